@@ -1,0 +1,84 @@
+# guided_seg: `make` lists what there is. Every target sets up its own virtual environment first.
+
+PYTHON     ?= python3
+VENV       ?= .venv
+EXPERIMENT ?= late_global
+ARGS       ?=
+# Tests run in parallel, one worker a core and at most four; WORKERS=0 runs them in this process.
+WORKERS    ?= auto
+
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --disable-pip-version-check
+# A stamp is newer than what it was installed from, or the installation is repeated.
+RUN  := $(VENV)/.installed-run
+DEV  := $(VENV)/.installed-dev
+FROM := $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run smoke test test-fast lint format type docs build clean
+
+help:  ## list the targets and their settings
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=$(PYTHON)  VENV=$(VENV)  EXPERIMENT=$(EXPERIMENT)  WORKERS=$(WORKERS)"
+	@echo "  ARGS=... is passed on, as in: make run ARGS='mode=semantic seed=1', make test ARGS='-k guide'"
+
+install: $(DEV)  ## set up the virtual environment with everything that development needs
+
+run: $(RUN)  ## train and test the main experiment (EXPERIMENT=, ARGS=)
+	$(BIN)/python -m guided_seg.run +experiment=$(EXPERIMENT) $(ARGS)
+
+smoke: $(RUN)  ## the main experiment for a few steps, to see that it works (ARGS=)
+	$(BIN)/python -m guided_seg.run +experiment=$(EXPERIMENT) trainer=smoke logger=none $(ARGS)
+
+test: $(DEV)  ## all tests, with coverage (ARGS=, WORKERS=)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --cov $(ARGS)
+
+test-fast: $(DEV)  ## the quick tests, up to the first failure (ARGS=, WORKERS=)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 -x -m 'not slow' $(ARGS)
+
+lint: $(DEV)  ## check the style of the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(DEV)  ## put the code in style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: $(DEV)  ## check the types
+	$(BIN)/mypy
+
+docs: $(DEV)  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+build: $(DEV)  ## build the wheel and the source archive into dist/
+	$(BIN)/python -m build
+
+clean:  ## remove what was built and cached; keeps the virtual environment and the runs
+	rm -rf build dist site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
+	find conf src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+		echo "guided_seg needs Python 3.11 to 3.13 but PYTHON=$(PYTHON) is `$(PYTHON) --version 2>&1`;" \
+			"name another, as in: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN): $(FROM)
+	$(PIP) install --editable .
+	@$(CHECK_OPENCV)
+	@touch $@
+
+# The development installation contains the one for running, so the latter is not repeated after it.
+$(DEV): $(FROM)
+	$(PIP) install --editable '.[dev]'
+	@$(CHECK_OPENCV)
+	@touch $(RUN) $@
+
+define CHECK_OPENCV
+$(BIN)/python -c 'import cv2' || { \
+	echo "OpenCV is installed but does not load; a bare Linux lacks its libraries (libGL, libglib). Either install them," \
+		"as root: apt-get install libgl1 libglib2.0-0, or use the OpenCV that needs none:" \
+		"$(PIP) install --force-reinstall --no-deps opencv-python-headless. Then repeat the command." >&2; exit 1; }
+endef

@@ -1,0 +1,15 @@
+"""What all tests share. Shapes and types are checked by jaxtyping and beartype: see addopts in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+# Parallel workers (pytest-xdist) share the cores; without this each would start a thread for every core.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
+# No test talks to a service, whatever the machine it runs on has keys for.
+os.environ["WANDB_MODE"] = "offline"
+os.environ["HF_HUB_OFFLINE"] = "1"
