@@ -1,1 +1,1 @@
-"""The configuration groups, installed as a package so that the commands work from any folder and from a wheel."""
+"""The configuration groups, a package so that the commands work from any folder and from a wheel."""

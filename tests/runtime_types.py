@@ -1,0 +1,7 @@
+"""The checker of types and shapes in the tests: beartype, agreeing with the type checker that an int is a float."""
+
+from __future__ import annotations
+
+from beartype import BeartypeConf, beartype
+
+checker = beartype(conf=BeartypeConf(is_pep484_tower=True))
