@@ -1,0 +1,136 @@
+"""Sources over image and mask files: the pairs on disk and their loading."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from guided_seg.data.cache import SampleCache
+from guided_seg.data.images import read_image, read_labels
+from guided_seg.data.source import BrokenFile, DataError, IndexedSource, Sample
+from guided_seg.data.tables import Tables
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+MASK_SUFFIXES = (".png",)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An image file and the file of its label map."""
+
+    image: Path
+    mask: Path
+
+    def check_sizes(self, image: Sequence[int], mask: Sequence[int]) -> None:
+        """Raise `BrokenFile` unless both (height, width) are equal."""
+        if tuple(image) != tuple(mask):
+            raise BrokenFile(
+                f"The image {self.image} is {image[0]} x {image[1]} (height x width) but its mask "
+                f"{self.mask} is {mask[0]} x {mask[1]}; resize the mask (nearest neighbour)."
+            )
+
+    def check_both_exist(self) -> None:
+        """Raise `DataError` where one of the two files is missing."""
+        for kind, path, partner_kind, partner in (
+            ("image", self.image, "mask", self.mask),
+            ("mask", self.mask, "image", self.image),
+        ):
+            if not path.is_file():
+                raise DataError(
+                    f"The {partner_kind} {partner.name} has no {kind} {path}; add the {kind}, or remove the "
+                    f"{partner_kind} and its list entry."
+                )
+
+
+class FileSource(IndexedSource):
+    """An `IndexedSource` over files; its keys are short names such as ``"bear/00000"``.
+
+    Args:
+        name: for messages and meta.
+        pairs: the files of each key.
+        tables: the tasks, all over keys of ``pairs``.
+        cache_mb: how many megabytes of decoded samples each process keeps; 0 keeps none.
+        binary: read black and white masks as 0 and 1 (see `read_labels`).
+
+    Raises:
+        DataError: the tables are empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pairs: Mapping[str, Pair],
+        tables: Tables,
+        cache_mb: float = 0.0,
+        binary: bool = False,
+    ) -> None:
+        super().__init__(name, tables.objects, tables.classes, tables.videos)
+        if not self.modes:
+            raise DataError(
+                f"The source '{name}' finds nothing to segment in this split; check its list, "
+                "data.held_out and data.min_pixels."
+            )
+        self._pairs = pairs
+        self._binary = binary
+        self._cache = SampleCache(cache_mb)
+
+    def load(self, key: Hashable) -> Sample:
+        """The image and its label map. Raises `BrokenFile` where one cannot be read or their sizes differ."""
+        pair = self._pairs[str(key)]
+        return self._cache.get(key, lambda: read_pair(pair, self._binary))
+
+
+def read_pair(pair: Pair, binary: bool = False) -> Sample:
+    """Decode both files of a pair. Raises `BrokenFile`."""
+    image, labels = read_image(pair.image), read_labels(pair.mask, binary)
+    pair.check_sizes(image.shape[:2], labels.shape)
+    return Sample(image, labels)
+
+
+def pair_up(images: Path, masks: Path, prefix: str = "") -> dict[str, Pair]:
+    """The images and masks of equal stem in two folders, in natural order (2 before 10).
+
+    Args:
+        images: a folder of image files; other files in it are passed over.
+        masks: a folder of PNG files.
+        prefix: what the keys start with, before the stem.
+
+    Raises:
+        DataError: no images, an image without its mask, a mask without its image, two images of one stem.
+    """
+    left, right = _by_stem(images, IMAGE_SUFFIXES), _by_stem(masks, MASK_SUFFIXES)
+    if not left:
+        raise DataError(f"The folder {images} holds no images; expected {', '.join(IMAGE_SUFFIXES)} files.")
+    for stem in sorted(left.keys() ^ right.keys(), key=natural):
+        Pair(
+            left.get(stem, images / f"{stem}.jpg"), right.get(stem, masks / f"{stem}.png")
+        ).check_both_exist()
+    return {prefix + stem: Pair(left[stem], right[stem]) for stem in sorted(left, key=natural)}
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """A sort key that reads numbers as numbers.
+
+    Example:
+        >>> sorted(["10", "9", "a2", "a10"], key=natural)
+        ['9', '10', 'a2', 'a10']
+    """
+    parts: list[str] = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(False, int(part), part) if part.isdecimal() else (True, 0, part) for part in parts]
+
+
+def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DataError(f"The folder {folder} is missing; images and masks lie in folders of equal names.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+            continue
+        if path.stem in found:
+            raise DataError(
+                f"Both {found[path.stem].name} and {path.name} lie in {folder}; keep one file of a stem."
+            )
+        found[path.stem] = path
+    return found

@@ -1,0 +1,146 @@
+"""The user's own images or videos: a folder of images and a folder of masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from guided_seg.data.classes import HeldOut, as_split, class_values, open_keys, open_values
+from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, Pair, natural, pair_up
+from guided_seg.data.source import SPLITS, DataError, Split
+from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, class_table, object_list, video_table
+from guided_seg.data.verify import check_labelled, check_named, count_labels, open_root, read_list, survey
+from guided_seg.episode import IGNORE
+
+LAYOUT = "images/ and masks/ with files of equal names, or with a folder of frames for each video"
+FEWEST = 5
+"""Without lists, every fifth item is test and the next one val, so fewer items make no split."""
+
+
+class Folder(FileSource):
+    """Your own data: ``images/NAME.jpg`` and ``masks/NAME.png``, or ``images/VIDEO/FRAME.jpg`` likewise.
+
+    Images are jpg, jpeg, png, webp or bmp; masks are PNG: indexed, 8-bit grey, 1-bit or black and white. The
+    value 0 is background and 255 is void; a grey mask of 0 and 255 alone is black and white, one object.
+
+    *Images.* Each value of a mask is a class (semantic) and each value of each mask is an object
+    (interactive). For instance masks give each object of an image its own value and train interactively.
+    classes.txt, if there is one, names the classes: line 1 names value 1, and so on; otherwise a class is
+    called by its number. *Videos.* Each value of a video's masks is an object: video tasks, and every frame
+    with an object is an interactive task.
+
+    Splits are train.txt, val.txt and test.txt in the root, each with one name (of an image without its
+    suffix, or of a video) a line. Without any of them, of the items in natural order every fifth, from the
+    first, is ``test``, the one after it is ``val`` and the rest is ``train``.
+
+    Args:
+        root: the folder that holds images/ and masks/.
+        split: train, val or test.
+        held_out: classes kept from train and val with every image that has one, and the only tasks of test.
+        whole: every split is all items: to evaluate a finished model on everything. Not for training, since
+            the model would be scored on data it has seen.
+        min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
+        cache_mb: megabytes of decoded samples that each process keeps.
+
+    Raises:
+        DataError: a missing or empty folder, images and masks that do not pair, an unknown split, class or
+            listed name, too few items, a mask of one label only, or a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        held_out: HeldOut = (),
+        whole: bool = False,
+        min_pixels: int = MIN_PIXELS,
+        cache_mb: float = 0.0,
+    ) -> None:
+        split = as_split(split)
+        root = open_root(root, LAYOUT, ("images", "masks"))
+        folders = _folders(root)
+        items = _videos(root, folders) if folders else _images(root)
+        chosen = list(items) if whole else choose_items(root, list(items), split)
+        pairs = {key: pair for name in chosen for key, pair in items[name].items()}
+        counts = survey(pairs, lambda key: count_labels(pairs[key], binary=True), "Checking the masks")
+        for name in chosen:
+            masks = root / "masks" / name if folders else pairs[name].mask
+            check_labelled((counts[key] for key in items[name]), masks)
+        if folders:
+            tables = _video_tables(counts, {name: list(items[name]) for name in chosen}, held_out, min_pixels)
+        else:
+            tables = _image_tables(root, pairs, counts, split, held_out, min_pixels)
+        super().__init__("folder", pairs, tables, cache_mb, binary=True)
+
+
+def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
+    """The items of a split: those on its list, or by position where ``root`` has no lists."""
+    if any((root / f"{name}.txt").is_file() for name in SPLITS):
+        names = read_list(root / f"{split}.txt")
+        stray = [name for name in names if name not in set(items)]
+        if stray:
+            raise DataError(
+                f"The list {root / f'{split}.txt'} names '{stray[0]}', which is not in {root / 'images'}."
+            )
+        return names
+    if len(items) < FEWEST:
+        raise DataError(
+            f"{root / 'images'} holds {len(items)} items, but train, val and test need {FEWEST} at least; "
+            "add more, write train.txt, val.txt and test.txt, or set data.whole=true to evaluate only."
+        )
+    parts = {"test": (0,), "val": (1,), "train": range(2, FEWEST)}
+    return [item for i, item in enumerate(items) if i % FEWEST in parts[split]]
+
+
+def _folders(root: Path) -> list[str]:
+    """The names of the videos, none where images/ holds image files."""
+    entries = [path for path in (root / "images").iterdir() if not path.name.startswith(".")]
+    folders = sorted((path.name for path in entries if path.is_dir()), key=natural)
+    if folders and any(path.suffix.lower() in IMAGE_SUFFIXES for path in entries):
+        raise DataError(
+            f"The folder {root / 'images'} holds image files and folders; keep either images, or a folder of "
+            "frames for each video."
+        )
+    return folders
+
+
+def _images(root: Path) -> dict[str, dict[str, Pair]]:
+    return {name: {name: pair} for name, pair in pair_up(root / "images", root / "masks").items()}
+
+
+def _videos(root: Path, folders: Sequence[str]) -> dict[str, dict[str, Pair]]:
+    return {name: pair_up(root / "images" / name, root / "masks" / name, f"{name}/") for name in folders}
+
+
+def _video_tables(
+    counts: Mapping[str, Counts], frames: Mapping[str, Sequence[str]], held_out: HeldOut, min_pixels: int
+) -> Tables:
+    if isinstance(held_out, (int, str)) or list(held_out):
+        raise DataError(
+            "Videos have objects, not classes, so held_out must be empty; split them by train.txt etc."
+        )
+    videos = video_table(counts, frames, min_pixels)
+    return Tables(object_list(videos), videos=videos)
+
+
+def _image_tables(
+    root: Path,
+    pairs: Mapping[str, Pair],
+    counts: Mapping[str, Counts],
+    split: Split,
+    held_out: HeldOut,
+    min_pixels: int,
+) -> Tables:
+    names = _class_names(root)
+    for key, found in counts.items():
+        check_named(found, names, pairs[key].mask)
+    held = class_values(held_out, names)
+    present = {value for found in counts.values() for value in found if value}
+    shown = {value: names[value] for value in open_values(split, present, held)}
+    table = class_table(counts, open_keys(split, counts, held), shown, min_pixels)
+    return Tables(object_list(table), table)
+
+
+def _class_names(root: Path) -> dict[int, str]:
+    path = root / "classes.txt"
+    return dict(enumerate(read_list(path) if path.is_file() else map(str, range(1, IGNORE)), 1))

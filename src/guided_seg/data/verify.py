@@ -1,0 +1,106 @@
+"""The check of all files before training: each fault is one clear `DataError`; labels are counted as well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from guided_seg.data.files import Pair
+from guided_seg.data.images import check_whole, image_size, read_labels
+from guided_seg.data.source import DataError
+from guided_seg.data.tables import Counts
+from guided_seg.episode import IGNORE
+
+_SHOW_AFTER = 1.0  # seconds without a word before the progress bar appears
+
+T = TypeVar("T")
+
+
+def open_root(root: str | Path, layout: str, folders: Sequence[str]) -> Path:
+    """The absolute data root. Raises `DataError` where it or one of its ``folders`` is missing."""
+    path = Path(root).expanduser().absolute()
+    if not path.is_dir():
+        raise DataError(
+            f"The data root {path} does not exist; set data.root to a folder that holds {layout}."
+        )
+    for folder in folders:
+        if not (path / folder).is_dir():
+            raise DataError(f"The data root {path} has no folder {folder}; expected {layout}.")
+    return path
+
+
+def read_list(path: Path) -> list[str]:
+    """The lines of a list file, once each and without blank ones. Raises `DataError`: missing or empty."""
+    if not path.is_file():
+        raise DataError(f"The list {path} is missing; expected a text file with one name a line.")
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    names = list(dict.fromkeys(line for line in lines if line))
+    if not names:
+        raise DataError(f"The list {path} is empty; expected one name a line.")
+    return names
+
+
+def count_labels(pair: Pair, binary: bool = False) -> Counts:
+    """Pixels of each label value of the mask, void left out.
+
+    Raises:
+        DataError: a file is missing or broken, or the sizes differ; the image is not decoded for this.
+    """
+    pair.check_both_exist()
+    labels = read_labels(pair.mask, binary)
+    pair.check_sizes(image_size(pair.image), labels.shape)
+    check_whole(pair.image)
+    counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)[:IGNORE]
+    return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+
+def survey(keys: Iterable[str], inspect: Callable[[str], T], what: str) -> dict[str, T]:
+    """``inspect`` every key on two threads, with a progress bar on stderr if it takes more than a second.
+
+    Args:
+        keys: what to inspect.
+        inspect: its first error, in the order of ``keys``, ends the survey.
+        what: the text beside the bar.
+    """
+    keys, found, began = list(keys), {}, time.monotonic()
+    console = Console(stderr=True)
+    progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+    bar = progress.add_task(what, total=len(keys))
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            for key, result in zip(keys, pool.map(inspect, keys), strict=True):
+                found[key] = result
+                progress.advance(bar)
+                if not progress.live.is_started and time.monotonic() - began > _SHOW_AFTER:
+                    progress.start()
+        finally:
+            progress.stop()
+    return found
+
+
+def check_named(values: Iterable[int], known: Iterable[int], path: Path) -> None:
+    """Raise `DataError` where a mask holds a class value that has no name."""
+    stray = set(values) - set(known) - {0}
+    if stray:
+        raise DataError(
+            f"The mask {path} holds the value {min(stray)}, but the values are 0 (background), 1 to "
+            f"{max(known)} (classes) and {IGNORE} (void); correct the mask or the class names."
+        )
+
+
+def check_labelled(counts: Iterable[Counts], where: Path) -> None:
+    """Raise `DataError` where one label is all that there is in a mask, or in the masks of a video."""
+    values = sorted({value for count in counts for value in count})
+    if len(values) < 2:
+        found = f"only the label {values[0]}" if values else f"nothing but void ({IGNORE})"
+        raise DataError(
+            f"{where} holds {found}; a task needs something to segment and something around it, so draw it, "
+            "or remove the mask with its image."
+        )

@@ -1,0 +1,118 @@
+"""Small archives on disk in the official layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+HEIGHT, WIDTH = 40, 60
+
+
+def save_image(path: Path, height: int = HEIGHT, width: int = WIDTH) -> Path:
+    """A smooth picture in the format of the suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows, columns = np.mgrid[:height, :width]
+    picture = np.stack([rows * 4, columns * 4, rows + columns], -1).clip(0, 255).astype(np.uint8)
+    assert cv2.imwrite(str(path), picture)
+    return path
+
+
+def save_mask(path: Path, values: np.ndarray, mode: str = "P") -> Path:
+    """A label map as Pillow's mode P (with a palette), L, 1 or RGB."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mask = Image.fromarray(values.astype(np.uint8))
+    if mode == "P":
+        mask.putpalette([channel for i in range(256) for channel in (i, 255 - i, i * 7 % 256)])
+    elif mode == "1":
+        mask = Image.fromarray(values > 0)
+    elif mode != "L":
+        mask = mask.convert(mode)
+    mask.save(path)
+    return path
+
+
+def boxes(*values: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """A label map with a 12 x 12 square of each value, side by side, on background."""
+    labels = np.zeros((height, width), np.uint8)
+    for i, value in enumerate(values):
+        labels[10:22, 14 * i : 14 * i + 12] = value
+    return labels
+
+
+@pytest.fixture
+def image() -> Callable[..., Path]:
+    return save_image
+
+
+@pytest.fixture
+def mask() -> Callable[..., Path]:
+    return save_mask
+
+
+@pytest.fixture
+def squares() -> Callable[..., np.ndarray]:
+    return boxes
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a VOC archive: train and val map an image name to the class values in it."""
+
+    def write(train: Mapping[str, tuple[int, ...]], val: Mapping[str, tuple[int, ...]]) -> Path:
+        lists = tmp_path / "ImageSets/Segmentation"
+        lists.mkdir(parents=True)
+        for name, images in (("train", train), ("val", val)):
+            (lists / f"{name}.txt").write_text("".join(f"{image}\n" for image in images))
+            for stem, values in images.items():
+                save_image(tmp_path / "JPEGImages" / f"{stem}.jpg")
+                save_mask(tmp_path / "SegmentationClass" / f"{stem}.png", boxes(*values))
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def davis(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a DAVIS archive: a sequence maps to the values in each of its frames."""
+
+    def write(
+        train: Mapping[str, list[tuple[int, ...]]],
+        val: Mapping[str, list[tuple[int, ...]]],
+        resolution: str = "240p",
+        mode: str = "P",
+    ) -> Path:
+        lists = tmp_path / "ImageSets/2016"
+        lists.mkdir(parents=True, exist_ok=True)
+        for name, sequences in (("train", train), ("val", val)):
+            (lists / f"{name}.txt").write_text("".join(f"{sequence}\n" for sequence in sequences))
+            for sequence, frames in sequences.items():
+                for i, values in enumerate(frames):
+                    save_image(tmp_path / "JPEGImages" / resolution / sequence / f"{i:05d}.jpg")
+                    save_mask(
+                        tmp_path / "Annotations" / resolution / sequence / f"{i:05d}.png",
+                        boxes(*values),
+                        mode,
+                    )
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes images/ and masks/: a name (or ``video/frame``) maps to the values in its mask."""
+
+    def write(items: Mapping[str, tuple[int, ...]], suffix: str = ".jpg", mode: str = "L") -> Path:
+        (tmp_path / "images").mkdir()
+        (tmp_path / "masks").mkdir()
+        for name, values in items.items():
+            save_image(tmp_path / "images" / f"{name}{suffix}")
+            save_mask(tmp_path / "masks" / f"{name}.png", boxes(*values), mode)
+        return tmp_path
+
+    return write
