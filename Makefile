@@ -50,7 +50,7 @@ type: $(DEV)  ## check the types
 	$(BIN)/mypy
 
 docs: $(DEV)  ## build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 build: $(DEV)  ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build

@@ -1,4 +1,4 @@
-"""What all tests share. Shapes and types are checked by jaxtyping and beartype: see addopts in pyproject.toml."""
+"""What all tests share. The tests check shapes and types at run time: see addopts in pyproject.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checker of types and shapes in the tests: beartype, agreeing with the type checker that an int is a float."""
+"""What checks types and shapes in the tests: beartype, agreeing with mypy that an int is a float."""
 
 from __future__ import annotations
 

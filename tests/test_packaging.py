@@ -21,8 +21,8 @@ SKIPPED = ("__pycache__", ".egg-info")
 
 def _tree(folder: str, pattern: str) -> set[str]:
     """The files of ``folder`` that match, relative to it."""
-    found = (path for path in (ROOT / folder).rglob(pattern) if not any(skip in str(path) for skip in SKIPPED))
-    return {path.relative_to(ROOT / folder).as_posix() for path in found}
+    found = {path.relative_to(ROOT / folder).as_posix() for path in (ROOT / folder).rglob(pattern)}
+    return {path for path in found if not any(skipped in path for skipped in SKIPPED)}
 
 
 @pytest.fixture(scope="module")
@@ -33,26 +33,23 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
         shutil.copy(ROOT / name, tree / name)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tree / "dist"), str(tree)]
-    done = subprocess.run(build, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    _run("-m", "build", "--wheel", "--no-isolation", folder=tree)
     return next((tree / "dist").glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the wheel is unpacked to, which is all that installing one without its dependencies does."""
+    """The folder that the wheel is unpacked to, as an installation without dependencies does."""
     target = tmp_path_factory.mktemp("installed")
     zipfile.ZipFile(wheel).extractall(target)
     return target
 
 
-def _python(installed: Path, code: str) -> str:
-    """What ``code`` prints when only the installed copy can be imported, from a folder that is not the checkout."""
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=installed, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def _run(*arguments: str, folder: Path, path: str = "") -> str:
+    """What Python prints when run in ``folder``, with the modules in ``path`` before all others."""
+    command, environment = [sys.executable, *arguments], {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
 
 
@@ -69,9 +66,9 @@ def test_the_configuration_is_importable(installed: Path) -> None:
         "from importlib.resources import files\n"
         "folder = files('guided_seg.conf')\n"
         "print(folder)\n"
-        "print(*sorted(group.name for group in folder.iterdir() if group.is_dir() and '__' not in group.name))"
+        "print(*sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != '_'))"
     )
-    folder, *groups = _python(installed, code).splitlines()
+    folder, *groups = _run("-c", code, folder=installed, path=str(installed)).splitlines()
     assert Path(folder) == installed / "guided_seg" / "conf"
     assert groups == [" ".join(sorted({name.split("/")[0] for name in _tree("conf", "*/*.yaml")}))]
 
@@ -89,9 +86,9 @@ def test_the_wheel_says_the_version_and_the_commands(installed: Path) -> None:
 
 @pytest.mark.parametrize("module", ["guided_seg.run", "guided_seg.evaluate"])
 def test_each_command_imports_from_the_wheel(installed: Path, module: str) -> None:
-    assert _python(installed, f"import {module} as m; print(m.main is not None, m.__file__)") == (
-        f"True {installed / module.replace('.', '/')}.py"
-    )
+    code = f"import {module} as command; print(callable(command.main), command.__file__)"
+    file = installed / f"{module.replace('.', '/')}.py"
+    assert _run("-c", code, folder=installed, path=str(installed)) == f"True {file}"
 
 
 def test_the_changelog_starts_with_this_version() -> None:
@@ -115,3 +112,15 @@ def test_the_lists_in_setup_cfg_are_whole() -> None:
     assert set(setup["options"]["packages"].split()) == folders | {"guided_seg.conf"}
     for extra, others in {"test": ("tensorboard", "efficientnet"), "dev": ("test",)}.items():
         assert all(f"%({other})s" in setup["options.extras_require"][extra] for other in others)
+
+
+def test_the_configuration_page_lists_every_group_and_option() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    listed = {}
+    for group, options in re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE):
+        listed[group] = set(re.findall(r"`(\w+)`", options))
+    there: dict[str, set[str]] = {}
+    for name in _tree("conf", "*/*.yaml"):
+        group, option = name.removesuffix(".yaml").split("/", 1)
+        there.setdefault(group, set()).add(option)
+    assert listed == there
