@@ -1,0 +1,7 @@
+"""UserError: what a person can mend, told in a sentence instead of a traceback."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """Input that cannot be used; the message says what was found, what was expected and what to do."""

@@ -1,0 +1,196 @@
+"""What is wrong with the overrides of a command line: one sentence that names the nearest right one."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Sequence
+from difflib import SequenceMatcher
+from functools import cache
+from pathlib import Path
+
+from hydra import compose, initialize_config_module
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from guided_seg.errors import UserError
+from guided_seg.preflight import check_folder, check_missing, settings
+
+
+def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | None:
+    """The first thing that keeps the config from being composed, or None; Hydra's state stays as it was."""
+    arguments, unknown = get_args_parser().parse_known_args(list(argv))
+    if unknown:
+        return f"There is no option {unknown[0]}; settings are written without dashes, as in seed=1."
+    if (
+        arguments.config_path
+        or arguments.hydra_help
+        or arguments.shell_completion
+        or arguments.experimental_rerun
+    ):
+        return None
+    try:
+        with initialize_config_module(module, version_base="1.3"):
+            _check(arguments.config_name or config_name, arguments)
+    except UserError as problem:
+        return str(problem)
+    except (HydraException, OmegaConfBaseException) as error:
+        return " ".join(line.strip() for line in str(error).splitlines())
+    return None
+
+
+def _check(config_name: str, arguments: Namespace) -> None:
+    if arguments.config_dir:
+        _add_folder(arguments.config_dir)
+    # a part of a second each, and on most command lines two of the three are the same
+    composed = cache(lambda *lines: compose(config_name, list(lines), return_hydra_config=True))
+    overrides = [_parse(line) for line in arguments.overrides]
+    several = arguments.multirun or any(o.input_line == "hydra.mode=MULTIRUN" for o in overrides)
+    groups, defaults = _groups(_loader()), _defaults(composed)
+    for override in overrides:
+        if override.is_sweep_override() and not several:
+            _refuse_sweep(override)
+        _check_group(override, groups, defaults)
+    chosen = [_first_line(override) for override in overrides if override.key_or_group in groups]
+    known = settings(composed(*chosen))
+    for override in overrides:
+        if override.key_or_group not in groups:
+            _check_key(override, known, groups)
+    final = composed(*(_first_line(override) for override in overrides))
+    if arguments.cfg is None and arguments.info is None:
+        check_missing(final)
+        check_folder(final, several)
+
+
+def _add_folder(folder: str) -> None:
+    loader = _loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    loader.get_search_path().prepend("command-line", f"file://{Path(folder).absolute()}", anchor="schema")
+    loader.repository.initialize_sources(loader.get_search_path())
+
+
+def _loader() -> ConfigLoader:
+    return GlobalHydra.instance().config_loader()
+
+
+def _parse(line: str) -> Override:
+    try:
+        return OverridesParser.create(_loader()).parse_overrides([line])[0]
+    except OverrideParseException as error:
+        if "=" not in line:
+            raise UserError(f"'{line}' has no value; an override is key=value, as in seed=1.") from error
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"'{line}' cannot be read ({reason}); check its brackets and quotes.") from error
+
+
+def _groups(loader: ConfigLoader, parent: str = "") -> dict[str, list[str]]:
+    """Group -> its options, those of groups below it as ``folder/option``."""
+    found: dict[str, list[str]] = {}
+    for name in loader.list_groups(parent):
+        group = f"{parent}/{name}" if parent else name
+        below = _groups(loader, group)
+        own = loader.get_group_options(group, ObjectType.CONFIG)
+        deeper = [
+            f"{sub.removeprefix(group + '/')}/{option}" for sub, opts in below.items() for option in opts
+        ]
+        found |= {group: [*own, *dict.fromkeys(deeper)]} | below
+    return found
+
+
+def _defaults(composed: Callable[[], DictConfig]) -> set[str] | None:
+    """The groups with a default, or None where one must be given before anything can be composed."""
+    try:
+        return {str(group) for group in composed().hydra.runtime.choices}
+    except HydraException:
+        return None
+
+
+def _refuse_sweep(override: Override) -> None:
+    key, _, value = str(override.input_line).partition("=")
+    raise UserError(
+        f"{key}={value} is several values; add -m to run each, or write '{key}=[{value}]' for a list."
+    )
+
+
+def _check_group(override: Override, groups: dict[str, list[str]], defaults: set[str] | None) -> None:
+    """Refuse an option that its group lacks, and a plus too many or too few."""
+    group = override.key_or_group
+    if group not in groups:
+        return _check_new_name(override, groups)
+    values = _values(override)
+    if "None" in values:
+        raise UserError(f"{group}=null is no option; to leave the group out, write '~{group}'.")
+    if wrong := [value for value in values if value not in groups[group]]:
+        raise UserError(_no_option(group, wrong[0], groups[group], override))
+    if defaults is None or override.package is not None or override.is_force_add() or not values:
+        return None
+    if override.is_add() and group in defaults:
+        raise UserError(f"{group} has a default already, so leave out the plus: {group}={values[0]}.")
+    if not override.is_add() and group not in defaults:
+        raise UserError(f"{group} has no default to replace, so it needs a plus: +{group}={values[0]}.")
+    return None
+
+
+def _check_new_name(override: Override, groups: Iterable[str]) -> None:
+    """A plus before what is nearly a group is a slip, which Hydra would silently take as a new setting."""
+    name = override.key_or_group
+    close = _nearest(name, groups, cutoff=0.8)
+    if override.is_add() and not override.is_force_add() and close and "." not in name:
+        written = str(override.input_line).partition("=")[2]
+        raise UserError(f"There is no group '{name}'; did you mean +{close}={written}?")
+
+
+def _no_option(group: str, value: str, options: Sequence[str], override: Override) -> str:
+    listed = ", ".join(options)
+    close = _nearest(value, options)
+    plus = "+" if override.is_add() else ""
+    guess = (
+        f"did you mean {plus}{group}={close}? There are: {listed}." if close else f"choose one of: {listed}."
+    )
+    return f"There is no {group}={value}; {guess}"
+
+
+def _values(override: Override) -> list[str]:
+    """The options that a group override names: one, those of a list, or those of a sweep."""
+    if override.is_sweep_override():
+        return [str(value) for value in override.sweep_string_iterator()]
+    value = [] if override.is_delete() else override.value()
+    return [str(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def _first_line(override: Override) -> str:
+    """The override with the first value of its sweep, as the first job will get it."""
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    first = next(iter(override.sweep_string_iterator()), "")
+    return f"{str(override.input_line).partition('=')[0]}={first}"
+
+
+def _check_key(override: Override, known: Iterable[str], groups: Iterable[str]) -> None:
+    key = override.key_or_group
+    if override.is_add() or override.is_force_add() or key in known:
+        return
+    near = [name for name in known if name.startswith("hydra.") == key.startswith("hydra.")]
+    close = _nearest(key, [*groups, *near])
+    guess = f"did you mean {close}?" if close else "--help lists the groups and --cfg job every setting."
+    raise UserError(f"There is no setting '{key}'; {guess}")
+
+
+def _nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The candidate most like ``name``, as a whole or in its last part (max_steps, trainer.max_steps)."""
+    last = name.rpartition(".")[2]
+
+    def likeness(candidate: str) -> tuple[float, int]:
+        whole = SequenceMatcher(None, name, candidate).ratio()
+        part = SequenceMatcher(None, last, candidate.rpartition(".")[2]).ratio()
+        return max(whole, 0.95 * part), -len(candidate)
+
+    best = max(candidates, key=likeness, default=None)
+    return best if best is not None and likeness(best)[0] >= cutoff else None

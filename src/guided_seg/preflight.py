@@ -1,0 +1,65 @@
+"""What must hold of a composed config before its run starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from guided_seg.errors import UserError
+
+
+def settings(cfg: DictConfig) -> dict[str, Any]:
+    """Every setting by its dotted key, those in lists by their number; interpolations are left as written."""
+    return dict(_flatten(OmegaConf.to_container(cfg, resolve=False)))
+
+
+def check_missing(cfg: DictConfig) -> None:
+    """Refuse a setting that has no value yet, unless a sweeper may fill it in."""
+    missing = [key for key, value in settings(cfg).items() if value == "???" and not key.startswith("hydra.")]
+    if missing and not cfg.hydra.sweeper.get("params"):
+        raise UserError(f"{missing[0]} has no default; add {missing[0]}=... to the command.")
+
+
+def check_folder(cfg: DictConfig, several: bool) -> None:
+    """Refuse a run folder that cannot be made, which Hydra would do with a traceback.
+
+    Args:
+        cfg: the config, with Hydra's own part.
+        several: whether it is the folder of a sweep.
+    """
+    folder = _run_folder(cfg, several)
+    if folder is None:
+        return
+    above = next(path for path in (folder, *folder.parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "may not be written to" if above.is_dir() else "is not a folder"
+        key = "output_dir" if "output_dir" in cfg else f"hydra.{'sweep' if several else 'run'}.dir"
+        raise UserError(
+            f"The run folder {folder} cannot be made, as {above} {what}; choose another with {key}=..."
+        )
+
+
+def _run_folder(cfg: DictConfig, several: bool) -> Path | None:
+    """The folder, or None where it depends on what only the running job knows."""
+    state = HydraConfig.instance()
+    before = state.cfg
+    try:
+        state.set_config(cfg)
+        return Path(cfg.hydra.sweep.dir if several else cfg.hydra.run.dir).absolute()
+    except OmegaConfBaseException:
+        return None
+    finally:
+        state.cfg = before
+
+
+def _flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield f"{prefix}{name}", value
+        if isinstance(value, dict | list):
+            yield from _flatten(value, f"{prefix}{name}.")

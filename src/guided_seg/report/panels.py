@@ -1,0 +1,200 @@
+"""Episode panels: a row per episode with its support, the query, the prediction and the truth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from guided_seg.episode import IGNORE, Episode
+from guided_seg.report.figures import new_figure, save
+
+MAX_SHOTS = 3
+"""Support images drawn per episode."""
+
+_WIDTH, _TALLEST, _HEAD, _GAP = (
+    7.6,
+    2.2,
+    0.24,
+    0.05,
+)  # inches: of a row, a row's height, its titles, between cells
+_POSITIVE, _NEGATIVE = "#00B67A", "#E0402A"
+_LABELS = ("#2D8CFF", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9")
+_STYLE: dict[Any, Any] = {"font.size": 8, "axes.titlesize": 8.5, "axes.titlepad": 3.5}
+
+
+@dataclass(frozen=True, slots=True)
+class PanelShot:
+    """One annotated support image, as arrays or tensors on the CPU.
+
+    Attributes:
+        image: float ``[3, H, W]`` in ``[0, 1]``.
+        points: int ``[P, 3]`` rows of (row, column, label), or None.
+        mask: uint8 ``[H, W]`` labels, 255 not annotated, or None.
+    """
+
+    image: ArrayLike
+    points: ArrayLike | None = None
+    mask: ArrayLike | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One row of the figure, as arrays or tensors on the CPU.
+
+    Attributes:
+        support: the shots; the first `MAX_SHOTS` are drawn.
+        query: float ``[3, H, W]`` in ``[0, 1]``.
+        prediction: uint8 ``[H, W]`` labels.
+        target: uint8 ``[H, W]`` labels, 255 not scored.
+        title: what the row shows, such as ``semantic · cow``.
+    """
+
+    support: Sequence[PanelShot]
+    query: ArrayLike
+    prediction: ArrayLike
+    target: ArrayLike
+    title: str = ""
+
+    @classmethod
+    def of(cls, episode: Episode, prediction: ArrayLike, title: str = "") -> Panel:
+        """The panel of an episode and the labels ``[H, W]`` predicted for its query."""
+        shots = [PanelShot(shot.image, shot.points, shot.mask) for shot in episode.support]
+        return cls(shots, episode.query, prediction, episode.target, title)
+
+    @property
+    def iou(self) -> float:
+        """IoU of the positive pixels, void left out; NaN where there are none in either."""
+        target, predicted = np.asarray(self.target), np.asarray(self.prediction) > 0
+        scored, true = target != IGNORE, (target > 0) & (target != IGNORE)
+        union = int(((predicted & scored) | true).sum())
+        return int((predicted & true).sum()) / union if union else float("nan")
+
+
+def panels(rows: Sequence[Panel], path: str | os.PathLike[str]) -> Path:
+    """Draw the episodes below each other, each row scaled to the full width, and write the picture.
+
+    Raises:
+        ValueError: no rows were given.
+    """
+    if not rows:
+        raise ValueError("panels got no episodes; give at least one.")
+    heights = [_row_height(row) for row in rows]
+    total = sum(heights) + _HEAD * len(rows) + _GAP
+    with mpl.rc_context(_STYLE):
+        figure = new_figure(_WIDTH, total)
+        figure.set_layout_engine("none")
+        bottom = total
+        for row, height in zip(rows, heights, strict=True):
+            bottom -= height + _HEAD
+            _draw_row(_cells(figure, row, bottom, height), row)
+        return save(figure, path, dpi=200)
+
+
+def _images(row: Panel) -> list[ArrayLike]:
+    """The image under each cell of the row: the shots, then the query as it is, predicted and true."""
+    return [shot.image for shot in row.support[:MAX_SHOTS]] + [row.query] * 3
+
+
+def _aspects(row: Panel) -> list[float]:
+    return [np.shape(image)[2] / np.shape(image)[1] for image in _images(row)]
+
+
+def _row_height(row: Panel) -> float:
+    """Inches at which the row fills the width, within a bound for rows of few or tall images."""
+    aspects = _aspects(row)
+    return min(_TALLEST, (_WIDTH - _GAP * (len(aspects) + 1)) / sum(aspects))
+
+
+def _cells(figure: Figure, row: Panel, bottom: float, height: float) -> list[Axes]:
+    width, full = figure.get_size_inches()
+    left, cells = _GAP, []
+    for aspect in _aspects(row):
+        place = (left / width, bottom / full, height * aspect / width, height / full)
+        cells.append(figure.add_axes(place))
+        cells[-1].axis("off")
+        left += height * aspect + _GAP
+    return cells
+
+
+def _draw_row(cells: Sequence[Axes], row: Panel) -> None:
+    *support, query, prediction, truth = cells
+    for cell, shot in zip(support, row.support, strict=False):
+        _draw_shot(cell, shot)
+    _show(query, _rgb(row.query))
+    _draw_labels(prediction, row.query, row.prediction)
+    _draw_labels(truth, row.query, row.target)
+    cells[0].set_title(row.title or "support", loc="left", fontweight="bold")
+    query.set_title("query")
+    prediction.set_title(f"prediction · IoU {_fraction(row.iou)}")
+    truth.set_title("truth")
+
+
+def _draw_shot(axes: Axes, shot: PanelShot) -> None:
+    if shot.mask is not None:
+        _draw_labels(axes, shot.image, shot.mask)
+        return
+    _show(axes, _rgb(shot.image))
+    if shot.points is not None:
+        _draw_dots(axes, np.asarray(shot.points))
+
+
+def _draw_dots(axes: Axes, points: Int[np.ndarray, "P 3"]) -> None:
+    """Green dots with a plus and red dots with a minus: the sign speaks where the colour does not."""
+    size = 7.0 if len(points) <= 20 else 4.0
+    frame: dict[str, Any] = {"linestyle": "none", "clip_on": False}
+    for chosen, colour, sign in ((points[:, 2] == 0, _NEGATIVE, "_"), (points[:, 2] > 0, _POSITIVE, "+")):
+        row, column = points[chosen, 0], points[chosen, 1]
+        axes.plot(column, row, marker="o", ms=size, mfc=colour, mec="white", mew=size / 9, **frame)
+        axes.plot(column, row, marker=sign, ms=size * 0.55, mec="white", mew=size / 7, **frame)
+
+
+def _draw_labels(axes: Axes, image: ArrayLike, labels: ArrayLike) -> None:
+    """The image with its labels tinted and outlined."""
+    labels = np.asarray(labels, dtype=np.uint8)
+    _show(axes, _overlay(_rgb(image), labels))
+    for label, colour in _colours(labels):
+        mask = labels == label
+        if not mask.all():
+            axes.contour(mask, levels=[0.5], colors="white", linewidths=1.6)
+            axes.contour(mask, levels=[0.5], colors=colour, linewidths=0.9)
+
+
+def _show(axes: Axes, image: Float[np.ndarray, "H W 3"]) -> None:
+    # nearest: a small image keeps its pixels, as the network saw them
+    axes.imshow(image, interpolation="nearest", aspect="auto")
+
+
+def _overlay(
+    image: Float[np.ndarray, "H W 3"], labels: UInt8[np.ndarray, "H W"]
+) -> Float[np.ndarray, "H W 3"]:
+    """The positives tinted, the negatives pale and void grey."""
+    out = 0.35 * image + 0.25 * image.mean(axis=2, keepdims=True) + 0.40
+    out[labels == IGNORE] = 0.75
+    for label, colour in _colours(labels):
+        inside = labels == label
+        out[inside] = 0.55 * image[inside] + 0.45 * np.array(to_rgb(colour))
+    return out
+
+
+def _colours(labels: UInt8[np.ndarray, "H W"]) -> list[tuple[int, str]]:
+    present = [int(label) for label in np.unique(labels) if 0 < label != IGNORE]
+    return [(label, _LABELS[(label - 1) % len(_LABELS)]) for label in present]
+
+
+def _rgb(image: ArrayLike) -> Float[np.ndarray, "H W 3"]:
+    return np.clip(np.moveaxis(np.asarray(image, dtype=np.float32), 0, 2), 0, 1)
+
+
+def _fraction(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.2f}".removeprefix("0")

@@ -1,0 +1,147 @@
+"""Results: the scores of a model per mode and per (S, P), as a file and as a table.
+
+The file is ``{mode: {"s<S>_p<P>": {"positive_iou", "mean_iou", "ci95", "episodes"}}}``, where P counts the
+dots *per label* or is ``dense`` for a full mask; further entries (``run``) may stand beside the modes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from guided_seg.errors import UserError
+
+Points = int | Literal["dense"]
+"""Dots per label, or a dense mask."""
+
+
+class Score(TypedDict):
+    """How well one mode went at one (S, P).
+
+    Keys:
+        positive_iou: IoU of the positive pixels, intersections and unions summed over the set, in [0, 1].
+        mean_iou: the mean of that IoU over classes or objects, in [0, 1].
+        ci95: the 95 % interval of ``positive_iou``, [low, high].
+        episodes: how many episodes it was measured on.
+    """
+
+    positive_iou: float
+    mean_iou: float
+    ci95: list[float]
+    episodes: int
+
+
+_CAPTION = (
+    "dots: per label, positive and negative; IoU: of the positive pixels; mean: over classes or objects"
+)
+
+Results = dict[str, dict[str, Score]]
+"""Mode -> setting key -> score."""
+
+
+def setting_key(shots: int, points: Points) -> str:
+    """The name of a setting.
+
+    Example:
+        >>> setting_key(1, 5), setting_key(2, "dense")
+        ('s1_p5', 's2_pdense')
+    """
+    return f"s{shots}_p{points}"
+
+
+def parse_setting(key: str) -> tuple[int, Points]:
+    """The inverse of `setting_key`. Raises `UserError` where the key is none.
+
+    Example:
+        >>> parse_setting("s1_pdense")
+        (1, 'dense')
+    """
+    found = re.fullmatch(r"s(\d+)_p(\d+|dense)", key)
+    if found is None:
+        raise UserError(f"'{key}' names no setting; expected s<shots>_p<points>, such as s1_p5 or s1_pdense.")
+    shots, points = found.groups()
+    return int(shots), "dense" if points == "dense" else int(points)
+
+
+def sorted_settings(scores: Mapping[str, Score]) -> list[tuple[int, Points, Score]]:
+    """The settings of one mode as (S, P, score), by S and then by P, dense last."""
+    rows = [(*parse_setting(key), score) for key, score in scores.items()]
+    return sorted(rows, key=lambda row: (row[0], math.inf if row[1] == "dense" else row[1]))
+
+
+def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Path:
+    """Write ``data`` so that the file is there whole or not at all; NaN becomes null, as JSON has none."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(_without_nan(data), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def read_results(path: str | os.PathLike[str]) -> Results:
+    """The modes in a file of `write_json`, without other entries (``run``); null becomes NaN."""
+    data: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    modes = {name: entry for name, entry in data.items() if isinstance(entry, dict) and _is_mode(entry)}
+    return {mode: {key: _score(score) for key, score in entry.items()} for mode, entry in modes.items()}
+
+
+def table(results: Results, title: str | None = None) -> Table:
+    """A table for the terminal: a row per mode and setting, IoU in percent with its 95 % interval."""
+    out = Table(title=title, caption=_CAPTION, header_style="bold", box=SIMPLE, pad_edge=False)
+    out.title_justify = out.caption_justify = "left"
+    out.add_column("mode", style="bold", no_wrap=True)
+    for name in ("shots", "dots", "IoU %", "95 % interval", "mean %", "episodes"):
+        out.add_column(name, justify="right", no_wrap=True)
+    for mode, scores in results.items():
+        for index, (shots, points, score) in enumerate(sorted_settings(scores)):
+            out.add_row("" if index else mode, str(shots), str(points), *_cells(score))
+        out.add_section()
+    return out
+
+
+def _cells(score: Score) -> tuple[str, str, str, str]:
+    low, high = score["ci95"]
+    interval = f"{_percent(low)} to {_percent(high)}"
+    positive = f"[bold]{_percent(score['positive_iou'])}[/bold]"
+    return positive, interval, _percent(score["mean_iou"]), f"{score['episodes']:,}"
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _is_mode(entry: Mapping[str, Any]) -> bool:
+    return all(isinstance(score, dict) and "positive_iou" in score for score in entry.values())
+
+
+def _score(raw: Mapping[str, Any]) -> Score:
+    low, high = (_number(value) for value in raw["ci95"])
+    return Score(
+        positive_iou=_number(raw["positive_iou"]),
+        mean_iou=_number(raw["mean_iou"]),
+        ci95=[low, high],
+        episodes=int(raw["episodes"]),
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

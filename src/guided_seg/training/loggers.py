@@ -1,0 +1,135 @@
+"""Loggers: built from the config, given the same metrics, pictures and results, closed whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from PIL import Image
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from guided_seg.errors import UserError
+from guided_seg.report.results import Results, Score, setting_key, sorted_settings
+
+log = logging.getLogger(__name__)
+
+
+def build_loggers(
+    config: Mapping[str, Any] | None, run_dir: str | os.PathLike[str], resume: bool
+) -> list[Logger]:
+    """The loggers of the group ``logger``, started.
+
+    Args:
+        config: name -> an entry with a ``_target_``, whose ``save_dir: null`` becomes the run folder; entries
+            that are null or give null are left out.
+        run_dir: the run folder.
+        resume: keep the rows of an existing ``metrics.csv``; a fresh run in an old folder starts it anew.
+
+    Raises:
+        UserError: a logger's package is not installed.
+    """
+    if not resume:
+        _forget_metrics(Path(run_dir))
+    built = [_build(name, entry, run_dir) for name, entry in (config or {}).items() if entry]
+    return [logger for logger in built if logger is not None]
+
+
+def log_config(loggers: Iterable[Logger], config: Mapping[str, Any]) -> None:
+    """Give the config, as plain nested values, to every logger that keeps one."""
+    for logger in loggers:
+        logger.log_hyperparams(dict(config))
+
+
+@rank_zero_only
+def log_image(loggers: Iterable[Logger], name: str, path: str | os.PathLike[str], step: int) -> None:
+    """Show a picture in W&B and TensorBoard; the run folder has it already."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [str(path)], step)
+        elif isinstance(logger, TensorBoardLogger):
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            logger.experiment.add_image(name, pixels, step, dataformats="HWC")
+
+
+@rank_zero_only
+def log_results(loggers: Iterable[Logger], results: Results, step: int) -> None:
+    """Give the scores to all as ``test/<mode>/<setting>``, and to W&B as a table and as IoU against P."""
+    rows = [(mode, *setting) for mode, scores in results.items() for setting in sorted_settings(scores)]
+    scores = {f"test/{mode}/{setting_key(s, p)}": score["positive_iou"] for mode, s, p, score in rows}
+    for logger in loggers:
+        logger.log_metrics(scores, step)
+        if isinstance(logger, WandbLogger):
+            _log_wandb_curve(logger, rows, step)
+
+
+def close_loggers(loggers: Iterable[Logger], status: str = "success") -> None:
+    """Finish every logger, in ``finally``; one that fails is reported and the others still close.
+
+    Args:
+        loggers: those of `build_loggers`.
+        status: ``success``, ``failed`` or ``interrupted``.
+    """
+    for logger in loggers:
+        try:
+            _finish(logger, status)
+        except Exception:
+            log.warning("The logger %s could not be closed.", type(logger).__name__, exc_info=True)
+
+
+@rank_zero_only
+def _forget_metrics(run_dir: Path) -> None:
+    (run_dir / "metrics.csv").unlink(missing_ok=True)
+
+
+@rank_zero_only
+def _finish(logger: Logger, status: str) -> None:
+    logger.finalize(status)
+    if isinstance(logger, WandbLogger):
+        logger.experiment.finish(exit_code=int(status != "success"))
+
+
+def _build(name: str, entry: Mapping[str, Any], run_dir: str | os.PathLike[str]) -> Logger | None:
+    filled = {"save_dir": str(run_dir)} if "save_dir" in entry and entry["save_dir"] is None else {}
+    try:
+        logger: Logger | None = instantiate(entry, **filled)
+    except (InstantiationException, ImportError) as error:
+        cause = error.__cause__ or error
+        if not isinstance(cause, ImportError):
+            raise
+        reason = str(cause).splitlines()[0]
+        raise UserError(
+            f"logger={name} needs a package that is not here ({reason}); install it, or choose logger=csv."
+        ) from error
+    return logger
+
+
+def _log_wandb_curve(
+    logger: WandbLogger, rows: Sequence[tuple[str, int, int | str, Score]], step: int
+) -> None:
+    """All scores as a table, and the dots (dense has no place on a number line) as a line per mode and S."""
+    import wandb
+
+    columns = ["mode", "shots", "points", "positive_iou", "mean_iou", "ci95_low", "ci95_high", "episodes"]
+    data = [
+        [mode, s, str(p), score["positive_iou"], score["mean_iou"], *score["ci95"], score["episodes"]]
+        for mode, s, p, score in rows
+    ]
+    logger.log_table("results", columns, data, step=step)
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for mode, s, p, score in rows:
+        if isinstance(p, int):
+            lines.setdefault(f"{mode}, S = {s}", []).append((p, score["positive_iou"]))
+    if lines:
+        xs, ys = ([[pair[i] for pair in line] for line in lines.values()] for i in (0, 1))
+        title = "positive IoU against dots per label"
+        chart = wandb.plot.line_series(xs, ys, keys=list(lines), title=title, xname="dots per label")
+        logger.experiment.log({"iou_against_points": chart, "trainer/global_step": step})
