@@ -1,0 +1,168 @@
+"""From a composed config to objects, and from a checkpoint back to a network."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from guided_seg.data.datamodule import Episodes
+from guided_seg.data.source import MODES, Mode
+from guided_seg.errors import UserError
+from guided_seg.model.guide import Guide
+from guided_seg.model.network import Network
+from guided_seg.training.module import Setting
+
+ARCHITECTURE = ("backbone", "fusion", "annotation", "locality", "merge", "conditioning", "baseline")
+"""The groups that decide the network."""
+
+_NO_ARCHITECTURE = {"weights", "normalization", "frozen"}
+
+
+def build_network(cfg: DictConfig) -> Network:
+    """The network of the groups in `ARCHITECTURE`."""
+    backbone = instantiate(cfg.backbone)
+    if "ForegroundBackground" in cfg.baseline._target_:
+        return instantiate(cfg.baseline, _partial_=True)(backbone=backbone, channels=backbone.channels)
+    annotation, locality = instantiate(cfg.annotation), instantiate(cfg.locality)
+    fusion = instantiate(cfg.fusion, _partial_=True)(annotation=annotation, locality=locality)
+    guide = Guide(fusion, instantiate(cfg.merge), backbone.channels)
+    conditioning = instantiate(cfg.conditioning)(channels=backbone.channels)
+    return instantiate(cfg.baseline, _partial_=True)(backbone=backbone, guide=guide, conditioning=conditioning)
+
+
+def network_config(cfg: DictConfig) -> dict[str, Any]:
+    """What `build_network` needs, as plain values for a checkpoint."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    return {name: plain[name] for name in (*ARCHITECTURE, "data", "name", "seed")}
+
+
+def build_data(cfg: DictConfig) -> Episodes:
+    """The data module of the training modes."""
+    training = cfg.data.training
+    # given to the object, not to Hydra, which would turn dataclasses into configs
+    make = instantiate(cfg.mode, _partial_=True)
+    return make(
+        source=instantiate(cfg.data.source),
+        augment=instantiate(cfg.data.augment),
+        shots=list(cfg.episode.shots),
+        points=instantiate(cfg.episode.points),
+        batch_size=training.batch_size,
+        steps_per_epoch=steps_per_epoch(cfg.trainer.max_steps, training.validate_every),
+        val_episodes=training.val_episodes,
+        **_evaluation(cfg),
+    )
+
+
+def steps_per_epoch(steps: int, validate_every: int) -> int:
+    """Training batches between validations: at most ``validate_every``, and such that the last step is validated.
+
+    Example:
+        >>> steps_per_epoch(800, 200), steps_per_epoch(500, 200), steps_per_epoch(2, 200)
+        (200, 125, 2)
+    """
+    fewest = -(-steps // validate_every)
+    exact = (number for number in range(fewest, 2 * fewest + 1) if steps % number == 0)
+    return steps // next(exact, fewest)
+
+
+def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
+    """A data module that only evaluates."""
+    return Episodes(instantiate(data.source), dict.fromkeys(MODES, 1.0), test_split=cfg.split, **_evaluation(cfg))
+
+
+def _evaluation(cfg: DictConfig) -> dict[str, Any]:
+    return {
+        "eval_shots": max(cfg.evaluation.shots),
+        "eval_batch_size": cfg.evaluation.batch_size,
+        "test_episodes": cfg.evaluation.episodes,
+        "num_workers": cfg.num_workers,
+        "seed": cfg.get("seed", cfg.evaluation.seed),
+        "eval_seed": cfg.evaluation.seed,
+    }
+
+
+def settings(cfg: DictConfig) -> list[Setting]:
+    """The (S, P) of ``evaluation``.
+
+    Raises:
+        UserError: a number of shots or dots that cannot be.
+    """
+    for name in ("shots", "points"):
+        wrong = [v for v in cfg.evaluation[name] if not (isinstance(v, int) and v > 0) and (name, v) != ("points", "dense")]
+        if wrong or not cfg.evaluation[name]:
+            extra = " or dense" if name == "points" else ""
+            raise UserError(f"evaluation.{name}={list(cfg.evaluation[name])}: expected whole numbers from 1{extra}.")
+    dots = [None if points == "dense" else points for points in cfg.evaluation.points]
+    return [(shots, points) for shots in cfg.evaluation.shots for points in dots]
+
+
+def usable_modes(network: Network, wanted: list[Mode]) -> list[Mode]:
+    """Those of ``wanted`` that the network can do; local guidance only knows the query's own image."""
+    return [mode for mode in wanted if mode == "interactive" or not network.needs_same_image]
+
+
+def check_modes(network: Network, modes: list[Mode]) -> None:
+    """Raise `UserError` where training modes and locality have no meaning together."""
+    refused = [mode for mode in modes if mode not in usable_modes(network, modes)]
+    if refused:
+        raise UserError(
+            f"locality=local keeps positions, which only mean something where support and query are one image, and "
+            f"mode={'mixed' if len(modes) > 1 else refused[0]} has {' and '.join(refused)} tasks on other images; choose "
+            "locality=global or mode=interactive."
+        )
+
+
+def load_network(checkpoint: str | Path) -> tuple[Network, DictConfig]:
+    """The trained network of a checkpoint of the main command, in evaluation mode, and its config.
+
+    Raises:
+        UserError: there is no such file, it is not such a checkpoint, or its tensors do not fit its config.
+    """
+    content = read_checkpoint(Path(checkpoint))
+    cfg = OmegaConf.create(content["config"])
+    if "weights" in cfg.backbone:  # they are in the checkpoint
+        cfg.backbone.weights = "random"
+    network = build_network(cfg)
+    prefix = "network."
+    state = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(
+            f"The tensors of {checkpoint} do not fit the network that it names ({str(error).splitlines()[-1].strip()}); "
+            "it was written by another version of guided_seg: train again, or use that version."
+        ) from error
+    return network.eval(), cfg
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, read without running any code in it."""
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}; give the path of a best.ckpt or last.ckpt of a run.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict) or not {"config", "state_dict"} <= content.keys():
+        raise UserError(f"{path} is no checkpoint of guided_seg.run: it carries no config; give one that it wrote.")
+    return content
+
+
+def check_same_architecture(path: Path, cfg: DictConfig) -> None:
+    """Raise `UserError` unless the checkpoint's network is the one that ``cfg`` composes."""
+    theirs, ours = read_checkpoint(path)["config"], network_config(cfg)
+    for group in ARCHITECTURE:
+        keys = sorted({*theirs[group], *ours[group]} - _NO_ARCHITECTURE)
+        for key in keys:
+            found, wanted = theirs[group].get(key), ours[group].get(key)
+            if found != wanted:
+                raise UserError(
+                    f"The checkpoint {path} has {group}.{key}={found} but this run has {wanted}; a checkpoint resumes "
+                    "only the architecture that it was trained with: compose that one, or leave ckpt_path out."
+                )

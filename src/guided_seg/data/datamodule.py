@@ -1,0 +1,176 @@
+"""One LightningDataModule per mode, and their mixture (paper, section 4.3)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import cv2
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
+
+from guided_seg.data.episodes import EpisodeSampler, FixedEpisodes, TrainEpisodes
+from guided_seg.data.points import PointRange
+from guided_seg.data.source import MODES, DataError, Mode, Source, Split
+from guided_seg.data.transforms import Augment
+from guided_seg.episode import Batch, Episode, collate
+
+log = logging.getLogger(__name__)
+
+
+class Episodes(LightningDataModule):
+    """Training episodes of one or more modes, and fixed validation and test episodes.
+
+    Args:
+        source: makes the source of a split.
+        weights: how often each mode is drawn in training; modes that the source lacks are left out.
+        shots: least and most S in training.
+        points: the distribution of P in training.
+        augment: joint augmentation of training images, or None.
+        batch_size: episodes in a training batch.
+        steps_per_epoch: training batches in an epoch, after which the model is validated.
+        eval_batch_size: episodes in an evaluation batch.
+        eval_shots: the largest S that evaluation asks for.
+        val_episodes: validation episodes of each mode.
+        test_episodes: test episodes of each mode; None for all that the source has.
+        num_workers: processes that sample episodes.
+        seed: of the stream of training episodes.
+        eval_seed: of the supports of evaluation episodes.
+        test_split: the split that is tested.
+    """
+
+    def __init__(
+        self,
+        source: Callable[..., Source],
+        weights: Mapping[Mode, float],
+        shots: Sequence[int] = (1, 1),
+        points: PointRange | None = None,
+        augment: Augment | None = None,
+        batch_size: int = 16,
+        steps_per_epoch: int = 100,
+        eval_batch_size: int = 8,
+        eval_shots: int = 1,
+        val_episodes: int = 32,
+        test_episodes: int | None | Mapping[Mode, int | None] = None,
+        num_workers: int = 1,
+        seed: int = 0,
+        eval_seed: int = 0,
+        test_split: Split = "test",
+    ) -> None:
+        super().__init__()
+        self.make_source, self.requested = source, dict(weights)
+        self.shots, self.points, self.augment = (shots[0], shots[1]), points or PointRange(), augment
+        self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
+        self.eval_batch_size, self.eval_shots = eval_batch_size, eval_shots
+        self.val_episodes, self.test_episodes = val_episodes, test_episodes
+        self.num_workers, self.seed, self.eval_seed = num_workers, seed, eval_seed
+        self.test_split = test_split
+        self._sources: dict[Split, Source] = {}
+
+    def source(self, split: Split) -> Source:
+        """The source of ``split``, made when first asked for."""
+        if split not in self._sources:
+            self._sources[split] = self.make_source(split=split)
+        return self._sources[split]
+
+    @property
+    def weights(self) -> dict[Mode, float]:
+        """The weights of the modes that the training source has tasks for."""
+        source = self.source("train")
+        weights = {mode: weight for mode, weight in self.requested.items() if mode in source.modes and weight > 0}
+        if not weights:
+            source.require(next(iter(self.requested)))
+        return weights
+
+    def setup(self, stage: str) -> None:
+        """Read what the stage needs, so that bad data is refused before work starts."""
+        if stage == "fit":
+            left_out = sorted(set(self.requested) - set(self.weights))
+            if left_out:
+                log.warning("%s has no %s tasks; training without them.", self.source("train").name, ", ".join(left_out))
+            self.source("val")
+        if stage == "test":
+            self.source(self.test_split)
+
+    def train_dataloader(self) -> DataLoader[Episode]:
+        """Batches of random episodes."""
+        args = (self.source("train"), self.weights, self.shots, self.points, self.augment, self.seed)
+        return self._loader(TrainEpisodes(*args), self.batch_size * self.steps_per_epoch, self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Episode]:
+        """Fixed one-shot episodes of every trained mode that the validation split has."""
+        source = self.source("val")
+        modes = [mode for mode in self.weights if mode in source.modes]
+        if not modes:
+            raise DataError(f"The validation split of '{source.name}' has no tasks for {sorted(self.weights)}.")
+        parts = [FixedEpisodes(source, mode, 1, self.val_episodes, self.eval_seed) for mode in modes]
+        return self._loader(_Joined(parts), sum(len(part) for part in parts), self.eval_batch_size)
+
+    def test_modes(self, modes: Sequence[Mode] = MODES) -> list[Mode]:
+        """Those of ``modes`` that the test split has tasks for, in the usual order."""
+        return [mode for mode in MODES if mode in modes and mode in self.source(self.test_split).modes]
+
+    def test_loader(self, mode: Mode) -> DataLoader[Episode]:
+        """Fixed episodes of ``mode`` with up to ``eval_shots`` shots."""
+        shots = 1 if mode == "interactive" else self.eval_shots
+        wanted = self.test_episodes
+        number = wanted.get(mode) if isinstance(wanted, Mapping) else wanted
+        data = FixedEpisodes(self.source(self.test_split), mode, shots, number, self.eval_seed)
+        return self._loader(data, len(data), self.eval_batch_size)
+
+    def _loader(self, data: Dataset[Episode], length: int, batch_size: int) -> DataLoader[Episode]:
+        return DataLoader(
+            data,
+            batch_size=batch_size,
+            sampler=EpisodeSampler(length),
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_one_thread if self.num_workers else None,
+            persistent_workers=self.num_workers > 0,
+        )
+
+
+class InteractiveEpisodes(Episodes):
+    """The support is the query itself with some of its pixels annotated (paper, section 5.1)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(weights={"interactive": 1.0}, **options)
+
+
+class SemanticEpisodes(Episodes):
+    """The support is other images of the query's class (paper, section 5.2)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(weights={"semantic": 1.0}, **options)
+
+
+class VideoEpisodes(Episodes):
+    """The support is other frames of the query's video (paper, section 5.3)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(weights={"video": 1.0}, **options)
+
+
+class MixedEpisodes(Episodes):
+    """A weighted mixture of the modes, as far as the source has them."""
+
+
+class _Joined(ConcatDataset[Episode]):
+    """Several `FixedEpisodes` in a row, under the same ``(epoch, index)`` keys."""
+
+    def __getitem__(self, key: tuple[int, int]) -> Episode:  # type: ignore[override]
+        index = key[1]
+        for part in self.datasets:
+            if index < len(part):  # type: ignore[arg-type]
+                return part[(key[0], index)]
+            index -= len(part)  # type: ignore[arg-type]
+        raise IndexError(key)
+
+
+def _one_thread(_: int) -> None:
+    # a worker is one process of several; its libraries must not start threads of their own
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)

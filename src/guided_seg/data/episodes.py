@@ -1,0 +1,183 @@
+"""Episode datasets: a task of a source becomes tensors, purely as a function of (seed, epoch, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.utils.data import Dataset, Sampler
+
+from guided_seg.data.points import DENSE, PointRange, binarize, sample_points
+from guided_seg.data.source import BrokenFile, DataError, Mode, Sample, Source, Task, View
+from guided_seg.data.transforms import Augment
+from guided_seg.episode import Episode, Shot
+
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class TrainEpisodes(Dataset[Episode]):
+    """Random tasks for training; item ``(epoch, index)`` depends on these two and the seed alone.
+
+    Attributes:
+        source: the labelled images.
+        weights: how often each mode is drawn.
+        shots: least and most S.
+        points: the distribution of P.
+        augment: the joint augmentation, or None.
+        seed: another seed is another stream of episodes.
+    """
+
+    source: Source
+    weights: Mapping[Mode, float]
+    shots: tuple[int, int]
+    points: PointRange
+    augment: Augment | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shots[0] <= self.shots[1]:
+            raise DataError(f"mode.shots={list(self.shots)}: expected [least, most] with 1 <= least <= most.")
+
+    def __getitem__(self, key: tuple[int, int]) -> Episode:
+        """One episode. A broken file is skipped: the next draw takes its place and ``meta['broken']`` names it."""
+        broken: list[str] = []
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._draw(np.random.default_rng((self.seed, *key, attempt)), broken)
+            except BrokenFile as error:
+                broken.append(str(error))
+        raise DataError(f"{_ATTEMPTS} draws in a row met a broken file; the last: {broken[-1]}")
+
+    def _draw(self, rng: np.random.Generator, broken: list[str]) -> Episode:
+        modes = list(self.weights)
+        chances = np.array([self.weights[mode] for mode in modes], float)
+        mode = modes[int(rng.choice(len(modes), p=chances / chances.sum()))]
+        shots = int(rng.integers(self.shots[0], self.shots[1] + 1))
+        task = self.source.sample(mode, shots, rng)
+        points = self.points.draw(rng)
+        query = self._load(task.query, rng)
+        target = binarize(query.labels, task.query.values)
+        image = to_tensor(query.image)
+        support = []
+        for view in task.support:
+            if mode == "interactive":
+                mask, tensor = target, image
+            else:
+                sample = self._load(view, rng)
+                mask, tensor = binarize(sample.labels, view.values), to_tensor(sample.image)
+            labels = self.points.labels(len(view.values) + 1, rng)
+            support.append(_shot(tensor, mask, points, labels, mode == "interactive", rng))
+        meta = {"mode": mode, "group": task.group, "source": self.source.name, "broken": broken}
+        return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1)
+
+    def _load(self, view: View, rng: np.random.Generator) -> Sample:
+        sample = self.source.load(view.key)
+        return self.augment(sample, view.values, rng) if self.augment else sample
+
+
+class FixedEpisodes(Dataset[Episode]):
+    """The evaluation tasks of one mode, always the same, at the images' own size, annotated densely.
+
+    Sparse versions are made from them by `guided_seg.data.points.restrict`, so that every (S, P) is asked on the same
+    queries. ``meta``: ``index`` and ``group``, and ``shown``, the first S at which the query is in its own support
+    (video), which such an S must leave out.
+
+    Args:
+        source: the labelled images.
+        mode: which tasks.
+        shots: the largest S.
+        episodes: how many of the source's fixed tasks, evenly spread; None for all.
+        seed: decides random supports.
+    """
+
+    def __init__(self, source: Source, mode: Mode, shots: int, episodes: int | None, seed: int) -> None:
+        self.source, self.mode, self.shots, self.seed = source, mode, shots, seed
+        total = source.count(mode)
+        self.indices = [i * total // (episodes or total) for i in range(episodes or total)]
+        self._images: dict[object, tuple[Sample, torch.Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, key: tuple[int, int]) -> Episode:
+        """The episode ``key[1]``; the epoch does not matter."""
+        number = key[1]
+        rng = np.random.default_rng((self.seed, number))
+        task = self.source.fixed(self.mode, self.indices[number], self.shots, rng)
+        query, image = self._load(task.query)
+        target = binarize(query.labels, task.query.values)
+        support = [self._shot(view, task) for view in task.support]
+        keys = [view.key for view in task.support]
+        shown = keys.index(task.query.key) + 1 if self.mode != "interactive" and task.query.key in keys else None
+        meta = {"mode": self.mode, "group": task.group, "source": self.source.name, "index": number}
+        meta |= {"shown": shown, "broken": [], **task.query.meta}
+        return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1)
+
+    def _shot(self, view: View, task: Task) -> Shot:
+        sample, image = self._load(view)
+        mask = torch.from_numpy(binarize(sample.labels, view.values))
+        return Shot(image, mask=mask, is_query=view.key == task.query.key, meta=view.meta)
+
+    def _load(self, view: View) -> tuple[Sample, torch.Tensor]:
+        # neighbouring tasks of a video share their support; one tensor for both is encoded once (see collate)
+        if view.key not in self._images:
+            if len(self._images) >= 32:
+                self._images.pop(next(iter(self._images)))
+            sample = self.source.load(view.key)
+            self._images[view.key] = (sample, to_tensor(sample.image))
+        return self._images[view.key]
+
+
+class EpisodeSampler(Sampler[tuple[int, int]]):
+    """Yields ``(epoch, index)``, each rank its share, so that workers, ranks and resumes see the same episodes.
+
+    Example:
+        >>> sampler = EpisodeSampler(3)
+        >>> sampler.set_epoch(2)
+        >>> list(sampler)
+        [(2, 0), (2, 1), (2, 2)]
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length, self.epoch = length, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        rank, world = _rank_and_world()
+        return iter([(self.epoch, index) for index in range(rank, self.length, world)])
+
+    def __len__(self) -> int:
+        rank, world = _rank_and_world()
+        return len(range(rank, self.length, world))
+
+
+def to_tensor(image: np.ndarray) -> torch.Tensor:
+    """RGB uint8 ``[H, W, 3]`` to float32 ``[3, H, W]`` in 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)
+
+
+def _shot(
+    image: torch.Tensor,
+    mask: np.ndarray,
+    points: int | None,
+    labels: tuple[int, ...],
+    is_query: bool,
+    rng: np.random.Generator,
+) -> Shot:
+    if points is not DENSE:
+        return Shot(image, points=sample_points(mask, points, labels, rng), is_query=is_query)
+    kept = np.where(np.isin(mask, labels), mask, np.uint8(255))
+    return Shot(image, mask=torch.from_numpy(kept), is_query=is_query)
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1

@@ -1,0 +1,147 @@
+"""Dots: how many (P), and where; a label map becomes a sparse annotation (paper, section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from guided_seg.data.source import DataError
+from guided_seg.episode import IGNORE, Batch
+
+DENSE = None
+"""The P of a full mask."""
+
+_DRAW, _TRIES = 256, 8
+
+
+def sample_points(
+    mask: UInt8[np.ndarray, "H W"], points: int, labels: tuple[int, ...], rng: np.random.Generator
+) -> Int[Tensor, "D 3"]:
+    """Up to ``points`` distinct pixels of each label, uniformly; all that there are where a label has fewer.
+
+    Pixels are drawn until enough of each label are hit, which costs microseconds at any image size; only rare labels
+    are looked up in the whole mask. From equal generators, the dots of a smaller P are among those of a larger one.
+
+    Args:
+        mask: a label per pixel.
+        points: P, the number of dots per label.
+        labels: the labels to annotate.
+        rng: the source of randomness.
+
+    Returns:
+        rows of (row, column, label), by label.
+
+    Example:
+        >>> mask = np.eye(4, dtype=np.uint8)
+        >>> dots = sample_points(mask, 2, (0, 1), np.random.default_rng(0))
+        >>> dots.shape, [int(mask[r, c]) for r, c, _ in dots]
+        (torch.Size([4, 3]), [0, 0, 1, 1])
+    """
+    flat = mask.ravel()
+    found: dict[int, dict[int, None]] = {label: {} for label in labels}
+    for _ in range(_TRIES):
+        draw = rng.integers(flat.size, size=_DRAW)
+        values = flat[draw]
+        for label, hits in found.items():
+            hits.update(dict.fromkeys(draw[values == label].tolist()))
+        if all(len(hits) >= points for hits in found.values()):
+            break
+    rows = []
+    for label, hits in found.items():
+        if len(hits) < points:
+            hits.update(dict.fromkeys(rng.permutation(np.flatnonzero(flat == label)).tolist()))
+        rows += [(*divmod(index, mask.shape[1]), label) for index in list(hits)[:points]]
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
+
+
+@dataclass(frozen=True)
+class PointRange:
+    """The distribution of P in training (DESIGN 3.7): log-uniform from ``low`` to ``high``, or dense.
+
+    Attributes:
+        low: fewest dots per label.
+        high: most dots per label.
+        dense: the share of episodes annotated by full masks.
+        missing: the share of shots in which one of the labels is left out.
+
+    Raises:
+        DataError: a range or share that cannot be.
+
+    Example:
+        >>> PointRange(low=1, high=25, dense=0.0).draw(np.random.default_rng(0)) in range(1, 26)
+        True
+    """
+
+    low: int = 1
+    high: int = 64
+    dense: float = 0.15
+    missing: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.low <= self.high:
+            raise DataError(f"points.low={self.low}, points.high={self.high}: expected 1 <= low <= high.")
+        if not (0 <= self.dense <= 1 and 0 <= self.missing <= 1):
+            raise DataError(f"points.dense={self.dense}, points.missing={self.missing}: shares lie in 0..1.")
+
+    def draw(self, rng: np.random.Generator) -> int | None:
+        """P for one episode; None is dense."""
+        if rng.random() < self.dense:
+            return DENSE
+        exponent = rng.uniform(np.log(self.low), np.log(self.high + 1))
+        return min(int(np.exp(exponent)), self.high)
+
+    def labels(self, num_labels: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """The labels that one shot annotates: all, or now and then all but one."""
+        labels = tuple(range(num_labels))
+        if rng.random() >= self.missing:
+            return labels
+        left_out = int(rng.integers(num_labels))
+        return tuple(label for label in labels if label != left_out)
+
+
+def restrict(batch: Batch, shots: int, points: int | None, seed: int) -> Batch:
+    """The (S, P) version of a batch whose shots carry dense masks: its first S shots with P dots per label.
+
+    Images stay as they are, so features encoded once serve every (S, P). Dots depend on ``seed`` and on each episode's
+    ``index`` in its meta alone, so P dots of one episode are the same in any batch.
+    """
+    rank = _rank(batch.shot_episode)
+    kept = torch.nonzero(rank < shots).flatten()
+    rows, masks = [], []
+    for number, shot in enumerate(kept.tolist()):
+        mask = batch.masks[torch.nonzero(batch.mask_shot == shot).item()]
+        masks.append(mask)
+        if points is not DENSE:
+            key = (seed, batch.metas[int(batch.shot_episode[shot])]["index"], int(rank[shot]))
+            labels = tuple(range(batch.num_labels))
+            dots = sample_points(mask.cpu().numpy(), points, labels, np.random.default_rng(key))
+            rows.append(torch.nn.functional.pad(dots, (1, 0), value=number))
+    dense = points is DENSE
+    device = batch.images.device
+    return replace(
+        batch,
+        shot_image=batch.shot_image[kept],
+        shot_episode=batch.shot_episode[kept],
+        points=torch.cat(rows).to(device) if rows else batch.points.new_zeros(0, 4),
+        masks=torch.stack(masks) if dense else batch.masks[:0],
+        mask_shot=torch.arange(len(kept), device=device) if dense else batch.mask_shot[:0],
+    )
+
+
+def binarize(labels: UInt8[np.ndarray, "H W"], values: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
+    """The task's labels: ``values`` become 1, 2, ..., void stays `IGNORE`, all else is negative."""
+    table = np.zeros(256, np.uint8)
+    table[IGNORE] = IGNORE
+    for label, value in enumerate(values, start=1):
+        table[value] = label
+    return table[labels]
+
+
+def _rank(episodes: Tensor) -> Tensor:
+    """The place of each shot within its episode; shots of one episode are consecutive."""
+    first = torch.searchsorted(episodes, episodes)
+    return torch.arange(len(episodes), device=episodes.device) - first

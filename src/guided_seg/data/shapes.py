@@ -1,0 +1,287 @@
+"""`shapes`: endless procedural scenes of textured, overlapping, moving objects; no download, no files.
+
+A *material* (palette x pattern) is a class, an object is an instance, a scene in time is a video. Every scene holds
+several objects over a textured background, so the same scene serves several tasks and none can be solved without
+its support. Some objects share the palette but not the pattern (colour alone does not tell them apart), and some
+scenes hold *twins*: two objects of one material, which global guidance must confuse and local guidance need not
+(paper, figure 3c). Palettes of validation and test are never seen in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from guided_seg.data.materials import PATTERNS, texture
+from guided_seg.data.source import MODES, SPLITS, DataError, Mode, Sample, Source, Split, Task, View, halving_order
+
+PALETTES: dict[Split, range] = {"train": range(0, 80), "val": range(80, 100), "test": range(100, 140)}
+"""Palettes of each split: 480 training classes, 120 validation classes and 240 test classes."""
+
+# drawing sensor noise anew for each frame would cost more than the rest of the frame
+_NOISE = np.round(5 * np.random.default_rng(0).standard_normal((512, 512, 3))).astype(np.int16)
+_SHIFT = 4  # sub-pixel bits of OpenCV's polygon coordinates
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One moving object: its outline around the origin, in pixels, and how it moves from frame to frame."""
+
+    material: int
+    outline: np.ndarray
+    position: np.ndarray
+    velocity: np.ndarray
+    angle: float
+    spin: float
+    zoom: float
+
+    def pose(self, time: int, size: int) -> np.ndarray:
+        """The 2 x 3 matrix from object to image coordinates at ``time``; objects bounce off the border."""
+        angle = self.angle + self.spin * time
+        x, y = _bounce(self.position + self.velocity * time, size)
+        cos, sin = np.cos(angle), np.sin(angle)
+        return np.array([[cos, -sin, x], [sin, cos, y]])
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Things in drawing order over a background, under one light."""
+
+    things: tuple[Thing, ...]
+    background: Thing
+    gain: np.ndarray
+    noise_seed: int
+
+    def value(self, material: int) -> int:
+        """The label value of a material: that of its first thing."""
+        return 1 + next(i for i, thing in enumerate(self.things) if thing.material == material)
+
+
+class Shapes(Source):
+    """Procedural scenes; a key is ``(kind, scene, material, frame)`` with kind ``instance`` or ``class``.
+
+    Args:
+        split: decides palettes and scenes; no scene or palette is in two splits.
+        size: height and width in pixels.
+        frames: frames of a video.
+        objects: least and most objects of a scene.
+        twins: the share of scenes in which two objects have one material.
+        siblings: the share of scenes in which two objects share their palette but not their pattern.
+        min_pixels: an object with fewer visible pixels is no task.
+        tasks: how many fixed evaluation tasks there are in each mode.
+        seed: another seed is another world.
+
+    Example:
+        >>> source = Shapes("train", size=64)
+        >>> task = source.sample("semantic", shots=2, rng=np.random.default_rng(0))
+        >>> len(task.support), source.load(task.query.key).image.shape
+        (2, (64, 64, 3))
+    """
+
+    name = "shapes"
+    modes = MODES
+
+    def __init__(
+        self,
+        split: Split,
+        size: int = 96,
+        frames: int = 9,
+        objects: tuple[int, int] = (3, 5),
+        twins: float = 0.2,
+        siblings: float = 0.4,
+        min_pixels: int = 120,
+        tasks: int = 256,
+        seed: int = 0,
+    ) -> None:
+        if split not in SPLITS:
+            raise DataError(f"Unknown split '{split}'; shapes has {', '.join(SPLITS)}.")
+        if size < 32:
+            raise DataError(f"data.size={size} leaves no room for objects; use at least 32 pixels.")
+        self.split, self.size, self.frames = split, size, frames
+        self.objects, self.twins, self.siblings = objects, twins, siblings
+        self.min_pixels, self.tasks, self.seed = min_pixels, tasks, seed
+        # one scene is asked for twice: once to pose a task and once to load it
+        self._scene = lru_cache(maxsize=64)(self._make_scene)
+
+    def load(self, key: Hashable) -> Sample:
+        """Draw one frame."""
+        kind, number, material, time = key  # type: ignore[misc]
+        scene = self._scene(number, material)
+        labels = self._labels(scene, time)
+        image = _paint(scene, labels, time)
+        return Sample(image, labels if kind == "instance" else _merge_classes(scene, labels))
+
+    def sample(self, mode: Mode, shots: int, rng: np.random.Generator) -> Task:
+        """A random task on scenes that are as many as 64-bit numbers."""
+        number = int(rng.integers(1 << 62))
+        if mode == "semantic":
+            return self._semantic(self._material(rng), number, shots, rng)
+        time = int(rng.integers(self.frames))
+        if mode == "interactive":
+            return self._interactive(number, time, rng)
+        return self._random_video(number, time, shots, rng)
+
+    def count(self, mode: Mode) -> int:
+        """The number of fixed tasks; for video whole videos, of all frames but the first."""
+        return self.tasks if mode != "video" else self.tasks // (self.frames - 1) * (self.frames - 1)
+
+    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator) -> Task:
+        """The task ``index`` of this split: every class in turn, every frame of a video in turn."""
+        if mode == "semantic":
+            palettes = PALETTES[self.split]
+            material = (palettes.start + index % len(palettes)) * len(PATTERNS) + int(rng.integers(len(PATTERNS)))
+            return self._semantic(material, index, shots, rng)
+        if mode == "interactive":
+            return self._interactive(index, 0, rng)
+        video, frame = divmod(index, self.frames - 1)
+        rng = np.random.default_rng((self.seed, video))  # all frames of a video ask for the same object
+        value = self._visible(video, 0, rng)
+        order = halving_order(self.frames)[:shots]
+        return _object_task(video, value, frame + 1, order)
+
+    def _material(self, rng: np.random.Generator) -> int:
+        return int(rng.choice(PALETTES[self.split])) * len(PATTERNS) + int(rng.integers(len(PATTERNS)))
+
+    def _interactive(self, number: int, time: int, rng: np.random.Generator) -> Task:
+        task = _object_task(number, self._visible(number, time, rng), time, [])
+        return Task(task.query, (task.query,), task.group)
+
+    def _random_video(self, number: int, time: int, shots: int, rng: np.random.Generator) -> Task:
+        others = [int(t) for t in rng.permutation(self.frames) if t != time]
+        return _object_task(number, self._visible(number, time, rng), time, others[:shots])
+
+    def _semantic(self, material: int, number: int, shots: int, rng: np.random.Generator) -> Task:
+        numbers = [number, *(int(n) for n in rng.integers(1 << 62, size=shots))]
+        views = []
+        for scene in numbers:
+            key = ("class", scene, material, 0)
+            views.append(View(key, (self._scene(scene, material).value(material),), {"image": f"scene {scene}"}))
+        return Task(views[0], tuple(views[1:]), f"material {material}")
+
+    def _visible(self, number: int, time: int, rng: np.random.Generator) -> int:
+        """A thing of the scene of which enough is seen at ``time``; the topmost if none is."""
+        scene = self._scene(number, -1)
+        areas = np.bincount(self._labels(scene, time).ravel(), minlength=len(scene.things) + 1)[1:]
+        seen = np.flatnonzero(areas >= self.min_pixels)
+        return 1 + int(rng.choice(seen) if len(seen) else areas.argmax())
+
+    def _labels(self, scene: Scene, time: int) -> np.ndarray:
+        labels = np.zeros((self.size, self.size), np.uint8)
+        for value, thing in enumerate(scene.things, start=1):
+            pose = thing.pose(time, self.size)
+            outline = thing.outline @ pose[:, :2].T + pose[:, 2]
+            cv2.fillPoly(labels, [np.round(outline * (1 << _SHIFT)).astype(np.int32)], value, shift=_SHIFT)
+        return labels
+
+    def _make_scene(self, number: int, material: int) -> Scene:
+        rng = np.random.default_rng((self.seed, SPLITS.index(self.split), number, material + 1))
+        materials = self._materials(material, rng)
+        positions = _spread(len(materials) - 1, self.size, rng)
+        things = [self._thing(m, p, rng) for m, p in zip(materials[1:], positions, strict=True)]
+        background = self._thing(materials[0], np.full(2, self.size / 2), rng)
+        if material >= 0:  # the asked class is drawn last, so that it is always seen
+            things.sort(key=lambda thing: thing.material == material)
+        gain = rng.uniform(0.75, 1.15) * rng.uniform(0.92, 1.08, size=3)
+        return Scene(tuple(things), background, gain, int(rng.integers(1 << 31)))
+
+    def _materials(self, wanted: int, rng: np.random.Generator) -> list[int]:
+        """Background first, then one per thing; palettes differ except for siblings and twins."""
+        low, high = self.objects
+        number = int(rng.integers(low, high + 1))
+        palettes = rng.choice(PALETTES[self.split], size=number + 1, replace=False)
+        materials = [int(p) * len(PATTERNS) + int(rng.integers(len(PATTERNS))) for p in palettes]
+        if wanted >= 0:
+            materials = [m for m in materials if m // len(PATTERNS) != wanted // len(PATTERNS)][:number]
+            materials.append(wanted)
+        else:
+            rng.shuffle(materials)
+        if rng.random() < self.siblings:
+            pattern = (materials[-1] + 1 + int(rng.integers(len(PATTERNS) - 1))) % len(PATTERNS)
+            materials[1] = materials[-1] // len(PATTERNS) * len(PATTERNS) + pattern
+        if rng.random() < self.twins and number > 2:
+            materials[2] = materials[-1]
+        return materials
+
+    def _thing(self, material: int, position: np.ndarray, rng: np.random.Generator) -> Thing:
+        radius = self.size * rng.uniform(0.14, 0.25)
+        return Thing(
+            material,
+            _outline(rng) * radius,
+            position,
+            velocity=rng.normal(0, 0.02 * self.size, size=2),
+            angle=rng.uniform(0, 2 * np.pi),
+            spin=rng.normal(0, 0.12),
+            zoom=rng.uniform(0.85, 1.2) * self.size / 96,
+        )
+
+
+def _outline(rng: np.random.Generator) -> np.ndarray:
+    """``[V, 2]`` vertices of an ellipse, box, star or blob of about unit radius."""
+    kind = rng.integers(4)
+    turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    radius = np.ones_like(turn)
+    if kind == 1:  # a superellipse: a box with round corners
+        radius = (np.abs(np.cos(turn)) ** 6 + np.abs(np.sin(turn)) ** 6) ** (-1 / 6)
+    elif kind == 2:
+        radius = 1 + 0.3 * np.cos(turn * rng.integers(3, 7))
+    elif kind == 3:
+        radius = 1 + sum(rng.normal(0, 0.14) * np.cos(k * turn + rng.uniform(0, 6.3)) for k in (2, 3, 4))
+    stretch = np.sqrt(rng.uniform(0.6, 1.0))
+    return np.stack([np.cos(turn) * radius * stretch, np.sin(turn) * radius / stretch], axis=1)
+
+
+def _spread(number: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Positions that overlap only somewhat: each is the farthest of a few candidates from those before."""
+    positions: list[np.ndarray] = []
+    for _ in range(number):
+        candidates = rng.uniform(0.16 * size, 0.84 * size, size=(5, 2))
+        gaps = [min((float(np.hypot(*(c - p))) for p in positions), default=0.0) for c in candidates]
+        positions.append(candidates[int(np.argmax(gaps))])
+    order = rng.permutation(number)
+    return [positions[i] for i in order]
+
+
+def _bounce(position: np.ndarray, size: int) -> np.ndarray:
+    """Fold positions back into the middle of the image, as if its border were a mirror."""
+    low, span = 0.12 * size, 0.76 * size
+    folded = np.mod(position - low, 2 * span)
+    return low + np.where(folded > span, 2 * span - folded, folded)
+
+
+def _paint(scene: Scene, labels: np.ndarray, time: int) -> np.ndarray:
+    image = _surface(scene.background, time, labels.shape[0], (0, 0, labels.shape[1], labels.shape[0]))
+    for value, thing in enumerate(scene.things, start=1):
+        mask = cv2.compare(labels, value, cv2.CMP_EQ)
+        box = x, y, width, height = cv2.boundingRect(mask)
+        if width:
+            window = np.s_[y : y + height, x : x + width]
+            cv2.copyTo(_surface(thing, time, labels.shape[0], box), mask[window], image[window])
+    image = cv2.GaussianBlur(image, (3, 3), 0.6)
+    lit = cv2.multiply(image, (*scene.gain, 1.0), dtype=cv2.CV_8U)
+    row, column = np.random.default_rng((scene.noise_seed, time)).integers(_NOISE.shape[0] // 2, size=2)
+    return cv2.add(lit, np.resize(_NOISE[row:, column:], lit.shape), dtype=cv2.CV_8U)
+
+
+def _surface(thing: Thing, time: int, size: int, box: tuple[int, int, int, int]) -> np.ndarray:
+    """The thing's texture, which moves and turns with it, over a box (x, y, width, height) of the image."""
+    x, y, width, height = box
+    pose = thing.pose(time, size) - [[0, 0, x], [0, 0, y]]
+    pose = np.hstack([pose[:, :2] * thing.zoom, pose[:, 2:]])
+    return cv2.warpAffine(texture(thing.material), pose, (width, height), borderMode=cv2.BORDER_WRAP)
+
+
+def _merge_classes(scene: Scene, labels: np.ndarray) -> np.ndarray:
+    values = [0, *(scene.value(thing.material) for thing in scene.things)]
+    return np.array(values, np.uint8)[labels]
+
+
+def _object_task(number: int, value: int, time: int, support: list[int]) -> Task:
+    def view(frame: int) -> View:
+        meta = {"image": f"scene {number}", "video": number, "frame": frame, "instance": value}
+        return View(("instance", number, -1, frame), (value,), meta)
+
+    return Task(view(time), tuple(view(frame) for frame in support), f"scene {number} object {value}")

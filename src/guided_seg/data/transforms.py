@@ -1,0 +1,71 @@
+"""Joint augmentation of an image and its labels: scale, flip, crop, colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from guided_seg.data.points import sample_points
+from guided_seg.data.source import DataError, Sample
+from guided_seg.episode import IGNORE
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random scale, flip, crop and colour; one warp moves image and labels together, so they cannot come apart.
+
+    Attributes:
+        size: side of the square crop, pixels; where the image ends, labels are `IGNORE`.
+        scale: least and most magnification.
+        flip: chance of a left-right mirror.
+        colour: strength of the change of brightness, contrast and saturation, 0 for none.
+
+    Raises:
+        DataError: a size, scale or strength that cannot be.
+    """
+
+    size: int
+    scale: tuple[float, float] = (0.7, 1.4)
+    flip: float = 0.5
+    colour: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.size < 16 or not 0 < self.scale[0] <= self.scale[1] or not 0 <= self.colour < 1:
+            raise DataError(
+                f"augment: size={self.size}, scale={tuple(self.scale)}, colour={self.colour}; expected size >= 16, "
+                "0 < least scale <= most scale and 0 <= colour < 1."
+            )
+
+    def __call__(self, sample: Sample, values: tuple[int, ...], rng: np.random.Generator) -> Sample:
+        """A crop of ``sample`` around a pixel of one of ``values``, if it has any."""
+        matrix = self._matrix(self._centre(sample, values, rng), rng)
+        shape = (self.size, self.size)
+        image = cv2.warpAffine(sample.image, matrix, shape, flags=cv2.INTER_LINEAR)
+        labels = cv2.warpAffine(sample.labels, matrix, shape, flags=cv2.INTER_NEAREST, borderValue=IGNORE)
+        return Sample(self._tint(image, rng) if self.colour else image, labels)
+
+    def _centre(self, sample: Sample, values: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        dots = sample_points(sample.labels, 1, values, rng)
+        if len(dots):
+            row, column, _ = dots[int(rng.integers(len(dots)))].tolist()
+            return np.array([column, row], float)
+        height, width = sample.labels.shape
+        return rng.uniform(0, [width, height])
+
+    def _matrix(self, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        zoom = float(np.exp(rng.uniform(*np.log(self.scale))))
+        mirror = -1.0 if rng.random() < self.flip else 1.0
+        linear = np.diag([zoom * mirror, zoom])
+        # the chosen pixel lands anywhere but in the outer sixth of the crop
+        place = rng.uniform(self.size / 6, self.size * 5 / 6, size=2)
+        return np.column_stack([linear, place - linear @ centre])
+
+    def _tint(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        low, high = 1 - self.colour, 1 + self.colour
+        gain, saturation = rng.uniform(low, high, size=2)
+        grey = np.full((3, 3), 1 / 3)
+        linear = gain * (saturation * np.eye(3) + (1 - saturation) * grey)
+        offset = rng.uniform(-40, 40) * self.colour + 128 * (1 - gain) * rng.random()
+        return cv2.transform(image, np.column_stack([linear, np.full(3, offset)]))

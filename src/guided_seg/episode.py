@@ -1,0 +1,217 @@
+"""Episode, Shot and Batch: the contract between data and model (paper, section 3).
+
+An **episode** is one few-shot segmentation task: a *support* of S annotated images (shots) that shows what to
+segment, a *query* image and its *target*. The mode (interactive, semantic, video) only decides how they are chosen.
+
+Annotations come in two forms that mean the same: ``points``, rows of ``(row, column, label)``, or a dense ``mask``
+with a label per pixel. Labels are ``0`` for the negative, ``1..K-1`` for the positives, and `IGNORE` for pixels
+that are not annotated (support) or do not count (target).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+IGNORE = 255
+"""The label of pixels that carry no annotation (support) or are not scored (target)."""
+
+Meta = dict[str, Any]
+"""Plain facts about where an image or episode comes from: source, image, class, instance, video, frame ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One annotated support image.
+
+    Attributes:
+        image: float32 ``[3, H, W]`` in ``[0, 1]``, RGB.
+        points: int64 ``[P, 3]`` rows of (row, column, label), or None when the annotation is a mask.
+        mask: uint8 ``[H, W]`` a label per pixel, `IGNORE` where not annotated, or None when it is points.
+        is_query: the image is the query itself (interactive mode), so it is encoded once.
+        meta: where the shot comes from.
+
+    Raises:
+        ValueError: neither or both annotation forms, sizes that differ, or a dot outside the image.
+
+    Example:
+        >>> shot = Shot(torch.zeros(3, 4, 6), points=torch.tensor([[1, 2, 1], [3, 5, 0]]))
+        >>> shot.labels()
+        (0, 1)
+    """
+
+    image: Float[Tensor, "3 H W"]
+    points: Int[Tensor, "P 3"] | None = None
+    mask: UInt8[Tensor, "H W"] | None = None
+    is_query: bool = False
+    meta: Meta = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.points is None) == (self.mask is None):
+            raise ValueError("A shot takes either points or a mask, not both and not neither; give exactly one.")
+        height, width = self.image.shape[-2:]
+        if self.mask is not None and self.mask.shape != (height, width):
+            raise ValueError(
+                f"The mask is {tuple(self.mask.shape)} but its image is {(height, width)}; they must have one size."
+            )
+        if self.points is not None:
+            _check_points(self.points, height, width)
+
+    def labels(self) -> tuple[int, ...]:
+        """The labels that this shot annotates, in order; `IGNORE` is none of them."""
+        source = self.points[:, 2] if self.points is not None else self.mask
+        assert source is not None
+        return tuple(label for label in torch.unique(source).tolist() if label != IGNORE)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One task: the support shows it, the query is to be segmented (paper, section 3).
+
+    Attributes:
+        query: float32 ``[3, H, W]`` in ``[0, 1]``, RGB.
+        target: uint8 ``[H, W]``: 0 negative, 1..K-1 positive, `IGNORE` not scored.
+        support: S shots; the list may be of any length, and shots of any size.
+        meta: facts of the task; ``group`` names the class or object that IoU is grouped by.
+        num_labels: K, the negative included; labels in target and support are below it.
+
+    Raises:
+        ValueError: target and query differ in size, or a shot flagged ``is_query`` has another size than the query.
+    """
+
+    query: Float[Tensor, "3 H W"]
+    target: UInt8[Tensor, "H W"]
+    support: Sequence[Shot]
+    meta: Meta = field(default_factory=dict)
+    num_labels: int = 2
+
+    def __post_init__(self) -> None:
+        if self.target.shape != self.query.shape[-2:]:
+            found, expected = tuple(self.target.shape), tuple(self.query.shape[-2:])
+            raise ValueError(f"The target is {found} but the query is {expected}; they must have one size.")
+        for shot in self.support:
+            if shot.is_query and shot.image.shape != self.query.shape:
+                raise ValueError("A shot flagged is_query must hold the query image itself; its size differs.")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B episodes with any number of shots, points and image sizes; padded, never resized.
+
+    Every image is in ``images`` once: the B queries first, then the support images that are not the query. Padding is
+    at the bottom and right; ``sizes`` holds the true sizes, so a batch of n gives the same answer as n batches of one.
+
+    Attributes:
+        images: float32 ``[N, 3, H, W]``, N ≥ B.
+        sizes: int64 ``[N, 2]`` the height and width of each image before padding.
+        target: uint8 ``[B, H, W]``, `IGNORE` in the padding.
+        shot_image: int64 ``[T]`` the row of ``images`` that each of all T shots annotates.
+        shot_episode: int64 ``[T]`` the episode that each shot belongs to.
+        points: int64 ``[D, 4]`` all dots, rows of (shot, row, column, label).
+        masks: uint8 ``[M, H, W]`` the dense annotations, `IGNORE` in the padding.
+        mask_shot: int64 ``[M]`` the shot that each dense annotation belongs to.
+        num_labels: K, the largest of the episodes'.
+        metas: the episodes' meta, in order.
+    """
+
+    images: Float[Tensor, "N 3 H W"]
+    sizes: Int[Tensor, "N 2"]
+    target: UInt8[Tensor, "B H W"]
+    shot_image: Int[Tensor, " T"]
+    shot_episode: Int[Tensor, " T"]
+    points: Int[Tensor, "D 4"]
+    masks: UInt8[Tensor, "M H W"]
+    mask_shot: Int[Tensor, " M"]
+    num_labels: int
+    metas: tuple[Meta, ...]
+
+    def __len__(self) -> int:
+        return self.target.shape[0]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch with its tensors on ``device`` (Lightning calls this)."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory (the DataLoader calls this)."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, function: Any) -> Batch:
+        names = (name for name in self.__slots__ if isinstance(getattr(self, name), Tensor))
+        return replace(self, **{name: function(getattr(self, name)) for name in names})
+
+
+def collate(episodes: Sequence[Episode]) -> Batch:
+    """Join episodes of any shots, points and sizes into one `Batch`.
+
+    Raises:
+        ValueError: the list is empty.
+
+    Example:
+        >>> image, target = torch.zeros(3, 4, 4), torch.zeros(4, 4, dtype=torch.uint8)
+        >>> dots = torch.tensor([[0, 0, 0], [3, 3, 1]])
+        >>> batch = collate([Episode(image, target, [Shot(image, points=dots, is_query=True)])])
+        >>> len(batch), batch.images.shape, batch.points.tolist()
+        (1, torch.Size([1, 3, 4, 4]), [[0, 0, 0, 0], [0, 3, 3, 1]])
+    """
+    if not episodes:
+        raise ValueError("collate got no episodes; a batch needs at least one.")
+    images = [episode.query for episode in episodes]
+    # support images that several episodes share, as one tensor, are kept and encoded once
+    rows: dict[int, int] = {}
+    shot_image, shot_episode, points, masks, mask_shot = [], [], [], [], []
+    for index, episode in enumerate(episodes):
+        for shot in episode.support:
+            number = len(shot_image)
+            row = index if shot.is_query else rows.setdefault(id(shot.image), len(images))
+            if row == len(images):
+                images.append(shot.image)
+            shot_image.append(row)
+            shot_episode.append(index)
+            if shot.points is not None:
+                points.append(torch.nn.functional.pad(shot.points, (1, 0), value=number))
+            if shot.mask is not None:
+                masks.append(shot.mask)
+                mask_shot.append(number)
+    height = max(image.shape[1] for image in images)
+    width = max(image.shape[2] for image in images)
+    empty = torch.zeros(0, height, width, dtype=torch.uint8)
+    return Batch(
+        images=_pad(images, height, width, 0.0),
+        sizes=torch.tensor([image.shape[1:] for image in images]),
+        target=_pad([episode.target for episode in episodes], height, width, IGNORE),
+        shot_image=torch.tensor(shot_image, dtype=torch.int64),
+        shot_episode=torch.tensor(shot_episode, dtype=torch.int64),
+        points=torch.cat(points) if points else torch.zeros(0, 4, dtype=torch.int64),
+        masks=_pad(masks, height, width, IGNORE) if masks else empty,
+        mask_shot=torch.tensor(mask_shot, dtype=torch.int64),
+        num_labels=max(episode.num_labels for episode in episodes),
+        metas=tuple(episode.meta for episode in episodes),
+    )
+
+
+def _check_points(points: Tensor, height: int, width: int) -> None:
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"Points are {tuple(points.shape)}; expected [P, 3] rows of (row, column, label).")
+    outside = (points[:, :2] < 0).any(1) | (points[:, 0] >= height) | (points[:, 1] >= width)
+    if outside.any():
+        row, column, _ = points[outside][0].tolist()
+        raise ValueError(
+            f"The dot at row {row}, column {column} lies outside its {height} x {width} image; "
+            f"rows go from 0 to {height - 1} and columns from 0 to {width - 1}."
+        )
+
+
+def _pad(tensors: Iterable[Tensor], height: int, width: int, value: float) -> Tensor:
+    tensors = list(tensors)
+    if all(tensor.shape[-2:] == (height, width) for tensor in tensors):
+        return torch.stack(tensors)
+    out = tensors[0].new_full((len(tensors), *tensors[0].shape[:-2], height, width), value)
+    for row, tensor in zip(out, tensors, strict=True):
+        row[..., : tensor.shape[-2], : tensor.shape[-1]] = tensor
+    return out

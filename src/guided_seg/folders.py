@@ -1,0 +1,55 @@
+"""Where runs go, and where the newest one is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from guided_seg.errors import UserError
+
+OUTPUTS = Path("outputs")
+
+
+def register_resolvers() -> None:
+    """Make ``${guided_seg.run_dir:name,ckpt_path}`` known to the configs; harmless when called again."""
+    OmegaConf.register_new_resolver("guided_seg.run_dir", _run_dir, replace=True, use_cache=True)
+
+
+def _run_dir(name: str, ckpt_path: str | None) -> str:
+    """A new folder for a new run; the run's own folder for one that resumes."""
+    if ckpt_path == "last":
+        return str(newest_run(name))
+    if ckpt_path is not None and Path(ckpt_path).parent.name == "checkpoints":
+        return str(Path(ckpt_path).parent.parent)
+    return str(OUTPUTS / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}")
+
+
+def newest_run(name: str) -> Path:
+    """The run of this name whose ``last.ckpt`` was written last.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = sorted((OUTPUTS / name).glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(
+            f"ckpt_path=last found no {OUTPUTS / name}/*/checkpoints/last.ckpt; give output_dir=FOLDER of the run to "
+            "resume, ckpt_path=FILE, or leave ckpt_path out to start anew."
+        )
+    return found[-1].parent.parent
+
+
+def last_checkpoint(run_dir: Path, ckpt_path: str | None) -> Path | None:
+    """The checkpoint that ``ckpt_path`` means for a run in ``run_dir``; None for a fresh start.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if ckpt_path is None:
+        return None
+    path = run_dir / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path} to resume from; check ckpt_path and output_dir.")
+    return path

@@ -1,0 +1,131 @@
+"""φ: backbones that turn images into feature maps (paper, section 4), frozen, partly frozen or trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from guided_seg.errors import UserError
+
+Frozen = bool | int
+"""True: no weight is trained; False: all are; n: the first n stages are not."""
+
+
+class WeightsError(UserError):
+    """Pretrained weights that cannot be had; the message says what to do."""
+
+
+class Backbone(nn.Module, ABC):
+    """RGB images in 0..1 to features; the normalisation that belongs to the weights is part of it.
+
+    Attributes:
+        channels: C of the features.
+        stride: pixels per cell; an H x W image has ceil(H / stride) x ceil(W / stride) cells.
+    """
+
+    channels: int
+    stride: int
+
+    def __init__(
+        self, frozen: Frozen, mean: Sequence[float], std: Sequence[float], bgr: bool = False
+    ) -> None:
+        super().__init__()
+        self.frozen, self.bgr = frozen, bgr
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    @abstractmethod
+    def stages(self) -> list[nn.Module]:
+        """The pretrained parts, from the image on; layers that are always trained are not among them."""
+
+    @abstractmethod
+    def features(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
+        """The features of normalised images."""
+
+    def forward(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
+        """Normalise and extract features."""
+        images = (images - self.mean) / self.std
+        if self.bgr:
+            images = images.flip(1)
+        return self.features(images.contiguous(memory_format=torch.channels_last))
+
+    def freeze(self) -> None:
+        """Take the gradient from the frozen stages; subclasses call it once they are built."""
+        for stage in self._frozen_stages():
+            stage.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """As `nn.Module.train`, but frozen stages keep the batch statistics of their weights."""
+        super().train(mode)
+        for stage in self._frozen_stages():
+            stage.eval()
+        return self
+
+    def _frozen_stages(self) -> list[nn.Module]:
+        stages = self.stages()
+        return stages[: len(stages) if self.frozen is True else int(self.frozen)]
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a ``.safetensors`` file or of a PyTorch file that holds only tensors.
+
+    Raises:
+        WeightsError: there is no such file, or it cannot be read.
+    """
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {path}; check backbone.weights.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(f"The weights file {path} cannot be read as PyTorch or safetensors: {error}") from error
+    return dict(state.get("state_dict", state))
+
+
+class Small(Backbone):
+    """A residual net to be trained from scratch on `shapes` in minutes on a CPU; stride 4.
+
+    Args:
+        width: C.
+        blocks: residual blocks at stride 4, with dilations 1, 2, 4, 1, 2, 4, ...
+    """
+
+    stride = 4
+
+    def __init__(self, width: int = 64, blocks: int = 4) -> None:
+        super().__init__(False, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+        self.channels = width
+        self.stem = nn.Sequential(_conv(3, width // 2, stride=2), _conv(width // 2, width, stride=2))
+        self.blocks = nn.Sequential(*[_Block(width, 2 ** (i % 3)) for i in range(blocks)])
+        self.head = nn.Conv2d(width, width, 1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def stages(self) -> list[nn.Module]:
+        """None is pretrained."""
+        return []
+
+    def features(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
+        """See `Backbone.features`."""
+        return self.head(self.blocks(self.stem(images)))
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.first = _conv(width, width, dilation=dilation)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.second(self.first(x)))
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))

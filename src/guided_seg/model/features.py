@@ -1,0 +1,113 @@
+"""Feature maps of images of any size, and the fixed map between pixels and cells (DESIGN 3.1-3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """φ(x) of N images, padded to a common grid.
+
+    Attributes:
+        maps: float ``[N, C, h, w]``, zero in the padding.
+        grids: int64 ``[N, 2]`` the cells of each image, rows and columns.
+        sizes: int64 ``[N, 2]`` the pixels of each image, height and width.
+    """
+
+    maps: Float[Tensor, "N C h w"]
+    grids: Int[Tensor, "N 2"]
+    sizes: Int[Tensor, "N 2"]
+
+    def __getitem__(self, rows: Tensor | slice) -> Features:
+        """The features of some of the images."""
+        return Features(self.maps[rows], self.grids[rows], self.sizes[rows])
+
+
+def by_size(sizes: Int[Tensor, "N 2"]) -> Iterator[tuple[tuple[int, int], Tensor | slice]]:
+    """Each distinct size and the rows that have it; one slice where all are equal, which needs no copy."""
+    if (sizes == sizes[:1]).all():
+        yield (int(sizes[0, 0]), int(sizes[0, 1])), slice(None)
+        return
+    for size in torch.unique(sizes, dim=0).tolist():
+        rows = torch.nonzero((sizes == sizes.new_tensor(size)).all(1)).flatten()
+        yield (size[0], size[1]), rows
+
+
+def place(parts: list[tuple[Tensor | slice, Tensor]], number: int) -> Tensor:
+    """Undo `by_size`: put groups of maps ``[n, ..., h, w]`` into one tensor, zero-padded at the bottom and right."""
+    if len(parts) == 1:
+        return parts[0][1]
+    first = parts[0][1]
+    height = max(part.shape[-2] for _, part in parts)
+    width = max(part.shape[-1] for _, part in parts)
+    out = first.new_zeros(number, *first.shape[1:-2], height, width)
+    for rows, part in parts:
+        out[rows, ..., : part.shape[-2], : part.shape[-1]] = part
+    return out
+
+
+def cells(
+    pixels: Int[Tensor, "D 2"], sizes: Int[Tensor, "D 2"], grids: Int[Tensor, "D 2"], width: int
+) -> tuple[Int[Tensor, "D 4"], Float[Tensor, "D 4"]]:
+    """The four cells that each pixel touches, and its bilinear weights there, which add up to exactly one.
+
+    It is the transpose of bilinear upsampling from grid to image (half-pixel centres, clamped at the border): a dot's
+    guidance is the upsampled feature at the dot.
+
+    Args:
+        pixels: row and column of each of D dots.
+        sizes: height and width of the image of each dot.
+        grids: rows and columns of the grid of each dot.
+        width: columns of the (padded) grid that the flat cell numbers refer to.
+
+    Example:
+        >>> corner = torch.tensor([[0, 0]])
+        >>> cell, weight = cells(corner, torch.tensor([[8, 8]]), torch.tensor([[2, 2]]), width=2)
+        >>> weight.sum().item(), cell[weight > 0].tolist()
+        (1.0, [0])
+    """
+    position = (pixels + 0.5) * grids / sizes - 0.5
+    position = torch.minimum(position.clamp(min=0), (grids - 1).to(position.dtype))
+    low = position.floor()
+    high = torch.minimum(low.long() + 1, grids - 1)
+    part = position - low
+    (y, x), (fy, fx) = low.long().unbind(1), part.unbind(1)
+    y1, x1 = high.unbind(1)
+    index = torch.stack([y * width + x, y * width + x1, y1 * width + x, y1 * width + x1], dim=1)
+    weight = torch.stack([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx], dim=1)
+    return index, weight
+
+
+def pool_mask(
+    indicators: Float[Tensor, "*batch H W"], size: tuple[int, int], grid: tuple[int, int]
+) -> Float[Tensor, "*batch h w"]:
+    """``D A``: the same map as `cells`, for dense indicators; the sum over cells is the number of pixels.
+
+    Args:
+        indicators: ones where a label is annotated; only the top left ``size`` counts.
+        size: height and width of the image.
+        grid: rows and columns of its feature grid.
+    """
+    device, dtype = indicators.device, indicators.dtype
+    rows = _interpolation(grid[0], size[0]).to(device, dtype)
+    columns = _interpolation(grid[1], size[1]).to(device, dtype)
+    return rows.T @ indicators[..., : size[0], : size[1]] @ columns
+
+
+def upsample(maps: Float[Tensor, "N K h w"], size: tuple[int, int]) -> Float[Tensor, "N K H W"]:
+    """Bilinear interpolation from the grid to the image, the transpose of `pool_mask`."""
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+@lru_cache(maxsize=256)
+def _interpolation(cells_: int, pixels: int) -> Tensor:
+    """``[pixels, cells]``: the weights of bilinear upsampling along one axis."""
+    return F.interpolate(torch.eye(cells_)[None], size=pixels, mode="linear", align_corners=False)[0].T.contiguous()

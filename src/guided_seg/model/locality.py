@@ -1,0 +1,62 @@
+"""m_P: what the guidance keeps of positions (paper, section 4.1, figure 3c; DESIGN 3.1-3.2)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from guided_seg.model.annotation import Marks
+from guided_seg.model.features import Features
+
+
+class Locality(nn.Module, ABC):
+    """From the features and marks of each shot to its z."""
+
+    keeps_positions: bool
+
+    @abstractmethod
+    def forward(self, shots: Features, marks: Marks) -> Float[Tensor, "T K C *grid"]:
+        """The z of each shot and label; zero where a label has no mark."""
+
+
+class Global(Locality):
+    """Average pooling: z_k = Σ_i F[:, i] a_k[i] / Σ_i a_k[i], with no position left.
+
+    Dots are a gather of at most four cells each, O(P·C); no image-sized mask is built.
+    """
+
+    keeps_positions = False
+
+    def forward(self, shots: Features, marks: Marks) -> Float[Tensor, "T K C"]:
+        """See `Locality.forward`."""
+        number, channels = shots.maps.shape[:2]
+        labels = marks.counts.shape[1]
+        flat = shots.maps.flatten(2)
+        touched = flat[marks.shot[:, None], :, marks.cell]  # [D, 4, C]
+        dots = (touched * marks.weight[..., None].to(flat.dtype)).sum(1)
+        total = flat.new_zeros(number * labels, channels)
+        total = total.index_add(0, marks.shot * labels + marks.label, dots).view(number, labels, channels)
+        if len(marks.map_shot):
+            dense = marks.maps.flatten(2).to(flat.dtype) @ flat[marks.map_shot].transpose(1, 2)
+            total = total.index_add(0, marks.map_shot, dense)
+        return total / marks.counts.clamp(min=1)[..., None].to(flat.dtype)
+
+
+class Local(Locality):
+    """The identity: z_k[:, i] = F[:, i] · a_k[i]; only where support and query are one image."""
+
+    keeps_positions = True
+
+    def forward(self, shots: Features, marks: Marks) -> Float[Tensor, "T K C h w"]:
+        """See `Locality.forward`."""
+        number, _, height, width = shots.maps.shape
+        labels, area = marks.counts.shape[1], height * width
+        flat = marks.weight.new_zeros(number * labels * area)
+        base = (marks.shot * labels + marks.label) * area
+        flat = flat.index_add(0, (base[:, None] + marks.cell).flatten(), marks.weight.flatten())
+        maps = flat.view(number, labels, height, width)
+        if len(marks.map_shot):
+            maps = maps.index_add(0, marks.map_shot, marks.maps)
+        return shots.maps[:, None] * maps[:, :, None].to(shots.maps.dtype)

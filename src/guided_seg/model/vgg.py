@@ -1,0 +1,97 @@
+"""VGG-16 as a fully convolutional backbone, the paper's (section 4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.models import VGG16_Weights, vgg16
+
+from guided_seg.model.backbone import Backbone, Frozen, WeightsError, read_weights
+
+Normalization = Literal["auto", "imagenet", "caffe"]
+_STATISTICS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    # BGR, 0..255, minus the mean of each channel; here in RGB order and 0..1, as the images are until then
+    "caffe": (tuple(v / 255 for v in (123.68, 116.779, 103.939)), (1 / 255,) * 3),
+}
+
+
+class Vgg16(Backbone):
+    """Thirteen convolutions with ceil-mode pooling and fc6 as a 7 x 7 convolution; stride 32.
+
+    Args:
+        width: C, the channels of fc6. 4096 is the paper's, with its pretrained fc6 where the weights have one; any
+            other (256 is the paper's lite form) starts from N(0, 0.001).
+        weights: ``torchvision`` (downloads), a file in torchvision's key names, or ``random``.
+        normalization: of the input, as the weights were trained: ``imagenet`` (torchvision's), ``caffe`` (the original
+            Oxford weights), or ``auto``: caffe for a file whose name says so, else imagenet.
+        frozen: see `Frozen`; stages are the thirteen convolutions.
+        dropout: spatial dropout after fc6.
+
+    Raises:
+        WeightsError: the weights cannot be had or do not fit.
+    """
+
+    stride = 32
+
+    def __init__(
+        self,
+        width: int = 4096,
+        weights: str = "torchvision",
+        normalization: Normalization = "auto",
+        frozen: Frozen = False,
+        dropout: float = 0.5,
+    ) -> None:
+        if normalization == "auto":
+            normalization = "caffe" if "caffe" in Path(weights).name else "imagenet"
+        if normalization not in _STATISTICS:
+            raise WeightsError(f"backbone.normalization={normalization}; expected auto, imagenet or caffe.")
+        mean, std = _STATISTICS[normalization]
+        super().__init__(frozen, mean, std, bgr=normalization == "caffe")
+        self.channels = width
+        self.convolutions = vgg16(weights=None).features
+        for layer in self.convolutions:
+            if isinstance(layer, nn.MaxPool2d):
+                layer.ceil_mode = True
+        self.fc6 = nn.Conv2d(512, width, 7, padding=3)
+        nn.init.normal_(self.fc6.weight, std=1e-3)
+        nn.init.zeros_(self.fc6.bias)  # type: ignore[arg-type]
+        self.dropout = nn.Dropout2d(dropout)
+        if weights != "random":
+            self._load(_torchvision_weights() if weights == "torchvision" else read_weights(Path(weights)), weights)
+        self.freeze()
+
+    def stages(self) -> list[nn.Module]:
+        """The thirteen convolutions."""
+        return [layer for layer in self.convolutions if isinstance(layer, nn.Conv2d)]
+
+    def features(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
+        """See `Backbone.features`."""
+        return self.dropout(torch.relu(self.fc6(self.convolutions(images))))
+
+    def _load(self, state: dict[str, Tensor], origin: str) -> None:
+        own = self.convolutions.state_dict()
+        missing = [name for name in own if f"features.{name}" not in state]
+        if missing:
+            raise WeightsError(
+                f"The weights {origin} lack features.{missing[0]} and {len(missing) - 1} more; expected the 13 "
+                "convolutions of torchvision's vgg16 under its names."
+            )
+        self.convolutions.load_state_dict({name: state[f"features.{name}"].float() for name in own})
+        if "classifier.0.weight" in state and self.channels == 4096:
+            self.fc6.weight.data.copy_(state["classifier.0.weight"].view(4096, 512, 7, 7))
+            self.fc6.bias.data.copy_(state["classifier.0.bias"])  # type: ignore[union-attr]
+
+
+def _torchvision_weights() -> dict[str, Tensor]:
+    try:
+        return dict(VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True))
+    except Exception as error:
+        raise WeightsError(
+            "torchvision could not download its VGG-16 weights; give a file as backbone.weights=PATH, or "
+            f"backbone.weights=random ({type(error).__name__}: {error})."
+        ) from error

@@ -1,0 +1,46 @@
+"""The main command: compose, train, test, report.
+
+python -m guided_seg.run +experiment=late_global
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import hydra
+
+from guided_seg import cli
+from guided_seg.folders import register_resolvers
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+COMMAND = "python -m guided_seg.run"
+EXAMPLES = (
+    "+experiment=late_global",
+    "+experiment=late_global seed=1 logger=csv",
+    "+experiment=late_global data=voc data.root=PATH 'data.held_out=[cow]' mode=semantic backbone=efficientnet_lite0",
+    "+experiment=late_global ckpt_path=last",
+    "-m '+experiment=late_global,foreground_background' seed=0,1,2",
+)
+
+
+@hydra.main(config_path="pkg://guided_seg.conf", config_name="config", version_base="1.3")
+@cli.kind_errors
+def _main(cfg: DictConfig) -> Any:
+    from guided_seg.train import train  # noqa: PLC0415 - torch takes seconds, which --help does without
+
+    return train(cfg)
+
+
+def main() -> None:
+    """Entry point."""
+    register_resolvers()
+    cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES)
+    cli.check_overrides("config", sys.argv[1:])
+    _main()
+
+
+if __name__ == "__main__":
+    main()

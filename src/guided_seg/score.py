@@ -1,0 +1,58 @@
+"""Evaluation of a checkpoint on any source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import RichProgressBar
+from rich.console import Console
+
+from guided_seg.build import build_test_data, check_modes, load_network, usable_modes
+from guided_seg.build import settings as evaluation_settings
+from guided_seg.data.source import MODES, Mode
+from guided_seg.errors import UserError
+from guided_seg.report.results import Results, table, write_json
+from guided_seg.testing import draw, quiet_lightning, test_modes
+from guided_seg.training.module import EpisodicSegmentation
+
+
+def score(cfg: DictConfig) -> Results:
+    """Test ``cfg.checkpoint`` and write evaluation.json, the table and the figures into the output folder.
+
+    Raises:
+        UserError: the checkpoint, the data or the mode cannot be used.
+    """
+    out = Path(HydraConfig.get().runtime.output_dir)
+    quiet_lightning()
+    settings = evaluation_settings(cfg)
+    network, trained = load_network(cfg.checkpoint)
+    data_cfg = cfg.get("data") or trained.data
+    data = build_test_data(cfg, data_cfg)
+    modes = _modes(cfg)
+    if cfg.mode is not None:
+        check_modes(network, modes)
+        data.source(cfg.split).require(modes[0])
+    modes = usable_modes(network, data.test_modes(modes))
+    OmegaConf.save(cfg, out / "config.yaml", resolve=True)
+    module = EpisodicSegmentation(network, settings=settings, dot_seed=cfg.evaluation.seed)
+    trainer = Trainer(
+        accelerator=cfg.accelerator, devices=1, logger=False, callbacks=[RichProgressBar()], enable_checkpointing=False
+    )
+    results, collector = test_modes(trainer, module, data, modes)
+    write_json(out / "evaluation.json", results)
+    draw(results, collector, out / "figures", [], 0)
+    console = Console()
+    console.print(table(results, title=f"{cfg.checkpoint} on {data_cfg.name} ({cfg.split})"))
+    console.print(str(out), soft_wrap=True, highlight=False)
+    return results
+
+
+def _modes(cfg: DictConfig) -> list[Mode]:
+    wanted = list(cfg.evaluation.modes) if cfg.mode is None else [cfg.mode]
+    unknown = [mode for mode in wanted if mode not in MODES]
+    if unknown:
+        raise UserError(f"mode={unknown[0]} is unknown; choose {', '.join(MODES)}, or leave it out for all.")
+    return wanted

@@ -1,0 +1,60 @@
+"""Testing a network in every mode at every (S, P), and reporting what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers.logger import Logger
+
+from guided_seg.data.datamodule import Episodes
+from guided_seg.data.source import Mode
+from guided_seg.report.figures import iou_curve
+from guided_seg.report.panels import panels
+from guided_seg.report.results import Results, setting_key
+from guided_seg.training.loggers import log_image, log_results
+from guided_seg.training.module import EpisodicSegmentation
+from guided_seg.training.panels import CollectPanels
+
+
+def test_modes(
+    trainer: Trainer, module: EpisodicSegmentation, data: Episodes, modes: list[Mode]
+) -> tuple[Results, CollectPanels]:
+    """The scores in each mode, and the first episodes of each with their predictions."""
+    shown = [setting for setting in module.settings if setting[1] is not None] or module.settings
+    collector = CollectPanels(min(shown, key=lambda setting: (setting[0], abs((setting[1] or 5) - 5))))
+    trainer.callbacks.append(collector)  # type: ignore[attr-defined]
+    try:
+        trainer.test(module, [data.test_loader(mode) for mode in modes], verbose=False)
+    finally:
+        trainer.callbacks.remove(collector)  # type: ignore[attr-defined]
+    return named(module), collector
+
+
+def named(module: EpisodicSegmentation) -> Results:
+    """The results of the last test under their names, such as ``s1_p5``."""
+    return {
+        mode: {setting_key(shots, points or "dense"): score for (shots, points), score in scores.items()}  # type: ignore[misc]
+        for mode, scores in module.results().items()
+    }
+
+
+def draw(results: Results, collector: CollectPanels, folder: Path, loggers: list[Logger], step: int) -> None:
+    """Write the panels of each mode and the curve of IoU against P, and give them to the loggers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {f"episodes_{mode}": panels(rows, folder / f"episodes_{mode}.png") for mode, rows in collector.rows.items()}
+    pictures["iou_against_points"] = iou_curve(results, folder / "iou_against_points.png")
+    for name, path in pictures.items():
+        log_image(loggers, f"test/{name}", path, step)
+    log_results(loggers, results, step)
+
+
+def quiet_lightning() -> None:
+    """Leave the terminal to progress bars, the table and what goes wrong."""
+    import logging
+    import warnings
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    torch.set_float32_matmul_precision("high")

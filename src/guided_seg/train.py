@@ -1,0 +1,151 @@
+"""One run: train, keep the best checkpoint, test it in every mode, report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers.logger import Logger
+from rich.console import Console
+
+from guided_seg.build import build_data, build_network, check_modes, check_same_architecture, network_config
+from guided_seg.build import settings as evaluation_settings
+from guided_seg.build import usable_modes
+from guided_seg.data.datamodule import Episodes
+from guided_seg.folders import last_checkpoint
+from guided_seg.report.figures import learning_curve
+from guided_seg.report.results import Results, table, write_json
+from guided_seg.testing import draw, quiet_lightning, test_modes
+from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
+from guided_seg.training.loggers import build_loggers, close_loggers, log_config, log_image
+from guided_seg.training.module import EpisodicSegmentation
+
+
+def train(cfg: DictConfig) -> float:
+    """Train and test what ``cfg`` composes; everything is left in the run folder.
+
+    Returns:
+        the best positive IoU in validation, for sweeps.
+
+    Raises:
+        UserError: the composition, the data or the checkpoint cannot be used; before any training.
+    """
+    began = time.perf_counter()
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    quiet_lightning()
+    resume = last_checkpoint(run_dir, cfg.ckpt_path)
+    if resume:
+        check_same_architecture(resume, cfg)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    module, data = _prepare(cfg)
+    OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
+    loggers = build_loggers(cfg.logger, run_dir, resume is not None)
+    status = "failed"
+    try:
+        results, best = _run(cfg, module, data, loggers, run_dir, resume, began)
+        status = "success"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        close_loggers(loggers, status)
+    console = Console()
+    console.print(table(results, title=f"{cfg.name} on {cfg.data.name}"))
+    console.print(str(run_dir), soft_wrap=True, highlight=False)
+    return best
+
+
+def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
+    """The module and its data; whatever is wrong with either is found here."""
+    settings = evaluation_settings(cfg)
+    network = build_network(cfg)
+    data = build_data(cfg)
+    check_modes(network, list(data.weights))
+    data.setup("fit")
+    data.setup("test")
+    optimizer, schedule = instantiate(cfg.optimizer.optimizer), instantiate(cfg.optimizer.schedule)
+    return EpisodicSegmentation(network, optimizer, schedule, settings, cfg.evaluation.seed, network_config(cfg)), data
+
+
+def _run(
+    cfg: DictConfig,
+    module: EpisodicSegmentation,
+    data: Episodes,
+    loggers: list[Logger],
+    run_dir: Path,
+    resume: Path | None,
+    began: float,
+) -> tuple[Results, float]:
+    log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    clock, checkpoints = Clock(), _checkpoints(run_dir)
+    trainer = _trainer(cfg, loggers, run_dir, clock, checkpoints, data.steps_per_epoch)
+    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    best = torch.load(checkpoints.best_model_path, map_location="cpu", weights_only=True)
+    module.load_state_dict(best["state_dict"])
+    modes = usable_modes(module.network, data.test_modes(list(cfg.evaluation.modes)))
+    results, collector = test_modes(trainer, module, data, modes)
+    if trainer.is_global_zero:
+        write_json(run_dir / "metrics.json", {**results, "run": _facts(trainer, clock, began)})
+        draw(results, collector, run_dir / "figures", loggers, trainer.global_step)
+        _draw_learning(run_dir, loggers, trainer.global_step)
+    assert checkpoints.best_model_score is not None
+    return results, float(checkpoints.best_model_score)
+
+
+def _trainer(
+    cfg: DictConfig, loggers: list[Logger], run_dir: Path, clock: Clock, checkpoints: ModelCheckpoint, epoch: int
+) -> Trainer:
+    callbacks: list[Any] = [checkpoints, BrokenFiles(cfg.max_broken)]
+    if cfg.trainer.enable_progress_bar:
+        callbacks.append(RichProgressBar(leave=True))
+    if loggers:
+        callbacks.append(LearningRateMonitor("step"))
+    return instantiate(
+        cfg.trainer,
+        logger=loggers,
+        callbacks=callbacks,
+        profiler=clock,
+        default_root_dir=str(run_dir),
+        max_epochs=cfg.trainer.max_steps // epoch,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        inference_mode=True,
+    )
+
+
+def _checkpoints(run_dir: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        run_dir / "checkpoints",
+        filename="best",
+        monitor="val/positive_iou",
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
+    )
+
+
+def _facts(trainer: Trainer, clock: Clock, began: float) -> dict[str, float]:
+    return {
+        "seconds": round(time.perf_counter() - began, 1),
+        "steps": trainer.global_step,
+        "peak_memory_bytes": peak_memory(),
+        "data_wait_share": round(clock.data_wait_share, 4),
+    }
+
+
+def _draw_learning(run_dir: Path, loggers: list[Logger], step: int) -> None:
+    metrics = run_dir / "metrics.csv"
+    for logger in loggers:
+        logger.save()
+    if metrics.exists() and (picture := learning_curve(metrics, run_dir / "figures" / "learning_curve.png")):
+        log_image(loggers, "train/learning_curve", picture, step)

@@ -1,0 +1,90 @@
+"""Watching a run: broken files, pictures of episodes, and where the time goes."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.profilers import Profiler
+
+from guided_seg.data.source import DataError
+from guided_seg.episode import Batch
+
+log = logging.getLogger(__name__)
+
+
+class BrokenFiles(Callback):
+    """Reports, skips and counts files that cannot be read in a long run; too many are fatal.
+
+    Args:
+        limit: the largest share of broken files among the episodes drawn so far.
+        grace: episodes before the share is looked at.
+    """
+
+    def __init__(self, limit: float = 0.01, grace: int = 100) -> None:
+        self.limit, self.grace = limit, grace
+        self.episodes, self.broken = 0, 0
+        self._reported: set[str] = set()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        """Count the batch."""
+        self.episodes += len(batch)
+        for message in (message for meta in batch.metas for message in meta["broken"]):
+            self.broken += 1
+            if message not in self._reported:
+                self._reported.add(message)
+                log.warning("Skipped a broken file: %s", message)
+        share = self.broken / max(self.episodes, self.grace)
+        if share > self.limit:
+            raise DataError(
+                f"{self.broken} of {self.episodes} episodes met a broken file ({len(self._reported)} files), more than "
+                f"the limit of {self.limit:.1%}; mend or remove the files named above, or raise max_broken."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counts go on after a resume."""
+        return {"episodes": self.episodes, "broken": self.broken}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See `state_dict`."""
+        self.episodes, self.broken = state_dict["episodes"], state_dict["broken"]
+
+
+class Clock(Profiler):
+    """How much of training is spent waiting for data."""
+
+    _WAIT, _WORK = "train_dataloader_next", "run_training_batch"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started: dict[str, float] = {}
+        self._total = {self._WAIT: 0.0, self._WORK: 0.0}
+
+    def start(self, action_name: str) -> None:
+        """Called by Lightning before every action."""
+        kind = action_name.rpartition(".")[2]
+        if kind in self._total:
+            self._started[kind] = time.perf_counter()
+
+    def stop(self, action_name: str) -> None:
+        """Called by Lightning after every action."""
+        kind = action_name.rpartition(".")[2]
+        if kind in self._started:
+            self._total[kind] += time.perf_counter() - self._started.pop(kind)
+
+    @property
+    def data_wait_share(self) -> float:
+        """Seconds waiting for batches over seconds of waiting and training; 0 where nothing was trained."""
+        both = sum(self._total.values())
+        return self._total[self._WAIT] / both if both else 0.0
+
+
+def peak_memory() -> int:
+    """Bytes that this process and its largest child held at their peak."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit

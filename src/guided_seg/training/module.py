@@ -1,0 +1,145 @@
+"""The LightningModule around a network's guide and segmentor: loss, optimisation, validation and test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from guided_seg.data.points import restrict
+from guided_seg.data.source import MODES, Mode
+from guided_seg.episode import IGNORE, Batch
+from guided_seg.metrics import EpisodeIoU, Scores, group_number, intersection_union
+from guided_seg.model.network import Network
+
+Setting = tuple[int, int | None]
+"""(S, P), where P counts dots per label and None is a dense mask."""
+
+VALIDATION: Setting = (1, 5)
+"""The setting that models are selected by, on validation classes and scenes."""
+
+
+class EpisodicSegmentation(LightningModule):
+    """Trains and scores a network on episodes (paper, section 4.3).
+
+    Args:
+        network: guide and segmentor, or a baseline.
+        optimizer: makes the optimiser of the trainable parameters.
+        schedule: makes the learning rate's schedule from the optimiser and ``total_steps``; None for a constant.
+        settings: the (S, P) that `test` asks for, on the same queries.
+        dot_seed: of the dots in validation and test.
+        config: plain values that rebuild the network; every checkpoint carries them.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Callable[..., Optimizer] | None = None,
+        schedule: Callable[..., LRScheduler] | None = None,
+        settings: Sequence[Setting] = (VALIDATION,),
+        dot_seed: int = 0,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._optimizer, self._schedule = optimizer, schedule
+        self.settings, self.dot_seed, self.config = list(settings), dot_seed, config or {}
+        self.validation = torch.nn.ModuleDict({mode: new_metric(mode) for mode in MODES})
+        self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Scores ``[B, K, H, W]``."""
+        return self.network(batch)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Cross-entropy over labels against the dense target (DESIGN 3.7)."""
+        scores = self.network(batch)
+        loss = F.cross_entropy(scores, batch.target.long(), ignore_index=IGNORE)
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # a metric that no one reads costs time
+            inside, union = intersection_union(scores.detach().argmax(1), batch.target).sum(0).tolist()
+            self.log_dict({"train/loss": loss.detach(), "train/iou": inside / max(union, 1)}, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Count one-shot episodes, of any modes."""
+        prediction = self.network(restrict(batch, *VALIDATION, self.dot_seed)).argmax(1)
+        for mode in {meta["mode"] for meta in batch.metas}:
+            rows = torch.tensor([meta["mode"] == mode for meta in batch.metas], device=prediction.device)
+            metric = self.validation[mode]
+            metric.update(prediction[rows], batch.target[rows], *_numbers(batch, rows))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the positive IoU of each mode and their mean, by which the best checkpoint is chosen."""
+        found = {}
+        for mode, metric in self.validation.items():
+            if metric.update_called:
+                found[mode] = metric.compute()["positive_iou"]
+                metric.reset()
+        self.log_dict({f"val/{mode}": value for mode, value in found.items()})
+        self.log("val/positive_iou", sum(found.values()) / max(len(found), 1), prog_bar=True)
+
+    def on_test_start(self) -> None:
+        """Forget the scores of an earlier test."""
+        self.scores = {}
+
+    def test_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> None:
+        """Encode once, then guide by every (S, P)."""
+        mode: Mode = batch.metas[0]["mode"]
+        features = self.network.encode(batch.images, batch.sizes)
+        for setting in settings_of(mode, self.settings):
+            asked = restrict(batch, *setting, self.dot_seed)
+            prediction = self.network(asked, features).argmax(1)
+            kept = torch.tensor([_asked(meta, setting[0]) for meta in batch.metas], device=prediction.device)
+            metric = self.scores.setdefault(mode, {}).setdefault(setting, new_metric(mode).to(self.device))
+            if kept.any():
+                metric.update(prediction[kept], batch.target[kept], *_numbers(batch, kept))
+
+    def results(self) -> dict[Mode, dict[Setting, Scores]]:
+        """What the last test found; under distribution every process must ask."""
+        return {
+            mode: {setting: metric.compute() for setting, metric in metrics.items()}
+            for mode, metrics in self.scores.items()
+        }
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser, with its schedule stepped after every batch."""
+        assert self._optimizer is not None
+        optimizer = self._optimizer(_trainable(self.network.parameters()))
+        if self._schedule is None:
+            return optimizer
+        schedule = self._schedule(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Checkpoints hold plain tensors and plain values, so that ``weights_only`` loading opens them."""
+        checkpoint["config"] = self.config
+
+
+def settings_of(mode: Mode, settings: Iterable[Setting]) -> list[Setting]:
+    """The settings that mean something in ``mode``: the query itself is the only shot of an interactive task."""
+    return [setting for setting in settings if mode != "interactive" or setting[0] == 1]
+
+
+def new_metric(mode: Mode) -> EpisodeIoU:
+    """IoU as the mode counts it: in video, mean J over frames and an interval over objects."""
+    return EpisodeIoU("mean", "groups") if mode == "video" else EpisodeIoU()
+
+
+def _asked(meta: dict[str, Any], shots: int) -> bool:
+    return meta["shown"] is None or meta["shown"] > shots
+
+
+def _numbers(batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
+    metas = [meta for meta, kept in zip(batch.metas, rows.tolist(), strict=True) if kept]
+    groups = torch.tensor([group_number(meta["group"]) for meta in metas])
+    return torch.tensor([meta["index"] for meta in metas]), groups
+
+
+def _trainable(parameters: Iterable[Tensor]) -> list[Tensor]:
+    return [parameter for parameter in parameters if parameter.requires_grad]
