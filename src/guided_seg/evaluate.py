@@ -6,9 +6,11 @@ python -m guided_seg.evaluate checkpoint=PATH mode=video data=davis data.root=PA
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 
 from guided_seg import cli
 
@@ -26,9 +28,9 @@ EXAMPLES = (
 @hydra.main(config_path="pkg://guided_seg.conf", config_name="evaluate", version_base="1.3")
 @cli.kind_errors
 def _main(cfg: DictConfig) -> None:
-    from guided_seg.score import score  # noqa: PLC0415 - torch takes seconds, which --help does without
+    from guided_seg.score import score
 
-    score(cfg)
+    score(cfg, Path(HydraConfig.get().runtime.output_dir))
 
 
 def main() -> None:

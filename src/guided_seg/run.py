@@ -6,9 +6,11 @@ python -m guided_seg.run +experiment=late_global
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 
 from guided_seg import cli
 from guided_seg.folders import register_resolvers
@@ -29,9 +31,9 @@ EXAMPLES = (
 @hydra.main(config_path="pkg://guided_seg.conf", config_name="config", version_base="1.3")
 @cli.kind_errors
 def _main(cfg: DictConfig) -> Any:
-    from guided_seg.train import train  # noqa: PLC0415 - torch takes seconds, which --help does without
+    from guided_seg.train import train
 
-    return train(cfg)
+    return train(cfg, Path(HydraConfig.get().runtime.output_dir))
 
 
 def main() -> None:

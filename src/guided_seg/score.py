@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import RichProgressBar
@@ -19,13 +18,16 @@ from guided_seg.testing import draw, quiet_lightning, test_modes
 from guided_seg.training.module import EpisodicSegmentation
 
 
-def score(cfg: DictConfig) -> Results:
-    """Test ``cfg.checkpoint`` and write evaluation.json, the table and the figures into the output folder.
+def score(cfg: DictConfig, out: Path) -> Results:
+    """Test ``cfg.checkpoint`` and write evaluation.json, the table and the figures.
+
+    Args:
+        cfg: the composed config of ``guided_seg.evaluate``.
+        out: the folder for them.
 
     Raises:
         UserError: the checkpoint, the data or the mode cannot be used.
     """
-    out = Path(HydraConfig.get().runtime.output_dir)
     quiet_lightning()
     settings = evaluation_settings(cfg)
     network, trained = load_network(cfg.checkpoint)

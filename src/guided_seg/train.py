@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
@@ -15,9 +14,15 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Ri
 from pytorch_lightning.loggers.logger import Logger
 from rich.console import Console
 
-from guided_seg.build import build_data, build_network, check_modes, check_same_architecture, network_config
+from guided_seg.build import (
+    build_data,
+    build_network,
+    check_modes,
+    check_same_architecture,
+    network_config,
+    usable_modes,
+)
 from guided_seg.build import settings as evaluation_settings
-from guided_seg.build import usable_modes
 from guided_seg.data.datamodule import Episodes
 from guided_seg.folders import last_checkpoint
 from guided_seg.report.figures import learning_curve
@@ -28,8 +33,12 @@ from guided_seg.training.loggers import build_loggers, close_loggers, log_config
 from guided_seg.training.module import EpisodicSegmentation
 
 
-def train(cfg: DictConfig) -> float:
-    """Train and test what ``cfg`` composes; everything is left in the run folder.
+def train(cfg: DictConfig, run_dir: Path) -> float:
+    """Train and test what ``cfg`` composes.
+
+    Args:
+        cfg: the composed config of the main command.
+        run_dir: the run folder, in which everything is left.
 
     Returns:
         the best positive IoU in validation, for sweeps.
@@ -38,7 +47,6 @@ def train(cfg: DictConfig) -> float:
         UserError: the composition, the data or the checkpoint cannot be used; before any training.
     """
     began = time.perf_counter()
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
     quiet_lightning()
     resume = last_checkpoint(run_dir, cfg.ckpt_path)
     if resume:
