@@ -196,11 +196,7 @@ def _raise(error: Exception, cause: Exception | None = None) -> Callable[[DictCo
     [
         _raise(DataError("No images in x.")),
         _raise(RuntimeError("Error in call to target"), DataError("No images in x.")),
-        _raise(
-            DataError(
-                "Caught it in worker 0.\nOriginal Traceback:\n  File x\na.b.DataError: No images in x.\n"
-            )
-        ),
+        _raise(DataError("Caught it in worker 0.\nOriginal Traceback:\n  File x\na.b.DataError: No images in x.\n")),
     ],
 )
 def test_a_user_error_ends_in_its_sentence(

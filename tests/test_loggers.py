@@ -137,9 +137,7 @@ def test_the_same_goes_to_every_logger(default: list[Logger], picture: Path, tmp
     assert rows(tmp_path / "job" / "7")[0]["test/video/s1_pdense"] == "0.6"
     media = tmp_path / "job" / "7" / "wandb" / "latest-run" / "files" / "media"
     assert list(media.glob("images/panels_*.png"))
-    table, curve = (
-        json.loads(next(media.glob(f"table/{name}*.json")).read_text()) for name in ("results", "iou")
-    )
+    table, curve = (json.loads(next(media.glob(f"table/{name}*.json")).read_text()) for name in ("results", "iou"))
     assert [row[2] for row in table["data"]] == ["1", "dense"]
     assert [row[:3] for row in curve["data"]] == [[1, "video, S = 1", 0.6]]
     assert isinstance(file, MetricsFile)
@@ -172,9 +170,7 @@ def test_tensorboard_gets_metrics_and_pictures(tmp_path: Path, picture: Path) ->
 
 
 @pytest.mark.parametrize("mode", ["auto", "online"])
-def test_wandb_online_needs_a_key_and_a_network(
-    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wandb_online_needs_a_key_and_a_network(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert wandb_run._choose(mode) == ("offline", "there is no API key")
     monkeypatch.setattr(wandb_run, "_reachable", lambda _: True)
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
@@ -223,9 +219,7 @@ def test_an_online_run_that_fails_becomes_offline(monkeypatch: pytest.MonkeyPatc
     assert wandb_run._start_softly("online", "") == expected
 
 
-def test_one_logger_that_fails_lets_the_others_close(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_one_logger_that_fails_lets_the_others_close(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     closed = []
 
     class Broken(MetricsFile):

@@ -94,7 +94,9 @@ def settings(cfg: DictConfig) -> list[Setting]:
         UserError: a number of shots or dots that cannot be.
     """
     for name in ("shots", "points"):
-        wrong = [v for v in cfg.evaluation[name] if not (isinstance(v, int) and v > 0) and (name, v) != ("points", "dense")]
+        wrong = [
+            v for v in cfg.evaluation[name] if not (isinstance(v, int) and v > 0) and (name, v) != ("points", "dense")
+        ]
         if wrong or not cfg.evaluation[name]:
             extra = " or dense" if name == "points" else ""
             raise UserError(f"evaluation.{name}={list(cfg.evaluation[name])}: expected whole numbers from 1{extra}.")
@@ -112,9 +114,9 @@ def check_modes(network: Network, modes: list[Mode]) -> None:
     refused = [mode for mode in modes if mode not in usable_modes(network, modes)]
     if refused:
         raise UserError(
-            f"locality=local keeps positions, which only mean something where support and query are one image, and "
-            f"mode={'mixed' if len(modes) > 1 else refused[0]} has {' and '.join(refused)} tasks on other images; choose "
-            "locality=global or mode=interactive."
+            "locality=local keeps positions, which only mean something where support and query are one image, and "
+            f"mode={'mixed' if len(modes) > 1 else refused[0]} has {' and '.join(refused)} tasks on other images; "
+            "choose locality=global or mode=interactive."
         )
 
 
@@ -135,8 +137,9 @@ def load_network(checkpoint: str | Path) -> tuple[Network, DictConfig]:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(
-            f"The tensors of {checkpoint} do not fit the network that it names ({str(error).splitlines()[-1].strip()}); "
-            "it was written by another version of guided_seg: train again, or use that version."
+            f"The tensors of {checkpoint} do not fit the network that it names "
+            f"({str(error).splitlines()[-1].strip()}); it was written by another version of guided_seg: train again, "
+            "or use that version."
         ) from error
     return network.eval(), cfg
 

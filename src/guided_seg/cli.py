@@ -28,9 +28,7 @@ T = TypeVar("T")
 CONF = "guided_seg.conf"
 
 
-def help_if_asked(
-    argv: Sequence[str], command: str, examples: Sequence[str], config_name: str = "config"
-) -> None:
+def help_if_asked(argv: Sequence[str], command: str, examples: Sequence[str], config_name: str = "config") -> None:
     """Print the help and exit where ``argv`` asks for it; nothing heavy is imported, so it comes at once."""
     if "--help" not in argv and "-h" not in argv:
         return

@@ -164,7 +164,9 @@ def collate(episodes: Sequence[Episode]) -> Batch:
     images = [episode.query for episode in episodes]
     # support images that several episodes share, as one tensor, are kept and encoded once
     rows: dict[int, int] = {}
-    shot_image, shot_episode, points, masks, mask_shot = [], [], [], [], []
+    shot_image: list[int] = []
+    shot_episode: list[int] = []
+    points, masks, mask_shot = [], [], []
     for index, episode in enumerate(episodes):
         for shot in episode.support:
             number = len(shot_image)

@@ -63,9 +63,7 @@ def _groups(conf: Traversable, defaults: dict[str, str]) -> list[tuple[str, str]
 
 
 def _defaults(config: Traversable) -> dict[str, str]:
-    entries = (
-        (yaml.safe_load(config.read_text("utf-8")) or {}).get("defaults", []) if config.is_file() else []
-    )
+    entries = (yaml.safe_load(config.read_text("utf-8")) or {}).get("defaults", []) if config.is_file() else []
     return {key: str(value) for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
 
 

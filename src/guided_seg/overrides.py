@@ -29,12 +29,7 @@ def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | No
     arguments, unknown = get_args_parser().parse_known_args(list(argv))
     if unknown:
         return f"There is no option {unknown[0]}; settings are written without dashes, as in seed=1."
-    if (
-        arguments.config_path
-        or arguments.hydra_help
-        or arguments.shell_completion
-        or arguments.experimental_rerun
-    ):
+    if arguments.config_path or arguments.hydra_help or arguments.shell_completion or arguments.experimental_rerun:
         return None
     try:
         with initialize_config_module(module, version_base="1.3"):
@@ -97,9 +92,7 @@ def _groups(loader: ConfigLoader, parent: str = "") -> dict[str, list[str]]:
         group = f"{parent}/{name}" if parent else name
         below = _groups(loader, group)
         own = loader.get_group_options(group, ObjectType.CONFIG)
-        deeper = [
-            f"{sub.removeprefix(group + '/')}/{option}" for sub, opts in below.items() for option in opts
-        ]
+        deeper = [f"{sub.removeprefix(group + '/')}/{option}" for sub, opts in below.items() for option in opts]
         found |= {group: [*own, *dict.fromkeys(deeper)]} | below
     return found
 
@@ -114,9 +107,7 @@ def _defaults(composed: Callable[[], DictConfig]) -> set[str] | None:
 
 def _refuse_sweep(override: Override) -> None:
     key, _, value = str(override.input_line).partition("=")
-    raise UserError(
-        f"{key}={value} is several values; add -m to run each, or write '{key}=[{value}]' for a list."
-    )
+    raise UserError(f"{key}={value} is several values; add -m to run each, or write '{key}=[{value}]' for a list.")
 
 
 def _check_group(override: Override, groups: dict[str, list[str]], defaults: set[str] | None) -> None:
@@ -151,9 +142,7 @@ def _no_option(group: str, value: str, options: Sequence[str], override: Overrid
     listed = ", ".join(options)
     close = _nearest(value, options)
     plus = "+" if override.is_add() else ""
-    guess = (
-        f"did you mean {plus}{group}={close}? There are: {listed}." if close else f"choose one of: {listed}."
-    )
+    guess = f"did you mean {plus}{group}={close}? There are: {listed}." if close else f"choose one of: {listed}."
     return f"There is no {group}={value}; {guess}"
 
 

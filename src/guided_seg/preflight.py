@@ -40,9 +40,7 @@ def check_folder(cfg: DictConfig, several: bool) -> None:
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         what = "may not be written to" if above.is_dir() else "is not a folder"
         key = "output_dir" if "output_dir" in cfg else f"hydra.{'sweep' if several else 'run'}.dir"
-        raise UserError(
-            f"The run folder {folder} cannot be made, as {above} {what}; choose another with {key}=..."
-        )
+        raise UserError(f"The run folder {folder} cannot be made, as {above} {what}; choose another with {key}=...")
 
 
 def _run_folder(cfg: DictConfig, several: bool) -> Path | None:

@@ -35,7 +35,7 @@ def test_modes(
 def named(module: EpisodicSegmentation) -> Results:
     """The results of the last test under their names, such as ``s1_p5``."""
     return {
-        mode: {setting_key(shots, points or "dense"): score for (shots, points), score in scores.items()}  # type: ignore[misc]
+        mode: {setting_key(shots, points or "dense"): score for (shots, points), score in scores.items()}
         for mode, scores in module.results().items()
     }
 
@@ -43,7 +43,9 @@ def named(module: EpisodicSegmentation) -> Results:
 def draw(results: Results, collector: CollectPanels, folder: Path, loggers: list[Logger], step: int) -> None:
     """Write the panels of each mode and the curve of IoU against P, and give them to the loggers."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {f"episodes_{mode}": panels(rows, folder / f"episodes_{mode}.png") for mode, rows in collector.rows.items()}
+    pictures = {
+        f"episodes_{mode}": panels(rows, folder / f"episodes_{mode}.png") for mode, rows in collector.rows.items()
+    }
     pictures["iou_against_points"] = iou_curve(results, folder / "iou_against_points.png")
     for name, path in pictures.items():
         log_image(loggers, f"test/{name}", path, step)
@@ -56,5 +58,6 @@ def quiet_lightning() -> None:
     import warnings
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    for message in (".*does not have many workers.*", ".*LeafSpec.*"):
+        warnings.filterwarnings("ignore", message)
     torch.set_float32_matmul_precision("high")

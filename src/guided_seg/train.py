@@ -79,7 +79,15 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
     data.setup("fit")
     data.setup("test")
     optimizer, schedule = instantiate(cfg.optimizer.optimizer), instantiate(cfg.optimizer.schedule)
-    return EpisodicSegmentation(network, optimizer, schedule, settings, cfg.evaluation.seed, network_config(cfg)), data
+    return EpisodicSegmentation(
+        network,
+        optimizer,
+        schedule,
+        settings,
+        cfg.evaluation.seed,
+        network_config(cfg),
+        cfg.trainer.log_every_n_steps,
+    ), data
 
 
 def _run(

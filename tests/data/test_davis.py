@@ -77,16 +77,12 @@ def test_interactive_test_is_the_first_frame_of_each_object(root: Path) -> None:
 
 
 def test_there_are_no_classes(root: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"'davis' has no tasks for mode=semantic; it supports interactive, video"
-    ):
+    with pytest.raises(DataError, match=r"'davis' has no tasks for mode=semantic; it supports interactive, video"):
         Davis(root, "train").require("semantic")
 
 
 @pytest.mark.parametrize(("mode", "value"), [("1", 1), ("L", 255), ("L", 1), ("P", 1)])
-def test_mask_encodings(
-    davis: Callable[..., Path], squares: Callable[..., np.ndarray], mode: str, value: int
-) -> None:
+def test_mask_encodings(davis: Callable[..., Path], squares: Callable[..., np.ndarray], mode: str, value: int) -> None:
     root = davis({"a": [(value,)] * 2, "b": [(value,)] * 2}, {"c": [(value,)] * 2}, mode=mode)
     sample = Davis(root, "test").load("c/00001")
     assert sample.image.shape == (40, 60, 3)
@@ -98,9 +94,7 @@ def test_resolution(davis: Callable[..., Path]) -> None:
         root = davis(TRAIN, VAL, resolution)
     assert "480p" in str(Davis(root, "test")._pairs["bear/00000"].image)
     assert "1080p" in str(Davis(root, "test", resolution="1080p")._pairs["bear/00000"].mask)
-    with pytest.raises(
-        DataError, match=r"no resolution in .* '480'; did you mean '480p'.*480p, 1080p, Full-Res"
-    ):
+    with pytest.raises(DataError, match=r"no resolution in .* '480'; did you mean '480p'.*480p, 1080p, Full-Res"):
         Davis(root, "test", resolution="480")
 
 
@@ -164,14 +158,10 @@ def test_frame_without_mask_and_mask_without_frame(root: Path) -> None:
         Davis(root, "test")
 
 
-def test_sequence_without_an_object(
-    root: Path, mask: Callable[..., Path], squares: Callable[..., np.ndarray]
-) -> None:
+def test_sequence_without_an_object(root: Path, mask: Callable[..., Path], squares: Callable[..., np.ndarray]) -> None:
     for i in range(4):
         mask(root / f"Annotations/240p/bear/{i:05d}.png", squares())
-    with pytest.raises(
-        DataError, match=r"240p/bear holds only the label 0; a task needs something to segment"
-    ):
+    with pytest.raises(DataError, match=r"240p/bear holds only the label 0; a task needs something to segment"):
         Davis(root, "test")
 
 

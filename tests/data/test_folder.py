@@ -24,9 +24,7 @@ def test_every_fifth_item_is_test_and_the_next_is_val(folder: Callable[..., Path
     assert _items(Folder(root, "train")) == ["3", "4", "5", "8", "9", "10"]
 
 
-def test_each_value_is_a_class_and_an_object(
-    folder: Callable[..., Path], squares: Callable[..., np.ndarray]
-) -> None:
+def test_each_value_is_a_class_and_an_object(folder: Callable[..., Path], squares: Callable[..., np.ndarray]) -> None:
     source = Folder(folder(TEN), "train")
     assert source.modes == ("interactive", "semantic")
     assert {name: len(targets) for name, targets in source.classes.items()} == {"1": 6, "2": 6}
@@ -40,9 +38,7 @@ def test_image_formats(folder: Callable[..., Path], suffix: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "1"])
-def test_black_and_white_masks(
-    folder: Callable[..., Path], squares: Callable[..., np.ndarray], mode: str
-) -> None:
+def test_black_and_white_masks(folder: Callable[..., Path], squares: Callable[..., np.ndarray], mode: str) -> None:
     source = Folder(folder({str(i): (255,) for i in range(5)}, mode=mode), "train")
     assert [target.value for _, target in source.objects] == [1, 1, 1]
     assert (source.load("4").labels == squares(1)).all()
@@ -120,9 +116,7 @@ def test_videos_have_no_classes_to_hold_out(videos: Path) -> None:
         Folder(videos, "train", ["cow"])
 
 
-def test_video_of_one_label_only(
-    videos: Path, mask: Callable[..., Path], squares: Callable[..., np.ndarray]
-) -> None:
+def test_video_of_one_label_only(videos: Path, mask: Callable[..., Path], squares: Callable[..., np.ndarray]) -> None:
     for frame in (1, 2, 10):
         mask(videos / f"masks/v0/{frame}.png", squares(), "L")
     with pytest.raises(DataError, match=r"masks/v0 holds only the label 0"):
@@ -131,9 +125,7 @@ def test_video_of_one_label_only(
 
 def test_video_without_masks(videos: Path) -> None:
     shutil.rmtree(videos / "masks/v3")
-    with pytest.raises(
-        DataError, match=r"The folder .*masks/v3 is missing; images and masks lie in folders of equal"
-    ):
+    with pytest.raises(DataError, match=r"The folder .*masks/v3 is missing; images and masks lie in folders of equal"):
         Folder(videos, "train")
 
 
@@ -144,9 +136,7 @@ def test_images_and_videos_together(videos: Path, image: Callable[..., Path]) ->
 
 
 def test_missing_and_empty_root(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"nowhere does not exist; set data\.root to a folder that holds images/"
-    ):
+    with pytest.raises(DataError, match=r"nowhere does not exist; set data\.root to a folder that holds images/"):
         Folder(tmp_path / "nowhere", "train")
     with pytest.raises(DataError, match="has no folder images; expected images/ and masks/"):
         Folder(tmp_path, "train")

@@ -64,9 +64,7 @@ def test_cut_off_image_is_refused(tmp_path: Path, suffix: str, share: float) -> 
 
 
 @pytest.mark.parametrize("extra", [b"\0" * 40, b"data of the camera" * 20])
-def test_bytes_after_the_picture_are_allowed(
-    tmp_path: Path, image: Callable[..., Path], extra: bytes
-) -> None:
+def test_bytes_after_the_picture_are_allowed(tmp_path: Path, image: Callable[..., Path], extra: bytes) -> None:
     path = image(tmp_path / "long.jpg")
     path.write_bytes(path.read_bytes() + extra)
     check_whole(path)
@@ -116,9 +114,7 @@ def test_one_bit_mask_is_zero_and_one(
     assert (labels == squares(1)).all()
 
 
-def test_black_and_white_mask(
-    tmp_path: Path, mask: Callable[..., Path], squares: Callable[..., np.ndarray]
-) -> None:
+def test_black_and_white_mask(tmp_path: Path, mask: Callable[..., Path], squares: Callable[..., np.ndarray]) -> None:
     path = mask(tmp_path / "a.png", squares(255), "L")
     assert (read_labels(path) == squares(255)).all()
     assert (read_labels(path, binary=True) == squares(1)).all()
@@ -151,9 +147,7 @@ def test_cut_off_mask_is_refused(tmp_path: Path) -> None:
 
 
 def _sample() -> Sample:
-    return Sample(
-        np.zeros((256, 256, 3), np.uint8), np.zeros((256, 256), np.uint8)
-    )  # a quarter of a megabyte
+    return Sample(np.zeros((256, 256, 3), np.uint8), np.zeros((256, 256), np.uint8))  # a quarter of a megabyte
 
 
 def test_cache_drops_the_least_recently_used() -> None:

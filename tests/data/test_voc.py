@@ -175,9 +175,7 @@ def test_missing_folder(root: Path, folder: str) -> None:
 
 
 def test_missing_root(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"nowhere does not exist; set data\.root to a folder that holds JPEGImages/"
-    ):
+    with pytest.raises(DataError, match=r"nowhere does not exist; set data\.root to a folder that holds JPEGImages/"):
         Voc(tmp_path / "nowhere", "train")
 
 
@@ -192,9 +190,7 @@ def test_missing_or_empty_list(root: Path) -> None:
 
 def test_image_without_mask_and_mask_without_image(root: Path) -> None:
     (root / "SegmentationClass/t2.png").unlink()
-    with pytest.raises(
-        DataError, match=r"The image t2\.jpg has no mask .*SegmentationClass/t2\.png; add the mask"
-    ):
+    with pytest.raises(DataError, match=r"The image t2\.jpg has no mask .*SegmentationClass/t2\.png; add the mask"):
         Voc(root, "train")
     (root / "JPEGImages/v2.jpg").unlink()
     with pytest.raises(DataError, match=r"The mask v2\.png has no image .*JPEGImages/v2\.jpg; add the image"):
@@ -229,13 +225,9 @@ def test_mask_in_colour(root: Path) -> None:
         Voc(root, "train")
 
 
-def test_mask_of_an_unknown_class(
-    root: Path, mask: Callable[..., Path], squares: Callable[..., np.ndarray]
-) -> None:
+def test_mask_of_an_unknown_class(root: Path, mask: Callable[..., Path], squares: Callable[..., np.ndarray]) -> None:
     mask(root / "SegmentationClass/t1.png", squares(21))
-    with pytest.raises(
-        DataError, match=r"t1\.png holds the value 21, but the values are 0 \(background\), 1 to 20"
-    ):
+    with pytest.raises(DataError, match=r"t1\.png holds the value 21, but the values are 0 \(background\), 1 to 20"):
         Voc(root, "train")
 
 

@@ -15,7 +15,7 @@ from guided_seg.data.episodes import EpisodeSampler, FixedEpisodes, TrainEpisode
 from guided_seg.data.points import PointRange
 from guided_seg.data.source import MODES, DataError, Mode, Source, Split
 from guided_seg.data.transforms import Augment
-from guided_seg.episode import Batch, Episode, collate
+from guided_seg.episode import Episode, collate
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Episodes(LightningDataModule):
         eval_batch_size: int = 8,
         eval_shots: int = 1,
         val_episodes: int = 32,
-        test_episodes: int | None | Mapping[Mode, int | None] = None,
+        test_episodes: int | Mapping[Mode, int | None] | None = None,
         num_workers: int = 1,
         seed: int = 0,
         eval_seed: int = 0,
@@ -89,7 +89,9 @@ class Episodes(LightningDataModule):
         if stage == "fit":
             left_out = sorted(set(self.requested) - set(self.weights))
             if left_out:
-                log.warning("%s has no %s tasks; training without them.", self.source("train").name, ", ".join(left_out))
+                log.warning(
+                    "%s has no %s tasks; training without them.", self.source("train").name, ", ".join(left_out)
+                )
             self.source("val")
         if stage == "test":
             self.source(self.test_split)
@@ -161,12 +163,13 @@ class MixedEpisodes(Episodes):
 class _Joined(ConcatDataset[Episode]):
     """Several `FixedEpisodes` in a row, under the same ``(epoch, index)`` keys."""
 
-    def __getitem__(self, key: tuple[int, int]) -> Episode:  # type: ignore[override]
+    def __getitem__(self, key: tuple[int, int]) -> Episode:
         index = key[1]
         for part in self.datasets:
-            if index < len(part):  # type: ignore[arg-type]
+            assert isinstance(part, FixedEpisodes)
+            if index < len(part):
                 return part[(key[0], index)]
-            index -= len(part)  # type: ignore[arg-type]
+            index -= len(part)
         raise IndexError(key)
 
 

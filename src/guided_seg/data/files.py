@@ -104,9 +104,7 @@ def pair_up(images: Path, masks: Path, prefix: str = "") -> dict[str, Pair]:
     if not left:
         raise DataError(f"The folder {images} holds no images; expected {', '.join(IMAGE_SUFFIXES)} files.")
     for stem in sorted(left.keys() ^ right.keys(), key=natural):
-        Pair(
-            left.get(stem, images / f"{stem}.jpg"), right.get(stem, masks / f"{stem}.png")
-        ).check_both_exist()
+        Pair(left.get(stem, images / f"{stem}.jpg"), right.get(stem, masks / f"{stem}.png")).check_both_exist()
     return {prefix + stem: Pair(left[stem], right[stem]) for stem in sorted(left, key=natural)}
 
 
@@ -129,8 +127,6 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
         if path.stem in found:
-            raise DataError(
-                f"Both {found[path.stem].name} and {path.name} lie in {folder}; keep one file of a stem."
-            )
+            raise DataError(f"Both {found[path.stem].name} and {path.name} lie in {folder}; keep one file of a stem.")
         found[path.stem] = path
     return found

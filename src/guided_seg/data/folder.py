@@ -79,9 +79,7 @@ def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
         names = read_list(root / f"{split}.txt")
         stray = [name for name in names if name not in set(items)]
         if stray:
-            raise DataError(
-                f"The list {root / f'{split}.txt'} names '{stray[0]}', which is not in {root / 'images'}."
-            )
+            raise DataError(f"The list {root / f'{split}.txt'} names '{stray[0]}', which is not in {root / 'images'}.")
         return names
     if len(items) < FEWEST:
         raise DataError(
@@ -116,9 +114,7 @@ def _video_tables(
     counts: Mapping[str, Counts], frames: Mapping[str, Sequence[str]], held_out: HeldOut, min_pixels: int
 ) -> Tables:
     if isinstance(held_out, (int, str)) or list(held_out):
-        raise DataError(
-            "Videos have objects, not classes, so held_out must be empty; split them by train.txt etc."
-        )
+        raise DataError("Videos have objects, not classes, so held_out must be empty; split them by train.txt etc.")
     videos = video_table(counts, frames, min_pixels)
     return Tables(object_list(videos), videos=videos)
 

@@ -130,9 +130,7 @@ def _jpeg_ends_inside(data: bytes) -> bool:
 
 
 def _missing(path: Path) -> BrokenFile:
-    return BrokenFile(
-        f"The file {path} does not exist; put it back, or remove its partner and its list entry."
-    )
+    return BrokenFile(f"The file {path} does not exist; put it back, or remove its partner and its list entry.")
 
 
 def _cut_off(path: Path) -> BrokenFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -12,34 +13,47 @@ from jaxtyping import UInt8
 TILE = 64
 """Textures are tiles of this many pixels that repeat without a seam."""
 
-_Grid = np.ndarray
-_Pattern = Callable[[_Grid, _Grid, int, np.random.Generator], np.ndarray]
+
+@dataclass(frozen=True)
+class _Canvas:
+    """What a pattern draws on: columns x and rows y in 0..1, its number of waves, and its own randomness."""
+
+    x: np.ndarray
+    y: np.ndarray
+    waves: int
+    rng: np.random.Generator
+
+    def wave(self, phase: np.ndarray) -> np.ndarray:
+        return np.sin(2 * np.pi * self.waves * phase)
 
 
-def _stripes(x: _Grid, y: _Grid, waves: int, rng: np.random.Generator) -> np.ndarray:
-    return np.sin(2 * np.pi * waves * x)
+_Pattern = Callable[[_Canvas], np.ndarray]
 
 
-def _checks(x: _Grid, y: _Grid, waves: int, rng: np.random.Generator) -> np.ndarray:
-    return np.sin(2 * np.pi * waves * x) * np.sin(2 * np.pi * waves * y)
+def _stripes(canvas: _Canvas) -> np.ndarray:
+    return canvas.wave(canvas.x)
 
 
-def _spots(x: _Grid, y: _Grid, waves: int, rng: np.random.Generator) -> np.ndarray:
-    return np.cos(2 * np.pi * waves * x) + np.cos(2 * np.pi * waves * y) - 0.9
+def _checks(canvas: _Canvas) -> np.ndarray:
+    return canvas.wave(canvas.x) * canvas.wave(canvas.y)
 
 
-def _waves(x: _Grid, y: _Grid, waves: int, rng: np.random.Generator) -> np.ndarray:
-    return np.sin(2 * np.pi * (waves * x + 0.35 * np.sin(2 * np.pi * waves * y)))
+def _spots(canvas: _Canvas) -> np.ndarray:
+    return canvas.wave(canvas.x) + canvas.wave(canvas.y) - 0.9
 
 
-def _clouds(x: _Grid, y: _Grid, waves: int, rng: np.random.Generator) -> np.ndarray:
-    noise = np.tile(rng.standard_normal((TILE, TILE)), (3, 3))
-    smooth = cv2.GaussianBlur(noise, (0, 0), TILE / (5.0 * waves))[TILE : 2 * TILE, TILE : 2 * TILE]
+def _waves(canvas: _Canvas) -> np.ndarray:
+    return canvas.wave(canvas.x + 0.35 / canvas.waves * canvas.wave(canvas.y))
+
+
+def _clouds(canvas: _Canvas) -> np.ndarray:
+    noise = np.tile(canvas.rng.standard_normal((TILE, TILE)), (3, 3))
+    smooth = cv2.GaussianBlur(noise, (0, 0), TILE / (5.0 * canvas.waves))[TILE : 2 * TILE, TILE : 2 * TILE]
     return smooth / smooth.std()
 
 
-def _plain(x: _Grid, y: _Grid, waves: int, rng: np.random.Generator) -> np.ndarray:
-    return 1.0 + 0.3 * rng.standard_normal((TILE, TILE))
+def _plain(canvas: _Canvas) -> np.ndarray:
+    return 1.0 + 0.3 * canvas.rng.standard_normal((TILE, TILE))
 
 
 PATTERNS: tuple[_Pattern, ...] = (_stripes, _checks, _spots, _waves, _clouds, _plain)
@@ -59,7 +73,7 @@ def texture(material: int) -> UInt8[np.ndarray, "64 64 3"]:
     palette, pattern = divmod(material, len(PATTERNS))
     rng = np.random.default_rng((20180411, palette, pattern))
     y, x = np.mgrid[:TILE, :TILE] / TILE
-    wave = PATTERNS[pattern](x, y, int(rng.integers(4, 8)), rng)
+    wave = PATTERNS[pattern](_Canvas(x, y, int(rng.integers(4, 8)), rng))
     share = 1 / (1 + np.exp(-4 * wave))[..., None]
     first, second = _colours(palette)
     return np.round(share * first + (1 - share) * second).astype(np.uint8)

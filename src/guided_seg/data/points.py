@@ -113,7 +113,7 @@ def restrict(batch: Batch, shots: int, points: int | None, seed: int) -> Batch:
     kept = torch.nonzero(rank < shots).flatten()
     rows, masks = [], []
     for number, shot in enumerate(kept.tolist()):
-        mask = batch.masks[torch.nonzero(batch.mask_shot == shot).item()]
+        mask = batch.masks[int(torch.nonzero(batch.mask_shot == shot))]
         masks.append(mask)
         if points is not DENSE:
             key = (seed, batch.metas[int(batch.shot_episode[shot])]["index"], int(rank[shot]))

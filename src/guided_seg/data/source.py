@@ -199,7 +199,7 @@ def halving_order(length: int) -> list[int]:
     while step < length:
         step *= 2
     while step > 1:
-        order += [start for start in range(step // 2, length, step)]
+        order += range(step // 2, length, step)
         step //= 2
     return order[:length]
 

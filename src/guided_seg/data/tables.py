@@ -69,6 +69,4 @@ def video_table(
 def object_list(table: Mapping[str, Sequence[Target]], first_only: bool = False) -> list[tuple[str, Target]]:
     """Every visible target of a table as an interactive task; ``first_only``: one for each group."""
     shown = {group: [target for target in targets if target.visible] for group, targets in table.items()}
-    return [
-        (group, target) for group, found in shown.items() for target in found[: 1 if first_only else None]
-    ]
+    return [(group, target) for group, found in shown.items() for target in found[: 1 if first_only else None]]

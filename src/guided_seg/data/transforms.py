@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -27,7 +28,7 @@ class Augment:
     """
 
     size: int
-    scale: tuple[float, float] = (0.7, 1.4)
+    scale: Sequence[float] = (0.7, 1.4)
     flip: float = 0.5
     colour: float = 0.3
 

@@ -27,9 +27,7 @@ def open_root(root: str | Path, layout: str, folders: Sequence[str]) -> Path:
     """The absolute data root. Raises `DataError` where it or one of its ``folders`` is missing."""
     path = Path(root).expanduser().absolute()
     if not path.is_dir():
-        raise DataError(
-            f"The data root {path} does not exist; set data.root to a folder that holds {layout}."
-        )
+        raise DataError(f"The data root {path} does not exist; set data.root to a folder that holds {layout}.")
     for folder in folders:
         if not (path / folder).is_dir():
             raise DataError(f"The data root {path} has no folder {folder}; expected {layout}.")

@@ -90,9 +90,7 @@ def fold_classes(fold: int) -> tuple[str, ...]:
         ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle')
     """
     if not 0 <= fold < len(VOC_CLASSES) // FOLD_SIZE:
-        raise DataError(
-            f"There is no fold {fold} of PASCAL-5i; choose 0, 1, 2 or 3, or give names of classes."
-        )
+        raise DataError(f"There is no fold {fold} of PASCAL-5i; choose 0, 1, 2 or 3, or give names of classes.")
     return VOC_CLASSES[fold * FOLD_SIZE : (fold + 1) * FOLD_SIZE]
 
 

@@ -31,14 +31,15 @@ class Backbone(nn.Module, ABC):
 
     channels: int
     stride: int
+    mean: Tensor
+    std: Tensor
 
-    def __init__(
-        self, frozen: Frozen, mean: Sequence[float], std: Sequence[float], bgr: bool = False
-    ) -> None:
+    def __init__(self, frozen: Frozen, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.frozen, self.bgr = frozen, bgr
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.frozen = frozen
+        # saved with the weights that they belong to
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
     @abstractmethod
     def stages(self) -> list[nn.Module]:
@@ -51,8 +52,6 @@ class Backbone(nn.Module, ABC):
     def forward(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
         """Normalise and extract features."""
         images = (images - self.mean) / self.std
-        if self.bgr:
-            images = images.flip(1)
         return self.features(images.contiguous(memory_format=torch.channels_last))
 
     def freeze(self) -> None:
@@ -105,7 +104,7 @@ class Small(Backbone):
         self.stem = nn.Sequential(_conv(3, width // 2, stride=2), _conv(width // 2, width, stride=2))
         self.blocks = nn.Sequential(*[_Block(width, 2 ** (i % 3)) for i in range(blocks)])
         self.head = nn.Conv2d(width, width, 1)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def stages(self) -> list[nn.Module]:
         """None is pretrained."""

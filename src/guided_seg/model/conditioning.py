@@ -98,8 +98,7 @@ class _Residual(nn.Module):
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
-        mode = "replicate"
-        self.conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, padding_mode=mode)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
 
     def forward(self, x: Tensor) -> Tensor:
         return x + F.relu(self.conv(x))

@@ -19,9 +19,7 @@ class Fusion(nn.Module, ABC):
     locality: Locality
 
     @abstractmethod
-    def forward(
-        self, features: Features, batch: Batch
-    ) -> tuple[Float[Tensor, "T K C *grid"], Bool[Tensor, "T K"]]:
+    def forward(self, features: Features, batch: Batch) -> tuple[Float[Tensor, "T K C *grid"], Bool[Tensor, "T K"]]:
         """The z of each of T shots and label, and which labels the shot annotates."""
 
 
@@ -39,9 +37,7 @@ class Late(Fusion):
         super().__init__()
         self.annotation, self.locality = annotation, locality
 
-    def forward(
-        self, features: Features, batch: Batch
-    ) -> tuple[Float[Tensor, "T K C *grid"], Bool[Tensor, "T K"]]:
+    def forward(self, features: Features, batch: Batch) -> tuple[Float[Tensor, "T K C *grid"], Bool[Tensor, "T K"]]:
         """See `Fusion.forward`."""
         shots = features[batch.shot_image]
         marks = self.annotation(shots, batch)

@@ -49,7 +49,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def extract(self, features: Features, batch: Batch) -> Guidance | None:
-        """z of each episode; None for a network without guidance."""
+        """Z of each episode; None for a network without guidance."""
 
     @abstractmethod
     def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K h w"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -43,7 +44,8 @@ class TimmBackbone(Backbone):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        net = timm.create_model(model, features_only=True, out_indices=tuple(levels), pretrained=False)
+        # typed as Any: timm's networks have attributes that nn.Module knows nothing of
+        net: Any = timm.create_model(model, features_only=True, out_indices=tuple(levels), pretrained=False)
         own = net.pretrained_cfg if isinstance(net.pretrained_cfg, dict) else net.pretrained_cfg.to_dict()
         scaled = [tuple(v / 255 for v in given) if given else None for given in (mean, std)]
         super().__init__(frozen, mean=scaled[0] or own["mean"], std=scaled[1] or own["std"])
@@ -53,7 +55,7 @@ class TimmBackbone(Backbone):
         self.norm = nn.BatchNorm2d(width, affine=False)
         if weights != "random":
             load_timm(net, model, weights)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
         self.freeze()
 
     def stages(self) -> list[nn.Module]:

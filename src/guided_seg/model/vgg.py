@@ -15,7 +15,7 @@ from guided_seg.model.backbone import Backbone, Frozen, WeightsError, read_weigh
 Normalization = Literal["auto", "imagenet", "caffe"]
 _STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    # BGR, 0..255, minus the mean of each channel; here in RGB order and 0..1, as the images are until then
+    # trained on 0..255 minus the mean of each channel; as divisions of 0..1, in RGB order
     "caffe": (tuple(v / 255 for v in (123.68, 116.779, 103.939)), (1 / 255,) * 3),
 }
 
@@ -51,8 +51,8 @@ class Vgg16(Backbone):
         if normalization not in _STATISTICS:
             raise WeightsError(f"backbone.normalization={normalization}; expected auto, imagenet or caffe.")
         mean, std = _STATISTICS[normalization]
-        super().__init__(frozen, mean, std, bgr=normalization == "caffe")
-        self.channels = width
+        super().__init__(frozen, mean, std)
+        self.channels, self._bgr = width, normalization == "caffe"
         self.convolutions = vgg16(weights=None).features
         for layer in self.convolutions:
             if isinstance(layer, nn.MaxPool2d):
@@ -82,6 +82,9 @@ class Vgg16(Backbone):
                 "convolutions of torchvision's vgg16 under its names."
             )
         self.convolutions.load_state_dict({name: state[f"features.{name}"].float() for name in own})
+        if self._bgr:  # the first convolution expects blue first; turned once here instead of every image
+            first = self.stages()[0].weight
+            first.data.copy_(first.data.flip(1))  # type: ignore[operator]
         if "classifier.0.weight" in state and self.channels == 4096:
             self.fc6.weight.data.copy_(state["classifier.0.weight"].view(4096, 512, 7, 7))
             self.fc6.bias.data.copy_(state["classifier.0.bias"])  # type: ignore[union-attr]

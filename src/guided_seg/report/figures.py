@@ -126,9 +126,7 @@ def _float(cell: object) -> float:
 def _is_score(name: str) -> bool:
     stage, _, rest = name.partition("/")
     modes = ("interactive", "semantic", "video")
-    return (
-        stage in ("train", "val") and ("iou" in rest or rest.startswith(modes)) and not rest.endswith("loss")
-    )
+    return stage in ("train", "val") and ("iou" in rest or rest.startswith(modes)) and not rest.endswith("loss")
 
 
 def _draw_curves(axes: Axes, curves: Mapping[str, np.ndarray]) -> None:

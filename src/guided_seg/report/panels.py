@@ -175,9 +175,7 @@ def _show(axes: Axes, image: Float[np.ndarray, "H W 3"]) -> None:
     axes.imshow(image, interpolation="nearest", aspect="auto")
 
 
-def _overlay(
-    image: Float[np.ndarray, "H W 3"], labels: UInt8[np.ndarray, "H W"]
-) -> Float[np.ndarray, "H W 3"]:
+def _overlay(image: Float[np.ndarray, "H W 3"], labels: UInt8[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
     """The positives tinted, the negatives pale and void grey."""
     out = 0.35 * image + 0.25 * image.mean(axis=2, keepdims=True) + 0.40
     out[labels == IGNORE] = 0.75

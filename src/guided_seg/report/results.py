@@ -39,9 +39,7 @@ class Score(TypedDict):
     episodes: int
 
 
-_CAPTION = (
-    "dots: per label, positive and negative; IoU: of the positive pixels; mean: over classes or objects"
-)
+_CAPTION = "dots: per label, positive and negative; IoU: of the positive pixels; mean: over classes or objects"
 
 Results = dict[str, dict[str, Score]]
 """Mode -> setting key -> score."""

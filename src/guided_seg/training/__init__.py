@@ -1,1 +1,1 @@
-
+"""The LightningModule, its callbacks and the loggers."""

@@ -22,9 +22,7 @@ from guided_seg.report.results import Results, Score, setting_key, sorted_settin
 log = logging.getLogger(__name__)
 
 
-def build_loggers(
-    config: Mapping[str, Any] | None, run_dir: str | os.PathLike[str], resume: bool
-) -> list[Logger]:
+def build_loggers(config: Mapping[str, Any] | None, run_dir: str | os.PathLike[str], resume: bool) -> list[Logger]:
     """The loggers of the group ``logger``, started.
 
     Args:
@@ -112,9 +110,7 @@ def _build(name: str, entry: Mapping[str, Any], run_dir: str | os.PathLike[str])
     return logger
 
 
-def _log_wandb_curve(
-    logger: WandbLogger, rows: Sequence[tuple[str, int, int | str, Score]], step: int
-) -> None:
+def _log_wandb_curve(logger: WandbLogger, rows: Sequence[tuple[str, int, int | str, Score]], step: int) -> None:
     """All scores as a table, and the dots (dense has no place on a number line) as a line per mode and S."""
     import wandb
 

@@ -35,6 +35,7 @@ class EpisodicSegmentation(LightningModule):
         settings: the (S, P) that `test` asks for, on the same queries.
         dot_seed: of the dots in validation and test.
         config: plain values that rebuild the network; every checkpoint carries them.
+        log_every: training steps between two records; the metrics of the others are not computed.
     """
 
     def __init__(
@@ -45,33 +46,35 @@ class EpisodicSegmentation(LightningModule):
         settings: Sequence[Setting] = (VALIDATION,),
         dot_seed: int = 0,
         config: dict[str, Any] | None = None,
+        log_every: int = 10,
     ) -> None:
         super().__init__()
         self.network = network
         self._optimizer, self._schedule = optimizer, schedule
         self.settings, self.dot_seed, self.config = list(settings), dot_seed, config or {}
-        self.validation = torch.nn.ModuleDict({mode: new_metric(mode) for mode in MODES})
+        self.log_every = log_every
+        self.validation = {mode: new_metric(mode) for mode in MODES}
         self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
 
     def forward(self, batch: Batch) -> Tensor:
         """Scores ``[B, K, H, W]``."""
         return self.network(batch)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy over labels against the dense target (DESIGN 3.7)."""
         scores = self.network(batch)
         loss = F.cross_entropy(scores, batch.target.long(), ignore_index=IGNORE)
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # a metric that no one reads costs time
+        if (self.global_step + 1) % self.log_every == 0:
             inside, union = intersection_union(scores.detach().argmax(1), batch.target).sum(0).tolist()
             self.log_dict({"train/loss": loss.detach(), "train/iou": inside / max(union, 1)}, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Batch, _: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one-shot episodes, of any modes."""
         prediction = self.network(restrict(batch, *VALIDATION, self.dot_seed)).argmax(1)
         for mode in {meta["mode"] for meta in batch.metas}:
             rows = torch.tensor([meta["mode"] == mode for meta in batch.metas], device=prediction.device)
-            metric = self.validation[mode]
+            metric = self.validation[mode].to(self.device)
             metric.update(prediction[rows], batch.target[rows], *_numbers(batch, rows))
 
     def on_validation_epoch_end(self) -> None:
@@ -88,7 +91,7 @@ class EpisodicSegmentation(LightningModule):
         """Forget the scores of an earlier test."""
         self.scores = {}
 
-    def test_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> None:
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Encode once, then guide by every (S, P)."""
         mode: Mode = batch.metas[0]["mode"]
         features = self.network.encode(batch.images, batch.sizes)

@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from guided_seg.data.points import restrict
 from guided_seg.episode import Batch
 from guided_seg.report.panels import Panel, PanelShot
-from guided_seg.training.module import Setting
+from guided_seg.training.module import EpisodicSegmentation, Setting
 
 
 class CollectPanels(Callback):
@@ -35,6 +35,7 @@ class CollectPanels(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take what is still missing from this batch."""
+        assert isinstance(pl_module, EpisodicSegmentation)
         rows = self.rows.setdefault(batch.metas[0]["mode"], [])
         if len(rows) < self.per_mode:
             asked = restrict(batch, *self.setting, pl_module.dot_seed)

@@ -1,0 +1,80 @@
+"""The two commands on tiny data: composed and called in this process, or as a person types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+
+from guided_seg.folders import register_resolvers
+from guided_seg.score import score
+from guided_seg.train import train
+
+CONF = Path(__file__).parents[1] / "conf"
+TINY = (
+    *("trainer=smoke", "logger=csv", "num_workers=0", "data.size=48", "backbone.width=16", "backbone.blocks=1"),
+    *("data.training.batch_size=4", "data.training.val_episodes=4", "trainer.enable_progress_bar=false"),
+    *("evaluation.episodes=4", "evaluation.shots=[1]", "evaluation.points=[5]"),
+)
+"""Seconds, not minutes; trains all that the main job trains."""
+
+
+def compose_run(*overrides: str) -> DictConfig:
+    """The config of the main command."""
+    return _compose("config", overrides)
+
+
+def compose_evaluation(checkpoint: Path | str, *overrides: str) -> DictConfig:
+    """The config of the second command, on few episodes."""
+    quick = ("num_workers=0", "evaluation.episodes=4", "evaluation.shots=[1]", "evaluation.points=[5]")
+    return _compose("evaluate", (f"checkpoint={checkpoint}", *quick, *overrides))
+
+
+def run(folder: Path, *overrides: str) -> Path:
+    """Train and test on tiny data in ``folder``, which it returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    train(compose_run(*TINY, *overrides), folder)
+    return folder
+
+
+def evaluate(checkpoint: Path, folder: Path, *overrides: str) -> dict[str, Any]:
+    """Score a checkpoint into ``folder``; the content of its evaluation.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    score(compose_evaluation(checkpoint, *overrides), folder)
+    return read(folder / "evaluation.json")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON file."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    """metrics.json without what the clock says."""
+    return {name: entry for name, entry in read(folder / "metrics.json").items() if name != "run"}
+
+
+def command(module: str, *argv: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """``python -m guided_seg.<module>`` in ``folder``, on one core."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", "NO_COLOR": "1"}
+    line = [sys.executable, "-m", f"guided_seg.{module}", *argv]
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The last line that a command printed; shows its errors where it failed."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+def _compose(name: str, overrides: tuple[str, ...]) -> DictConfig:
+    register_resolvers()
+    with initialize_config_module("guided_seg.conf", version_base="1.3"):
+        return compose(name, list(overrides))
