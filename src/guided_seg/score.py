@@ -14,7 +14,7 @@ from guided_seg.build import settings as evaluation_settings
 from guided_seg.data.source import MODES, Mode
 from guided_seg.errors import UserError
 from guided_seg.report.results import Results, table, write_json
-from guided_seg.testing import draw, quiet_lightning, test_modes
+from guided_seg.testing import draw, quiet_lightning, score_modes
 from guided_seg.training.module import EpisodicSegmentation
 
 
@@ -43,7 +43,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
     trainer = Trainer(
         accelerator=cfg.accelerator, devices=1, logger=False, callbacks=[RichProgressBar()], enable_checkpointing=False
     )
-    results, collector = test_modes(trainer, module, data, modes)
+    results, collector = score_modes(trainer, module, data, modes)
     write_json(out / "evaluation.json", results)
     draw(results, collector, out / "figures", [], 0)
     console = Console()

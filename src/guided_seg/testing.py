@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
 
 import torch
@@ -18,7 +20,7 @@ from guided_seg.training.module import EpisodicSegmentation
 from guided_seg.training.panels import CollectPanels
 
 
-def test_modes(
+def score_modes(
     trainer: Trainer, module: EpisodicSegmentation, data: Episodes, modes: list[Mode]
 ) -> tuple[Results, CollectPanels]:
     """The scores in each mode, and the first episodes of each with their predictions."""
@@ -43,9 +45,10 @@ def named(module: EpisodicSegmentation) -> Results:
 def draw(results: Results, collector: CollectPanels, folder: Path, loggers: list[Logger], step: int) -> None:
     """Write the panels of each mode and the curve of IoU against P, and give them to the loggers."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {
-        f"episodes_{mode}": panels(rows, folder / f"episodes_{mode}.png") for mode, rows in collector.rows.items()
-    }
+    rows = {mode: list(shown.values()) for mode, shown in collector.rows.items()}
+    pictures = {f"episodes_{mode}": panels(shown, folder / f"episodes_{mode}.png") for mode, shown in rows.items()}
+    first = [panel for shown in rows.values() for panel in shown[:2]]
+    pictures["episodes"] = panels(first, folder / "episodes.png")
     pictures["iou_against_points"] = iou_curve(results, folder / "iou_against_points.png")
     for name, path in pictures.items():
         log_image(loggers, f"test/{name}", path, step)
@@ -54,9 +57,6 @@ def draw(results: Results, collector: CollectPanels, folder: Path, loggers: list
 
 def quiet_lightning() -> None:
     """Leave the terminal to progress bars, the table and what goes wrong."""
-    import logging
-    import warnings
-
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in (".*does not have many workers.*", ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", message)

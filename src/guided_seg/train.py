@@ -27,7 +27,7 @@ from guided_seg.data.datamodule import Episodes
 from guided_seg.folders import last_checkpoint
 from guided_seg.report.figures import learning_curve
 from guided_seg.report.results import Results, table, write_json
-from guided_seg.testing import draw, quiet_lightning, test_modes
+from guided_seg.testing import draw, quiet_lightning, score_modes
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
 from guided_seg.training.loggers import build_loggers, close_loggers, log_config, log_image
 from guided_seg.training.module import EpisodicSegmentation
@@ -108,7 +108,7 @@ def _run(
     best = torch.load(checkpoints.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
     modes = usable_modes(module.network, data.test_modes(list(cfg.evaluation.modes)))
-    results, collector = test_modes(trainer, module, data, modes)
+    results, collector = score_modes(trainer, module, data, modes)
     if trainer.is_global_zero:
         write_json(run_dir / "metrics.json", {**results, "run": _facts(trainer, clock, began)})
         draw(results, collector, run_dir / "figures", loggers, trainer.global_step)

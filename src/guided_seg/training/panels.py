@@ -14,7 +14,7 @@ from guided_seg.training.module import EpisodicSegmentation, Setting
 
 
 class CollectPanels(Callback):
-    """Keeps the first test episodes of each mode with their predictions; none are chosen by hand.
+    """Keeps the first test episodes of each mode, one per class or object; none are chosen by hand.
 
     Args:
         setting: the (S, P) that is shown.
@@ -23,7 +23,7 @@ class CollectPanels(Callback):
 
     def __init__(self, setting: Setting, per_mode: int = 3) -> None:
         self.setting, self.per_mode = setting, per_mode
-        self.rows: dict[str, list[Panel]] = {}
+        self.rows: dict[str, dict[str, Panel]] = {}
 
     def on_test_batch_end(
         self,
@@ -34,16 +34,15 @@ class CollectPanels(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take what is still missing from this batch."""
+        """Take what is still missing from this batch; frames of one video are one object."""
         assert isinstance(pl_module, EpisodicSegmentation)
-        rows = self.rows.setdefault(batch.metas[0]["mode"], [])
-        if len(rows) < self.per_mode:
+        rows = self.rows.setdefault(batch.metas[0]["mode"], {})
+        new = {meta["group"]: i for i, meta in enumerate(batch.metas) if meta["group"] not in rows}
+        wanted = list(new.items())[: self.per_mode - len(rows)]
+        if wanted:
             asked = restrict(batch, *self.setting, pl_module.dot_seed)
             prediction = pl_module(asked).argmax(1)
-            # episodes next to each other may be frames of one video; take them from all over the batch
-            step = max(1, len(batch) // self.per_mode)
-            wanted = range(0, len(batch), step)
-            rows += [panel(asked, prediction, episode) for episode in wanted][: self.per_mode - len(rows)]
+            rows.update({group: panel(asked, prediction, episode) for group, episode in wanted})
 
 
 def panel(batch: Batch, prediction: torch.Tensor, episode: int) -> Panel:
