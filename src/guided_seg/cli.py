@@ -54,7 +54,7 @@ def check_overrides(config_name: str, argv: Sequence[str], module: str = CONF) -
 
 
 def kind_errors(job: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
-    """A job whose `UserError` ends it with one sentence and exit code 2.
+    """A job whose `UserError` ends it with one sentence and exit code 2, and Ctrl-C with a word and 130.
 
     ``debug=true`` or the variable ``HYDRA_FULL_ERROR=1`` shows the traceback.
     """
@@ -63,6 +63,9 @@ def kind_errors(job: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
     def kind(cfg: DictConfig) -> T:
         try:
             return job(cfg)
+        except KeyboardInterrupt:
+            Console(stderr=True).print("Interrupted.")
+            raise SystemExit(130) from None
         except Exception as error:
             sentence = user_sentence(error)
             if sentence is None or cfg.get("debug") or os.environ.get("HYDRA_FULL_ERROR") == "1":

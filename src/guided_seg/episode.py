@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from guided_seg.errors import UserError
+
 IGNORE = 255
 """The label of pixels that carry no annotation (support) or are not scored (target)."""
 
@@ -37,7 +39,7 @@ class Shot:
         meta: where the shot comes from.
 
     Raises:
-        ValueError: neither or both annotation forms, sizes that differ, or a dot outside the image.
+        UserError: neither or both annotation forms, sizes that differ, or a dot outside the image.
 
     Example:
         >>> shot = Shot(torch.zeros(3, 4, 6), points=torch.tensor([[1, 2, 1], [3, 5, 0]]))
@@ -53,10 +55,10 @@ class Shot:
 
     def __post_init__(self) -> None:
         if (self.points is None) == (self.mask is None):
-            raise ValueError("A shot takes either points or a mask, not both and not neither; give exactly one.")
+            raise UserError("A shot takes either points or a mask, not both and not neither; give exactly one.")
         height, width = self.image.shape[-2:]
         if self.mask is not None and self.mask.shape != (height, width):
-            raise ValueError(
+            raise UserError(
                 f"The mask is {tuple(self.mask.shape)} but its image is {(height, width)}; they must have one size."
             )
         if self.points is not None:
@@ -81,7 +83,7 @@ class Episode:
         num_labels: K, the negative included; labels in target and support are below it.
 
     Raises:
-        ValueError: target and query differ in size, or a shot flagged ``is_query`` has another size than the query.
+        UserError: target and query differ in size, or a shot flagged ``is_query`` has another size than the query.
     """
 
     query: Float[Tensor, "3 H W"]
@@ -93,10 +95,10 @@ class Episode:
     def __post_init__(self) -> None:
         if self.target.shape != self.query.shape[-2:]:
             found, expected = tuple(self.target.shape), tuple(self.query.shape[-2:])
-            raise ValueError(f"The target is {found} but the query is {expected}; they must have one size.")
+            raise UserError(f"The target is {found} but the query is {expected}; they must have one size.")
         for shot in self.support:
             if shot.is_query and shot.image.shape != self.query.shape:
-                raise ValueError("A shot flagged is_query must hold the query image itself; its size differs.")
+                raise UserError("A shot flagged is_query must hold the query image itself; its size differs.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def collate(episodes: Sequence[Episode]) -> Batch:
     """Join episodes of any shots, points and sizes into one `Batch`.
 
     Raises:
-        ValueError: the list is empty.
+        UserError: the list is empty.
 
     Example:
         >>> image, target = torch.zeros(3, 4, 4), torch.zeros(4, 4, dtype=torch.uint8)
@@ -160,7 +162,7 @@ def collate(episodes: Sequence[Episode]) -> Batch:
         (1, torch.Size([1, 3, 4, 4]), [[0, 0, 0, 0], [0, 3, 3, 1]])
     """
     if not episodes:
-        raise ValueError("collate got no episodes; a batch needs at least one.")
+        raise UserError("collate got no episodes; a batch needs at least one.")
     images = [episode.query for episode in episodes]
     # support images that several episodes share, as one tensor, are kept and encoded once
     rows: dict[int, int] = {}
@@ -199,11 +201,11 @@ def collate(episodes: Sequence[Episode]) -> Batch:
 
 def _check_points(points: Tensor, height: int, width: int) -> None:
     if points.ndim != 2 or points.shape[1] != 3:
-        raise ValueError(f"Points are {tuple(points.shape)}; expected [P, 3] rows of (row, column, label).")
+        raise UserError(f"Points are {tuple(points.shape)}; expected [P, 3] rows of (row, column, label).")
     outside = (points[:, :2] < 0).any(1) | (points[:, 0] >= height) | (points[:, 1] >= width)
     if outside.any():
         row, column, _ = points[outside][0].tolist()
-        raise ValueError(
+        raise UserError(
             f"The dot at row {row}, column {column} lies outside its {height} x {width} image; "
             f"rows go from 0 to {height - 1} and columns from 0 to {width - 1}."
         )

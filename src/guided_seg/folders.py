@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from datetime import datetime
 from pathlib import Path
 
@@ -13,8 +15,9 @@ OUTPUTS = Path("outputs")
 
 
 def register_resolvers() -> None:
-    """Make ``${guided_seg.run_dir:name,ckpt_path}`` known to the configs; harmless when called again."""
+    """Make ``${guided_seg.run_dir:name,ckpt_path}`` and ``${guided_seg.slug:text}`` known; harmless when repeated."""
     OmegaConf.register_new_resolver("guided_seg.run_dir", _run_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("guided_seg.slug", slug, replace=True)
 
 
 def _run_dir(name: str, ckpt_path: str | None) -> str:
@@ -24,6 +27,17 @@ def _run_dir(name: str, ckpt_path: str | None) -> str:
     if ckpt_path is not None and Path(ckpt_path).parent.name == "checkpoints":
         return str(Path(ckpt_path).parent.parent)
     return str(OUTPUTS / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}")
+
+
+def slug(text: str) -> str:
+    """One folder's name for the overrides of a job: without separators, and short enough for any file system.
+
+    Example:
+        >>> slug("+experiment=late_global,data.root=../voc,seed=1")
+        '+experiment=late_global,data.root=.._voc,seed=1'
+    """
+    plain = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
+    return plain if len(plain) <= 120 else f"{plain[:110]}~{zlib.crc32(text.encode()):08x}"
 
 
 def newest_run(name: str) -> Path:

@@ -50,10 +50,21 @@ def _run_folder(cfg: DictConfig, several: bool) -> Path | None:
     try:
         state.set_config(cfg)
         return Path(cfg.hydra.sweep.dir if several else cfg.hydra.run.dir).absolute()
-    except OmegaConfBaseException:
+    except OmegaConfBaseException as error:
+        if refusal := _refusal_behind(error):
+            raise refusal from error
         return None
     finally:
         state.cfg = before
+
+
+def _refusal_behind(error: BaseException) -> UserError | None:
+    """What a resolver of ours refused; OmegaConf keeps it only as the context of its own errors."""
+    while not isinstance(error, UserError):
+        if error.__context__ is None:
+            return None
+        error = error.__context__
+    return error
 
 
 def _flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

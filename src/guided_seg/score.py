@@ -13,7 +13,7 @@ from guided_seg.build import build_test_data, check_modes, load_network, usable_
 from guided_seg.build import settings as evaluation_settings
 from guided_seg.data.source import MODES, Mode
 from guided_seg.errors import UserError
-from guided_seg.report.results import Results, table, write_json
+from guided_seg.report.results import Results, markdown, table, write_json
 from guided_seg.testing import draw, quiet_lightning, score_modes
 from guided_seg.training.module import EpisodicSegmentation
 
@@ -45,6 +45,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
     )
     results, collector = score_modes(trainer, module, data, modes)
     write_json(out / "evaluation.json", results)
+    (out / "evaluation.md").write_text(markdown(results), encoding="utf-8")
     draw(results, collector, out / "figures", [], 0)
     console = Console()
     console.print(table(results, title=f"{cfg.checkpoint} on {data_cfg.name} ({cfg.split})"))

@@ -58,6 +58,6 @@ def draw(results: Results, collector: CollectPanels, folder: Path, loggers: list
 def quiet_lightning() -> None:
     """Leave the terminal to progress bars, the table and what goes wrong."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*LeafSpec.*"):
+    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*exists and is not empty.*"):
         warnings.filterwarnings("ignore", message)
     torch.set_float32_matmul_precision("high")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from hydra.utils import instantiate
@@ -51,23 +51,34 @@ def train(cfg: DictConfig, run_dir: Path) -> float:
     resume = last_checkpoint(run_dir, cfg.ckpt_path)
     if resume:
         check_same_architecture(resume, cfg)
+    # in a sweep Hydra chooses the folder
+    cfg = OmegaConf.merge(cfg, {"output_dir": str(run_dir)})  # type: ignore[assignment]
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
     OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
     loggers = build_loggers(cfg.logger, run_dir, resume is not None)
     status = "failed"
     try:
-        results, best = _run(cfg, module, data, loggers, run_dir, resume, began)
+        outcome = _run(cfg, module, data, loggers, run_dir, resume, began)
         status = "success"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # Lightning turns Ctrl-C into an exit
         status = "interrupted"
-        raise
+        raise KeyboardInterrupt from stop
     finally:
         close_loggers(loggers, status)
     console = Console()
-    console.print(table(results, title=f"{cfg.name} on {cfg.data.name}"))
+    console.print(table(outcome.results, title=f"{cfg.name} on {cfg.data.name}"))
+    console.print(_in_words(outcome.facts), highlight=False)
     console.print(str(run_dir), soft_wrap=True, highlight=False)
-    return best
+    return outcome.best
+
+
+class _Outcome(NamedTuple):
+    """What a run found: test scores, facts of the run, and the best positive IoU in validation."""
+
+    results: Results
+    facts: dict[str, float]
+    best: float
 
 
 def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
@@ -98,23 +109,22 @@ def _run(
     run_dir: Path,
     resume: Path | None,
     began: float,
-) -> tuple[Results, float]:
+) -> _Outcome:
     log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     clock, checkpoints = Clock(), _checkpoints(run_dir)
     trainer = _trainer(cfg, loggers, run_dir, clock, checkpoints, data.steps_per_epoch)
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     best = torch.load(checkpoints.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
     modes = usable_modes(module.network, data.test_modes(list(cfg.evaluation.modes)))
     results, collector = score_modes(trainer, module, data, modes)
+    facts = _facts(trainer, clock, began)
     if trainer.is_global_zero:
-        write_json(run_dir / "metrics.json", {**results, "run": _facts(trainer, clock, began)})
+        write_json(run_dir / "metrics.json", {**results, "run": facts})
         draw(results, collector, run_dir / "figures", loggers, trainer.global_step)
         _draw_learning(run_dir, loggers, trainer.global_step)
     assert checkpoints.best_model_score is not None
-    return results, float(checkpoints.best_model_score)
+    return _Outcome(results, facts, float(checkpoints.best_model_score))
 
 
 def _trainer(
@@ -157,6 +167,13 @@ def _facts(trainer: Trainer, clock: Clock, began: float) -> dict[str, float]:
         "peak_memory_bytes": peak_memory(),
         "data_wait_share": round(clock.data_wait_share, 4),
     }
+
+
+def _in_words(facts: dict[str, float]) -> str:
+    return (
+        f"{facts['steps']} steps; {facts['seconds']:.0f} s in all; {facts['data_wait_share']:.1%} of training spent "
+        f"waiting for data; {facts['peak_memory_bytes'] / 1e9:.2f} GB at the peak"
+    )
 
 
 def _draw_learning(run_dir: Path, loggers: list[Logger], step: int) -> None:

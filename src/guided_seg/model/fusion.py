@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -39,6 +41,8 @@ class Late(Fusion):
 
     def forward(self, features: Features, batch: Batch) -> tuple[Float[Tensor, "T K C *grid"], Bool[Tensor, "T K"]]:
         """See `Fusion.forward`."""
-        shots = features[batch.shot_image]
-        marks = self.annotation(shots, batch)
-        return self.locality(shots, marks), marks.counts > 0
+        # sums over many pixels, and the counts of them, need full precision whatever the rest runs in
+        with torch.autocast(features.maps.device.type, enabled=False):
+            shots = replace(features, maps=features.maps.float())[batch.shot_image]
+            marks = self.annotation(shots, batch)
+            return self.locality(shots, marks), marks.counts > 0

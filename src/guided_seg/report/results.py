@@ -108,6 +108,27 @@ def table(results: Results, title: str | None = None) -> Table:
     return out
 
 
+def markdown(results: Results) -> str:
+    """The same table as Markdown, for a file.
+
+    Example:
+        >>> score = Score(positive_iou=0.5, mean_iou=0.4, ci95=[0.45, 0.55], episodes=8)
+        >>> print(markdown({"video": {"s1_p5": score}}).splitlines()[-1])
+        | video | 1 | 5 | 50.0 | 45.0 to 55.0 | 40.0 | 8 |
+    """
+    lines = ["| mode | shots | dots | IoU % | 95 % interval | mean % | episodes |", "|---|---|---|---|---|---|---|"]
+    for mode, scores in results.items():
+        for shots, points, score in sorted_settings(scores):
+            low, high = score["ci95"]
+            figures = [
+                _percent(score["positive_iou"]),
+                f"{_percent(low)} to {_percent(high)}",
+                _percent(score["mean_iou"]),
+            ]
+            lines.append("| " + " | ".join([mode, str(shots), str(points), *figures, str(score["episodes"])]) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def _cells(score: Score) -> tuple[str, str, str, str]:
     low, high = score["ci95"]
     interval = f"{_percent(low)} to {_percent(high)}"
