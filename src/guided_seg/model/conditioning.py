@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from guided_seg.errors import UserError
 from guided_seg.model.guide import Guidance
 
 
@@ -41,7 +42,7 @@ class FeatureFusion(Conditioning):
         dropout: spatial dropout after relu.
 
     Raises:
-        ValueError: an unknown scorer.
+        UserError: an unknown scorer.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class FeatureFusion(Conditioning):
     ) -> None:
         super().__init__()
         if scorer not in ("shared", "joint"):
-            raise ValueError(f"conditioning.scorer={scorer}; expected shared or joint.")
+            raise UserError(f"conditioning.scorer={scorer}; expected shared or joint.")
         hidden = hidden or 2 * channels
         self.joint = num_labels if scorer == "joint" else 0
         self.query = nn.Conv2d(channels, hidden, 1)

@@ -26,6 +26,7 @@ class Mean(Merge):
     """z_k = the mean over the shots that annotate k; the order of shots does not matter.
 
     Example:
+        >>> import torch
         >>> shots = torch.tensor([[[2.0]], [[4.0]], [[9.0]]])
         >>> annotated = torch.tensor([[True], [True], [False]])
         >>> Mean()(shots, annotated, torch.tensor([0, 0, 0]), 1)[0].item()
