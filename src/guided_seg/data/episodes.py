@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch.utils.data import Dataset, Sampler
 
-from guided_seg.data.points import DENSE, PointRange, binarize, sample_points
+from guided_seg.data.points import DENSE, PointRange, binarize, keep_labels, sample_points
 from guided_seg.data.source import BrokenFile, DataError, Mode, Sample, Source, Task, View
 from guided_seg.data.transforms import Augment
 from guided_seg.episode import Episode, Shot
@@ -160,7 +161,9 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
     """RGB uint8 ``[H, W, 3]`` to float32 ``[3, H, W]`` in 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)
+    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    cv2.split(image, list(planes))  # twice as fast as a transposed copy
+    return torch.from_numpy(planes).float().div_(255)
 
 
 def _shot(
@@ -173,8 +176,7 @@ def _shot(
 ) -> Shot:
     if points is not DENSE:
         return Shot(image, points=sample_points(mask, points, labels, rng), is_query=is_query)
-    kept = np.where(np.isin(mask, labels), mask, np.uint8(255))
-    return Shot(image, mask=torch.from_numpy(kept), is_query=is_query)
+    return Shot(image, mask=torch.from_numpy(keep_labels(mask, labels)), is_query=is_query)
 
 
 def _rank_and_world() -> tuple[int, int]:

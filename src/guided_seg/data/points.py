@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
@@ -51,9 +52,12 @@ def sample_points(
         if all(len(hits) >= points for hits in found.values()):
             break
     rows = []
+    seed = int(rng.integers(1 << 62))
     for label, hits in found.items():
         if len(hits) < points:
-            hits.update(dict.fromkeys(rng.permutation(np.flatnonzero(flat == label)).tolist()))
+            # a generator of its own: whether another label was looked up depends on P
+            order = np.random.default_rng((seed, label)).permutation(np.flatnonzero(flat == label))
+            hits.update(dict.fromkeys(order.tolist()))
         rows += [(*divmod(index, mask.shape[1]), label) for index in list(hits)[:points]]
     return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
 
@@ -138,7 +142,19 @@ def binarize(labels: UInt8[np.ndarray, "H W"], values: tuple[int, ...]) -> UInt8
     table[IGNORE] = IGNORE
     for label, value in enumerate(values, start=1):
         table[value] = label
-    return table[labels]
+    return _look_up(table, labels)
+
+
+def keep_labels(mask: UInt8[np.ndarray, "H W"], labels: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
+    """The mask with all but ``labels`` not annotated (`IGNORE`)."""
+    table = np.full(256, IGNORE, np.uint8)
+    table[list(labels)] = labels
+    return _look_up(table, mask)
+
+
+def _look_up(table: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    # five times as fast as table[labels], which at 500 x 375 costs as much as decoding half the JPEG
+    return np.asarray(cv2.LUT(labels, table), np.uint8)
 
 
 def _rank(episodes: Tensor) -> Tensor:

@@ -59,8 +59,8 @@ class Augment:
         zoom = float(np.exp(rng.uniform(*np.log(self.scale))))
         mirror = -1.0 if rng.random() < self.flip else 1.0
         linear = np.diag([zoom * mirror, zoom])
-        # the chosen pixel lands anywhere but in the outer sixth of the crop
-        place = rng.uniform(self.size / 6, self.size * 5 / 6, size=2)
+        # the chosen pixel lands anywhere but in the outer sixth of the crop; on a pixel, so that it is never lost
+        place = rng.integers(self.size // 6, self.size * 5 // 6 + 1, size=2)
         return np.column_stack([linear, place - linear @ centre])
 
     def _tint(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,172 @@
+"""How many interactive training episodes a second one core samples: `python experiments/throughput/measure.py`.
+
+An archive in the VOC layout is drawn into a temporary folder: 500 x 375 JPEG images of smooth noise at quality 90 and
+palette PNG masks, sizes as in the real archive. Each way of sampling is timed in turns of a few episodes, so that a
+busy moment of the machine meets all of them, and the median turn counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from guided_seg.data.episodes import TrainEpisodes
+from guided_seg.data.points import PointRange
+from guided_seg.data.transforms import Augment
+from guided_seg.data.voc import VOC_CLASSES, Voc
+
+HEIGHT, WIDTH = 375, 500
+NAIVE = "disk, the naive way"
+DECODE = "cv2.imdecode alone"
+
+Way = Callable[[int], object]
+
+
+def main() -> None:
+    """Measure and print a table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=50, help="images in the archive")
+    parser.add_argument("--turns", type=int, default=40, help="turns of each way of sampling")
+    parser.add_argument("--episodes", type=int, default=25, help="episodes in a turn")
+    parser.add_argument("--json", action="store_true", help="write JSON instead of a table")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        draw_archive(Path(folder), args.images)
+        rates = measure(ways(Path(folder)), args.turns, args.episodes)
+    console = Console()
+    if args.json:
+        console.print_json(json.dumps(rates))
+        return
+    table = Table("way", "episodes a second", "times the naive way")
+    for name, rate in rates.items():
+        table.add_row(name, f"{rate:.0f}", f"{rate / rates[NAIVE]:.1f}")
+    console.print(table)
+
+
+def measure(ways: dict[str, Way], turns: int, episodes: int) -> dict[str, float]:
+    """Episodes a second of each way: the median over turns, after one turn that warms up and is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(turns + 1):
+        for name, sample in ways.items():
+            began = time.perf_counter()
+            for index in range(turn * episodes, (turn + 1) * episodes):
+                sample(index)
+            seconds[name].append((time.perf_counter() - began) / episodes)
+    return {name: 1 / float(np.median(times[1:])) for name, times in seconds.items()}
+
+
+def ways(root: Path) -> dict[str, Way]:
+    """What is compared; each takes the number of an episode."""
+    cached, disk = Voc(root, "train", cache_mb=500), Voc(root, "train")
+    for _, target in cached.objects:
+        cached.load(target.key)
+    jpeg = np.frombuffer(next((root / "JPEGImages").iterdir()).read_bytes(), np.uint8)
+    return {
+        "decoded images": _sampler(cached, None),
+        "decoded images, augmented to 256 x 256": _sampler(cached, Augment(256)),
+        "disk": _sampler(disk, None),
+        "disk, augmented to 256 x 256": _sampler(disk, Augment(256)),
+        NAIVE: NaiveEpisodes(root),
+        DECODE: lambda _: cv2.imdecode(jpeg, cv2.IMREAD_COLOR),
+    }
+
+
+def _sampler(source: Voc, augment: Augment | None) -> Way:
+    data = TrainEpisodes(source, {"interactive": 1.0}, (1, 1), PointRange(), augment, seed=0)
+    return lambda index: data[(0, index)]
+
+
+class NaiveEpisodes:
+    """The plain way: decode for the query and again for the support, and look every pixel of a label up."""
+
+    def __init__(self, root: Path) -> None:
+        self.images = sorted((root / "JPEGImages").iterdir())
+        self.masks = sorted((root / "SegmentationObject").iterdir())
+        self.points = PointRange()
+
+    def __call__(self, index: int) -> tuple[torch.Tensor, ...]:
+        """Query, target, support image and its sparse mask."""
+        rng = np.random.default_rng(index)
+        item = int(rng.integers(len(self.images)))
+        query, labels = self._load(item)
+        value = rng.choice([v for v in np.unique(labels) if v not in (0, 255)])
+        target = np.where(labels == 255, 255, labels == value).astype(np.uint8)
+        support, again = self._load(item)
+        dense = np.where(again == 255, 255, again == value).astype(np.uint8)
+        sparse = self._sparse(dense, self.points.draw(rng), rng)
+        return torch.from_numpy(query), torch.from_numpy(target), torch.from_numpy(support), torch.from_numpy(sparse)
+
+    def _load(self, item: int) -> tuple[np.ndarray, np.ndarray]:
+        image = np.array(Image.open(self.images[item]), np.float32) / 255
+        return np.ascontiguousarray(image.transpose(2, 0, 1)), np.array(Image.open(self.masks[item]), np.uint8)
+
+    def _sparse(self, mask: np.ndarray, points: int | None, rng: np.random.Generator) -> np.ndarray:
+        if points is None:
+            return mask
+        sparse = np.full_like(mask, 255)
+        for label in (0, 1):
+            rows, columns = np.where(mask == label)
+            chosen = rng.choice(len(rows), size=min(points, len(rows)), replace=False)
+            sparse[rows[chosen], columns[chosen]] = label
+        return sparse
+
+
+def draw_archive(root: Path, images: int) -> None:
+    """Write ``images`` images with class and instance masks, all of them on both lists."""
+    names = [f"2012_{number:06d}" for number in range(images)]
+    folders = ("JPEGImages", "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation")
+    for folder in folders:
+        (root / folder).mkdir(parents=True)
+    for split in ("train", "val"):
+        (root / folders[3] / f"{split}.txt").write_text("\n".join(names))
+    for number, name in enumerate(names):
+        rng = np.random.default_rng(number)
+        cv2.imwrite(str(root / folders[0] / f"{name}.jpg"), _picture(rng), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        classes, objects = _masks(rng)
+        _save_mask(root / folders[1] / f"{name}.png", classes)
+        _save_mask(root / folders[2] / f"{name}.png", objects)
+
+
+def _picture(rng: np.random.Generator) -> np.ndarray:
+    """Noise that is stronger the coarser it is, as in photographs; 50 to 100 kB as a JPEG."""
+    picture = np.full((HEIGHT, WIDTH, 3), 128, np.float32)
+    for cell, strength in ((64, 60), (16, 30), (4, 18), (1, 7)):
+        grid = rng.standard_normal((HEIGHT // cell + 2, WIDTH // cell + 2, 3), dtype=np.float32)
+        picture += strength * cv2.resize(grid, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def _masks(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Class and instance labels of one to four ellipses with void rims."""
+    classes, objects = np.zeros((2, HEIGHT, WIDTH), np.uint8)
+    for number in range(1, int(rng.integers(2, 6))):
+        centre = int(rng.integers(60, WIDTH - 60)), int(rng.integers(60, HEIGHT - 60))
+        axes = int(rng.integers(25, 130)), int(rng.integers(25, 110))
+        angle = float(rng.uniform(0, 180))
+        for mask, value in ((classes, int(rng.integers(1, len(VOC_CLASSES) + 1))), (objects, number)):
+            cv2.ellipse(mask, centre, axes, angle, 0, 360, value, thickness=-1)
+            cv2.ellipse(mask, centre, axes, angle, 0, 360, 255, thickness=5)
+    return classes, objects
+
+
+def _save_mask(path: Path, labels: np.ndarray) -> None:
+    mask = Image.fromarray(labels)
+    mask.putpalette(np.random.default_rng(0).integers(256, size=768).tolist())
+    mask.save(path)
+
+
+if __name__ == "__main__":
+    main()
