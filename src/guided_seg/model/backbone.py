@@ -85,7 +85,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(f"The weights file {path} cannot be read as PyTorch or safetensors: {error}") from error
-    return dict(state.get("state_dict", state))
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"The weights file {path} does not hold named tensors; expected a state_dict.")
+    return dict(state)
 
 
 class Small(Backbone):

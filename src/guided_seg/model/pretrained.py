@@ -82,11 +82,14 @@ class TimmBackbone(Backbone):
 def load_timm(net: nn.Module, model: str, weights: str) -> None:
     """Fill ``net`` from a file, the installed weights package, or timm's hub, in this order.
 
-    Tensors of the packaged file have other names than timm's but the same order and shapes, so they go by order.
+    Tensors go by timm's names. Those of the packaged file have other names but the same order and shapes, so they go by
+    order.
     """
     names = _timm_names(model)
     path = _packaged(model) if weights == "auto" else Path(weights)
     state = read_weights(path) if path else _from_hub(model)
+    if names.keys() <= state.keys():  # safetensors files keep names but no order
+        state = {name: state[name] for name in names}
     tensors = [tensor for name, tensor in state.items() if "num_batches_tracked" not in name]
     if len(tensors) != len(names) or any(t.shape != shape for t, shape in zip(tensors, names.values(), strict=True)):
         raise WeightsError(

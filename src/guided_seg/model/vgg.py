@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights, vgg16
+from torchvision.models import VGG16_Weights
 
 from guided_seg.model.backbone import Backbone, Frozen, WeightsError, read_weights
 
@@ -18,6 +18,7 @@ _STATISTICS = {
     # trained on 0..255 minus the mean of each channel; as divisions of 0..1, in RGB order
     "caffe": (tuple(v / 255 for v in (123.68, 116.779, 103.939)), (1 / 255,) * 3),
 }
+_LAYERS = (64, 64, "pool", 128, 128, "pool", *(256,) * 3, "pool", *(512,) * 3, "pool", *(512,) * 3, "pool")
 
 
 class Vgg16(Backbone):
@@ -53,10 +54,7 @@ class Vgg16(Backbone):
         mean, std = _STATISTICS[normalization]
         super().__init__(frozen, mean, std)
         self.channels, self._bgr = width, normalization == "caffe"
-        self.convolutions = vgg16(weights=None).features
-        for layer in self.convolutions:
-            if isinstance(layer, nn.MaxPool2d):
-                layer.ceil_mode = True
+        self.convolutions = _convolutions()
         self.fc6 = nn.Conv2d(512, width, 7, padding=3)
         nn.init.normal_(self.fc6.weight, std=1e-3)
         nn.init.zeros_(self.fc6.bias)  # type: ignore[arg-type]
@@ -75,11 +73,11 @@ class Vgg16(Backbone):
 
     def _load(self, state: dict[str, Tensor], origin: str) -> None:
         own = self.convolutions.state_dict()
-        missing = [name for name in own if f"features.{name}" not in state]
-        if missing:
+        wrong = [name for name in own if getattr(state.get(f"features.{name}"), "shape", None) != own[name].shape]
+        if wrong:
             raise WeightsError(
-                f"The weights {origin} lack features.{missing[0]} and {len(missing) - 1} more; expected the 13 "
-                "convolutions of torchvision's vgg16 under its names."
+                f"The weights {origin} lack features.{wrong[0]} of shape {tuple(own[wrong[0]].shape)} and "
+                f"{len(wrong) - 1} more; expected the 13 convolutions of torchvision's vgg16 under its names."
             )
         self.convolutions.load_state_dict({name: state[f"features.{name}"].float() for name in own})
         if self._bgr:  # the first convolution expects blue first; turned once here instead of every image
@@ -88,6 +86,22 @@ class Vgg16(Backbone):
         if "classifier.0.weight" in state and self.channels == 4096:
             self.fc6.weight.data.copy_(state["classifier.0.weight"].view(4096, 512, 7, 7))
             self.fc6.bias.data.copy_(state["classifier.0.bias"])  # type: ignore[union-attr]
+
+
+def _convolutions() -> nn.Sequential:
+    """As the `features` of torchvision's vgg16, name by name, but for the ceil mode."""
+    layers: list[nn.Module] = []
+    inputs = 3
+    for outputs in _LAYERS:
+        if isinstance(outputs, str):
+            layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            continue
+        conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        layers += [conv, nn.ReLU(inplace=True)]
+        inputs = outputs
+    return nn.Sequential(*layers)
 
 
 def _torchvision_weights() -> dict[str, Tensor]:

@@ -1,0 +1,38 @@
+"""Composed configs and one small batch of every kind of episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+
+import guided_seg.run  # noqa: F401  its resolvers are part of the configuration
+from guided_seg.episode import Batch, Episode, Shot, collate
+
+
+@pytest.fixture(scope="session")
+def composed() -> Iterator[Callable[..., DictConfig]]:
+    """The main command's config with some overrides."""
+    with initialize_config_module("guided_seg.conf", version_base="1.3"):
+        yield lambda *overrides: compose("config", list(overrides))
+
+
+@pytest.fixture(scope="session")
+def odd_batch() -> Batch:
+    """Sizes that no stride divides; dots, masks and labels left out; every shot is of the query, as local needs."""
+    rng = torch.Generator().manual_seed(0)
+    episodes = []
+    for height, width in ((45, 70), (37, 51)):
+        image = torch.rand(3, height, width, generator=rng)
+        target = torch.zeros(height, width, dtype=torch.uint8)
+        target[height // 3 :, width // 2 :], target[0] = 1, 255
+        dots = torch.tensor([[0, 0, 0], [height - 1, width - 1, 1]])
+        support = [
+            Shot(image, points=dots[: len(episodes) + 1], is_query=True),
+            Shot(image, mask=target, is_query=True),
+        ]
+        episodes.append(Episode(image, target, support[: len(episodes) + 1]))
+    return collate(episodes)

@@ -1,0 +1,228 @@
+"""Every network that the config groups can compose; a new YAML is tested by existing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from inspect import Parameter, signature
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from hydra.utils import get_object
+from omegaconf import DictConfig
+from torch import nn
+
+from guided_seg.build import ARCHITECTURE, build_network, check_modes, usable_modes
+from guided_seg.data.source import MODES
+from guided_seg.episode import IGNORE, Batch
+from guided_seg.errors import UserError
+from guided_seg.model.backbone import Backbone
+from guided_seg.model.network import Network
+
+Composed = Callable[..., DictConfig]
+
+CONF = files("guided_seg.conf")
+GROUPS = {
+    group.name: sorted(file.name.removesuffix(".yaml") for file in group.iterdir() if file.name.endswith(".yaml"))
+    for group in CONF.iterdir()
+    if group.is_dir() and not group.name.startswith("_")
+}
+
+
+def _options(group: str, name: str) -> dict[str, Any]:
+    return yaml.safe_load((CONF / group / f"{name}.yaml").read_text()) or {}
+
+
+def _compositions() -> Iterator[tuple[str, ...]]:
+    """Every choice in every group that decides the network; a baseline without guidance has no use for most."""
+    for names in product(*(GROUPS[group] for group in ARCHITECTURE)):
+        chosen = dict(zip(ARCHITECTURE, names, strict=True))
+        if chosen["baseline"] == "foreground_background" and chosen["locality"] != "global":
+            continue
+        yield tuple(f"{group}={name}" for group, name in chosen.items())
+
+
+every_composition = pytest.mark.parametrize(
+    "overrides", list(_compositions()), ids=lambda names: "-".join(name.split("=")[1] for name in names)
+)
+
+
+def _narrow(composed: Composed, *overrides: str) -> DictConfig:
+    """Without pretrained weights, and with few channels: fc6 of the paper's VGG alone has 103 million weights."""
+    cfg = composed(*overrides)
+    for key, value in (("weights", "random"), ("width", 16)):
+        if key in cfg.backbone:
+            cfg.backbone[key] = value
+    return cfg
+
+
+def _loss(network: Network, batch: Batch) -> torch.Tensor:
+    return F.cross_entropy(network(batch), batch.target.long(), ignore_index=IGNORE)
+
+
+@every_composition
+def test_every_composition_scores_trains_and_is_restored(
+    overrides: tuple[str, ...], composed: Composed, odd_batch: Batch
+) -> None:
+    cfg = _narrow(composed, *overrides)
+    torch.manual_seed(0)
+    network = build_network(cfg)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    loss = _loss(network.train(), odd_batch)
+    loss.backward()
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    # a parameter without a gradient would also stop distributed training
+    assert {name for name, p in network.named_parameters() if p.grad is not None} == trained
+    optimizer.step()
+    changed = {name for name, parameter in network.named_parameters() if not torch.equal(parameter, before[name])}
+    assert changed <= trained
+    modules = {name.split(".")[0] for name in trained}
+    assert {name.split(".")[0] for name in changed} == modules
+
+    scores = network.eval()(odd_batch)
+    assert scores.shape == (2, 2, 45, 70)
+    assert scores.isfinite().all()
+    torch.manual_seed(1)
+    other = build_network(cfg)
+    other.load_state_dict(network.state_dict())
+    assert torch.equal(other.eval()(odd_batch), scores)
+
+
+@every_composition
+def test_every_composition_runs_in_mixed_precision(
+    overrides: tuple[str, ...], composed: Composed, odd_batch: Batch
+) -> None:
+    torch.manual_seed(0)
+    network = build_network(_narrow(composed, *overrides))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = _loss(network.train(), odd_batch)
+    loss.backward()
+    assert loss.isfinite()
+
+
+@pytest.mark.parametrize("name", GROUPS["backbone"])
+@pytest.mark.parametrize("size", [(45, 70), (32, 32), (33, 65)])
+def test_the_grid_has_a_cell_for_every_stride_begun(name: str, size: tuple[int, int], composed: Composed) -> None:
+    backbone = build_network(_narrow(composed, f"backbone={name}")).backbone.eval()
+    with torch.no_grad():
+        maps = backbone(torch.rand(1, 3, *size))
+    assert maps.shape == (1, backbone.channels, -(-size[0] // backbone.stride), -(-size[1] // backbone.stride))
+
+
+def test_the_parameters_of_the_paper_s_networks(composed: Composed) -> None:
+    counts = {}
+    for name in ("vgg16", "vgg16_lite"):
+        cfg = composed(f"backbone={name}", "conditioning.matching=false", "conditioning.floor=false")
+        cfg.backbone.weights = "random"
+        with torch.device("meta"):
+            network = build_network(cfg)
+        counts[name] = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    assert {name: round(millions, 1) for name, millions in counts.items()} == {"vgg16": 184.6, "vgg16_lite": 21.4}
+
+
+FREEZABLE = [name for name in GROUPS["backbone"] if "frozen" in _options("backbone", name) or name == "vgg16_lite"]
+
+
+def _frozen(composed: Composed, name: str, frozen: bool | int) -> Backbone:
+    cfg = _narrow(composed, f"backbone={name}", f"backbone.frozen={frozen}")
+    return build_network(cfg).backbone
+
+
+def test_pretrained_backbones_can_be_frozen() -> None:
+    pretrained = [name for name in GROUPS["backbone"] if "weights" in _options("backbone", name)]
+    assert set(pretrained) <= set(FREEZABLE)
+
+
+@pytest.mark.parametrize("frozen", [True, False, 0, 1, 3])
+@pytest.mark.parametrize("name", FREEZABLE)
+def test_frozen_stages_and_nothing_else(name: str, frozen: bool | int, composed: Composed, odd_batch: Batch) -> None:
+    backbone = _frozen(composed, name, frozen)
+    stages = backbone.stages()
+    number = len(stages) if frozen is True else int(frozen)
+    held = {id(parameter) for stage in stages[:number] for parameter in stage.parameters()}
+    assert (number > 0) == bool(held)
+    for parameter in backbone.parameters():
+        assert parameter.requires_grad == (id(parameter) not in held)
+
+    def statistics() -> list[list[torch.Tensor]]:
+        norms = [[m for m in stage.modules() if isinstance(m, nn.BatchNorm2d)] for stage in stages]
+        return [[norm.running_mean.clone() for norm in stage if norm.running_mean is not None] for stage in norms]
+
+    before = statistics()
+    backbone.train()(odd_batch.images).sum().backward()
+    after = statistics()
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        assert [torch.equal(a, b) for a, b in zip(old, new, strict=True)] == [i < number] * len(old)
+    assert not any(stage.training for stage in stages[:number])
+    assert all(stage.training for stage in stages[number:])
+    assert all((p.grad is None) == (id(p) in held) for p in backbone.parameters())
+
+
+@pytest.mark.parametrize("name", FREEZABLE)
+def test_all_pretrained_tensors_lie_in_the_stages(name: str, composed: Composed) -> None:
+    """What `frozen: true` leaves trainable is only what has no pretrained weights."""
+    backbone = _frozen(composed, name, True)
+    left = {key.split(".")[0] for key, parameter in backbone.named_parameters() if parameter.requires_grad}
+    assert left == {"fc6"} if "vgg" in name else left == {"project"}
+
+
+@pytest.mark.parametrize("modes", [["semantic"], ["video"], ["interactive", "semantic", "video"]])
+def test_local_guidance_from_other_images_is_refused(modes: list[Any], composed: Composed) -> None:
+    local = build_network(composed("locality=local"))
+    mode, asked = ("mixed", "semantic and video") if len(modes) > 1 else (modes[0], modes[0])
+    with pytest.raises(UserError) as error:
+        check_modes(local, modes)
+    assert str(error.value) == (
+        "locality=local keeps positions, which only mean something where support and query are one image, and "
+        f"mode={mode} has {asked} tasks on other images; choose locality=global or mode=interactive."
+    )
+    assert usable_modes(local, modes) == [mode for mode in modes if mode == "interactive"]
+
+
+@pytest.mark.parametrize("overrides", [["locality=local"], ["locality=global"], ["baseline=foreground_background"]])
+def test_modes_that_go_with_the_network_are_not_refused(overrides: list[str], composed: Composed) -> None:
+    network = build_network(composed(*overrides))
+    modes = ["interactive"] if overrides == ["locality=local"] else list(MODES)
+    check_modes(network, modes)  # type: ignore[arg-type]
+    assert usable_modes(network, modes) == modes  # type: ignore[arg-type]
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _targets(value, f"{path}.{key}")
+
+
+ALL = [(group, name) for group, names in GROUPS.items() for name in names]
+
+
+@pytest.mark.parametrize(("group", "name"), ALL, ids=lambda value: value)
+def test_every_key_is_a_parameter_of_its_target(group: str, name: str) -> None:
+    for path, node in _targets(_options(group, name), f"{group}/{name}"):
+        parameters = signature(get_object(node["_target_"])).parameters
+        takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
+        unknown = {key for key in node if not key.startswith("_")} - parameters.keys()
+        assert takes_any or not unknown, f"{path} has {sorted(unknown)}; {node['_target_']} takes {list(parameters)}"
+
+
+@pytest.mark.parametrize(("group", "name"), [(g, n) for g, n in ALL if g != "experiment"], ids=lambda value: value)
+def test_every_file_composes(group: str, name: str, composed: Composed) -> None:
+    assert group in composed(f"{group}={name}")
+
+
+def test_the_targets_of_the_main_config_take_its_keys() -> None:
+    content = yaml.safe_load((CONF / "config.yaml").read_text())
+    found = list(_targets(content, "config"))
+    assert found
+    for path, node in found:
+        unknown = {key for key in node if not key.startswith("_")} - signature(
+            get_object(node["_target_"])
+        ).parameters.keys()
+        assert not unknown, path
