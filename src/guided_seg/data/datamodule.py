@@ -39,6 +39,9 @@ class Episodes(LightningDataModule):
         seed: of the stream of training episodes.
         eval_seed: of the supports of evaluation episodes.
         test_split: the split that is tested.
+
+    Raises:
+        DataError: a negative weight, or none above 0.
     """
 
     def __init__(
@@ -60,7 +63,10 @@ class Episodes(LightningDataModule):
         test_split: Split = "test",
     ) -> None:
         super().__init__()
-        self.make_source, self.requested = source, dict(weights)
+        if min(weights.values()) < 0 or not any(weights.values()):
+            raise DataError(f"mode.weights={dict(weights)}: expected no negative weight, and one above 0.")
+        self.make_source = source
+        self.requested = {mode: weight for mode, weight in weights.items() if weight > 0}
         self.shots, self.points, self.augment = (shots[0], shots[1]), points or PointRange(), augment
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         self.eval_batch_size, self.eval_shots = eval_batch_size, eval_shots
@@ -79,7 +85,7 @@ class Episodes(LightningDataModule):
     def weights(self) -> dict[Mode, float]:
         """The weights of the modes that the training source has tasks for."""
         source = self.source("train")
-        weights = {mode: weight for mode, weight in self.requested.items() if mode in source.modes and weight > 0}
+        weights = {mode: weight for mode, weight in self.requested.items() if mode in source.modes}
         if not weights:
             source.require(next(iter(self.requested)))
         return weights

@@ -91,14 +91,15 @@ class FixedEpisodes(Dataset[Episode]):
         source: the labelled images.
         mode: which tasks.
         shots: the largest S.
-        episodes: how many of the source's fixed tasks, evenly spread; None for all.
+        episodes: how many of the source's fixed tasks, evenly spread, or what there are if fewer; None for all.
         seed: decides random supports.
     """
 
     def __init__(self, source: Source, mode: Mode, shots: int, episodes: int | None, seed: int) -> None:
         self.source, self.mode, self.shots, self.seed = source, mode, shots, seed
         total = source.count(mode)
-        self.indices = [i * total // (episodes or total) for i in range(episodes or total)]
+        number = min(episodes or total, total)
+        self.indices = [i * total // number for i in range(number)]
         self._images: dict[object, tuple[Sample, torch.Tensor]] = {}
 
     def __len__(self) -> int:

@@ -10,55 +10,17 @@ scenes hold *twins*: two objects of one material, which global guidance must con
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-import cv2
 import numpy as np
 
-from guided_seg.data.materials import PATTERNS, texture
+from guided_seg.data.materials import PATTERNS
+from guided_seg.data.scenes import Scene, Thing, draw_labels, merge_classes, outline, paint, spread
 from guided_seg.data.source import MODES, SPLITS, DataError, Mode, Sample, Source, Split, Task, View, halving_order
 
 PALETTES: dict[Split, range] = {"train": range(80), "val": range(80, 100), "test": range(100, 140)}
 """Palettes of each split: 480 training classes, 120 validation classes and 240 test classes."""
-
-# drawing sensor noise anew for each frame would cost more than the rest of the frame
-_NOISE = np.round(5 * np.random.default_rng(0).standard_normal((512, 512, 3))).astype(np.int16)
-_SHIFT = 4  # sub-pixel bits of OpenCV's polygon coordinates
-
-
-@dataclass(frozen=True, slots=True)
-class Thing:
-    """One moving object: its outline around the origin, in pixels, and how it moves from frame to frame."""
-
-    material: int
-    outline: np.ndarray
-    position: np.ndarray
-    velocity: np.ndarray
-    angle: float
-    spin: float
-    zoom: float
-
-    def pose(self, time: int, size: int) -> np.ndarray:
-        """The 2 x 3 matrix from object to image coordinates at ``time``; objects bounce off the border."""
-        angle = self.angle + self.spin * time
-        x, y = _bounce(self.position + self.velocity * time, size)
-        cos, sin = np.cos(angle), np.sin(angle)
-        return np.array([[cos, -sin, x], [sin, cos, y]])
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Things in drawing order over a background, under one light."""
-
-    things: tuple[Thing, ...]
-    background: Thing
-    gain: np.ndarray
-    noise_seed: int
-
-    def value(self, material: int) -> int:
-        """The label value of a material: that of its first thing."""
-        return 1 + next(i for i, thing in enumerate(self.things) if thing.material == material)
 
 
 class Shapes(Source):
@@ -74,6 +36,9 @@ class Shapes(Source):
         min_pixels: an object with fewer visible pixels is no task.
         tasks: how many fixed evaluation tasks there are in each mode.
         seed: another seed is another world.
+
+    Raises:
+        DataError: an unknown split, or numbers that leave no scenes or tasks.
 
     Example:
         >>> source = Shapes("train", size=64)
@@ -101,9 +66,27 @@ class Shapes(Source):
             raise DataError(f"Unknown split '{split}'; shapes has {', '.join(SPLITS)}.")
         if size < 32:
             raise DataError(f"data.size={size} leaves no room for objects; use at least 32 pixels.")
+        most = len(PALETTES["val"]) - 1  # each object and the background have palettes of their own
+        if not 2 <= objects[0] <= objects[1] <= most:
+            raise DataError(f"data.objects={list(objects)}: expected [least, most] with 2 <= least <= most <= {most}.")
+        if not 2 <= frames <= tasks + 1:
+            raise DataError(f"data.frames={frames}, data.tasks={tasks}: expected 2 <= frames <= tasks + 1.")
+        if not (0 <= twins <= 1 and 0 <= siblings <= 1):
+            raise DataError(f"data.twins={twins}, data.siblings={siblings}: shares lie in 0..1.")
         self.split, self.size, self.frames = split, size, frames
         self.objects, self.twins, self.siblings = objects, twins, siblings
         self.min_pixels, self.tasks, self.seed = min_pixels, tasks, seed
+        self._remember_scenes()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a cache cannot be sent to a data-loading worker, where processes are spawned
+        return {name: value for name, value in vars(self).items() if name != "_scene"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._remember_scenes()
+
+    def _remember_scenes(self) -> None:
         # one scene is asked for twice: once to pose a task and once to load it
         self._scene = lru_cache(maxsize=64)(self._make_scene)
 
@@ -112,9 +95,9 @@ class Shapes(Source):
         assert isinstance(key, tuple)
         kind, number, material, time = key
         scene = self._scene(number, material)
-        labels = self._labels(scene, time)
-        image = _paint(scene, labels, time)
-        return Sample(image, labels if kind == "instance" else _merge_classes(scene, labels))
+        labels = draw_labels(scene, time, self.size)
+        image = paint(scene, labels, time)
+        return Sample(image, labels if kind == "instance" else merge_classes(scene, labels))
 
     def sample(self, mode: Mode, shots: int, rng: np.random.Generator) -> Task:
         """A random task on scenes that are as many as 64-bit numbers."""
@@ -166,22 +149,14 @@ class Shapes(Source):
     def _visible(self, number: int, time: int, rng: np.random.Generator) -> int:
         """A thing of the scene of which enough is seen at ``time``; the topmost if none is."""
         scene = self._scene(number, -1)
-        areas = np.bincount(self._labels(scene, time).ravel(), minlength=len(scene.things) + 1)[1:]
+        areas = np.bincount(draw_labels(scene, time, self.size).ravel(), minlength=len(scene.things) + 1)[1:]
         seen = np.flatnonzero(areas >= self.min_pixels)
         return 1 + int(rng.choice(seen) if len(seen) else areas.argmax())
-
-    def _labels(self, scene: Scene, time: int) -> np.ndarray:
-        labels = np.zeros((self.size, self.size), np.uint8)
-        for value, thing in enumerate(scene.things, start=1):
-            pose = thing.pose(time, self.size)
-            outline = thing.outline @ pose[:, :2].T + pose[:, 2]
-            cv2.fillPoly(labels, [np.round(outline * (1 << _SHIFT)).astype(np.int32)], value, shift=_SHIFT)
-        return labels
 
     def _make_scene(self, number: int, material: int) -> Scene:
         rng = np.random.default_rng((self.seed, SPLITS.index(self.split), number, material + 1))
         materials = self._materials(material, rng)
-        positions = _spread(len(materials) - 1, self.size, rng)
+        positions = spread(len(materials) - 1, self.size, rng)
         things = [self._thing(m, p, rng) for m, p in zip(materials[1:], positions, strict=True)]
         background = self._thing(materials[0], np.full(2, self.size / 2), rng)
         if material >= 0:  # the asked class is drawn last, so that it is always seen
@@ -211,74 +186,13 @@ class Shapes(Source):
         radius = self.size * rng.uniform(0.15, 0.26)
         return Thing(
             material,
-            _outline(rng) * radius,
+            outline(rng) * radius,
             position,
             velocity=rng.normal(0, 0.02 * self.size, size=2),
             angle=rng.uniform(0, 2 * np.pi),
             spin=rng.normal(0, 0.12),
             zoom=rng.uniform(0.85, 1.2) * self.size / 96,
         )
-
-
-def _outline(rng: np.random.Generator) -> np.ndarray:
-    """``[V, 2]`` vertices of an ellipse, box, star or blob of about unit radius."""
-    kind = rng.integers(4)
-    turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    radius = np.ones_like(turn)
-    if kind == 1:  # a superellipse: a box with round corners
-        radius = (np.abs(np.cos(turn)) ** 6 + np.abs(np.sin(turn)) ** 6) ** (-1 / 6)
-    elif kind == 2:
-        radius = 1 + 0.3 * np.cos(turn * rng.integers(3, 7))
-    elif kind == 3:
-        for k in (2, 3, 4):
-            radius = radius + rng.normal(0, 0.14) * np.cos(k * turn + rng.uniform(0, 6.3))
-    stretch = np.sqrt(rng.uniform(0.6, 1.0))
-    return np.stack([np.cos(turn) * radius * stretch, np.sin(turn) * radius / stretch], axis=1)
-
-
-def _spread(number: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Positions that overlap only somewhat: each is the farthest of a few candidates from those before."""
-    positions: list[np.ndarray] = []
-    for _ in range(number):
-        candidates = rng.uniform(0.16 * size, 0.84 * size, size=(5, 2))
-        gaps = [min((float(np.hypot(*(c - p))) for p in positions), default=0.0) for c in candidates]
-        positions.append(candidates[int(np.argmax(gaps))])
-    order = rng.permutation(number)
-    return [positions[i] for i in order]
-
-
-def _bounce(position: np.ndarray, size: int) -> np.ndarray:
-    """Fold positions back into the middle of the image, as if its border were a mirror."""
-    low, span = 0.12 * size, 0.76 * size
-    folded = np.mod(position - low, 2 * span)
-    return low + np.where(folded > span, 2 * span - folded, folded)
-
-
-def _paint(scene: Scene, labels: np.ndarray, time: int) -> np.ndarray:
-    image = _surface(scene.background, time, labels.shape[0], (0, 0, labels.shape[1], labels.shape[0]))
-    for value, thing in enumerate(scene.things, start=1):
-        mask = (labels == value).view(np.uint8)
-        x, y, width, height = cv2.boundingRect(mask)
-        if width:
-            window = np.s_[y : y + height, x : x + width]
-            cv2.copyTo(_surface(thing, time, labels.shape[0], (x, y, width, height)), mask[window], image[window])
-    image = cv2.GaussianBlur(image, (3, 3), 0.6)
-    lit = cv2.transform(image, np.diag(scene.gain))
-    row, column = np.random.default_rng((scene.noise_seed, time)).integers(_NOISE.shape[0] // 2, size=2)
-    return cv2.add(lit, np.resize(_NOISE[row:, column:], lit.shape), dtype=cv2.CV_8U)
-
-
-def _surface(thing: Thing, time: int, size: int, box: tuple[int, int, int, int]) -> np.ndarray:
-    """The thing's texture, which moves and turns with it, over a box (x, y, width, height) of the image."""
-    x, y, width, height = box
-    pose = thing.pose(time, size) - [[0, 0, x], [0, 0, y]]
-    pose = np.hstack([pose[:, :2] * thing.zoom, pose[:, 2:]])
-    return cv2.warpAffine(texture(thing.material), pose, (width, height), borderMode=cv2.BORDER_WRAP)
-
-
-def _merge_classes(scene: Scene, labels: np.ndarray) -> np.ndarray:
-    values = [0, *(scene.value(thing.material) for thing in scene.things)]
-    return np.array(values, np.uint8)[labels]
 
 
 def _object_task(number: int, value: int, time: int, support: list[int]) -> Task:
