@@ -16,7 +16,7 @@ FROM := $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run smoke test test-fast lint format type docs build clean
+.PHONY: help install run smoke test test-fast golden lint format type docs build clean
 
 help:  ## list the targets and their settings
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(DEV)  ## all tests, with coverage (ARGS=, WORKERS=)
 
 test-fast: $(DEV)  ## the quick tests, up to the first failure (ARGS=, WORKERS=)
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 -x -m 'not slow' $(ARGS)
+
+golden: $(DEV)  ## write down the scores that tests/model/test_golden.py compares with, after a change that is meant
+	REFRESH_GOLDEN=1 $(BIN)/python -m pytest -n 0 tests/model/test_golden.py
 
 lint: $(DEV)  ## check the style of the code
 	$(BIN)/ruff check .
