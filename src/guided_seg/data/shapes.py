@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from guided_seg.data.classes import as_split
 from guided_seg.data.materials import PATTERNS
 from guided_seg.data.scenes import Scene, Thing, draw_labels, merge_classes, outline, paint, spread
 from guided_seg.data.source import MODES, SPLITS, DataError, Mode, Sample, Source, Split, Task, View, halving_order
@@ -52,7 +53,7 @@ class Shapes(Source):
 
     def __init__(
         self,
-        split: Split,
+        split: str,
         size: int = 96,
         frames: int = 9,
         objects: Sequence[int] = (3, 5),
@@ -62,8 +63,6 @@ class Shapes(Source):
         tasks: int = 256,
         seed: int = 0,
     ) -> None:
-        if split not in SPLITS:
-            raise DataError(f"Unknown split '{split}'; shapes has {', '.join(SPLITS)}.")
         if size < 32:
             raise DataError(f"data.size={size} leaves no room for objects; use at least 32 pixels.")
         most = len(PALETTES["val"]) - 1  # each object and the background have palettes of their own
@@ -73,7 +72,7 @@ class Shapes(Source):
             raise DataError(f"data.frames={frames}, data.tasks={tasks}: expected 2 <= frames <= tasks + 1.")
         if not (0 <= twins <= 1 and 0 <= siblings <= 1):
             raise DataError(f"data.twins={twins}, data.siblings={siblings}: shares lie in 0..1.")
-        self.split, self.size, self.frames = split, size, frames
+        self.split, self.size, self.frames = as_split(split), size, frames
         self.objects, self.twins, self.siblings = objects, twins, siblings
         self.min_pixels, self.tasks, self.seed = min_pixels, tasks, seed
         self._remember_scenes()
