@@ -129,6 +129,9 @@ class Episodes(LightningDataModule):
         return self._loader(data, len(data), self.eval_batch_size)
 
     def _loader(self, data: Dataset[Episode], length: int, batch_size: int) -> DataLoader[Episode]:
+        if self.num_workers:
+            # threads of OpenCV do not survive the fork, and a worker would wait for them for ever
+            cv2.setNumThreads(1)
         return DataLoader(
             data,
             batch_size=batch_size,
