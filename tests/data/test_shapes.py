@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -127,14 +128,14 @@ def test_every_task_has_its_positive_in_sight(split: Split, mode: Mode) -> None:
 def test_interactive_support_is_the_query() -> None:
     for task in _tasks(_source(), "interactive"):
         assert task.support == (task.query,)
-        assert task.query.key[0] == "instance"  # type: ignore[index]
+        assert task.query.key[0] == "instance"
 
 
 def test_semantic_support_shows_the_class_in_other_scenes() -> None:
     source = _source(twins=0.5)
     for task in _tasks(source, "semantic", shots=3):
         views = (task.query, *task.support)
-        assert len({view.key[1] for view in views}) == 4  # type: ignore[index]
+        assert len({view.key[1] for view in views}) == 4
         materials = set()
         for view in views:
             things = _scene(source, view.key).things
@@ -146,7 +147,7 @@ def test_semantic_support_shows_the_class_in_other_scenes() -> None:
 def test_class_label_covers_all_things_of_the_material_and_no_others() -> None:
     source = _source(twins=1.0, objects=(3, 3))
     for task in _tasks(source, "semantic", 20):
-        _, number, material, time = key = task.query.key  # type: ignore[misc]
+        _, number, material, time = key = task.query.key
         merged = source.load(key).labels == task.query.values[0]
         apart = source.load(("instance", number, material, time)).labels
         things = _scene(source, key).things
@@ -193,7 +194,7 @@ def test_video_follows_one_object() -> None:
     source = _source(frames=6)
     for task in _tasks(source, "video", 20, shots=5):
         views = (task.query, *task.support)
-        numbers, frames = ([view.key[i] for view in views] for i in (1, 3))  # type: ignore[index]
+        numbers, frames = ([view.key[i] for view in views] for i in (1, 3))
         assert len(set(numbers)) == 1
         assert sorted(frames) == list(range(6))
         assert len({view.values for view in views}) == 1
@@ -205,7 +206,7 @@ def test_objects_move_a_little_from_frame_to_frame() -> None:
     steps = [step for number in range(30) for step in _steps(source, number)]
     assert 0 < np.median(steps) < 0.1 * SIZE
     frames = [source.load(("instance", 0, -1, time)).image for time in range(5)]
-    assert all(not np.array_equal(a, b) for a, b in zip(frames, frames[1:], strict=False))
+    assert all(not np.array_equal(a, b) for a, b in pairwise(frames))
 
 
 def _steps(source: Shapes, number: int) -> Iterator[float]:
@@ -230,8 +231,8 @@ def test_fixed_videos_are_whole_and_shown_by_the_first_frame() -> None:
     source = _source("test", frames=5, tasks=11)
     assert source.count("video") == 8
     tasks = [source.fixed("video", i, 1, np.random.default_rng(i)) for i in range(8)]
-    assert [task.query.key[3] for task in tasks] == [1, 2, 3, 4] * 2  # type: ignore[index]
-    assert {task.support[0].key[3] for task in tasks} == {0}  # type: ignore[index]
+    assert [task.query.key[3] for task in tasks] == [1, 2, 3, 4] * 2
+    assert {task.support[0].key[3] for task in tasks} == {0}
     assert len({task.group for task in tasks}) == 2
 
 

@@ -122,7 +122,9 @@ def restrict(batch: Batch, shots: int, points: int | None, seed: int) -> Batch:
         if points is not DENSE:
             key = (seed, batch.metas[int(batch.shot_episode[shot])]["index"], int(rank[shot]))
             labels = tuple(range(batch.num_labels))
-            dots = sample_points(mask.cpu().numpy(), points, labels, np.random.default_rng(key))
+            height, width = batch.sizes[batch.shot_image[shot]].tolist()
+            unpadded = mask[:height, :width].cpu().numpy()
+            dots = sample_points(unpadded, points, labels, np.random.default_rng(key))
             rows.append(torch.nn.functional.pad(dots, (1, 0), value=number))
     dense = points is DENSE
     device = batch.images.device
