@@ -75,6 +75,13 @@ class EpisodeIoU(Metric):
         super().__init__()
         self.within, self.resample, self.draws = within, resample, draws
         self.add_state("rows", default=[], dist_reduce_fx="cat")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all episodes."""
+        super().reset()
+        # a process that gets no episode still has to join the others with a table of their shape
+        self.rows.append(torch.zeros(0, 4, dtype=torch.int64, device=self.device))
 
     def update(
         self,
@@ -101,16 +108,17 @@ class EpisodeIoU(Metric):
         }
 
     def per_group(self) -> dict[int, float]:
-        """The IoU within each group, by its number."""
-        rows = self.table()
+        """The IoU within each group, by its number; under distribution every process must ask."""
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn):
+            rows = self.table()
         numbers, groups = torch.unique(rows[:, 1], return_inverse=True)
         return dict(zip(numbers.tolist(), self._grouped(rows[:, 2:].double(), groups).tolist(), strict=True))
 
     def table(self) -> Int[Tensor, "E 4"]:
         """Rows of (index, group, intersection, union), once per episode and in their order."""
-        if not self.rows:
-            raise ValueError("EpisodeIoU has seen no episode; call update first.")
         rows = dim_zero_cat(self.rows)
+        if not len(rows):
+            raise ValueError("EpisodeIoU has seen no episode; call update first.")
         order = torch.argsort(rows[:, 0], stable=True)
         rows = rows[order]
         first = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
