@@ -33,10 +33,11 @@ class Augment:
     colour: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.size < 16 or not 0 < self.scale[0] <= self.scale[1] or not 0 <= self.colour < 1:
+        shares = 0 <= self.flip <= 1 and 0 <= self.colour < 1
+        if self.size < 16 or not 0 < self.scale[0] <= self.scale[1] or not shares:
             raise DataError(
-                f"augment: size={self.size}, scale={tuple(self.scale)}, colour={self.colour}; expected size >= 16, "
-                "0 < least scale <= most scale and 0 <= colour < 1."
+                f"augment: size={self.size}, scale={list(self.scale)}, flip={self.flip}, colour={self.colour}; "
+                "expected size >= 16, 0 < least scale <= most scale, 0 <= flip <= 1 and 0 <= colour < 1."
             )
 
     def __call__(self, sample: Sample, values: tuple[int, ...], rng: np.random.Generator) -> Sample:
