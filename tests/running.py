@@ -39,7 +39,7 @@ def compose_evaluation(checkpoint: Path | str, *overrides: str) -> DictConfig:
 def run(folder: Path, *overrides: str) -> Path:
     """Train and test on tiny data in ``folder``, which it returns."""
     folder.mkdir(parents=True, exist_ok=True)
-    train(compose_run(*TINY, *overrides), folder)
+    train(compose_run(*TINY, f"output_dir={folder}", *overrides), folder)
     return folder
 
 

@@ -36,10 +36,17 @@ def build_network(cfg: DictConfig) -> Network:
 
 
 def network_config(cfg: DictConfig) -> dict[str, Any]:
-    """What `build_network` needs, as plain values for a checkpoint."""
+    """What `build_network` needs, and what a resumed training must share, as plain values for a checkpoint."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
-    return {name: plain[name] for name in (*ARCHITECTURE, "data", "name", "seed")}
+    return {name: plain[name] for name in (*ARCHITECTURE, "data", "name", "seed")} | {"length": _length(cfg)}
+
+
+def _length(cfg: DictConfig) -> dict[str, int]:
+    return {
+        "trainer.max_steps": cfg.trainer.max_steps,
+        "data.training.validate_every": cfg.data.training.validate_every,
+    }
 
 
 def build_data(cfg: DictConfig) -> Episodes:
@@ -157,9 +164,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_same_architecture(path: Path, cfg: DictConfig) -> None:
-    """Raise `UserError` unless the checkpoint's network is the one that ``cfg`` composes."""
+def check_resumable(path: Path, cfg: DictConfig) -> None:
+    """Raise `UserError` unless the checkpoint's network and the length of its training are those of ``cfg``."""
     theirs, ours = read_checkpoint(path)["config"], network_config(cfg)
+    _check_same_architecture(path, theirs, ours)
+    for key, wanted in ours["length"].items():
+        if (found := theirs["length"][key]) != wanted:
+            raise UserError(
+                f"The checkpoint {path} is of a training with {key}={found} but this run has {wanted}; the learning rate "
+                "and the order of the episodes follow it, so resume with the same, or leave ckpt_path out."
+            )
+
+
+def _check_same_architecture(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     for group in ARCHITECTURE:
         keys = sorted({*theirs[group], *ours[group]} - _NO_ARCHITECTURE)
         for key in keys:

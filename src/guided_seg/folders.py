@@ -37,7 +37,7 @@ def slug(text: str) -> str:
         '+experiment=late_global,data.root=.._voc,seed=1'
     """
     plain = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
-    return plain if len(plain) <= 120 else f"{plain[:110]}~{zlib.crc32(text.encode()):08x}"
+    return plain if len(plain) <= 200 else f"{plain[:190]}~{zlib.crc32(text.encode()):08x}"
 
 
 def newest_run(name: str) -> Path:

@@ -26,9 +26,14 @@ def print_help(command: str, examples: Sequence[str], config_name: str, module: 
     """
     conf, console = files(module), Console(highlight=False)
     defaults = _defaults(conf / f"{config_name}.yaml")
-    experiments = [(name, _first_comment(file)) for name, file in options(conf / "experiment")]
+    experiments = [
+        (name, _first_comment(file))
+        for name, file in options(conf / "experiment")
+        if _overridden(file) <= set(defaults)
+    ]
+    extra = "[+experiment=NAME] " if experiments else ""
     _print_part(console, f"guided_seg {__version__}", [(str(PURPOSE), "")])
-    _print_part(console, "usage", [(f"{command} [+experiment=NAME] [group=option ...] [key=value ...]", "")])
+    _print_part(console, "usage", [(f"{command} {extra}[group=option ...] [key=value ...]", "")])
     _print_part(console, "experiments (+experiment=NAME)", experiments)
     _print_part(console, "groups (group=option, * is the default)", _groups(conf, defaults))
     _print_part(console, "examples", [(f"{command} {example}", "") for example in examples])
@@ -56,15 +61,26 @@ def _groups(conf: Traversable, defaults: dict[str, str]) -> list[tuple[str, str]
     rows = []
     for group in sorted(conf.iterdir(), key=lambda entry: entry.name):
         names = [name for name, _ in options(group)]
-        if names and group.name not in ("experiment", "hydra"):
+        if names and group.name in defaults:
             marked = [f"{name}*" if name == defaults.get(group.name) else name for name in names]
             rows.append((group.name, "  ".join(marked)))
     return rows
 
 
 def _defaults(config: Traversable) -> dict[str, str]:
-    entries = (yaml.safe_load(config.read_text("utf-8")) or {}).get("defaults", []) if config.is_file() else []
-    return {key: str(value) for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
+    """The groups that the config chooses from, with their defaults."""
+    return {group.removeprefix("optional "): value for group, value in _entries(config)}
+
+
+def _overridden(experiment: Traversable) -> set[str]:
+    """The groups that an experiment chooses for; a config without them cannot take it."""
+    prefix = "override /"
+    return {group.removeprefix(prefix) for group, _ in _entries(experiment) if group.startswith(prefix)}
+
+
+def _entries(config: Traversable) -> list[tuple[str, str]]:
+    lines = (yaml.safe_load(config.read_text("utf-8")) or {}).get("defaults", []) if config.is_file() else []
+    return [(group, str(value)) for line in lines if isinstance(line, dict) for group, value in line.items()]
 
 
 def _first_comment(file: Traversable) -> str:

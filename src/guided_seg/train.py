@@ -18,7 +18,7 @@ from guided_seg.build import (
     build_data,
     build_network,
     check_modes,
-    check_same_architecture,
+    check_resumable,
     network_config,
     usable_modes,
 )
@@ -50,7 +50,7 @@ def train(cfg: DictConfig, run_dir: Path) -> float:
     quiet_lightning()
     resume = last_checkpoint(run_dir, cfg.ckpt_path)
     if resume:
-        check_same_architecture(resume, cfg)
+        check_resumable(resume, cfg)
     # in a sweep Hydra chooses the folder
     cfg = OmegaConf.merge(cfg, {"output_dir": str(run_dir)})  # type: ignore[assignment]
     seed_everything(cfg.seed, workers=True, verbose=False)
@@ -68,7 +68,7 @@ def train(cfg: DictConfig, run_dir: Path) -> float:
         close_loggers(loggers, status)
     console = Console()
     console.print(table(outcome.results, title=f"{cfg.name} on {cfg.data.name}"))
-    console.print(_in_words(outcome.facts), highlight=False)
+    console.print(_in_words(outcome.facts), soft_wrap=True, highlight=False)
     console.print(str(run_dir), soft_wrap=True, highlight=False)
     return outcome.best
 
@@ -111,11 +111,11 @@ def _run(
     began: float,
 ) -> _Outcome:
     log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    clock, checkpoints = Clock(), _checkpoints(run_dir)
-    trainer = _trainer(cfg, loggers, run_dir, clock, checkpoints, data.steps_per_epoch)
+    clock, (best, last) = Clock(), _checkpoints(run_dir)
+    trainer = _trainer(cfg, loggers, run_dir, clock, [best, last], data.steps_per_epoch)
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    best = torch.load(checkpoints.best_model_path, map_location="cpu", weights_only=True)
-    module.load_state_dict(best["state_dict"])
+    content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    module.load_state_dict(content["state_dict"])
     modes = usable_modes(module.network, data.test_modes(list(cfg.evaluation.modes)))
     results, collector = score_modes(trainer, module, data, modes)
     facts = _facts(trainer, clock, began)
@@ -123,14 +123,14 @@ def _run(
         write_json(run_dir / "metrics.json", {**results, "run": facts})
         draw(results, collector, run_dir / "figures", loggers, trainer.global_step)
         _draw_learning(run_dir, loggers, trainer.global_step)
-    assert checkpoints.best_model_score is not None
-    return _Outcome(results, facts, float(checkpoints.best_model_score))
+    assert best.best_model_score is not None
+    return _Outcome(results, facts, float(best.best_model_score))
 
 
 def _trainer(
-    cfg: DictConfig, loggers: list[Logger], run_dir: Path, clock: Clock, checkpoints: ModelCheckpoint, epoch: int
+    cfg: DictConfig, loggers: list[Logger], run_dir: Path, clock: Clock, checkpoints: list[ModelCheckpoint], epoch: int
 ) -> Trainer:
-    callbacks: list[Any] = [checkpoints, BrokenFiles(cfg.max_broken)]
+    callbacks: list[Any] = [*checkpoints, BrokenFiles(cfg.max_broken)]
     if cfg.trainer.enable_progress_bar:
         callbacks.append(RichProgressBar(leave=True))
     if loggers:
@@ -149,15 +149,13 @@ def _trainer(
     )
 
 
-def _checkpoints(run_dir: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        run_dir / "checkpoints",
-        filename="best",
-        monitor="val/positive_iou",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-    )
+def _checkpoints(run_dir: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+    """The best checkpoint, and the last."""
+    options: dict[str, Any] = {"save_on_train_epoch_end": False, "enable_version_counter": False}
+    folder = run_dir / "checkpoints"
+    best = ModelCheckpoint(folder, "best", monitor="val/positive_iou", mode="max", **options)
+    # Lightning's save_last saves only where the best changes, so a resume would repeat what came after it
+    return best, ModelCheckpoint(folder, "last", **options)
 
 
 def _facts(trainer: Trainer, clock: Clock, began: float) -> dict[str, float]:
