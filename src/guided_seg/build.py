@@ -171,8 +171,8 @@ def check_resumable(path: Path, cfg: DictConfig) -> None:
     for key, wanted in ours["length"].items():
         if (found := theirs["length"][key]) != wanted:
             raise UserError(
-                f"The checkpoint {path} is of a training with {key}={found} but this run has {wanted}; the learning rate "
-                "and the order of the episodes follow it, so resume with the same, or leave ckpt_path out."
+                f"The checkpoint {path} is of a training with {key}={found} but this run has {wanted}; the learning "
+                "rate and the order of the episodes follow it, so resume with the same, or leave ckpt_path out."
             )
 
 
