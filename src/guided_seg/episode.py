@@ -39,7 +39,7 @@ class Shot:
         meta: where the shot comes from.
 
     Raises:
-        UserError: neither or both annotation forms, sizes that differ, or a dot outside the image.
+        UserError: neither or both annotation forms, sizes that differ, or a dot outside the image or without a label.
 
     Example:
         >>> shot = Shot(torch.zeros(3, 4, 6), points=torch.tensor([[1, 2, 1], [3, 5, 0]]))
@@ -83,7 +83,8 @@ class Episode:
         num_labels: K, the negative included; labels in target and support are below it.
 
     Raises:
-        UserError: target and query differ in size, or a shot flagged ``is_query`` has another size than the query.
+        UserError: target and query differ in size, a shot flagged ``is_query`` has another size than the query, or a
+            dot has a label that the episode lacks.
     """
 
     query: Float[Tensor, "3 H W"]
@@ -99,6 +100,12 @@ class Episode:
         for shot in self.support:
             if shot.is_query and shot.image.shape != self.query.shape:
                 raise UserError("A shot flagged is_query must hold the query image itself; its size differs.")
+            highest = int(shot.points[:, 2].max()) if shot.points is not None and len(shot.points) else 0
+            if highest >= self.num_labels:
+                raise UserError(
+                    f"A dot has label {highest} but the episode has num_labels={self.num_labels}; "
+                    f"labels go from 0 to {self.num_labels - 1}."
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +215,13 @@ def _check_points(points: Tensor, height: int, width: int) -> None:
         raise UserError(
             f"The dot at row {row}, column {column} lies outside its {height} x {width} image; "
             f"rows go from 0 to {height - 1} and columns from 0 to {width - 1}."
+        )
+    nameless = (points[:, 2] < 0) | (points[:, 2] >= IGNORE)
+    if nameless.any():
+        row, column, label = points[nameless][0].tolist()
+        raise UserError(
+            f"The dot at row {row}, column {column} has label {label}; expected 0 for a negative, or 1 to {IGNORE - 1} "
+            "for a positive; leave out what is not annotated."
         )
 
 
