@@ -95,7 +95,7 @@ def test_both_checkpoints_give_the_network_back(folder: Path) -> None:
 def test_figures_are_pictures(folder: Path) -> None:
     names = {path.name for path in (folder / "figures").iterdir()}
     panels = {f"episodes_{mode}.png" for mode in modes(folder)}
-    assert names == {"learning_curve.png", "iou_against_points.png"} | panels
+    assert names == {"learning_curve.png", "iou_against_points.png", "episodes.png"} | panels
     for name in names:
         picture = cv2.imread(str(folder / "figures" / name))
         assert picture is not None

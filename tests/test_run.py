@@ -85,9 +85,10 @@ def test_the_run_folder_in_config_yaml_is_the_one_it_lies_in(whole: Path) -> Non
 def test_resumed_is_the_same_as_never_interrupted(
     error: BaseException, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch, pytest.raises(type(error)):
+    with monkeypatch.context() as patch:
         stop_at(5, error, patch)
-        run(tmp_path, *LONGER)
+        with pytest.raises(type(error)):
+            run(tmp_path, *LONGER)
     assert not (tmp_path / "metrics.json").exists()
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
     run(tmp_path, *LONGER, "ckpt_path=last")
@@ -101,9 +102,10 @@ def test_resumed_is_the_same_as_never_interrupted(
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_resumed_run_appends_to_its_metrics(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        stop_at(4, RuntimeError(), patch)
-        run(tmp_path, *LONGER)
+    with monkeypatch.context() as patch:
+        stop_at(4, RuntimeError("the machine went away"), patch)
+        with pytest.raises(RuntimeError, match="went away"):
+            run(tmp_path, *LONGER)
     before = (tmp_path / "metrics.csv").read_text()
     assert [step for step, _ in rows(tmp_path, "train/loss")] == [0, 1, 2, 3]
     run(tmp_path, *LONGER, "ckpt_path=last")
@@ -167,7 +169,7 @@ def test_loggers_are_closed_whatever_happens(
 
     statuses: list[str] = []
     monkeypatch.setattr(EpisodicSegmentation, stage, fail)
-    monkeypatch.setattr(training, "close_loggers", lambda loggers, status: statuses.append(status))
+    monkeypatch.setattr(training, "close_loggers", lambda _, status: statuses.append(status))
     with pytest.raises(type(error)):
         run(tmp_path)
     assert statuses == [status]
@@ -175,7 +177,7 @@ def test_loggers_are_closed_whatever_happens(
 
 def test_a_success_closes_its_loggers_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     statuses: list[str] = []
-    monkeypatch.setattr(training, "close_loggers", lambda loggers, status: statuses.append(status))
+    monkeypatch.setattr(training, "close_loggers", lambda _, status: statuses.append(status))
     run(tmp_path)
     assert statuses == ["success"]
 

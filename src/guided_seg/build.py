@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from guided_seg.data.source import MODES, Mode
 from guided_seg.errors import UserError
 from guided_seg.model.guide import Guide
 from guided_seg.model.network import Network
-from guided_seg.training.module import Setting
+from guided_seg.training.module import Setting, settings_of
 
 ARCHITECTURE = ("backbone", "fusion", "annotation", "locality", "merge", "conditioning", "baseline")
 """The groups that decide the network."""
@@ -98,7 +99,7 @@ def settings(cfg: DictConfig) -> list[Setting]:
     """The (S, P) of ``evaluation``.
 
     Raises:
-        UserError: a number of shots or dots that cannot be.
+        UserError: a number of shots, dots or episodes that cannot be.
     """
     for name in ("shots", "points"):
         wrong = [
@@ -107,6 +108,8 @@ def settings(cfg: DictConfig) -> list[Setting]:
         if wrong or not cfg.evaluation[name]:
             extra = " or dense" if name == "points" else ""
             raise UserError(f"evaluation.{name}={list(cfg.evaluation[name])}: expected whole numbers from 1{extra}.")
+    if cfg.evaluation.episodes is not None and cfg.evaluation.episodes < 1:
+        raise UserError(f"evaluation.episodes={cfg.evaluation.episodes}: expected a number from 1, or null for all.")
     dots = [None if points == "dense" else points for points in cfg.evaluation.points]
     return [(shots, points) for shots in cfg.evaluation.shots for points in dots]
 
@@ -114,6 +117,30 @@ def settings(cfg: DictConfig) -> list[Setting]:
 def usable_modes(network: Network, wanted: list[Mode]) -> list[Mode]:
     """Those of ``wanted`` that the network can do; local guidance only knows the query's own image."""
     return [mode for mode in wanted if mode == "interactive" or not network.needs_same_image]
+
+
+def known_modes(names: Iterable[str]) -> list[Mode]:
+    """The modes of these names, in the usual order. Raises `UserError` where there is no such mode."""
+    names = list(names)
+    if unknown := [name for name in names if name not in MODES]:
+        raise UserError(f"There is no mode '{unknown[0]}'; choose from {', '.join(MODES)}.")
+    return [mode for mode in MODES if mode in names]
+
+
+def modes_to_test(network: Network, data: Episodes, wanted: list[Mode], asked: list[Setting]) -> list[Mode]:
+    """Those of ``wanted`` that the network, the test split and the settings allow.
+
+    Raises:
+        UserError: none is left.
+    """
+    there = data.test_modes(wanted)
+    modes = [mode for mode in usable_modes(network, there) if settings_of(mode, asked)]
+    if not modes:
+        raise UserError(
+            f"Nothing is left to test of {', '.join(wanted) or 'no mode'}: the data has {', '.join(there) or 'none'}, "
+            "local guidance does interactive tasks alone, and these have one shot; change evaluation or the data."
+        )
+    return modes
 
 
 def check_modes(network: Network, modes: list[Mode]) -> None:

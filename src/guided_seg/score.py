@@ -9,10 +9,8 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 from rich.console import Console
 
-from guided_seg.build import build_test_data, check_modes, load_network, usable_modes
+from guided_seg.build import build_test_data, check_modes, known_modes, load_network, modes_to_test
 from guided_seg.build import settings as evaluation_settings
-from guided_seg.data.source import MODES, Mode
-from guided_seg.errors import UserError
 from guided_seg.report.results import Results, markdown, table, write_json
 from guided_seg.testing import draw, quiet_lightning, score_modes
 from guided_seg.training.module import EpisodicSegmentation
@@ -33,11 +31,11 @@ def score(cfg: DictConfig, out: Path) -> Results:
     network, trained = load_network(cfg.checkpoint)
     data_cfg = cfg.get("data") or trained.data
     data = build_test_data(cfg, data_cfg)
-    modes = _modes(cfg)
+    wanted = known_modes(cfg.evaluation.modes if cfg.mode is None else [cfg.mode])
     if cfg.mode is not None:
-        check_modes(network, modes)
-        data.source(cfg.split).require(modes[0])
-    modes = usable_modes(network, data.test_modes(modes))
+        check_modes(network, wanted)
+        data.source(cfg.split).require(cfg.mode)
+    modes = modes_to_test(network, data, wanted, settings)
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     module = EpisodicSegmentation(network, settings=settings, dot_seed=cfg.evaluation.seed)
     trainer = Trainer(
@@ -51,11 +49,3 @@ def score(cfg: DictConfig, out: Path) -> Results:
     console.print(table(results, title=f"{cfg.checkpoint} on {data_cfg.name} ({cfg.split})"))
     console.print(str(out), soft_wrap=True, highlight=False)
     return results
-
-
-def _modes(cfg: DictConfig) -> list[Mode]:
-    wanted = list(cfg.evaluation.modes) if cfg.mode is None else [cfg.mode]
-    unknown = [mode for mode in wanted if mode not in MODES]
-    if unknown:
-        raise UserError(f"mode={unknown[0]} is unknown; choose {', '.join(MODES)}, or leave it out for all.")
-    return wanted

@@ -19,8 +19,9 @@ from guided_seg.build import (
     build_network,
     check_modes,
     check_resumable,
+    known_modes,
+    modes_to_test,
     network_config,
-    usable_modes,
 )
 from guided_seg.build import settings as evaluation_settings
 from guided_seg.data.datamodule import Episodes
@@ -89,6 +90,7 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
     check_modes(network, list(data.weights))
     data.setup("fit")
     data.setup("test")
+    modes_to_test(network, data, known_modes(cfg.evaluation.modes), settings)
     optimizer, schedule = instantiate(cfg.optimizer.optimizer), instantiate(cfg.optimizer.schedule)
     return EpisodicSegmentation(
         network,
@@ -116,7 +118,7 @@ def _run(
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(content["state_dict"])
-    modes = usable_modes(module.network, data.test_modes(list(cfg.evaluation.modes)))
+    modes = modes_to_test(module.network, data, known_modes(cfg.evaluation.modes), module.settings)
     results, collector = score_modes(trainer, module, data, modes)
     facts = _facts(trainer, clock, began)
     if trainer.is_global_zero:

@@ -1,0 +1,79 @@
+"""Where runs go, and which one a resume goes on with."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from guided_seg.errors import UserError
+from guided_seg.folders import last_checkpoint, newest_run, register_resolvers, slug
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def checkpoint(run: str, modified: float) -> Path:
+    path = Path("outputs") / run / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.utime(path, (modified, modified))
+    return path
+
+
+def run_dir(name: str, ckpt_path: str | None) -> str:
+    register_resolvers()
+    cfg = OmegaConf.create({"name": name, "ckpt_path": ckpt_path, "dir": "${guided_seg.run_dir:${name},${ckpt_path}}"})
+    assert cfg.dir == cfg.dir, "a folder must not change while the run goes on"
+    return str(cfg.dir)
+
+
+def test_a_new_run_gets_a_new_folder() -> None:
+    first, second = run_dir("mine", None), run_dir("mine", None)
+    assert re.fullmatch(r"outputs/mine/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d{6}", Path(first).as_posix())
+    assert first != second
+
+
+def test_last_is_the_run_of_that_name_that_was_saved_last() -> None:
+    checkpoint("mine/2", modified=200)
+    checkpoint("mine/1", modified=300)
+    checkpoint("other/1", modified=400)
+    (Path("outputs") / "mine" / "3").mkdir()
+    assert Path(run_dir("mine", "last")) == Path("outputs/mine/1")
+    assert newest_run("other") == Path("outputs/other/1")
+
+
+def test_a_checkpoint_of_a_run_goes_on_in_its_folder_and_any_other_file_in_a_new_one() -> None:
+    path = checkpoint("mine/1", modified=0)
+    assert Path(run_dir("mine", str(path))) == Path("outputs/mine/1")
+    assert run_dir("mine", "somewhere/weights.ckpt").startswith(str(Path("outputs/mine/")))
+
+
+def test_last_without_a_run_is_refused() -> None:
+    checkpoint("other/1", modified=0)
+    with pytest.raises(UserError, match=r"found no outputs.mine.*last.ckpt; give output_dir=FOLDER .* ckpt_path=FILE"):
+        newest_run("mine")
+
+
+def test_the_checkpoint_that_ckpt_path_means(here: Path) -> None:
+    path = checkpoint("mine/1", modified=0)
+    assert last_checkpoint(here / "outputs/mine/1", None) is None
+    assert last_checkpoint(here / "outputs/mine/1", "last") == here / path
+    assert last_checkpoint(here / "elsewhere", str(path)) == path
+    for folder, wanted in ((here / "empty", "last"), (here, "no.ckpt")):
+        with pytest.raises(UserError, match="no checkpoint .* check ckpt_path and output_dir"):
+            last_checkpoint(folder, wanted)
+
+
+def test_a_slug_is_one_short_folder_name() -> None:
+    long = ",".join(f"data.root=/a/b/{i}" for i in range(50))
+    assert slug("seed=1,mode=video") == "seed=1,mode=video"
+    assert "/" not in slug("data.root=/a/b c")
+    assert len(slug(long)) < 250
+    assert slug(long) != slug(long + "1")
