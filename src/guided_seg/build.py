@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,10 @@ def steps_per_epoch(steps: int, validate_every: int) -> int:
 
 
 def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
-    """A data module that only evaluates."""
-    return Episodes(instantiate(data.source), dict.fromkeys(MODES, 1.0), test_split=cfg.split, **_evaluation(cfg))
+    """A data module that only evaluates: the mode of ``cfg``, or every mode where it has none."""
+    every = partial(Episodes, weights=dict.fromkeys(MODES, 1.0))
+    make = instantiate(cfg.mode, _partial_=True) if cfg.get("mode") else every
+    return make(source=instantiate(data.source), test_split=cfg.split, **_evaluation(cfg))
 
 
 def _evaluation(cfg: DictConfig) -> dict[str, Any]:

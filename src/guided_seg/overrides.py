@@ -162,10 +162,14 @@ def _first_line(override: Override) -> str:
     return f"{str(override.input_line).partition('=')[0]}={first}"
 
 
-def _check_key(override: Override, known: Iterable[str], groups: Iterable[str]) -> None:
+def _check_key(override: Override, known: Iterable[str], groups: dict[str, list[str]]) -> None:
     key = override.key_or_group
     if override.is_add() or override.is_force_add() or key in known:
         return
+    group = key.partition(".")[0]
+    if group in groups and group not in known:
+        options = ", ".join(groups[group])
+        raise UserError(f"{key} is a setting of {group}, which is not chosen; add {group}=..., one of: {options}.")
     near = [name for name in known if name.startswith("hydra.") == key.startswith("hydra.")]
     close = _nearest(key, [*groups, *near])
     guess = f"did you mean {close}?" if close else "--help lists the groups and --cfg job every setting."

@@ -31,10 +31,10 @@ def score(cfg: DictConfig, out: Path) -> Results:
     network, trained = load_network(cfg.checkpoint)
     data_cfg = cfg.get("data") or trained.data
     data = build_test_data(cfg, data_cfg)
-    wanted = known_modes(cfg.evaluation.modes if cfg.mode is None else [cfg.mode])
-    if cfg.mode is not None:
+    wanted = list(data.requested) if cfg.get("mode") else known_modes(cfg.evaluation.modes)
+    if len(wanted) == 1:
         check_modes(network, wanted)
-        data.source(cfg.split).require(cfg.mode)
+        data.source(cfg.split).require(wanted[0])
     modes = modes_to_test(network, data, wanted, settings)
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     module = EpisodicSegmentation(network, settings=settings, dot_seed=cfg.evaluation.seed)
