@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 HEIGHT, WIDTH = 40, 60
@@ -116,3 +118,19 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return write
+
+
+def same(first: object, second: object) -> bool:
+    """Whether two episodes, shots, batches or parts of them are equal bit by bit."""
+    if is_dataclass(first) and type(first) is type(second):
+        return all(same(getattr(first, part.name), getattr(second, part.name)) for part in fields(first))
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+@pytest.fixture
+def equal() -> Callable[[object, object], bool]:
+    return same

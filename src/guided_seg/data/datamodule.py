@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -15,7 +15,7 @@ from guided_seg.data.episodes import EpisodeSampler, FixedEpisodes, TrainEpisode
 from guided_seg.data.points import PointRange
 from guided_seg.data.source import MODES, DataError, Mode, Source, Split
 from guided_seg.data.transforms import Augment
-from guided_seg.episode import Episode, collate
+from guided_seg.episode import Batch, Episode, collate
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class Episodes(LightningDataModule):
         if self.num_workers:
             # threads of OpenCV do not survive the fork, and a worker would wait for them for ever
             cv2.setNumThreads(1)
-        return DataLoader(
+        return _Loader(
             data,
             batch_size=batch_size,
             sampler=EpisodeSampler(length),
@@ -167,6 +167,17 @@ class VideoEpisodes(Episodes):
 
 class MixedEpisodes(Episodes):
     """A weighted mixture of the modes, as far as the source has them."""
+
+
+class _Loader(DataLoader[Episode]):
+    """Starts when the first batch is asked for.
+
+    On a resume, Lightning asks for the iterator before it tells the sampler the epoch, and workers that draw at once
+    would repeat the first one.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        yield from super().__iter__()
 
 
 class _Joined(ConcatDataset[Episode]):

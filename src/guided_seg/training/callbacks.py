@@ -21,7 +21,7 @@ class BrokenFiles(Callback):
     """Reports, skips and counts files that cannot be read in a long run; too many are fatal.
 
     Args:
-        limit: the largest share of broken files among the episodes drawn so far.
+        limit: the largest share of the episodes so far that met a broken file.
         grace: episodes before the share is looked at.
     """
 
@@ -33,8 +33,8 @@ class BrokenFiles(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """Count the batch."""
         self.episodes += len(batch)
+        self.broken += sum(bool(meta["broken"]) for meta in batch.metas)
         for message in (message for meta in batch.metas for message in meta["broken"]):
-            self.broken += 1
             if message not in self._reported:
                 self._reported.add(message)
                 log.warning("Skipped a broken file: %s", message)

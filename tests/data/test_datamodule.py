@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from guided_seg.data.datamodule import Episodes, InteractiveEpisodes, MixedEpisodes, SemanticEpisodes, VideoEpisodes
+from guided_seg.data.davis import Davis
+from guided_seg.data.folder import Folder
+from guided_seg.data.shapes import Shapes
+from guided_seg.data.source import MODES, DataError, Mode
+from guided_seg.data.transforms import Augment
+from guided_seg.episode import Batch
+from guided_seg.testing import quiet_lightning
+
+Equal = Callable[[object, object], bool]
+EQUALLY = dict.fromkeys(MODES, 1.0)
+shapes = partial(Shapes, size=48, min_pixels=40, tasks=16, frames=5)
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+def _data(weights: Mapping[Mode, float] = EQUALLY, **options: Any) -> Episodes:
+    defaults = {"source": shapes, "batch_size": 4, "steps_per_epoch": 3, "val_episodes": 5, "num_workers": 0}
+    return Episodes(weights=weights, **{**defaults, **options})
+
+
+def _batches(loader: DataLoader[Any], epoch: int = 0) -> list[Batch]:
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def _loader(data: Episodes, stage: str) -> DataLoader[Any]:
+    data.setup("test" if stage in MODES else "fit")
+    return {"train": data.train_dataloader, "val": data.val_dataloader}.get(stage, lambda: data.test_loader(stage))()
+
+
+class TestWorkers:
+    @pytest.mark.parametrize("stage", ["train", "val", *MODES])
+    def test_episodes_are_the_same_for_any_number_of_workers(self, equal: Equal, stage: str) -> None:
+        options: dict[str, Any] = {"augment": Augment(32), "shots": (1, 3), "eval_shots": 2, "eval_batch_size": 3}
+        alone = [_batches(_loader(_data(**options), stage), epoch) for epoch in (0, 1)]
+        for workers in (1, 2):
+            loader = _loader(_data(num_workers=workers, **options), stage)
+            assert all(equal(_batches(loader, epoch), alone[epoch]) for epoch in (0, 1))
+        assert equal(*alone) == (stage != "train")
+
+    def test_what_a_worker_gets_can_be_sent_to_it(self, equal: Equal) -> None:
+        data = _data()
+        for loader in (data.train_dataloader(), data.val_dataloader(), data.test_loader("video")):
+            dataset: Any = loader.dataset
+            assert equal(pickle.loads(pickle.dumps(dataset))[(0, 1)], dataset[(0, 1)])
+
+    @pytest.mark.parametrize("batch_size", [1, 5])
+    def test_the_size_of_evaluation_batches_does_not_matter(self, equal: Equal, batch_size: int) -> None:
+        few, many = (_data(eval_batch_size=size).test_loader("semantic") for size in (batch_size, 16))
+        targets = [torch.cat([batch.target for batch in loader]) for loader in (few, many)]
+        assert equal(*targets)
+
+    def test_the_seed_decides_training_and_the_other_seed_evaluation(self, equal: Equal) -> None:
+        data, other, again = _data(), _data(seed=1), _data(eval_seed=1)
+        assert not equal(_batches(data.train_dataloader()), _batches(other.train_dataloader()))
+        assert equal(_batches(data.train_dataloader()), _batches(again.train_dataloader()))
+        assert equal(_batches(data.val_dataloader()), _batches(other.val_dataloader()))
+        assert not equal(_batches(data.val_dataloader()), _batches(again.val_dataloader()))
+
+
+class TestModes:
+    @pytest.mark.parametrize(
+        ("kind", "mode"),
+        [(InteractiveEpisodes, "interactive"), (SemanticEpisodes, "semantic"), (VideoEpisodes, "video")],
+    )
+    def test_each_mode_has_its_data_module(self, kind: type[Episodes], mode: Mode) -> None:
+        data = kind(source=shapes, batch_size=4, steps_per_epoch=2, val_episodes=3, num_workers=0)
+        for loader in (data.train_dataloader(), data.val_dataloader()):
+            assert {meta["mode"] for batch in _batches(loader) for meta in batch.metas} == {mode}
+        assert data.test_modes() == list(MODES)  # a model trained in one mode is tested in all
+
+    def test_the_mixture_keeps_its_weights(self) -> None:
+        weights: dict[Mode, float] = {"interactive": 1, "video": 3}
+        data = MixedEpisodes(weights=weights, source=shapes, batch_size=20, steps_per_epoch=10, num_workers=0)
+        modes = Counter(meta["mode"] for batch in _batches(data.train_dataloader()) for meta in batch.metas)
+        assert set(modes) == {"interactive", "video"}
+        assert modes["video"] / 200 == pytest.approx(0.75, abs=0.12)
+
+    def test_validation_has_every_trained_mode(self) -> None:
+        metas = [meta for batch in _batches(_data().val_dataloader()) for meta in batch.metas]
+        assert [meta["mode"] for meta in metas] == [mode for mode in MODES for _ in range(5)]
+        assert [meta["index"] for meta in metas] == [0, 1, 2, 3, 4] * 3
+
+    def test_modes_that_the_source_lacks_are_left_out_with_a_warning(
+        self, folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        source = partial(Folder, folder({f"{i}": (1, 2) for i in range(10)}))
+        data = _data(source=source)
+        with caplog.at_level(logging.WARNING):
+            data.setup("fit")
+        assert caplog.messages == ["folder has no video tasks; training without them."]
+        assert data.weights == {"interactive": 1.0, "semantic": 1.0}
+        for loader in (data.train_dataloader(), data.val_dataloader()):
+            assert {meta["mode"] for batch in _batches(loader) for meta in batch.metas} == {"interactive", "semantic"}
+        assert data.test_modes(["video", "semantic"]) == ["semantic"]
+
+    def test_a_mode_of_no_weight_is_not_missed(
+        self, folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        data = _data({**EQUALLY, "video": 0.0}, source=partial(Folder, folder({f"{i}": (1, 2) for i in range(10)})))
+        with caplog.at_level(logging.WARNING):
+            data.setup("fit")
+        assert not caplog.messages
+
+    def test_no_mode_at_all_is_refused(self, davis: Callable[..., Path]) -> None:
+        source = partial(Davis, davis({"dog": [(1,)] * 4, "cat": [(1,)] * 4}, {"bear": [(1,)] * 4}))
+        data = SemanticEpisodes(source=source, num_workers=0)
+        with pytest.raises(DataError, match="'davis' has no tasks for mode=semantic; it supports interactive, video"):
+            data.setup("fit")
+
+    @pytest.mark.parametrize("weights", [{"video": 0.0}, {"video": -1.0, "semantic": 2.0}])
+    def test_weights_that_mean_nothing_are_refused(self, weights: dict[Mode, float]) -> None:
+        with pytest.raises(DataError, match=r"mode\.weights=.* expected no negative weight, and one above 0"):
+            _data(weights)
+
+    def test_validation_without_the_trained_modes_is_refused(self) -> None:
+        def source(split: str) -> Shapes:
+            made = shapes(split)
+            made.modes = ("interactive",) if split == "val" else MODES
+            return made
+
+        with pytest.raises(DataError, match=r"validation split of 'shapes' has no tasks for \['semantic'\]"):
+            _data({"semantic": 1.0}, source=source).val_dataloader()
+
+
+class TestSizes:
+    def test_batches_in_an_epoch(self) -> None:
+        data = _data()
+        assert [len(batch) for batch in _batches(data.train_dataloader())] == [4, 4, 4]
+        assert len(data.train_dataloader()) == 3
+
+    @pytest.mark.parametrize(
+        ("episodes", "expected"),
+        [(None, [16, 16, 16]), (3, [3, 3, 3]), (100, [16, 16, 16]), ({"video": 2, "semantic": None}, [16, 16, 2])],
+    )
+    def test_test_episodes(self, episodes: Any, expected: list[int]) -> None:
+        data = _data(test_episodes=episodes)
+        assert [sum(map(len, _batches(data.test_loader(mode)))) for mode in MODES] == expected
+
+    def test_test_episodes_have_the_largest_number_of_shots(self) -> None:
+        data = _data(eval_shots=3, test_episodes=2)
+        shots = {mode: [len(batch.shot_image) for batch in data.test_loader(mode)] for mode in MODES}
+        assert shots == {"interactive": [2], "semantic": [6], "video": [6]}
+        # validation asks with one shot
+        assert all(len(batch.shot_image) == len(batch) for batch in data.val_dataloader())
+
+    def test_the_tested_split_can_be_chosen(self) -> None:
+        splits: list[str] = []
+
+        def source(split: str) -> Shapes:
+            splits.append(split)
+            return shapes(split)
+
+        data = _data(source=source, test_split="val")
+        data.setup("test")
+        data.test_modes()
+        data.test_loader("video")
+        assert splits == ["val"]  # no other is read, and it is read once
+        data.setup("fit")
+        data.train_dataloader()
+        data.val_dataloader()
+        assert splits == ["val", "train"]
+
+
+class Recorder(LightningModule):
+    """One weight that learns from whatever is in a batch, and a list of what was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(3))
+        self.seen: list[str] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        digest = hashlib.sha256(batch.images.numpy().tobytes() + batch.points.numpy().tobytes())
+        self.seen.append(digest.hexdigest()[:8])
+        return ((self.weight - batch.images.mean(dim=(0, 2, 3))) ** 2).sum()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log("score", float(batch.images.mean()), batch_size=len(batch))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=0.1)
+
+
+def _fit(folder: Path, epochs: int, resume: Path | None = None) -> Recorder:
+    quiet_lightning()
+    module = Recorder()
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        callbacks=[ModelCheckpoint(folder, save_last=True)],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, _data(num_workers=1), ckpt_path=resume, weights_only=True)
+    return module
+
+
+def test_a_resumed_training_sees_the_same_episodes(tmp_path: Path) -> None:
+    whole = _fit(tmp_path / "whole", 3)
+    start = _fit(tmp_path / "part", 1)
+    rest = _fit(tmp_path / "part", 3, tmp_path / "part/last.ckpt")
+    assert start.seen + rest.seen == whole.seen
+    assert len(set(whole.seen)) == 9
+    assert torch.equal(rest.weight, whole.weight)
+    assert np.isfinite(whole.weight.detach().numpy()).all()

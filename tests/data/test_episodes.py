@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from guided_seg.data.episodes import EpisodeSampler, FixedEpisodes, TrainEpisodes, to_tensor
+from guided_seg.data.folder import Folder
+from guided_seg.data.points import PointRange
+from guided_seg.data.shapes import Shapes
+from guided_seg.data.source import MODES, DataError, Mode, Sample, Source, Task
+from guided_seg.data.transforms import Augment
+from guided_seg.episode import IGNORE, Episode, collate
+
+SHAPES = Shapes("train", size=48, min_pixels=40, tasks=32, frames=5)
+AROUND: tuple[Mode, ...] = ("semantic", "video")
+"""The modes in which other images are the support."""
+
+Equal = Callable[[object, object], bool]
+
+
+def _train(source: Source = SHAPES, mode: Mode | None = None, **options: Any) -> TrainEpisodes:
+    weights = {mode: 1.0} if mode else dict.fromkeys(source.modes, 1.0)
+    defaults = {"weights": weights, "shots": (1, 1), "points": PointRange(), "augment": None, "seed": 0}
+    return TrainEpisodes(source, **{**defaults, **options})
+
+
+def _episodes(data: TrainEpisodes, number: int = 40) -> list[Episode]:
+    return [data[(0, index)] for index in range(number)]
+
+
+def _fixed(mode: Mode, shots: int = 1, episodes: int | None = None) -> FixedEpisodes:
+    return FixedEpisodes(SHAPES, mode, shots, episodes, 0)
+
+
+def _all(data: FixedEpisodes) -> list[Episode]:
+    return [data[(0, index)] for index in range(len(data))]
+
+
+class Watched(Source):
+    """Remembers the tasks that are posed, and may draw other labels for the query."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.name, self.modes = source, source.name, source.modes
+        self.tasks: list[Task] = []
+        self.spoil: Hashable = None
+
+    def load(self, key: Hashable) -> Sample:
+        sample = self.source.load(key)
+        return replace(sample, labels=np.rot90(sample.labels).copy()) if key == self.spoil else sample
+
+    def sample(self, mode: Mode, shots: int, rng: np.random.Generator) -> Task:
+        self.tasks.append(self.source.sample(mode, shots, rng))
+        return self.tasks[-1]
+
+    def count(self, mode: Mode) -> int:
+        return self.source.count(mode)
+
+    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator) -> Task:
+        self.tasks.append(self.source.fixed(mode, index, shots, rng))
+        return self.tasks[-1]
+
+
+class TestPurity:
+    @pytest.mark.parametrize("augment", [None, Augment(32)])
+    def test_an_episode_is_decided_by_seed_epoch_and_index(self, equal: Equal, augment: Augment | None) -> None:
+        first, second = _train(augment=augment, shots=(1, 3)), _train(augment=augment, shots=(1, 3))
+        for index in (7, 3, 12, 0, 7):  # in any order, after any others
+            assert equal(first[(2, index)], second[(2, index)])
+        for index in range(12):
+            assert equal(first[(2, index)], second[(2, index)])
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_another_seed_epoch_or_index_is_another_episode(self, mode: Mode) -> None:
+        data, other = _train(mode=mode), _train(mode=mode, seed=1)
+        episodes = [data[(0, 0)], data[(0, 1)], data[(1, 0)], other[(0, 0)], other[(0, 1)]]
+        assert len({episode.query.numpy().tobytes() for episode in episodes}) == len(episodes)
+
+    def test_the_global_generators_are_not_used(self, equal: Equal) -> None:
+        data = _train(augment=Augment(32))
+        before = data[(0, 3)]
+        torch.manual_seed(5)
+        state = torch.get_rng_state()
+        assert equal(data[(0, 3)], before)
+        assert torch.equal(torch.get_rng_state(), state)
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_evaluation_episodes_are_the_same_in_every_epoch_and_order(self, equal: Equal, mode: Mode) -> None:
+        first, second = _fixed(mode, shots=2), _fixed(mode, shots=2)
+        for index in reversed(range(len(first))):
+            assert equal(first[(0, index)], second[(9, index)])
+        assert all(map(equal, _all(first), _all(second)))
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_more_shots_only_append_in_evaluation(self, equal: Equal, mode: Mode) -> None:
+        few, many = _all(_fixed(mode, shots=1)), _all(_fixed(mode, shots=3))
+        for one, three in zip(few, many, strict=True):
+            assert equal((one.query, one.target), (three.query, three.target))
+            assert equal(one.support[0], three.support[0])
+
+
+class TestLeaks:
+    def test_interactive_support_is_the_query_itself_and_encoded_once(self) -> None:
+        episodes = _episodes(_train(mode="interactive"), 10)
+        for episode in episodes:
+            (shot,) = episode.support
+            assert shot.is_query
+            assert shot.image is episode.query
+        batch = collate(episodes)
+        assert len(batch.images) == len(batch.shot_image) == 10
+        assert batch.shot_image.tolist() == list(range(10))
+
+    def test_interactive_support_moves_with_the_augmented_query(self) -> None:
+        data = _train(mode="interactive", augment=Augment(32), points=PointRange(dense=1.0, missing=0.0))
+        for episode in _episodes(data, 20):
+            assert episode.support[0].image is episode.query
+            assert torch.equal(episode.support[0].mask, episode.target)
+
+    @pytest.mark.parametrize("mode", AROUND)
+    def test_the_query_is_never_in_its_support_in_training(self, mode: Mode) -> None:
+        source = Watched(SHAPES)
+        for episode in _episodes(_train(source, mode, shots=(1, 4))):
+            assert not any(shot.is_query for shot in episode.support)
+            assert not any(torch.equal(shot.image, episode.query) for shot in episode.support)
+        assert all(task.query.key not in [view.key for view in task.support] for task in source.tasks)
+
+    def test_nor_in_a_source_of_files(self, folder: Callable[..., Path]) -> None:
+        items = {f"{i}": (1, 2) if i % 2 else (2,) for i in range(10)}
+        source = Watched(Folder(folder(items), "train", whole=True))
+        for episode in _episodes(_train(source, "semantic", shots=(1, 9))):
+            assert episode.support
+            assert not any(shot.is_query for shot in episode.support)
+        assert all(task.query.key not in [view.key for view in task.support] for task in source.tasks)
+
+    @pytest.mark.parametrize("mode", AROUND)
+    def test_support_does_not_know_the_target(self, equal: Equal, mode: Mode) -> None:
+        source = Watched(SHAPES)
+        data = _train(source, mode, shots=(2, 2))
+        for index in range(20):
+            source.spoil = None
+            plain = data[(0, index)]
+            source.spoil = source.tasks[-1].query.key
+            spoilt = data[(0, index)]
+            assert not equal(plain.target, spoilt.target)
+            assert equal(plain.support, spoilt.support)
+
+    @pytest.mark.parametrize("mode", AROUND)
+    def test_nor_in_evaluation_unless_shown(self, equal: Equal, mode: Mode) -> None:
+        source = Watched(SHAPES)
+        data = FixedEpisodes(source, mode, 3, None, 0)
+        for index in range(len(data)):
+            source.spoil, data._images = None, {}
+            plain = data[(0, index)]
+            source.spoil, data._images = source.tasks[-1].query.key, {}
+            spoilt = data[(0, index)]
+            hidden = slice(plain.meta["shown"] - 1 if plain.meta["shown"] else None)
+            assert not equal(plain.target, spoilt.target)
+            assert equal(plain.support[hidden], spoilt.support[hidden])
+
+    @pytest.mark.parametrize("shots", [1, 3, 5])
+    def test_evaluation_says_from_which_shot_on_the_query_is_shown(self, shots: int) -> None:
+        shown = []
+        for episode in _all(_fixed("video", shots)):
+            same = [torch.equal(shot.image, episode.query) for shot in episode.support]
+            assert [shot.is_query for shot in episode.support] == same
+            assert episode.meta["shown"] == (same.index(True) + 1 if True in same else None)
+            shown.append(episode.meta["shown"])
+        # of 4 queries each video shows the middle second, then the quarters, then all
+        assert Counter(shown) == {1: {None: 32}, 3: {None: 16, 2: 8, 3: 8}, 5: {2: 8, 3: 8, 4: 8, 5: 8}}[shots]
+
+    @pytest.mark.parametrize("mode", ["interactive", "semantic"])
+    def test_nothing_else_is_shown(self, mode: Mode) -> None:
+        assert {episode.meta["shown"] for episode in _all(_fixed(mode, 1 if mode == "interactive" else 4))} == {None}
+
+
+class TestContent:
+    def test_modes_come_in_their_shares(self) -> None:
+        data = _train(weights={"interactive": 1.0, "semantic": 3.0, "video": 4})
+        times = Counter(episode.meta["mode"] for episode in _episodes(data, 300))
+        assert times["interactive"] / 300 == pytest.approx(1 / 8, abs=0.08)
+        assert times["semantic"] / 300 == pytest.approx(3 / 8, abs=0.11)
+        assert times["video"] / 300 == pytest.approx(4 / 8, abs=0.11)
+
+    @pytest.mark.parametrize("mode", AROUND)
+    def test_shots_come_from_their_range(self, mode: Mode) -> None:
+        times = Counter(len(episode.support) for episode in _episodes(_train(mode=mode, shots=(1, 3)), 150))
+        assert set(times) == {1, 2, 3}
+        assert min(times.values()) > 30
+
+    def test_dots_are_as_many_as_asked_for_and_right(self) -> None:
+        points = PointRange(low=7, high=7, dense=0.0, missing=0.0)
+        for episode in _episodes(_train(mode="interactive", points=points)):
+            (shot,) = episode.support
+            assert shot.points is not None
+            assert Counter(shot.points[:, 2].tolist()) == {0: 7, 1: 7}
+            rows, columns, labels = shot.points.T
+            assert torch.equal(episode.target[rows, columns].long(), labels)
+
+    def test_dense_and_one_dot_both_occur(self) -> None:
+        shots = [episode.support[0] for episode in _episodes(_train(points=PointRange(low=1, high=2, dense=0.3)), 100)]
+        dots = [len(shot.points) for shot in shots if shot.points is not None]
+        assert {1, 2, 4} >= set(dots) >= {2, 4}
+        assert 15 < sum(shot.mask is not None for shot in shots) < 45
+
+    @pytest.mark.parametrize("dense", [0.0, 1.0])
+    def test_a_label_is_missing_in_its_share_of_the_shots(self, dense: float) -> None:
+        data = _train(mode="semantic", shots=(1, 2), points=PointRange(dense=dense, missing=0.4))
+        shots = [shot for episode in _episodes(data, 250) for shot in episode.support]
+        times = Counter(shot.labels() for shot in shots)
+        assert times[(0, 1)] / len(shots) == pytest.approx(0.6, abs=0.1)
+        assert times[(0,)] / len(shots) == pytest.approx(0.2, abs=0.08)
+        assert times[(1,)] / len(shots) == pytest.approx(0.2, abs=0.08)
+        assert sum(times.values()) == times[(0, 1)] + times[(0,)] + times[(1,)]
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_episodes_say_what_they_are(self, mode: Mode) -> None:
+        for episode in [*_episodes(_train(mode=mode), 5), *_all(_fixed(mode, episodes=5))]:
+            assert episode.meta["mode"] == mode
+            assert episode.meta["source"] == "shapes"
+            assert episode.meta["group"].startswith("material" if mode == "semantic" else "scene")
+            assert episode.meta["broken"] == []
+            assert episode.num_labels == 2
+            assert episode.query.shape == (3, 48, 48)
+            assert 0 <= episode.query.min() < episode.query.max() <= 1
+            assert set(episode.target.unique().tolist()) <= {0, 1, IGNORE}
+
+    def test_augmented_episodes_have_the_size_of_the_crop(self) -> None:
+        for episode in _episodes(_train(augment=Augment(32), shots=(2, 2)), 12):
+            assert episode.query.shape == (3, 32, 32)
+            assert all(shot.image.shape == (3, 32, 32) for shot in episode.support)
+
+    def test_void_is_ignored(self, folder: Callable[..., Path]) -> None:
+        source = Folder(folder({f"{i}": (1, 2, 255) for i in range(5)}), "train", whole=True)
+        for episode in _episodes(_train(source, "interactive", points=PointRange(dense=1.0, missing=0.0)), 10):
+            assert int((episode.target == IGNORE).sum()) == 144
+            assert int((episode.target == 1).sum()) == 144
+            assert episode.support[0].labels() == (0, 1)
+
+    @pytest.mark.parametrize("shots", [(0, 1), (3, 2)])
+    def test_shots_that_cannot_be_are_refused(self, shots: tuple[int, int]) -> None:
+        with pytest.raises(DataError, match=r"mode.shots=\[\d, \d\]: expected \[least, most\]"):
+            _train(shots=shots)
+
+
+class TestFixed:
+    @pytest.mark.parametrize("mode", MODES)
+    def test_all_tasks_or_as_many_as_asked_for(self, mode: Mode) -> None:
+        assert len(_fixed(mode)) == len(_fixed(mode, episodes=32)) == len(_fixed(mode, episodes=1000)) == 32
+        few = _fixed(mode, episodes=5)
+        assert few.indices == [0, 6, 12, 19, 25]  # spread over all
+        assert len(set(_fixed(mode, episodes=31).indices)) == 31
+        assert [episode.meta["index"] for episode in _all(few)] == [0, 1, 2, 3, 4]
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_support_is_annotated_densely(self, mode: Mode) -> None:
+        shots = [shot for episode in _all(_fixed(mode, 2)) for shot in episode.support]
+        assert all(shot.points is None for shot in shots)
+        assert sum(shot.labels() == (0, 1) for shot in shots) > 0.9 * len(shots)
+
+    def test_interactive_support_is_the_target(self) -> None:
+        for episode in _all(_fixed("interactive")):
+            assert episode.support[0].image is episode.query
+            assert torch.equal(episode.support[0].mask, episode.target)
+
+    def test_frames_of_a_video_share_their_support(self) -> None:
+        episodes = _all(_fixed("video", 3))[:4]
+        batch = collate(episodes)
+        # 4 queries and the first frame; the other shown frames are queries of other episodes, as tensors of their own
+        first = {id(episode.support[0].image) for episode in episodes}
+        assert len(first) == 1
+        assert len(batch.images) < 4 + 3 * 2
+
+    def test_memory_is_limited(self) -> None:
+        data = _fixed("semantic", 3)
+        assert len(_all(data)) * 4 > 32
+        assert len(data._images) <= 32
+
+
+class TestSampler:
+    @pytest.mark.parametrize("length", [1, 2, 9, 10])
+    @pytest.mark.parametrize("world", [1, 2, 3])
+    def test_ranks_cover_every_episode_once(self, monkeypatch: pytest.MonkeyPatch, length: int, world: int) -> None:
+        monkeypatch.setattr(dist, "is_initialized", lambda: True)
+        monkeypatch.setattr(dist, "get_world_size", lambda: world)
+        seen = []
+        for rank in range(world):
+            monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
+            sampler = EpisodeSampler(length)
+            sampler.set_epoch(4)
+            keys = list(sampler)
+            assert len(keys) == len(sampler)
+            seen += keys
+        assert sorted(seen) == [(4, index) for index in range(length)]
+
+    def test_one_process_needs_no_setting_up(self) -> None:
+        assert list(EpisodeSampler(3)) == [(0, 0), (0, 1), (0, 2)]
+
+
+@pytest.mark.parametrize("view", [np.s_[:, :], np.s_[:, ::-1], np.s_[::2], np.s_[:1, :1]])
+def test_to_tensor(view: tuple[slice, ...]) -> None:
+    image = np.random.default_rng(0).integers(256, size=(9, 13, 3), dtype=np.uint8)[view]
+    tensor = to_tensor(image)
+    assert tensor.dtype == torch.float32
+    assert tensor.is_contiguous()
+    assert np.array_equal(tensor.numpy(), (image.transpose(2, 0, 1).astype(np.float32) / np.float32(255)))
+
+
+def test_decoded_images_are_shared_and_not_written_to(folder: Callable[..., Path]) -> None:
+    source = Folder(folder({f"{i}": (1, 2) for i in range(5)}), "train", whole=True, cache_mb=50)
+    keys = [target.key for _, target in source.objects]
+    before = {key: (source.load(key).image.copy(), source.load(key).labels.copy()) for key in keys}
+    for augment in (None, Augment(32)):
+        for episode in _episodes(_train(source, augment=augment, shots=(1, 2)), 20):
+            for tensor in (episode.query, episode.target, *(shot.image for shot in episode.support)):
+                tensor.zero_()
+    for key, (image, labels) in before.items():
+        assert np.array_equal(source.load(key).image, image)
+        assert np.array_equal(source.load(key).labels, labels)
