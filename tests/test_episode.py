@@ -46,8 +46,8 @@ def test_a_shot_takes_exactly_one_form_of_annotation(annotation: dict[str, Tenso
 
 @pytest.mark.parametrize("dot", [(-1, 0), (4, 0), (0, -1), (0, 6), (100, 100)])
 def test_a_dot_outside_its_image_is_refused(dot: tuple[int, int]) -> None:
-    expected = rf"dot at row {dot[0]}, column {dot[1]} lies outside its 4 x 6 image; rows go from 0 to 3 and columns from 0 to 5"
-    with pytest.raises(UserError, match=expected):
+    where = rf"dot at row {dot[0]}, column {dot[1]} lies outside its 4 x 6 image"
+    with pytest.raises(UserError, match=f"{where}; rows go from 0 to 3 and columns from 0 to 5"):
         Shot(image(), points=dots((0, 0, 1), (*dot, 1)))
 
 
