@@ -17,6 +17,7 @@ from guided_seg.data.source import MODES, Mode
 from guided_seg.errors import UserError
 from guided_seg.model.guide import Guide
 from guided_seg.model.network import Network
+from guided_seg.preflight import check_numbers
 from guided_seg.training.module import Setting, settings_of
 
 ARCHITECTURE = ("backbone", "fusion", "annotation", "locality", "merge", "conditioning", "baseline")
@@ -104,17 +105,22 @@ def settings(cfg: DictConfig) -> list[Setting]:
     Raises:
         UserError: a number of shots, dots or episodes that cannot be.
     """
-    for name in ("shots", "points"):
-        wrong = [
-            v for v in cfg.evaluation[name] if not (isinstance(v, int) and v > 0) and (name, v) != ("points", "dense")
-        ]
-        if wrong or not cfg.evaluation[name]:
-            extra = " or dense" if name == "points" else ""
-            raise UserError(f"evaluation.{name}={list(cfg.evaluation[name])}: expected whole numbers from 1{extra}.")
-    if cfg.evaluation.episodes is not None and cfg.evaluation.episodes < 1:
-        raise UserError(f"evaluation.episodes={cfg.evaluation.episodes}: expected a number from 1, or null for all.")
+    check_numbers(cfg)
+    asked = cfg.evaluation
+    for name, words in (("shots", ()), ("points", ("dense",))):
+        right = OmegaConf.is_list(asked[name]) and all(_counts(v) or v in words for v in asked[name])
+        if not right or not asked[name]:
+            extra = "".join(f" or {word}" for word in words)
+            raise UserError(f"evaluation.{name}={asked[name]}: expected a list of whole numbers from 1{extra}.")
+    episodes = asked.episodes.values() if OmegaConf.is_dict(asked.episodes) else [asked.episodes]
+    if not all(number is None or _counts(number) for number in episodes):
+        raise UserError(f"evaluation.episodes={asked.episodes}: expected a whole number from 1, or null for all.")
     dots = [None if points == "dense" else points for points in cfg.evaluation.points]
     return [(shots, points) for shots in cfg.evaluation.shots for points in dots]
+
+
+def _counts(value: Any) -> bool:
+    return type(value) is int and value > 0
 
 
 def usable_modes(network: Network, wanted: list[Mode]) -> list[Mode]:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from guided_seg.errors import UserError
-from guided_seg.preflight import check_folder, check_missing, settings
+from guided_seg.preflight import check_folder, check_missing, check_numbers, settings
 
 
 def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | None:
@@ -61,6 +61,7 @@ def _check(config_name: str, arguments: Namespace) -> None:
     final = composed(*(_first_line(override) for override in overrides))
     if arguments.cfg is None and arguments.info is None:
         check_missing(final)
+        check_numbers(final)
         check_folder(final, several)
 
 

@@ -43,6 +43,38 @@ def check_folder(cfg: DictConfig, several: bool) -> None:
         raise UserError(f"The run folder {folder} cannot be made, as {above} {what}; choose another with {key}=...")
 
 
+def check_numbers(cfg: DictConfig) -> None:
+    """Refuse numbers with which nothing can be trained or tested, by their names in the config."""
+    for key, least in _LEAST.items():
+        found = OmegaConf.select(cfg, key)
+        if found is not None and (type(found) is not int or found < least):
+            raise UserError(f"{key}={found}: expected a whole number from {least}.")
+    shots = OmegaConf.select(cfg, "episode.shots")
+    if shots is not None and not _is_range(shots):
+        raise UserError(f"episode.shots={shots}: expected [least, most] with 1 <= least <= most.")
+
+
+_LEAST = {
+    "trainer.max_steps": 1,
+    "trainer.log_every_n_steps": 1,
+    "data.training.batch_size": 1,
+    "data.training.validate_every": 1,
+    "data.training.val_episodes": 1,
+    "evaluation.batch_size": 1,
+    "num_workers": 0,
+}
+"""The least value of settings that count something."""
+
+
+def _is_range(value: Any) -> bool:
+    return (
+        OmegaConf.is_list(value)
+        and len(value) == 2
+        and all(type(v) is int for v in value)
+        and 1 <= value[0] <= value[1]
+    )
+
+
 def _run_folder(cfg: DictConfig, several: bool) -> Path | None:
     """The folder, or None where it depends on what only the running job knows."""
     state = HydraConfig.instance()

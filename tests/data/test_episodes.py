@@ -245,7 +245,7 @@ class TestContent:
 
     @pytest.mark.parametrize("shots", [(0, 1), (3, 2)])
     def test_shots_that_cannot_be_are_refused(self, shots: tuple[int, int]) -> None:
-        with pytest.raises(DataError, match=r"mode.shots=\[\d, \d\]: expected \[least, most\]"):
+        with pytest.raises(DataError, match=r"episode.shots=\[\d, \d\]: expected \[least, most\]"):
             _train(shots=shots)
 
 

@@ -41,7 +41,7 @@ class TrainEpisodes(Dataset[Episode]):
 
     def __post_init__(self) -> None:
         if not 1 <= self.shots[0] <= self.shots[1]:
-            raise DataError(f"mode.shots={list(self.shots)}: expected [least, most] with 1 <= least <= most.")
+            raise DataError(f"episode.shots={list(self.shots)}: expected [least, most] with 1 <= least <= most.")
 
     def __getitem__(self, key: tuple[int, int]) -> Episode:
         """One episode. A broken file is skipped: the next draw takes its place and ``meta['broken']`` names it."""

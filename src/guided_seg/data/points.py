@@ -87,9 +87,9 @@ class PointRange:
 
     def __post_init__(self) -> None:
         if not 1 <= self.low <= self.high:
-            raise DataError(f"points.low={self.low}, points.high={self.high}: expected 1 <= low <= high.")
+            raise DataError(f"episode.points.low={self.low}, points.high={self.high}: expected 1 <= low <= high.")
         if not (0 <= self.dense <= 1 and 0 <= self.missing <= 1):
-            raise DataError(f"points.dense={self.dense}, points.missing={self.missing}: shares lie in 0..1.")
+            raise DataError(f"episode.points.dense={self.dense}, points.missing={self.missing}: shares lie in 0..1.")
 
     def draw(self, rng: np.random.Generator) -> int | None:
         """P for one episode; None is dense."""
