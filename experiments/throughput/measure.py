@@ -27,7 +27,7 @@ from guided_seg.data.transforms import Augment
 from guided_seg.data.voc import VOC_CLASSES, Voc
 
 HEIGHT, WIDTH = 375, 500
-NAIVE = "disk, the naive way"
+PLAIN = "disk, plain way"
 DECODE = "cv2.imdecode alone"
 
 Way = Callable[[int], object]
@@ -50,9 +50,9 @@ def main() -> None:
     if args.json:
         console.print_json(json.dumps(rates))
         return
-    table = Table("way", "episodes a second", "times the naive way")
+    table = Table("way", "episodes a second", "times the plain way")
     for name, rate in rates.items():
-        table.add_row(name, f"{rate:.0f}", f"{rate / rates[NAIVE]:.1f}")
+        table.add_row(name, f"{rate:.0f}", f"{rate / rates[PLAIN]:.1f}")
     console.print(table)
 
 
@@ -76,10 +76,10 @@ def ways(root: Path) -> dict[str, Way]:
     jpeg = np.frombuffer(next((root / "JPEGImages").iterdir()).read_bytes(), np.uint8)
     return {
         "decoded images": _sampler(cached, None),
-        "decoded images, augmented to 256 x 256": _sampler(cached, Augment(256)),
+        "decoded images, crop 256": _sampler(cached, Augment(256)),
         "disk": _sampler(disk, None),
-        "disk, augmented to 256 x 256": _sampler(disk, Augment(256)),
-        NAIVE: NaiveEpisodes(root),
+        "disk, crop 256": _sampler(disk, Augment(256)),
+        PLAIN: PlainEpisodes(root),
         DECODE: lambda _: cv2.imdecode(jpeg, cv2.IMREAD_COLOR),
     }
 
@@ -89,7 +89,7 @@ def _sampler(source: Voc, augment: Augment | None) -> Way:
     return lambda index: data[(0, index)]
 
 
-class NaiveEpisodes:
+class PlainEpisodes:
     """The plain way: decode for the query and again for the support, and look every pixel of a label up."""
 
     def __init__(self, root: Path) -> None:
