@@ -151,12 +151,12 @@ def test_numbers_that_cannot_be_are_refused_by_name(override: str) -> None:
     sentence = user_sentence(caught.value)
     assert sentence is not None
     assert override.split("=", maxsplit=1)[0] in sentence
-    assert "expected" in sentence
+    assert "expected" in sentence or "lie in" in sentence
 
 
 def test_modes_by_name() -> None:
     assert known_modes(["video", "interactive"]) == ["interactive", "video"]
-    with pytest.raises(UserError, match="no mode 'vidoe'; choose from interactive, semantic, video"):
+    with pytest.raises(UserError, match=r"no mode 'vidoe'; choose from interactive, semantic, video"):
         known_modes(["vidoe"])
 
 
@@ -165,7 +165,7 @@ def test_local_guidance_is_refused_on_other_images() -> None:
     check_modes(network, ["interactive"])
     with pytest.raises(UserError, match=r"locality=local .* mode=video .* choose locality=global or mode=interactive"):
         check_modes(network, ["video"])
-    with pytest.raises(UserError, match="mode=mixed has semantic and video tasks"):
+    with pytest.raises(UserError, match=r"mode=mixed has semantic and video tasks"):
         check_modes(network, list(MODES))
     check_modes(build_network(compose_run()), list(MODES))
 
@@ -181,7 +181,7 @@ def test_modes_to_test_are_what_network_data_and_settings_allow() -> None:
         (both, ["interactive"], [(5, 5)]),
         (both, [], [(1, 5)]),
     ):
-        with pytest.raises(UserError, match="Nothing is left to test"):
+        with pytest.raises(UserError, match=r"Nothing is left to test"):
             modes_to_test(network, data, modes, asked)
 
 
@@ -190,12 +190,12 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     text.write_text("no checkpoint")
     torch.save({"weight": torch.zeros(3)}, tensors)
     cut.write_bytes(tensors.read_bytes()[:200])
-    with pytest.raises(UserError, match="no checkpoint .*missing.ckpt; give the path"):
+    with pytest.raises(UserError, match=r"no checkpoint .*missing.ckpt; give the path"):
         read_checkpoint(tmp_path / "missing.ckpt")
-    with pytest.raises(UserError, match="no checkpoint .*; give the path"):
+    with pytest.raises(UserError, match=r"no checkpoint .*; give the path"):
         read_checkpoint(tmp_path)
     for path in (text, cut):
-        with pytest.raises(UserError, match="cannot be read as a checkpoint"):
+        with pytest.raises(UserError, match=r"cannot be read as a checkpoint"):
             read_checkpoint(path)
     with pytest.raises(UserError, match=r"is no checkpoint of guided_seg.run: it carries no config"):
         read_checkpoint(tensors)
@@ -207,7 +207,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_unrun(tmp_path: Path) -> No
             return Path.touch, (tmp_path / "sprung",)
 
     torch.save({"config": {}, "state_dict": {}, "trap": Trap()}, tmp_path / "evil.ckpt")
-    with pytest.raises(UserError, match="cannot be read as a checkpoint"):
+    with pytest.raises(UserError, match=r"cannot be read as a checkpoint"):
         read_checkpoint(tmp_path / "evil.ckpt")
     assert not (tmp_path / "sprung").exists()
 
@@ -216,7 +216,7 @@ def test_tensors_that_do_not_fit_their_config_are_refused(trained: Path, tmp_pat
     content = read_checkpoint(trained / "checkpoints/best.ckpt")
     content["config"]["backbone"]["width"] = 8
     torch.save(content, tmp_path / "other.ckpt")
-    with pytest.raises(UserError, match="do not fit the network that it names .* another version") as caught:
+    with pytest.raises(UserError, match=r"do not fit the network that it names .* another version") as caught:
         load_network(tmp_path / "other.ckpt")
     assert "\n" not in str(caught.value)
 

@@ -1,6 +1,6 @@
 """Hold finished runs against what the main job must reach; prints every line and exits with 1 where one fails.
 
-python experiments/main_job/check.py outputs/late_global/RUN [outputs/foreground_background/RUN] [ANOTHER late_global RUN]
+python experiments/main_job/check.py outputs/late_global/RUN [FOREGROUND_BACKGROUND_RUN] [ANOTHER_RUN]
 """
 
 from __future__ import annotations

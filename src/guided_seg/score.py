@@ -12,7 +12,7 @@ from rich.console import Console
 from guided_seg.build import build_test_data, check_modes, known_modes, load_network, modes_to_test
 from guided_seg.build import settings as evaluation_settings
 from guided_seg.report.results import Results, markdown, table, write_json
-from guided_seg.testing import draw, quiet_lightning, score_modes
+from guided_seg.testing import draw, quiet_lightning, score_modes, write_groups
 from guided_seg.training.module import EpisodicSegmentation
 
 
@@ -43,6 +43,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
     )
     results, collector = score_modes(trainer, module, data, modes)
     write_json(out / "evaluation.json", results)
+    write_groups(module.results_by_group(), out / "groups.csv")
     (out / "evaluation.md").write_text(markdown(results), encoding="utf-8")
     draw(results, collector, out / "figures", [], 0)
     console = Console()

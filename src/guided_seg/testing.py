@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -16,7 +18,7 @@ from guided_seg.report.figures import iou_curve
 from guided_seg.report.panels import panels
 from guided_seg.report.results import Results, setting_key
 from guided_seg.training.loggers import log_image, log_results
-from guided_seg.training.module import EpisodicSegmentation
+from guided_seg.training.module import EpisodicSegmentation, Setting
 from guided_seg.training.panels import CollectPanels
 
 
@@ -40,6 +42,13 @@ def named(module: EpisodicSegmentation) -> Results:
         mode: {setting_key(shots, points or "dense"): score for (shots, points), score in scores.items()}
         for mode, scores in module.results().items()
     }
+
+
+def write_groups(found: Iterable[tuple[Mode, Setting, str, float]], path: Path) -> None:
+    """The IoU of every class or object at every (S, P), as a CSV file."""
+    rows = [(mode, shots, points or "dense", group, f"{iou:.4f}") for mode, (shots, points), group, iou in found]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("mode", "shots", "points", "group", "iou"), *rows])
 
 
 def draw(results: Results, collector: CollectPanels, folder: Path, loggers: list[Logger], step: int) -> None:

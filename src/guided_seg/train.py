@@ -28,7 +28,7 @@ from guided_seg.data.datamodule import Episodes
 from guided_seg.folders import last_checkpoint
 from guided_seg.report.figures import learning_curve
 from guided_seg.report.results import Results, table, write_json
-from guided_seg.testing import draw, quiet_lightning, score_modes
+from guided_seg.testing import draw, quiet_lightning, score_modes, write_groups
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
 from guided_seg.training.loggers import build_loggers, close_loggers, log_config, log_image
 from guided_seg.training.module import EpisodicSegmentation
@@ -120,9 +120,10 @@ def _run(
     module.load_state_dict(content["state_dict"])
     modes = modes_to_test(module.network, data, known_modes(cfg.evaluation.modes), module.settings)
     results, collector = score_modes(trainer, module, data, modes)
-    facts = _facts(trainer, clock, began)
+    facts, groups = _facts(trainer, clock, began), list(module.results_by_group())
     if trainer.is_global_zero:
         write_json(run_dir / "metrics.json", {**results, "run": facts})
+        write_groups(groups, run_dir / "groups.csv")
         draw(results, collector, run_dir / "figures", loggers, trainer.global_step)
         _draw_learning(run_dir, loggers, trainer.global_step)
     assert best.best_model_score is not None

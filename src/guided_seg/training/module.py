@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -55,6 +55,7 @@ class EpisodicSegmentation(LightningModule):
         self.log_every = log_every
         self.validation = {mode: new_metric(mode) for mode in MODES}
         self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
+        self.groups: dict[int, str] = {}
 
     def forward(self, batch: Batch) -> Tensor:
         """Scores ``[B, K, H, W]``."""
@@ -102,6 +103,7 @@ class EpisodicSegmentation(LightningModule):
             metric = self.scores.setdefault(mode, {}).setdefault(setting, new_metric(mode).to(self.device))
             if kept.any():
                 metric.update(prediction[kept], batch.target[kept], *_numbers(batch, kept))
+        self.groups |= {group_number(meta["group"]): meta["group"] for meta in batch.metas}
 
     def results(self) -> dict[Mode, dict[Setting, Scores]]:
         """What the last test found; under distribution every process must ask."""
@@ -109,6 +111,13 @@ class EpisodicSegmentation(LightningModule):
             mode: {setting: metric.compute() for setting, metric in metrics.items()}
             for mode, metrics in self.scores.items()
         }
+
+    def results_by_group(self) -> Iterator[tuple[Mode, Setting, str, float]]:
+        """The IoU of each class or object, as `EpisodeIoU` counts it within a group; see `results`."""
+        for mode, metrics in self.scores.items():
+            for setting, metric in metrics.items():
+                for group, value in metric.per_group().items():
+                    yield mode, setting, self.groups.get(group, str(group)), value
 
     def configure_optimizers(self) -> Any:
         """The optimiser, with its schedule stepped after every batch."""
