@@ -12,6 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from guided_seg.data.classes import as_split
 from guided_seg.data.datamodule import Episodes
 from guided_seg.data.source import MODES, Mode
 from guided_seg.errors import UserError
@@ -85,7 +86,7 @@ def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
     """A data module that only evaluates: the mode of ``cfg``, or every mode where it has none."""
     every = partial(Episodes, weights=dict.fromkeys(MODES, 1.0))
     make = instantiate(cfg.mode, _partial_=True) if cfg.get("mode") else every
-    return make(source=instantiate(data.source), test_split=cfg.split, **_evaluation(cfg))
+    return make(source=instantiate(data.source), test_split=as_split(cfg.split), **_evaluation(cfg))
 
 
 def _evaluation(cfg: DictConfig) -> dict[str, Any]:

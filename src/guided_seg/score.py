@@ -12,7 +12,7 @@ from rich.console import Console
 from guided_seg.build import build_test_data, check_modes, known_modes, load_network, modes_to_test
 from guided_seg.build import settings as evaluation_settings
 from guided_seg.report.results import Results, markdown, table, write_json
-from guided_seg.testing import draw, quiet_lightning, score_modes, write_groups
+from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
 from guided_seg.training.module import EpisodicSegmentation
 
 
@@ -36,11 +36,9 @@ def score(cfg: DictConfig, out: Path) -> Results:
         check_modes(network, wanted)
         data.source(cfg.split).require(wanted[0])
     modes = modes_to_test(network, data, wanted, settings)
-    OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     module = EpisodicSegmentation(network, settings=settings, dot_seed=cfg.evaluation.seed)
-    trainer = Trainer(
-        accelerator=cfg.accelerator, devices=1, logger=False, callbacks=[RichProgressBar()], enable_checkpointing=False
-    )
+    trainer = _trainer(cfg.accelerator)
+    OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     results, collector = score_modes(trainer, module, data, modes)
     write_json(out / "evaluation.json", results)
     write_groups(module.results_by_group(), out / "groups.csv")
@@ -50,3 +48,10 @@ def score(cfg: DictConfig, out: Path) -> Results:
     console.print(table(results, title=f"{cfg.checkpoint} on {data_cfg.name} ({cfg.split})"))
     console.print(str(out), soft_wrap=True, highlight=False)
     return results
+
+
+def _trainer(accelerator: str) -> Trainer:
+    with lightning_refusals(f"accelerator={accelerator}"):
+        return Trainer(
+            accelerator=accelerator, devices=1, logger=False, callbacks=[RichProgressBar()], enable_checkpointing=False
+        )

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from hydra.errors import InstantiationException
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from guided_seg.data.datamodule import Episodes
 from guided_seg.data.source import Mode
+from guided_seg.errors import UserError
 from guided_seg.report.figures import iou_curve
 from guided_seg.report.panels import panels
 from guided_seg.report.results import Results, setting_key
@@ -62,6 +66,15 @@ def draw(results: Results, collector: CollectPanels, folder: Path, loggers: list
     for name, path in pictures.items():
         log_image(loggers, f"test/{name}", path, step)
     log_results(loggers, results, step)
+
+
+@contextmanager
+def lightning_refusals(setting: str) -> Iterator[None]:
+    """Turn what Lightning's Trainer refuses, such as a GPU that is not there, into a `UserError` under ``setting``."""
+    try:
+        yield
+    except (ValueError, TypeError, MisconfigurationException, InstantiationException) as error:
+        raise UserError(f"{setting}: {str(error.__cause__ or error).splitlines()[0]}") from error
 
 
 def quiet_lightning() -> None:

@@ -28,7 +28,7 @@ from guided_seg.data.datamodule import Episodes
 from guided_seg.folders import last_checkpoint
 from guided_seg.report.figures import learning_curve
 from guided_seg.report.results import Results, table, write_json
-from guided_seg.testing import draw, quiet_lightning, score_modes, write_groups
+from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
 from guided_seg.training.loggers import build_loggers, close_loggers, log_config, log_image
 from guided_seg.training.module import EpisodicSegmentation
@@ -138,18 +138,19 @@ def _trainer(
         callbacks.append(RichProgressBar(leave=True))
     if loggers:
         callbacks.append(LearningRateMonitor("step"))
-    return instantiate(
-        cfg.trainer,
-        logger=loggers,
-        callbacks=callbacks,
-        profiler=clock,
-        default_root_dir=str(run_dir),
-        max_epochs=cfg.trainer.max_steps // epoch,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        inference_mode=True,
-    )
+    with lightning_refusals("trainer"):
+        return instantiate(
+            cfg.trainer,
+            logger=loggers,
+            callbacks=callbacks,
+            profiler=clock,
+            default_root_dir=str(run_dir),
+            max_epochs=cfg.trainer.max_steps // epoch,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            inference_mode=True,
+        )
 
 
 def _checkpoints(run_dir: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:

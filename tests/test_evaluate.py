@@ -1,0 +1,137 @@
+"""The second command: any checkpoint, in any mode, on any source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+from omegaconf import OmegaConf
+from running import command, evaluate, last_line, read, run, scores, write_davis, write_folder
+
+from guided_seg.errors import UserError
+
+FEW = ("num_workers=0", "evaluation.episodes=3")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the main command, trained on the built-in data."""
+    return run(tmp_path_factory.mktemp("trained")) / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = run(tmp_path_factory.mktemp("local"), "locality=local", "mode=interactive")
+    return folder / "checkpoints" / "best.ckpt"
+
+
+def test_the_same_scores_as_the_run_that_wrote_it(trained: Path, tmp_path: Path) -> None:
+    assert evaluate(trained, tmp_path) == scores(trained.parents[1])
+    assert OmegaConf.load(tmp_path / "config.yaml").checkpoint == str(trained)
+
+
+def test_one_mode_on_request(trained: Path, tmp_path: Path) -> None:
+    found = evaluate(trained, tmp_path, "mode=semantic", "evaluation.shots=[1,2]", "evaluation.points=[1,dense]")
+    assert {mode: set(entry) for mode, entry in found.items()} == {
+        "semantic": {"s1_p1", "s1_pdense", "s2_p1", "s2_pdense"}
+    }
+
+
+def test_all_modes_by_the_name_of_their_mixture(trained: Path, tmp_path: Path) -> None:
+    assert set(evaluate(trained, tmp_path, "mode=mixed")) == {"interactive", "semantic", "video"}
+
+
+def test_another_split(trained: Path, tmp_path: Path) -> None:
+    assert evaluate(trained, tmp_path / "val", "split=val") != evaluate(trained, tmp_path / "test")
+
+
+def test_videos_of_davis(trained: Path, tmp_path: Path) -> None:
+    root = write_davis(tmp_path / "davis")
+    out = tmp_path / "out"
+    found = evaluate(trained, out, "data=davis", f"data.root={root}", "mode=video", "evaluation.episodes=null")
+    assert found["video"]["s1_p5"]["episodes"] == 3
+    assert set(evaluate(trained, out, "data=davis", f"data.root={root}")) == {"interactive", "video"}
+
+
+def test_ones_own_folder(trained: Path, tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", "abcde")
+    found = evaluate(
+        trained, tmp_path, "data=folder", f"data.root={root}", "data.whole=true", "evaluation.episodes=null"
+    )
+    assert found["interactive"]["s1_p5"]["episodes"] == 5
+    assert set(found) == {"interactive", "semantic"}
+
+
+def test_local_guidance_is_scored_where_it_has_a_meaning(local: Path, tmp_path: Path) -> None:
+    assert set(evaluate(local, tmp_path)) == {"interactive"}
+    with pytest.raises(UserError, match=r"locality=local .* mode=video .*; choose locality=global or mode=interactive"):
+        evaluate(local, tmp_path, "mode=video")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["evaluation.modes=[vidoe]"], "no mode 'vidoe'; choose from interactive, semantic, video"),
+        (["evaluation.points=[0]"], r"evaluation.points=\[0\]: expected"),
+        (["split=tset"], "no split 'tset'; did you mean 'test'"),
+        (["data=davis", "data.root={root}", "mode=semantic"], "'davis' has no tasks for mode=semantic; it supports"),
+        (["evaluation.modes=[interactive]", "evaluation.shots=[5]"], "Nothing is left to test of interactive"),
+        (["data=davis", "data.root={root}/nowhere"], "nowhere does not exist; set data.root"),
+        (["accelerator=tpv"], "accelerator=tpv: You selected an invalid accelerator"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(trained: Path, tmp_path: Path, overrides: list[str], expected: str) -> None:
+    root = write_davis(tmp_path / "davis")
+    with pytest.raises(UserError, match=expected):
+        evaluate(trained, tmp_path / "out", *(override.format(root=root) for override in overrides))
+    assert not list((tmp_path / "out").iterdir())
+
+
+# ---- as a person types it; each costs seconds of imports ----
+
+
+def test_the_command(trained: Path, tmp_path: Path) -> None:
+    asked = ("mode=video", "evaluation.shots=[1,5]", "evaluation.points=[1,5,dense]", "output_dir=scored")
+    done = command("evaluate", f"checkpoint={trained}", *asked, *FEW, folder=tmp_path)
+    assert last_line(done) == str(tmp_path / "scored")
+    found = read(tmp_path / "scored" / "evaluation.json")
+    assert set(found) == {"video"}
+    assert set(found["video"]) == {f"s{s}_p{p}" for s in (1, 5) for p in (1, 5, "dense")}
+    for score in found["video"].values():
+        assert list(score) == ["positive_iou", "mean_iou", "ci95", "episodes"]
+    assert "IoU %" in done.stdout
+    assert cv2.imread(str(tmp_path / "scored" / "figures" / "iou_against_points.png")) is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scored"]
+    assert done.stderr == ""
+
+
+def test_from_anywhere_into_a_fresh_folder(trained: Path, tmp_path: Path) -> None:
+    write_folder(tmp_path / "mine", "abcdef")
+    relative = Path("..") / trained.relative_to(tmp_path.parent)
+    data = ("data=folder", "data.root=mine", "data.whole=true", "evaluation.shots=[1]", "evaluation.points=[5]")
+    folders = {last_line(command("evaluate", f"checkpoint={relative}", *data, *FEW, folder=tmp_path)) for _ in range(2)}
+    assert len(folders) == 2
+    for folder in map(Path, folders):
+        assert folder.parent == tmp_path / "outputs" / "evaluate"
+        assert set(read(folder / "evaluation.json")) == {"interactive", "semantic"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], "checkpoint has no default; add checkpoint=... to the command."),
+        (
+            ["checkpoint=x", "data.root=y"],
+            "data.root is a setting of data, which is not chosen; add data=..., one of: davis",
+        ),
+        (["checkpoint=x", "data=davs"], "There is no data=davs; did you mean data=davis?"),
+        (["checkpoint=x", "mode=vidoe"], "There is no mode=vidoe; did you mean mode=video?"),
+        (["checkpoint=x"], "There is no checkpoint x; give the path of a best.ckpt or last.ckpt of a run."),
+    ],
+)
+def test_a_slip_ends_in_a_sentence(tmp_path: Path, argv: list[str], expected: str) -> None:
+    done = command("evaluate", *argv, folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {expected}")
+    assert done.stderr.count("\n") == 1
