@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -194,8 +193,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"There is no checkpoint {path}; give the path of a best.ckpt or last.ckpt of a run.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # what is no pickle at all can raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} cannot be read as a checkpoint: {reason}") from error
     if not isinstance(content, dict) or not {"config", "state_dict"} <= content.keys():
         raise UserError(f"{path} is no checkpoint of guided_seg.run: it carries no config; give one that it wrote.")
     return content

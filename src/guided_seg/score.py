@@ -13,6 +13,7 @@ from guided_seg.build import build_test_data, check_modes, known_modes, load_net
 from guided_seg.build import settings as evaluation_settings
 from guided_seg.report.results import Results, markdown, table, write_json
 from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
+from guided_seg.training.callbacks import BrokenFiles
 from guided_seg.training.module import EpisodicSegmentation
 
 
@@ -37,7 +38,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
         data.source(cfg.split).require(wanted[0])
     modes = modes_to_test(network, data, wanted, settings)
     module = EpisodicSegmentation(network, settings=settings, dot_seed=cfg.evaluation.seed)
-    trainer = _trainer(cfg.accelerator)
+    trainer = _trainer(cfg.accelerator, cfg.max_broken)
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     results, collector = score_modes(trainer, module, data, modes)
     write_json(out / "evaluation.json", results)
@@ -50,8 +51,12 @@ def score(cfg: DictConfig, out: Path) -> Results:
     return results
 
 
-def _trainer(accelerator: str) -> Trainer:
+def _trainer(accelerator: str, max_broken: float) -> Trainer:
     with lightning_refusals(f"accelerator={accelerator}"):
         return Trainer(
-            accelerator=accelerator, devices=1, logger=False, callbacks=[RichProgressBar()], enable_checkpointing=False
+            accelerator=accelerator,
+            devices=1,
+            logger=False,
+            callbacks=[RichProgressBar(), BrokenFiles(max_broken)],
+            enable_checkpointing=False,
         )

@@ -114,7 +114,7 @@ def _run(
 ) -> _Outcome:
     log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     clock, (best, last) = Clock(), _checkpoints(run_dir)
-    trainer = _trainer(cfg, loggers, run_dir, clock, [best, last], data.steps_per_epoch)
+    trainer = build_trainer(cfg, loggers, run_dir, clock, [best, last], data.steps_per_epoch)
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(content["state_dict"])
@@ -130,9 +130,10 @@ def _run(
     return _Outcome(results, facts, float(best.best_model_score))
 
 
-def _trainer(
+def build_trainer(
     cfg: DictConfig, loggers: list[Logger], run_dir: Path, clock: Clock, checkpoints: list[ModelCheckpoint], epoch: int
 ) -> Trainer:
+    """The trainer of a run, with its callbacks; ``epoch`` is how many batches an epoch has."""
     callbacks: list[Any] = [*checkpoints, BrokenFiles(cfg.max_broken)]
     if cfg.trainer.enable_progress_bar:
         callbacks.append(RichProgressBar(leave=True))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from guided_seg.data.episodes import TrainEpisodes
+from guided_seg.data.episodes import FixedEpisodes, TrainEpisodes
 from guided_seg.data.folder import Folder
 from guided_seg.data.points import PointRange
 from guided_seg.data.source import DataError, Mode
@@ -34,6 +34,20 @@ def _data(root: Path, mode: Mode = "semantic") -> TrainEpisodes:
 
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
+
+
+class TestFixedEpisodes:
+    def test_the_episode_of_a_broken_file_is_left_out_and_named(self, root: Path) -> None:
+        data = FixedEpisodes(Folder(root, "test", whole=True), "interactive", 1, None, 0)
+        _cut(root / BROKEN)
+        episodes = [data[(0, index)] for index in range(len(data))]
+        left_out = [episode for episode in episodes if episode.meta["broken"]]
+        assert 0 < len(left_out) < len(episodes)
+        for episode in left_out:
+            assert BROKEN in episode.meta["broken"][0].replace("\\", "/")
+            assert episode.meta["shown"] == 0  # so it is asked at no S
+            assert (episode.target == 255).all()
+        assert len(collate(episodes)) == len(episodes)
 
 
 class TestEpisodes:

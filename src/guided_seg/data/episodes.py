@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from guided_seg.data.points import DENSE, PointRange, binarize, keep_labels, sample_points
 from guided_seg.data.source import BrokenFile, DataError, Mode, Sample, Source, Task, View
 from guided_seg.data.transforms import Augment
-from guided_seg.episode import Episode, Shot
+from guided_seg.episode import IGNORE, Episode, Meta, Shot
 
 _ATTEMPTS = 20
 
@@ -85,7 +85,8 @@ class FixedEpisodes(Dataset[Episode]):
 
     Sparse versions are made from them by `guided_seg.data.points.restrict`, so that every (S, P) is asked on the same
     queries. ``meta``: ``index`` and ``group``, and ``shown``, the first S at which the query is in its own support
-    (video), which such an S must leave out.
+    (video), which such an S must leave out. A file that breaks after the source was opened leaves its episode out of
+    every S: ``shown`` is 0, nothing is scored, and ``broken`` names the file.
 
     Args:
         source: the labelled images.
@@ -110,13 +111,19 @@ class FixedEpisodes(Dataset[Episode]):
         number = key[1]
         rng = np.random.default_rng((self.seed, number))
         task = self.source.fixed(self.mode, self.indices[number], self.shots, rng)
+        meta = {"mode": self.mode, "group": task.group, "source": self.source.name, "index": number, "broken": []}
+        try:
+            return self._episode(task, meta)
+        except BrokenFile as error:
+            return _left_out(meta | {"shown": 0, "broken": [str(error)]})
+
+    def _episode(self, task: Task, meta: Meta) -> Episode:
         query, image = self._load(task.query)
         target = binarize(query.labels, task.query.values)
         support = [self._shot(view, task) for view in task.support]
         keys = [view.key for view in task.support]
         shown = keys.index(task.query.key) + 1 if self.mode != "interactive" and task.query.key in keys else None
-        meta = {"mode": self.mode, "group": task.group, "source": self.source.name, "index": number}
-        meta |= {"shown": shown, "broken": [], **task.query.meta}
+        meta = {**task.query.meta, **meta, "shown": shown}
         return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1)
 
     def _shot(self, view: View, task: Task) -> Shot:
@@ -158,6 +165,12 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
     def __len__(self) -> int:
         rank, world = _rank_and_world()
         return len(range(rank, self.length, world))
+
+
+def _left_out(meta: Meta) -> Episode:
+    """An episode in which nothing is annotated or scored."""
+    image, mask = torch.zeros(3, 32, 32), torch.full((32, 32), IGNORE, dtype=torch.uint8)
+    return Episode(image, mask, [Shot(image, mask=mask, is_query=True)], meta)
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:

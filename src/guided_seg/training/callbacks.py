@@ -32,6 +32,21 @@ class BrokenFiles(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """Count the batch."""
+        self._count(batch)
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Count the batch."""
+        self._count(batch)
+
+    def on_test_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Count the batch."""
+        self._count(batch)
+
+    def _count(self, batch: Batch) -> None:
         self.episodes += len(batch)
         self.broken += sum(bool(meta["broken"]) for meta in batch.metas)
         for message in (message for meta in batch.metas for message in meta["broken"]):

@@ -74,7 +74,8 @@ class EpisodicSegmentation(LightningModule):
         """Count one-shot episodes, of any modes."""
         prediction = self.network(restrict(batch, *VALIDATION, self.dot_seed)).argmax(1)
         for mode in {meta["mode"] for meta in batch.metas}:
-            rows = torch.tensor([meta["mode"] == mode for meta in batch.metas], device=prediction.device)
+            kept = [meta["mode"] == mode and _asked(meta, VALIDATION[0]) for meta in batch.metas]
+            rows = torch.tensor(kept, device=prediction.device)
             metric = self.validation[mode].to(self.device)
             metric.update(prediction[rows], batch.target[rows], *_numbers(batch, rows))
 
@@ -100,8 +101,8 @@ class EpisodicSegmentation(LightningModule):
             asked = restrict(batch, *setting, self.dot_seed)
             prediction = self.network(asked, features).argmax(1)
             kept = torch.tensor([_asked(meta, setting[0]) for meta in batch.metas], device=prediction.device)
-            metric = self.scores.setdefault(mode, {}).setdefault(setting, new_metric(mode).to(self.device))
             if kept.any():
+                metric = self.scores.setdefault(mode, {}).setdefault(setting, new_metric(mode).to(self.device))
                 metric.update(prediction[kept], batch.target[kept], *_numbers(batch, kept))
         self.groups |= {group_number(meta["group"]): meta["group"] for meta in batch.metas}
 

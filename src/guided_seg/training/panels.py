@@ -37,7 +37,9 @@ class CollectPanels(Callback):
         """Take what is still missing from this batch; frames of one video are one object."""
         assert isinstance(pl_module, EpisodicSegmentation)
         rows = self.rows.setdefault(batch.metas[0]["mode"], {})
-        new = {meta["group"]: i for i, meta in enumerate(batch.metas) if meta["group"] not in rows}
+        new = {
+            meta["group"]: i for i, meta in enumerate(batch.metas) if meta["group"] not in rows and not meta["broken"]
+        }
         wanted = list(new.items())[: self.per_mode - len(rows)]
         if wanted:
             asked = restrict(batch, *self.setting, pl_module.dot_seed)
