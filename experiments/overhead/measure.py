@@ -1,0 +1,157 @@
+"""What Lightning, logging and metrics add to a bare training loop, in shares of a step.
+
+python experiments/overhead/measure.py [--blocks 30] [OVERRIDE ...]
+
+Both train the network of the main job on the same batches, drawn beforehand. They take turns in one process, a block of
+steps each and the first of the two changing, so that whatever else the machine does falls on both. A block is as long
+as the logging interval, so that each has its share of the logging.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning import seed_everything
+
+from guided_seg.build import build_data, build_network, network_config, settings
+from guided_seg.episode import IGNORE, Batch
+from guided_seg.folders import register_resolvers
+from guided_seg.testing import quiet_lightning
+from guided_seg.train import build_trainer
+from guided_seg.training.callbacks import Clock
+from guided_seg.training.loggers import build_loggers, close_loggers, log_config
+from guided_seg.training.module import EpisodicSegmentation
+
+WARM_UP, END = 2, 1
+"""Blocks that are not counted: the first, and the last, after which the trainer asks for nothing more."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Seconds of a step, a mean over each block of steps."""
+
+    bare: list[float]
+    lightning: list[float]
+
+    @property
+    def overhead(self) -> float:
+        """The median over pairs of neighbouring blocks of (Lightning / bare) - 1."""
+        return median(dear / cheap for dear, cheap in zip(self.lightning, self.bare, strict=True)) - 1
+
+
+class Bare:
+    """The least that trains: forward, loss, backward, clip, step."""
+
+    def __init__(self, cfg: DictConfig, steps: int) -> None:
+        self.network = build_network(cfg).train()
+        self.optimizer = instantiate(cfg.optimizer.optimizer)(self.network.parameters())
+        self.schedule = instantiate(cfg.optimizer.schedule)(self.optimizer, total_steps=steps)
+        self.clip = cfg.trainer.gradient_clip_val
+
+    def step(self, batch: Batch) -> None:
+        """One training step."""
+        loss = F.cross_entropy(self.network(batch), batch.target.long(), ignore_index=IGNORE)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        self.optimizer.step()
+        self.schedule.step()
+
+
+class TakingTurns:
+    """What the trainer takes for its data loader: between its blocks the bare loop has its own."""
+
+    def __init__(self, batches: Sequence[Batch], bare: Bare, block: int, blocks: int) -> None:
+        self.batches, self.bare, self.block, self.blocks = batches, bare, block, blocks
+        self.seconds: dict[str, list[float]] = {"bare": [], "lightning": []}
+
+    def __len__(self) -> int:
+        return self.block * self.blocks
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number in range(self.blocks):
+            if number % 2 == 0:
+                self._bare_block()
+            began = time.perf_counter()
+            yield from self.batches  # each comes back here when its step is done
+            self.seconds["lightning"].append((time.perf_counter() - began) / self.block)
+            if number % 2 == 1:
+                self._bare_block()
+
+    def _bare_block(self) -> None:
+        began = time.perf_counter()
+        for batch in self.batches:
+            self.bare.step(batch)
+        self.seconds["bare"].append((time.perf_counter() - began) / self.block)
+
+
+def measure(folder: Path, blocks: int = 30, overrides: Sequence[str] = ()) -> Found:
+    """Train both for ``blocks`` blocks, with the loggers of the main job writing into ``folder``."""
+    blocks_in_all = WARM_UP + blocks + END
+    cfg = _compose(folder, blocks_in_all, overrides)
+    seed_everything(cfg.seed, verbose=False)
+    quiet_lightning()
+    block, steps = cfg.trainer.log_every_n_steps, cfg.trainer.max_steps
+    loader = iter(build_data(cfg).train_dataloader())
+    turns = TakingTurns([next(loader) for _ in range(block)], Bare(cfg, steps), block, blocks_in_all)
+    module = EpisodicSegmentation(
+        build_network(cfg),
+        instantiate(cfg.optimizer.optimizer),
+        instantiate(cfg.optimizer.schedule),
+        settings(cfg),
+        config=network_config(cfg),
+        log_every=block,
+    )
+    loggers = build_loggers(cfg.logger, folder, resume=False)
+    try:
+        log_config(loggers, {"blocks": blocks})
+        build_trainer(cfg, loggers, folder, Clock(), [], steps).fit(module, turns, turns)
+    finally:
+        close_loggers(loggers)
+    counted = slice(WARM_UP, WARM_UP + blocks)
+    return Found(turns.seconds["bare"][counted], turns.seconds["lightning"][counted])
+
+
+def _compose(folder: Path, blocks: int, overrides: Sequence[str]) -> DictConfig:
+    register_resolvers()
+    fixed = (
+        f"output_dir={folder}",
+        "num_workers=0",
+        "trainer.limit_val_batches=0",
+        "+trainer.enable_checkpointing=false",
+    )
+    with initialize_config_module("guided_seg.conf", version_base="1.3"):
+        cfg = compose("config", ["+experiment=late_global", *fixed, *overrides])
+    cfg.trainer.max_steps = blocks * cfg.trainer.log_every_n_steps
+    return cfg
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--blocks", type=int, default=30)
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder), options.blocks, options.overrides)
+    bare, dear = (1000 * median(seconds) for seconds in (found.bare, found.lightning))
+    sys.stdout.write(
+        f"bare {bare:.1f} ms, Lightning {dear:.1f} ms a step (medians of {options.blocks} blocks); "
+        f"added: {found.overhead:.1%} of a step\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

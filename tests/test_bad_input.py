@@ -1,0 +1,176 @@
+"""Bad input, each refused in one clear sentence before training starts, as the command shows it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from running import TINY, write_davis, write_folder
+
+from guided_seg import run as main_command
+from guided_seg.training.module import EpisodicSegmentation
+
+MINE = ("data=folder", "data.root=mine", "data.min_pixels=10")
+OWN = tuple(option for option in TINY if not option.startswith("data.size"))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh working folder, no training, and Hydra's and logging's state as it was."""
+
+    def training_step(*_: Any) -> None:
+        pytest.fail("training has started")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(EpisodicSegmentation, "training_step", training_step)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield tmp_path
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers, root.level = handlers, level
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
+
+
+@pytest.fixture
+def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Calls the main command with overrides; the sentence that it ends with."""
+
+    def call(*overrides: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["run", *overrides])
+        with pytest.raises(SystemExit) as caught:
+            main_command.main()
+        err = capsys.readouterr().err
+        assert caught.value.code == 2, err
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1, "one sentence, one line"
+        assert "Traceback" not in err
+        return err.removeprefix("error: ").strip()
+
+    return call
+
+
+def numbers(count: int) -> list[str]:
+    return [f"{number:02d}" for number in range(count)]
+
+
+def test_training_is_what_these_tests_keep_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With good input the command would train."""
+    write_folder(Path("mine"), numbers(10))
+    monkeypatch.setattr(sys, "argv", ["run", *OWN, *MINE, "data.augment.size=48", "debug=true"])
+    with pytest.raises(BaseException, match="training has started"):
+        main_command.main()
+
+
+def test_a_root_that_is_missing(refusal: Any) -> None:
+    for data in ("folder", "voc", "davis"):
+        sentence = refusal(*OWN, f"data={data}", "data.root=nowhere")
+        assert "nowhere does not exist; set data.root to a folder that holds" in sentence
+
+
+def test_a_root_that_is_empty(refusal: Any) -> None:
+    Path("mine").mkdir()
+    for data, lacking in (("folder", "images"), ("voc", "JPEGImages"), ("davis", "JPEGImages")):
+        assert f"mine has no folder {lacking}; expected" in refusal(*OWN, f"data={data}", "data.root=mine")
+    for folder in ("images", "masks"):
+        (Path("mine") / folder).mkdir()
+    assert "images holds no images; expected .jpg" in refusal(*OWN, *MINE)
+
+
+def test_too_few_items_for_three_splits(refusal: Any) -> None:
+    write_folder(Path("mine"), numbers(3))
+    assert "holds 3 items, but train, val and test need 5" in refusal(*OWN, *MINE)
+
+
+def test_an_image_without_its_mask(refusal: Any) -> None:
+    write_folder(Path("mine"), numbers(10))
+    Path("mine/masks/07.png").unlink()
+    sentence = refusal(*OWN, *MINE)
+    assert "07.jpg" in sentence
+    assert "07.png" in sentence
+
+
+def test_an_image_and_a_mask_of_different_sizes(refusal: Any) -> None:
+    write_folder(Path("mine"), numbers(10))
+    cv2.imwrite("mine/masks/07.png", np.zeros((20, 30), np.uint8))
+    sentence = refusal(*OWN, *MINE)
+    assert "07.jpg is 48 x 64 (height x width) but its mask" in sentence
+    assert "07.png is 20 x 30" in sentence
+
+
+def test_a_broken_jpeg(refusal: Any) -> None:
+    write_folder(Path("mine"), numbers(10))
+    file = Path("mine/images/07.jpg")
+    file.write_bytes(file.read_bytes()[:-200])
+    assert "07.jpg is cut off" in refusal(*OWN, *MINE)
+
+
+def test_a_mask_of_one_label_only(refusal: Any) -> None:
+    write_folder(Path("mine"), numbers(10))
+    cv2.imwrite("mine/masks/07.png", np.zeros((48, 64), np.uint8))
+    assert "07.png holds only the label 0; a task needs something to segment" in refusal(*OWN, *MINE)
+
+
+def test_an_unknown_class(refusal: Any) -> None:
+    write_folder(Path("mine"), numbers(10))
+    Path("mine/classes.txt").write_text("square\n")
+    sentence = refusal(*OWN, *MINE, "data.held_out=[sqare]")
+    assert sentence.startswith("There is no class 'sqare'; did you mean 'square'?")
+
+
+def test_a_mode_that_the_data_has_not(refusal: Any) -> None:
+    write_davis(Path("davis"))
+    sentence = refusal(*OWN, "data=davis", "data.root=davis", "mode=semantic")
+    assert sentence.startswith("The source 'davis' has no tasks for mode=semantic; it supports interactive, video.")
+
+
+@pytest.mark.parametrize("mode", ["mixed", "semantic", "video"])
+def test_local_guidance_on_other_images(refusal: Any, mode: str) -> None:
+    sentence = refusal(*TINY, "locality=local", f"mode={mode}")
+    assert "locality=local" in sentence
+    assert f"mode={mode}" in sentence
+    assert sentence.endswith("choose locality=global or mode=interactive.")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("evaluation.points=[0]", "evaluation.points=[0]: expected a list of whole numbers from 1 or dense."),
+        ("evaluation.shots=[0]", "evaluation.shots=[0]: expected a list of whole numbers from 1."),
+        ("episode.shots=[3,1]", "episode.shots=[3, 1]: expected [least, most] with 1 <= least <= most."),
+        ("episode.points.low=0", "episode.points.low=0, points.high=64: expected 1 <= low <= high."),
+        ("trainer.max_steps=0", "trainer.max_steps=0: expected a whole number from 1."),
+        ("data.training.batch_size=0", "data.training.batch_size=0: expected a whole number from 1."),
+        ("evaluation.modes=[vidoe]", "There is no mode 'vidoe'; choose from interactive, semantic, video."),
+        ("evaluation.modes=[]", "Nothing is left to test of no mode"),
+        ("data.size=8", "data.size=8 leaves no room for objects; use at least 32 pixels."),
+        ("trainer.accelerator=tpv", "trainer: You selected an invalid accelerator name"),
+        ("+trainer.max_stepz=3", "trainer: "),
+        ("mode.weights.video=-1", "mode.weights="),
+        ("output_dir=file/run", "file is not a folder; choose another with output_dir=..."),
+        ("ckpt_path=last", "ckpt_path=last found no outputs/run/*/checkpoints/last.ckpt"),
+        ("ckpt_path=nowhere.ckpt", "There is no checkpoint nowhere.ckpt to resume from"),
+        ("ckpt_path=file", "file cannot be read as a checkpoint"),
+        ("ckpt_path=tensors.pth", "tensors.pth is no checkpoint of guided_seg.run: it carries no config"),
+    ],
+)
+def test_settings_that_cannot_be(refusal: Any, override: str, expected: str) -> None:
+    Path("file").write_text("text")
+    torch.save({"weight": torch.zeros(1)}, "tensors.pth")
+    assert expected in refusal(*TINY, override)
+
+
+def test_weights_that_are_not_there(refusal: Any) -> None:
+    small = tuple(option for option in TINY if not option.startswith("backbone."))
+    sentence = refusal(*small, "backbone=vgg16_lite", "backbone.weights=nowhere.pth")
+    assert "no weights file nowhere.pth; check backbone.weights" in sentence
