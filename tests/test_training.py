@@ -219,7 +219,7 @@ def test_lightning_still_names_its_actions_as_the_clock_expects(tmp_path: Path) 
     clock = Clock()
     quiet_lightning()
     trainer = Trainer(max_epochs=1, profiler=clock, default_root_dir=str(tmp_path), **QUIET)
-    trainer.fit(Tiny(), DataLoader(torch.ones(3, 1)))
+    trainer.fit(Tiny(), DataLoader([0, 1, 2], collate_fn=lambda rows: torch.ones(len(rows), 1)))
     assert 0 < clock.data_wait_share < 1
     assert all(seconds > 0 for seconds in clock._total.values())
 
