@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import DEFAULT, patch
 
 import cv2
 import numpy as np
@@ -40,17 +42,19 @@ def compose_evaluation(checkpoint: Path | str, *overrides: str) -> DictConfig:
     return _compose("evaluate", (f"checkpoint={checkpoint}", *quick, *overrides))
 
 
-def run(folder: Path, *overrides: str) -> Path:
-    """Train and test on tiny data in ``folder``, which it returns."""
+def run(folder: Path, *overrides: str, figures: bool = False) -> Path:
+    """Train and test on tiny data in ``folder``, which it returns; figures would take most of the time."""
     folder.mkdir(parents=True, exist_ok=True)
-    train(compose_run(*TINY, f"output_dir={folder}", *overrides), folder)
+    with nullcontext() if figures else patch.multiple("guided_seg.train", draw=DEFAULT, _draw_learning=DEFAULT):
+        train(compose_run(*TINY, f"output_dir={folder}", *overrides), folder)
     return folder
 
 
 def evaluate(checkpoint: Path, folder: Path, *overrides: str) -> dict[str, Any]:
-    """Score a checkpoint into ``folder``; the content of its evaluation.json."""
+    """Score a checkpoint into ``folder``, without figures; the content of its evaluation.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    score(compose_evaluation(checkpoint, *overrides), folder)
+    with patch("guided_seg.score.draw"):
+        score(compose_evaluation(checkpoint, *overrides), folder)
     return read(folder / "evaluation.json")
 
 

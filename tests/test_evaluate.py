@@ -106,6 +106,7 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_from_anywhere_into_a_fresh_folder(trained: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "mine", "abcdef")
     relative = Path("..") / trained.relative_to(tmp_path.parent)

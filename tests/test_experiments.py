@@ -21,7 +21,7 @@ MODES = {"interactive", "semantic", "video"}
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of one experiment, tested at every setting of the default evaluation."""
     every = ("evaluation.shots=[1,5]", "evaluation.points=[1,5,25,dense]")
-    return run(tmp_path_factory.mktemp(request.param), f"+experiment={request.param}", *every)
+    return run(tmp_path_factory.mktemp(request.param), f"+experiment={request.param}", *every, figures=True)
 
 
 def modes(folder: Path) -> set[str]:

@@ -213,6 +213,7 @@ def test_the_best_checkpoint_is_the_one_tested(tmp_path: Path, monkeypatch: pyte
 QUICK = tuple(option for option in TINY if not option.startswith("logger="))
 
 
+@pytest.mark.slow
 def test_the_command_with_its_default_loggers(tmp_path: Path) -> None:
     done = command("run", "+experiment=late_global", *QUICK, folder=tmp_path)
     folder = Path(last_line(done))
@@ -234,6 +235,7 @@ def test_the_command_with_its_default_loggers(tmp_path: Path) -> None:
     assert scores(folder) == before
 
 
+@pytest.mark.slow
 def test_a_sweep_over_seeds_gives_a_folder_each(tmp_path: Path) -> None:
     last_line(command("run", "-m", "+experiment=late_global", *TINY, "seed=0,1", folder=tmp_path))
     folders = sorted(path.parent for path in tmp_path.glob("outputs/sweeps/late_global/*/metrics.json"))
@@ -243,6 +245,7 @@ def test_a_sweep_over_seeds_gives_a_folder_each(tmp_path: Path) -> None:
     assert scores(folders[0]) != scores(folders[1])
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_in_a_word_and_leaves_a_run_to_resume(tmp_path: Path) -> None:
     long = ("trainer.max_steps=4000", "data.training.validate_every=2", "output_dir=here")
     line = [sys.executable, "-m", "guided_seg.run", "+experiment=late_global", *TINY, *long]
