@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,10 +14,14 @@ from guided_seg.episode import Batch, Episode, Shot, collate
 
 
 @pytest.fixture(scope="session")
-def composed() -> Iterator[Callable[..., DictConfig]]:
-    """The main command's config with some overrides."""
-    with initialize_config_module("guided_seg.conf", version_base="1.3"):
-        yield lambda *overrides: compose("config", list(overrides))
+def composed() -> Callable[..., DictConfig]:
+    """The main command's config with some overrides; Hydra's state, one per process, lasts no longer than that."""
+
+    def compose_config(*overrides: str) -> DictConfig:
+        with initialize_config_module("guided_seg.conf", version_base="1.3"):
+            return compose("config", list(overrides))
+
+    return compose_config
 
 
 @pytest.fixture(scope="session")
