@@ -53,6 +53,7 @@ class FileSource(IndexedSource):
         tables: the tasks, all over keys of ``pairs``.
         cache_mb: how many megabytes of decoded samples each process keeps; 0 keeps none.
         binary: read black and white masks as 0 and 1 (see `read_labels`).
+        balance: how evenly classes are drawn, see `IndexedSource`.
 
     Raises:
         DataError: the tables are empty.
@@ -65,8 +66,9 @@ class FileSource(IndexedSource):
         tables: Tables,
         cache_mb: float = 0.0,
         binary: bool = False,
+        balance: float = 1.0,
     ) -> None:
-        super().__init__(name, tables.objects, tables.classes, tables.videos)
+        super().__init__(name, tables.objects, tables.classes, tables.videos, balance)
         if not self.modes:
             raise DataError(
                 f"The source '{name}' finds nothing to segment in this split; check its list, "

@@ -41,6 +41,7 @@ class Folder(FileSource):
             the model would be scored on data it has seen.
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
         cache_mb: megabytes of decoded samples that each process keeps.
+        balance: how evenly classes are drawn, see `IndexedSource`.
 
     Raises:
         DataError: a missing or empty folder, images and masks that do not pair, an unknown split, class or
@@ -55,6 +56,7 @@ class Folder(FileSource):
         whole: bool = False,
         min_pixels: int = MIN_PIXELS,
         cache_mb: float = 0.0,
+        balance: float = 1.0,
     ) -> None:
         split = as_split(split)
         root = open_root(root, LAYOUT, ("images", "masks"))
@@ -70,7 +72,7 @@ class Folder(FileSource):
             tables = _video_tables(counts, {name: list(items[name]) for name in chosen}, held_out, min_pixels)
         else:
             tables = _image_tables(root, pairs, counts, split, held_out, min_pixels)
-        super().__init__("folder", pairs, tables, cache_mb, binary=True)
+        super().__init__("folder", pairs, tables, cache_mb, binary=True, balance=balance)
 
 
 def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:

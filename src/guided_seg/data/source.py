@@ -123,6 +123,11 @@ class IndexedSource(Source):
         objects: interactive: each object of each image, by group name.
         classes: semantic: class name -> its images.
         videos: video: object name -> the frames from the first that shows it, in time order.
+        balance: how evenly classes are drawn in training: 1 all alike, 0 in proportion to their images, 0.5 to the
+            square root of these.
+
+    Raises:
+        DataError: a balance outside 0 to 1.
     """
 
     def __init__(
@@ -131,7 +136,10 @@ class IndexedSource(Source):
         objects: Sequence[tuple[str, Target]],
         classes: Mapping[str, Sequence[Target]],
         videos: Mapping[str, Sequence[Target]],
+        balance: float = 1.0,
     ) -> None:
+        if not 0 <= balance <= 1:
+            raise DataError(f"data.balance={balance}: expected a number from 0, as the images fall, to 1, all alike.")
         self.name = name
         self.objects = list(objects)
         # a class seen in one image, or an object in one frame, leaves no query for its support
@@ -144,16 +152,20 @@ class IndexedSource(Source):
             mode: {group: [i for i, t in enumerate(targets) if t.visible] for group, targets in table.items()}
             for mode, table in (("semantic", self.classes), ("video", self.videos))
         }
+        self._bounds = {
+            "semantic": _bounds([len(targets) ** (1 - balance) for targets in self.classes.values()]),
+            "video": _bounds([1.0] * len(self.videos)),
+        }
         self._video = [(group, i) for group, targets in self.videos.items() for i in range(1, len(targets))]
 
     def sample(self, mode: Mode, shots: int, rng: np.random.Generator) -> Task:
-        """A random task: uniform over objects, or over classes or videos and then over their images."""
+        """A random task: a random object; or a class (see ``balance``) or video, and then an image of it."""
         self.require(mode)
         if mode == "interactive":
             group, target = self.objects[rng.integers(len(self.objects))]
             return _task(group, target, [target])
         table = self.classes if mode == "semantic" else self.videos
-        group = list(table)[rng.integers(len(table))]
+        group = list(table)[np.searchsorted(self._bounds[mode], rng.random(), "right")]
         targets = table[group]
         shown = self._shown[mode][group]
         chosen = [shown[i] for i in rng.choice(len(shown), size=min(shots + 1, len(shown)), replace=False)]
@@ -202,6 +214,12 @@ def halving_order(length: int) -> list[int]:
         order += range(step // 2, length, step)
         step //= 2
     return order[:length]
+
+
+def _bounds(weights: Sequence[float]) -> np.ndarray:
+    """What separates the shares of 0..1 that these weights give."""
+    total = np.cumsum(weights)
+    return total[:-1] / total[-1] if len(total) else total
 
 
 def _task(group: str, query: Target, support: Sequence[Target]) -> Task:

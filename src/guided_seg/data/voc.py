@@ -53,6 +53,7 @@ class Voc(FileSource):
         instances: take objects from SegmentationObject/; None: where that folder exists.
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
         cache_mb: megabytes of decoded samples that each process keeps.
+        balance: how evenly classes are drawn, see `IndexedSource`.
 
     Raises:
         DataError: a missing folder, an empty list, an unknown split or class, or a file that cannot be used.
@@ -66,6 +67,7 @@ class Voc(FileSource):
         instances: bool | None = None,
         min_pixels: int = MIN_PIXELS,
         cache_mb: float = 0.0,
+        balance: float = 1.0,
     ) -> None:
         split = as_split(split)
         all_names = dict(enumerate(VOC_CLASSES, 1))
@@ -79,7 +81,7 @@ class Voc(FileSource):
         names = {value: all_names[value] for value in open_values(split, all_names, held)}
         classes = class_table(counts, keys, names, min_pixels)
         objects = _objects(pairs, keys, names, min_pixels) if instances else object_list(classes)
-        super().__init__("voc", pairs, Tables(objects, classes), cache_mb)
+        super().__init__("voc", pairs, Tables(objects, classes), cache_mb, balance=balance)
 
 
 def fold_classes(fold: int) -> tuple[str, ...]:
