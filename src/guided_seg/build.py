@@ -4,38 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from guided_seg.data.classes import as_split
 from guided_seg.data.datamodule import Episodes
 from guided_seg.data.source import MODES, Mode
 from guided_seg.errors import UserError
+from guided_seg.model.backbone import Blank
+from guided_seg.model.fusion import Fusion
 from guided_seg.model.guide import Guide
-from guided_seg.model.network import Network
+from guided_seg.model.network import GuidedNetwork, Network
+from guided_seg.model.rules import Choices
 from guided_seg.preflight import check_numbers
 from guided_seg.training.module import Setting, settings_of
 
-ARCHITECTURE = ("backbone", "fusion", "annotation", "locality", "merge", "conditioning", "baseline")
+ARCHITECTURE = (
+    *("backbone", "resolution", "fusion", "annotation", "locality", "merge", "conditioning", "decoder", "baseline"),
+)
 """The groups that decide the network."""
 
 _NO_ARCHITECTURE = {"weights", "normalization", "frozen"}
 
 
 def build_network(cfg: DictConfig) -> Network:
-    """The network of the groups in `ARCHITECTURE`."""
-    backbone = instantiate(cfg.backbone)
-    if "ForegroundBackground" in cfg.baseline._target_:
-        return instantiate(cfg.baseline, _partial_=True)(backbone=backbone, channels=backbone.channels)
-    annotation, locality = instantiate(cfg.annotation), instantiate(cfg.locality)
-    fusion = instantiate(cfg.fusion, _partial_=True)(annotation=annotation, locality=locality)
-    guide = Guide(fusion, instantiate(cfg.merge), backbone.channels)
-    conditioning = instantiate(cfg.conditioning)(channels=backbone.channels)
-    return instantiate(cfg.baseline, _partial_=True)(backbone=backbone, guide=guide, conditioning=conditioning)
+    """The network of the groups in `ARCHITECTURE`.
+
+    Raises:
+        CompositionError: two choices have no meaning together.
+    """
+    kind, make = get_class(cfg.baseline._target_), instantiate(cfg.baseline, _partial_=True)
+    if not issubclass(kind, GuidedNetwork):
+        backbone = instantiate(cfg.backbone)
+        decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels)
+        return make(backbone=backbone, channels=backbone.channels, decoder=decoder)
+    choices(cfg).check()
+    fusion = _fusion(cfg)
+    conditioning_class = get_class(cfg.conditioning._target_)
+    backbone = instantiate(cfg.backbone) if conditioning_class.reads_query else Blank(fusion.encoder)
+    channels = fusion.encoder.channels if fusion.early else backbone.channels
+    merge = _with(cfg.merge, channels=channels)
+    conditioning = _with(cfg.conditioning, channels=channels, guides=1 if fusion.joint else None)
+    guide = Guide(fusion, merge, channels, keeps_all=conditioning.needs == "set")
+    decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels)
+    return make(backbone=backbone, guide=guide, conditioning=conditioning, decoder=decoder)
+
+
+def choices(cfg: DictConfig) -> Choices:
+    """The classes that ``cfg`` composes a guided network of, to be checked."""
+    return Choices(
+        **{name: get_class(cfg[name]._target_) for name in ("fusion", "annotation", "locality", "merge")},
+        conditioning=get_class(cfg.conditioning._target_),
+        interpolation=cfg.resolution.interpolation,
+        roles=cfg.fusion.get("roles", "per_label"),
+        scorer=cfg.conditioning.get("scorer", "joint"),
+        matching=cfg.conditioning.get("matching", False),
+    )
+
+
+def _fusion(cfg: DictConfig) -> Fusion:
+    parts: dict[str, Any] = {"locality": instantiate(cfg.locality)}
+    if get_class(cfg.fusion._target_).early:
+        # the guide's own encoder must learn to read annotations, so it is never frozen
+        trained = {"frozen": False} if "frozen" in cfg.backbone else {}
+        parts["encoder"] = instantiate(cfg.backbone, **trained)
+    else:
+        parts |= {"annotation": instantiate(cfg.annotation), "interpolation": cfg.resolution.interpolation}
+    return instantiate(cfg.fusion, _partial_=True)(**parts)
+
+
+def _with(node: DictConfig, **facts: Any) -> Any:
+    """What ``node`` makes, given those of the facts that its class asks for."""
+    asked = signature(get_class(node._target_)).parameters
+    return instantiate(node, _partial_=True)(**{key: value for key, value in facts.items() if key in asked})
 
 
 def network_config(cfg: DictConfig) -> dict[str, Any]:

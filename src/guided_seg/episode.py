@@ -150,6 +150,10 @@ class Batch:
         """The same batch in page-locked memory (the DataLoader calls this)."""
         return self._map(lambda tensor: tensor.pin_memory())
 
+    def clone(self) -> Batch:
+        """The same batch in memory of its own."""
+        return self._map(lambda tensor: tensor.clone())
+
     def _map(self, function: Any) -> Batch:
         names = (name for name in self.__slots__ if isinstance(getattr(self, name), Tensor))
         return replace(self, **{name: function(getattr(self, name)) for name in names})

@@ -10,6 +10,10 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
 import guided_seg.run  # noqa: F401  its resolvers are part of the configuration
+from guided_seg.data.episodes import TrainEpisodes
+from guided_seg.data.points import PointRange
+from guided_seg.data.shapes import Shapes
+from guided_seg.data.source import MODES, Mode
 from guided_seg.episode import Batch, Episode, Shot, collate
 
 
@@ -40,3 +44,11 @@ def odd_batch() -> Batch:
         ]
         episodes.append(Episode(image, target, support[: len(episodes) + 1]))
     return collate(episodes)
+
+
+@pytest.fixture(scope="session")
+def tasks() -> dict[Mode, Batch]:
+    """Two tasks of each mode on the built-in scenes."""
+    source = Shapes("train", size=48)
+    streams = {mode: TrainEpisodes(source, {mode: 1.0}, (1, 2), PointRange(1, 5), None, seed=0) for mode in MODES}
+    return {mode: collate([stream[(0, index)] for index in range(2)]) for mode, stream in streams.items()}

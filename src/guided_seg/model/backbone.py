@@ -27,10 +27,12 @@ class Backbone(nn.Module, ABC):
     Attributes:
         channels: C of the features.
         stride: pixels per cell; an H x W image has ceil(H / stride) x ceil(W / stride) cells.
+        skip_channels: channels of the earlier maps that `pyramid` gives besides, from coarse to fine.
     """
 
     channels: int
     stride: int
+    skip_channels: tuple[int, ...] = ()
     mean: Tensor
     std: Tensor
 
@@ -46,13 +48,34 @@ class Backbone(nn.Module, ABC):
         """The pretrained parts, from the image on; layers that are always trained are not among them."""
 
     @abstractmethod
-    def features(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
-        """The features of normalised images."""
+    def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
+        """The features ``[N, C, h, w]`` of normalised images, then the earlier maps of ``skip_channels``."""
 
-    def forward(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
-        """Normalise and extract features."""
+    def pyramid(self, images: Float[Tensor, "N 3 H W"], extra: Float[Tensor, "N E H W"] | None = None) -> list[Tensor]:
+        """Normalise and extract the features and the earlier maps.
+
+        Args:
+            images: RGB in 0..1.
+            extra: further channels in 0..1, if `widen` made room for them; brought to the spread of the image, as the
+                original's dots of 128 beside pixels of -128 to 128.
+        """
         images = (images - self.mean) / self.std
-        return self.features(images.contiguous(memory_format=torch.channels_last))
+        if extra is not None:
+            images = torch.cat([images, extra * (128 / 255 / self.std.mean())], dim=1)
+        return self.maps(images.contiguous(memory_format=torch.channels_last))
+
+    def forward(
+        self, images: Float[Tensor, "N 3 H W"], extra: Float[Tensor, "N E H W"] | None = None
+    ) -> Float[Tensor, "N C h w"]:
+        """The features alone; see `pyramid`."""
+        return self.pyramid(images, extra)[0]
+
+    def widen(self, extra: int) -> None:
+        """Let the first convolution read ``extra`` more channels, by the mean of its weights over the image's."""
+        first = next(module for module in self.modules() if isinstance(module, nn.Conv2d))
+        mean = first.weight.detach().mean(1, keepdim=True)
+        first.weight = nn.Parameter(torch.cat([first.weight.detach(), mean.expand(-1, extra, -1, -1)], dim=1))
+        first.in_channels += extra
 
     def freeze(self) -> None:
         """Take the gradient from the frozen stages; subclasses call it once they are built."""
@@ -91,20 +114,52 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
+class Blank(Backbone):
+    """No features at all, on the grid of another backbone: for a segmentor that reads guidance alone.
+
+    Args:
+        like: the backbone whose grid it has.
+    """
+
+    def __init__(self, like: Backbone) -> None:
+        super().__init__(True, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        self.channels, self.stride = 0, like.stride
+
+    def stages(self) -> list[nn.Module]:
+        """There are none."""
+        return []
+
+    def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
+        """See `Backbone.maps`."""
+        height, width = (-(-side // self.stride) for side in images.shape[-2:])
+        return [images.new_zeros(len(images), 0, height, width)]
+
+
+def check_stride(stride: int | None, known: Sequence[int]) -> int:
+    """The output stride; the first of ``known`` where None is asked for. Raises `UserError` on any other."""
+    if stride is not None and stride not in known:
+        raise UserError(
+            f"resolution.output_stride={stride}: this backbone has {', '.join(map(str, known))}; choose one, or "
+            "resolution=native."
+        )
+    return stride or known[0]
+
+
 class Small(Backbone):
-    """A residual net to be trained from scratch on `shapes` in minutes on a CPU; stride 4.
+    """A residual net to be trained from scratch on `shapes` in minutes on a CPU.
 
     Args:
         width: C.
-        blocks: residual blocks at stride 4, with dilations 1, 2, 4, 1, 2, 4, ...
+        blocks: residual blocks, with dilations 1, 2, 4, 1, 2, 4, ...
+        output_stride: 4, or 8 or 16, which average the map before the blocks.
     """
 
-    stride = 4
-
-    def __init__(self, width: int = 64, blocks: int = 4) -> None:
+    def __init__(self, width: int = 64, blocks: int = 4, output_stride: int | None = None) -> None:
         super().__init__(False, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-        self.channels = width
+        self.stride = check_stride(output_stride, (4, 8, 16))
+        self.channels, self.skip_channels = width, (width // 2,)
         self.stem = nn.Sequential(_conv(3, width // 2, stride=2), _conv(width // 2, width, stride=2))
+        self.pool = nn.AvgPool2d(self.stride // 4, ceil_mode=True, count_include_pad=False)
         self.blocks = nn.Sequential(*[_Block(width, 2 ** (i % 3)) for i in range(blocks)])
         self.head = nn.Conv2d(width, width, 1)
         self.to(memory_format=torch.channels_last)
@@ -113,9 +168,10 @@ class Small(Backbone):
         """None is pretrained."""
         return []
 
-    def features(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
-        """See `Backbone.features`."""
-        return self.head(self.blocks(self.stem(images)))
+    def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
+        """See `Backbone.maps`."""
+        fine = self.stem[0](images)
+        return [self.head(self.blocks(self.pool(self.stem[1](fine)))), fine]
 
 
 class _Block(nn.Module):

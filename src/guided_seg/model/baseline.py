@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from guided_seg.episode import Batch
 from guided_seg.model.backbone import Backbone
+from guided_seg.model.decoder import Decoder
 from guided_seg.model.features import Features
 from guided_seg.model.guide import Guidance
 from guided_seg.model.network import Network
@@ -22,12 +23,19 @@ class ForegroundBackground(Network):
         channels: C of the features.
         hidden: channels between features and scores; 2C by default, as in feature fusion.
         num_labels: K.
+        decoder: see `Network`.
     """
 
-    def __init__(self, backbone: Backbone, channels: int, hidden: int | None = None, num_labels: int = 2) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        backbone: Backbone,
+        channels: int,
+        hidden: int | None = None,
+        num_labels: int = 2,
+        decoder: Decoder | None = None,
+    ) -> None:
+        super().__init__(backbone, decoder)
         hidden = hidden or 2 * channels
-        self.backbone = backbone
         self.head = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, num_labels, 1))
 
     def extract(self, features: Features, batch: Batch) -> None:

@@ -13,9 +13,25 @@ from torch import Tensor, nn
 from guided_seg.errors import UserError
 from guided_seg.model.guide import Guidance
 
+Needs = Literal["any", "global", "local", "set"]
+"""What a conditioning can read: z of any form; one vector a label; a vector a position; all annotated features."""
+
+
+Metric = Literal["euclidean", "cosine"]
+
 
 class Conditioning(nn.Module, ABC):
-    """Scores of the labels on the query's feature grid."""
+    """Scores of the labels on the query's feature grid.
+
+    Attributes:
+        needs: the form of guidance that it reads.
+        reads_query: whether it reads the features of the query; else these are never computed.
+        per_label: whether it needs a z for each label.
+    """
+
+    needs: Needs = "any"
+    reads_query = True
+    per_label = True
 
     @abstractmethod
     def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
@@ -33,16 +49,16 @@ class FeatureFusion(Conditioning):
         scorer: ``shared`` scores each label by the same w, so K may change at any time; ``joint`` sees all labels at
             once, W [F̄ ; z_0 ; ... ; z_K-1], and K is fixed by training.
         num_labels: K of a joint scorer.
+        guides: how many z a joint scorer reads; K, or one where the fusion is joint.
         matching: adds τ cos(F̄, z_k) to each score. The sum alone learns slowly from scratch to compare.
-        floor: a learned score β that the negative never falls below: score_0 becomes log(exp score_0 + exp β), so what
-            resembles no guidance at all is negative. Without it a pixel unlike every dot is a coin toss, and few dots
-            never show all that is negative.
+        floor: see `Floor`.
         context: 3 x 3 convolutions with growing dilation between relu and w, which carry local guidance to cells
             around a dot; 0 is the paper's 1 x 1 scorer.
         dropout: spatial dropout after relu.
+        init: ``default``, or ``original``: W from N(0, 0.001) and w zero, as the original began.
 
     Raises:
-        UserError: an unknown scorer.
+        UserError: an unknown scorer or init.
     """
 
     def __init__(
@@ -51,41 +67,190 @@ class FeatureFusion(Conditioning):
         hidden: int | None = None,
         scorer: Literal["shared", "joint"] = "shared",
         num_labels: int = 2,
+        guides: int | None = None,
         matching: bool = True,
         floor: bool = True,
         context: int = 0,
         dropout: float = 0.0,
+        init: Literal["default", "original"] = "default",
     ) -> None:
         super().__init__()
         if scorer not in ("shared", "joint"):
             raise UserError(f"conditioning.scorer={scorer}; expected shared or joint.")
+        if init not in ("default", "original"):
+            raise UserError(f"conditioning.init={init}; expected default or original.")
         hidden = hidden or 2 * channels
         self.joint = num_labels if scorer == "joint" else 0
+        self.per_label = matching or not self.joint
+        self.guides = (guides or num_labels) if self.joint else 1
         self.query = nn.Conv2d(channels, hidden, 1)
-        self.guidance = nn.Linear(channels * (self.joint or 1), hidden, bias=False)
+        self.guidance = nn.Linear(channels * self.guides, hidden, bias=False)
         layers = [_Residual(hidden, 2**i) for i in range(context)]
         self.context = nn.Sequential(*layers, nn.Dropout2d(dropout))
         self.score = nn.Conv2d(hidden, self.joint or 1, 1)
         self.temperature = nn.Parameter(torch.tensor(10.0)) if matching else None
-        self.floor = nn.Parameter(torch.tensor(0.0)) if floor else None
+        self.floor = Floor() if floor else nn.Identity()
+        if init == "original":
+            nn.init.normal_(self.query.weight, std=1e-3)
+            nn.init.normal_(self.guidance.weight, std=1e-3)
+            for zero in (self.query.bias, self.score.weight, self.score.bias):
+                nn.init.zeros_(zero)  # type: ignore[arg-type]
 
     def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
         """See `Conditioning.forward`."""
         z = guidance.z if guidance.z.ndim == 5 else guidance.z[..., None, None]
         batch, labels = z.shape[:2]
-        if self.joint and labels != self.joint:
-            raise ValueError(f"A joint scorer was trained for {self.joint} labels and got {labels}; use shared.")
+        if self.joint and labels != self.guides:
+            raise ValueError(f"A joint scorer was trained for {self.guides} labels and got {labels}; use shared.")
         groups = z.flatten(1, 2)[:, None] if self.joint else z
         part = self.guidance(groups.movedim(2, -1)).movedim(-1, 2)
         hidden = F.relu(self.query(query)[:, None] + part)
         scores = self.score(self.context(hidden.flatten(0, 1)))
-        scores = scores.view(batch, labels, *query.shape[-2:])
+        scores = scores.view(batch, -1, *query.shape[-2:])
         if self.temperature is not None:
             scores = scores + self.temperature * _cosine(query, guidance.z)
-        if self.floor is not None:
-            negative = torch.logaddexp(scores[:, :1], self.floor)
-            scores = torch.cat([negative, scores[:, 1:]], dim=1)
-        return scores
+        return self.floor(scores)
+
+
+class ParameterRegression(Conditioning):
+    """score_k = η_w(z_k) · relu(W F̄ + b) + η_b(z_k): guidance decides the weights of the last layer, as in OSLSM.
+
+    Args:
+        channels: C of features and guidance.
+        hidden: rows of W; 2C by default.
+        floor: see `Floor`.
+    """
+
+    def __init__(self, channels: int, hidden: int | None = None, floor: bool = True) -> None:
+        super().__init__()
+        hidden = hidden or 2 * channels
+        self.query = nn.Conv2d(channels, hidden, 1)
+        self.regress = nn.Linear(channels, hidden + 1)
+        self.floor = Floor() if floor else nn.Identity()
+
+    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+        """See `Conditioning.forward`."""
+        hidden = F.relu(self.query(query))
+        weights = self.regress(guidance.z.movedim(2, -1)).movedim(-1, 2)
+        form = "bchw,bkc->bkhw" if weights.ndim == 3 else "bchw,bkchw->bkhw"
+        scores = torch.einsum(form, hidden, weights[:, :, :-1]) / hidden.shape[1] ** 0.5
+        bias = weights[:, :, -1]
+        return self.floor(scores + (bias[..., None, None] if bias.ndim == 2 else bias))
+
+
+class Prototypes(Conditioning):
+    """score_k = −τ d(F̄, z_k): the nearest prototype wins (paper, section 4.2, after prototypical networks).
+
+    Args:
+        channels: C of features and guidance.
+        metric: ``euclidean``, the squared distance divided by C, or ``cosine``, one minus the cosine.
+        temperature: τ to begin with; it is learned.
+        floor: see `Floor`.
+
+    Raises:
+        UserError: an unknown metric.
+    """
+
+    needs = "global"
+
+    def __init__(self, channels: int, metric: Metric = "cosine", temperature: float = 10.0, floor: bool = True) -> None:
+        super().__init__()
+        self.metric = check_metric(metric)
+        self.temperature = nn.Parameter(torch.tensor(float(temperature)))
+        self.floor = Floor() if floor else nn.Identity()
+
+    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+        """See `Conditioning.forward`."""
+        distance = _distances(query, guidance.z.transpose(1, 2), self.metric)
+        return self.floor(-self.temperature * distance)
+
+
+class NearestNeighbors(Conditioning):
+    """score_k = −τ min_i d(F̄, F_i) over the annotated local features of label k (paper, section 4.2).
+
+    Args:
+        channels: C of features and guidance.
+        metric: see `Prototypes`.
+        temperature: τ to begin with; it is learned.
+        floor: see `Floor`.
+
+    Raises:
+        UserError: an unknown metric.
+    """
+
+    needs = "set"
+
+    def __init__(self, channels: int, metric: Metric = "cosine", temperature: float = 10.0, floor: bool = True) -> None:
+        super().__init__()
+        self.metric = check_metric(metric)
+        self.temperature = nn.Parameter(torch.tensor(float(temperature)))
+        self.floor = Floor() if floor else nn.Identity()
+
+    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+        """See `Conditioning.forward`."""
+        assert guidance.valid is not None
+        scores = []
+        for label in range(guidance.z.shape[1]):
+            distance = _distances(query, guidance.z[:, label], self.metric)
+            distance = distance.masked_fill(~guidance.valid[:, label, :, None, None], torch.inf)
+            scores.append(-self.temperature * distance.amin(1))
+        return self.floor(torch.stack(scores, dim=1))
+
+
+class Direct(Conditioning):
+    """score = w · z + b on local guidance alone: the guide has seen image and dots together, as in DIOS.
+
+    Nothing of the query is read, since it is the support itself.
+
+    Args:
+        channels: C of the guidance.
+        num_labels: K, where the fusion has one z for all labels.
+        guides: one, where the fusion is joint; else every label is scored by the same w.
+    """
+
+    needs = "local"
+    reads_query = False
+    per_label = False
+
+    def __init__(self, channels: int, num_labels: int = 2, guides: int | None = None) -> None:
+        super().__init__()
+        self.score = nn.Conv2d(channels, num_labels if guides == 1 else 1, 1)
+
+    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+        """See `Conditioning.forward`."""
+        return self.score(guidance.z.flatten(0, 1)).unflatten(0, guidance.z.shape[:2]).flatten(1, 2)
+
+
+class Floor(nn.Module):
+    """A learned score β that the negative never falls below: score_0 becomes log(exp score_0 + exp β).
+
+    What resembles no guidance at all is negative then. Without it a pixel unlike every dot is a coin toss, and few dots
+    never show all that is negative.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, scores: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K h w"]:
+        """The scores with the floor under those of label 0."""
+        return torch.cat([torch.logaddexp(scores[:, :1], self.level.to(scores.dtype)), scores[:, 1:]], dim=1)
+
+
+def check_metric(metric: str) -> str:
+    """The metric. Raises `UserError` unless it is euclidean or cosine."""
+    if metric not in ("euclidean", "cosine"):
+        raise UserError(f"conditioning.metric={metric}; expected euclidean or cosine.")
+    return metric
+
+
+def _distances(query: Float[Tensor, "B C h w"], to: Float[Tensor, "B C M"], metric: str) -> Float[Tensor, "B M h w"]:
+    """From every position of the query to M vectors, one by one without building all differences."""
+    if metric == "cosine":
+        return 1 - torch.einsum("bchw,bcm->bmhw", F.normalize(query, dim=1), F.normalize(to, dim=1))
+    product = torch.einsum("bchw,bcm->bmhw", query, to)
+    square = query.square().sum(1, keepdim=True) + to.square().sum(1)[..., None, None]
+    return (square - 2 * product) / query.shape[1]
 
 
 def _cosine(query: Float[Tensor, "B C h w"], z: Float[Tensor, "B K C *grid"]) -> Float[Tensor, "B K h w"]:

@@ -20,15 +20,22 @@ class Features:
         maps: float ``[N, C, h, w]``, zero in the padding.
         grids: int64 ``[N, 2]`` the cells of each image, rows and columns.
         sizes: int64 ``[N, 2]`` the pixels of each image, height and width.
+        skips: earlier, finer maps of the same images, from coarse to fine, for a decoder that asks for them.
     """
 
     maps: Float[Tensor, "N C h w"]
     grids: Int[Tensor, "N 2"]
     sizes: Int[Tensor, "N 2"]
+    skips: tuple[Features, ...] = ()
 
     def __getitem__(self, rows: Tensor | slice) -> Features:
         """The features of some of the images."""
-        return Features(self.maps[rows], self.grids[rows], self.sizes[rows])
+        return Features(self.maps[rows], self.grids[rows], self.sizes[rows], tuple(s[rows] for s in self.skips))
+
+    def unpadded(self) -> tuple[Float[Tensor, "N C h w"], list[Tensor]]:
+        """The maps of images of one size, and those of the skips, without their padding."""
+        height, width = self.grids[0].tolist()
+        return self.maps[..., :height, :width], [skip.unpadded()[0] for skip in self.skips]
 
 
 def by_size(sizes: Int[Tensor, "N 2"]) -> Iterator[tuple[tuple[int, int], Tensor | slice]]:

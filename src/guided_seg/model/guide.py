@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from guided_seg.episode import Batch
+from guided_seg.model.annotation import Marks
 from guided_seg.model.features import Features
-from guided_seg.model.fusion import Fusion
+from guided_seg.model.fusion import Fusion, Late
 from guided_seg.model.merge import Merge
 
 
@@ -23,17 +24,21 @@ class Guidance:
     """z, all that the segmentor needs to know of the support: (ŷ, x̄) ⊥ (x, L) | z.
 
     Attributes:
-        z: float ``[B, K, C]`` (global) or ``[B, K, C, h, w]`` (local), one per label.
+        z: float ``[B, K, C]`` (global) or ``[B, K, C, h, w]`` (local), one per label (or one for all, see
+            `Fusion.joint`); or ``[B, K, C, M]``, the annotated features themselves, up to M for each label.
         annotated: bool ``[B, K]``; where false, z is the learned "no guidance" vector.
+        valid: bool ``[B, K, M]`` which of the annotated features there are, for the last form.
     """
 
     z: Float[Tensor, "B K C *grid"]
     annotated: Bool[Tensor, "B K"]
+    valid: Bool[Tensor, "B K M"] | None = None
 
     def crop(self, rows: Tensor | slice, height: int, width: int) -> Guidance:
         """The guidance of some episodes, on the part of the grid that their images fill."""
         z = self.z[rows]
-        return Guidance(z[..., :height, :width] if z.ndim == 5 else z, self.annotated[rows])
+        valid = self.valid[rows] if self.valid is not None else None
+        return Guidance(z[..., :height, :width] if z.ndim == 5 else z, self.annotated[rows], valid)
 
 
 class Guide(nn.Module):
@@ -43,11 +48,13 @@ class Guide(nn.Module):
         fusion: how features and annotations of one shot become its z.
         merge: how the z of several shots become one.
         channels: C of the features.
+        keeps_all: z is the set of all annotated features of all shots, for nearest neighbors; nothing is pooled or
+            merged, and positions are forgotten.
     """
 
-    def __init__(self, fusion: Fusion, merge: Merge, channels: int) -> None:
+    def __init__(self, fusion: Fusion, merge: Merge, channels: int, keeps_all: bool = False) -> None:
         super().__init__()
-        self.fusion, self.merge = fusion, merge
+        self.fusion, self.merge, self.keeps_all = fusion, merge, keeps_all
         # stands in for a label that no shot annotates, so that a single positive dot already works (DESIGN 3.3)
         self.no_guidance = nn.Parameter(torch.zeros(channels))
         nn.init.normal_(self.no_guidance, std=0.1)
@@ -55,7 +62,7 @@ class Guide(nn.Module):
     @property
     def needs_same_image(self) -> bool:
         """Guidance that keeps positions means something only where support and query are one image."""
-        return self.fusion.locality.keeps_positions
+        return self.fusion.locality.keeps_positions and not self.keeps_all
 
     def forward(self, features: Features, batch: Batch) -> Guidance:
         """Extract the guidance of all episodes of ``batch``.
@@ -64,7 +71,53 @@ class Guide(nn.Module):
             features: of all N images of the batch.
             batch: its annotations.
         """
+        if self.keeps_all:
+            return self._collect(features, batch)
         shots, annotated = self.fusion(features, batch)
         merged, seen = self.merge(shots, annotated, batch.shot_episode, len(batch))
         absent = self.no_guidance.view(-1, *[1] * (merged.ndim - 3))
         return Guidance(torch.where(seen.view(*seen.shape, *[1] * (merged.ndim - 2)), merged, absent), seen)
+
+    def _collect(self, features: Features, batch: Batch) -> Guidance:
+        assert isinstance(self.fusion, Late)
+        with torch.autocast(features.maps.device.type, enabled=False):
+            shots, marks = self.fusion.mark(features, batch)
+            found, shot, label = annotated_features(shots, marks)
+        groups = batch.shot_episode[shot] * batch.num_labels + label
+        padded, valid = _pad_groups(found, groups, len(batch) * batch.num_labels)
+        seen = valid.any(1)
+        padded[:, 0] = torch.where(seen[:, None], padded[:, 0], self.no_guidance)
+        valid[:, 0] = True
+        shape = (len(batch), batch.num_labels)
+        return Guidance(padded.unflatten(0, shape).transpose(2, 3), seen.view(shape), valid.unflatten(0, shape))
+
+
+def annotated_features(shots: Features, marks: Marks) -> tuple[Float[Tensor, "N C"], Tensor, Tensor]:
+    """The feature at each dot, and of each cell that a mask gives to one label; with its shot and label.
+
+    A cell belongs to the label that covers most of it; a label too small for any keeps its best cell.
+    """
+    flat = shots.maps.flatten(2)
+    touched = flat[marks.shot[:, None], :, marks.cell]
+    dots = (touched * marks.weight[..., None]).sum(1)
+    if not len(marks.map_shot):
+        return dots, marks.shot, marks.label
+    share = marks.maps.flatten(2)
+    mine = (share == share.amax(1, keepdim=True)) & (share > 0)
+    best = torch.zeros_like(mine).scatter(2, share.argmax(2, keepdim=True), True) & (share > 0)
+    row, label, cell = torch.nonzero(torch.where(mine.any(2, keepdim=True), mine, best), as_tuple=True)
+    shot = marks.map_shot[row]
+    return torch.cat([dots, flat[shot, :, cell]]), torch.cat([marks.shot, shot]), torch.cat([marks.label, label])
+
+
+def _pad_groups(rows: Float[Tensor, "N C"], group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """``[groups, M, C]``, the rows of each group, and which places are filled; M is the largest group's, at least 1."""
+    order = torch.argsort(group, stable=True)
+    group = group[order]
+    counts = torch.bincount(group, minlength=groups)
+    place = torch.arange(len(group), device=group.device) - (counts.cumsum(0) - counts)[group]
+    most = max(int(counts.max()) if len(group) else 0, 1)
+    padded, valid = rows.new_zeros(groups, most, rows.shape[1]), group.new_zeros(groups, most).bool()
+    padded = padded.index_put((group, place), rows[order])
+    valid[group, place] = True
+    return padded, valid

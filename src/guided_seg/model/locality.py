@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from guided_seg.model.annotation import Marks
+from guided_seg.model.annotation import Marks, spread
 from guided_seg.model.features import Features
 
 
@@ -19,6 +20,10 @@ class Locality(nn.Module, ABC):
     @abstractmethod
     def forward(self, shots: Features, marks: Marks) -> Float[Tensor, "T K C *grid"]:
         """The z of each shot and label; zero where a label has no mark."""
+
+    @abstractmethod
+    def reduce(self, maps: Float[Tensor, "n K C h w"]) -> Float[Tensor, "n K C *grid"]:
+        """The z of n shots of one size, whose maps have read the annotation already (early fusion)."""
 
 
 class Global(Locality):
@@ -41,7 +46,11 @@ class Global(Locality):
         if len(marks.map_shot):
             dense = marks.maps.flatten(2).to(flat.dtype) @ flat[marks.map_shot].transpose(1, 2)
             total = total.index_add(0, marks.map_shot, dense)
-        return total / marks.counts.clamp(min=1)[..., None].to(flat.dtype)
+        return total / torch.where(marks.counts > 0, marks.total, 1.0)[..., None].to(flat.dtype)
+
+    def reduce(self, maps: Float[Tensor, "n K C h w"]) -> Float[Tensor, "n K C"]:
+        """See `Locality.reduce`."""
+        return maps.mean((3, 4))
 
 
 class Local(Locality):
@@ -51,12 +60,9 @@ class Local(Locality):
 
     def forward(self, shots: Features, marks: Marks) -> Float[Tensor, "T K C h w"]:
         """See `Locality.forward`."""
-        number, _, height, width = shots.maps.shape
-        labels, area = marks.counts.shape[1], height * width
-        flat = marks.weight.new_zeros(number * labels * area)
-        base = (marks.shot * labels + marks.label) * area
-        flat = flat.index_add(0, (base[:, None] + marks.cell).flatten(), marks.weight.flatten())
-        maps = flat.view(number, labels, height, width)
-        if len(marks.map_shot):
-            maps = maps.index_add(0, marks.map_shot, marks.maps)
+        maps = spread(marks, shots.maps.shape[-2:])
         return shots.maps[:, None] * maps[:, :, None].to(shots.maps.dtype)
+
+    def reduce(self, maps: Float[Tensor, "n K C h w"]) -> Float[Tensor, "n K C h w"]:
+        """See `Locality.reduce`."""
+        return maps

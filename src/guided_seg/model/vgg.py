@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 
-from guided_seg.model.backbone import Backbone, Frozen, WeightsError, read_weights
+from guided_seg.model.backbone import Backbone, Frozen, WeightsError, check_stride, read_weights
 
 Normalization = Literal["auto", "imagenet", "caffe"]
 _STATISTICS = {
@@ -22,7 +22,7 @@ _LAYERS = (64, 64, "pool", 128, 128, "pool", *(256,) * 3, "pool", *(512,) * 3, "
 
 
 class Vgg16(Backbone):
-    """Thirteen convolutions with ceil-mode pooling and fc6 as a 7 x 7 convolution; stride 32.
+    """Thirteen convolutions with ceil-mode pooling and fc6 as a 7 x 7 convolution.
 
     Args:
         width: C, the channels of fc6. 4096 is the paper's, with its pretrained fc6 where the weights have one; any
@@ -32,12 +32,12 @@ class Vgg16(Backbone):
             Oxford weights), or ``auto``: caffe for a file whose name says so, else imagenet.
         frozen: see `Frozen`; stages are the thirteen convolutions.
         dropout: spatial dropout after fc6.
+        fc7: whether fc7 follows, a 1 x 1 convolution of as many channels; late fusion has its own after the fusion.
+        output_stride: 32, or 16 or 8 by dilation: the last poolings keep the size, and what follows is dilated.
 
     Raises:
         WeightsError: the weights cannot be had or do not fit.
     """
-
-    stride = 32
 
     def __init__(
         self,
@@ -46,6 +46,8 @@ class Vgg16(Backbone):
         normalization: Normalization = "auto",
         frozen: Frozen = False,
         dropout: float = 0.5,
+        fc7: bool = False,
+        output_stride: int | None = None,
     ) -> None:
         if normalization == "auto":
             normalization = "caffe" if "caffe" in Path(weights).name else "imagenet"
@@ -53,11 +55,13 @@ class Vgg16(Backbone):
             raise WeightsError(f"backbone.normalization={normalization}; expected auto, imagenet or caffe.")
         mean, std = _STATISTICS[normalization]
         super().__init__(frozen, mean, std)
+        self.stride = check_stride(output_stride, (32, 16, 8))
         self.channels, self._bgr = width, normalization == "caffe"
         self.convolutions = _convolutions()
-        self.fc6 = nn.Conv2d(512, width, 7, padding=3)
-        nn.init.normal_(self.fc6.weight, std=1e-3)
-        nn.init.zeros_(self.fc6.bias)  # type: ignore[arg-type]
+        dilation = _dilate(self.convolutions, 32 // self.stride)
+        self.skip_channels = (512, 256) if self.stride == 32 else (256,) if self.stride == 16 else ()
+        self.fc6 = _fully(512, width, 7, dilation)
+        self.fc7 = _fully(width, width, 1) if fc7 else None
         self.dropout = nn.Dropout2d(dropout)
         if weights != "random":
             self._load(_torchvision_weights() if weights == "torchvision" else read_weights(Path(weights)), weights)
@@ -67,9 +71,18 @@ class Vgg16(Backbone):
         """The thirteen convolutions."""
         return [layer for layer in self.convolutions if isinstance(layer, nn.Conv2d)]
 
-    def features(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
-        """See `Backbone.features`."""
-        return self.dropout(torch.relu(self.fc6(self.convolutions(images))))
+    def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
+        """See `Backbone.maps`."""
+        pools = []
+        for layer in self.convolutions:
+            images = layer(images)
+            if isinstance(layer, nn.MaxPool2d):
+                pools.append(images)
+        x = self.dropout(torch.relu(self.fc6(images)))
+        if self.fc7 is not None:
+            x = self.dropout(torch.relu(self.fc7(x)))
+        # pool4 and pool3 (strides 16 and 8), as far as they are finer than the features
+        return [x, *pools[3:1:-1][2 - len(self.skip_channels) :]]
 
     def _load(self, state: dict[str, Tensor], origin: str) -> None:
         own = self.convolutions.state_dict()
@@ -83,9 +96,10 @@ class Vgg16(Backbone):
         if self._bgr:  # the first convolution expects blue first; turned once here instead of every image
             first = self.stages()[0].weight
             first.data.copy_(first.data.flip(1))  # type: ignore[operator]
-        if "classifier.0.weight" in state and self.channels == 4096:
-            self.fc6.weight.data.copy_(state["classifier.0.weight"].view(4096, 512, 7, 7))
-            self.fc6.bias.data.copy_(state["classifier.0.bias"])  # type: ignore[union-attr]
+        for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
+            if layer is not None and f"{name}.weight" in state and self.channels == 4096:
+                layer.weight.data.copy_(state[f"{name}.weight"].view_as(layer.weight))
+                layer.bias.data.copy_(state[f"{name}.bias"])  # type: ignore[union-attr]
 
 
 def _convolutions() -> nn.Sequential:
@@ -102,6 +116,27 @@ def _convolutions() -> nn.Sequential:
         layers += [conv, nn.ReLU(inplace=True)]
         inputs = outputs
     return nn.Sequential(*layers)
+
+
+def _dilate(layers: nn.Sequential, factor: int) -> int:
+    """Let the last poolings keep the size and dilate what follows; the dilation that fc6 needs then."""
+    kept, dilation = {2: [-1], 4: [-2, -1]}.get(factor, []), 1
+    pools = [i for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
+    same = {pools[i] for i in kept}
+    for i, layer in enumerate(layers):
+        if isinstance(layer, nn.Conv2d):
+            layer.dilation = layer.padding = (dilation, dilation)
+        elif i in same:
+            layers[i] = nn.MaxPool2d(3, stride=1, padding=1)
+            dilation *= 2
+    return dilation
+
+
+def _fully(inputs: int, outputs: int, size: int, dilation: int = 1) -> nn.Conv2d:
+    conv = nn.Conv2d(inputs, outputs, size, padding=size // 2 * dilation, dilation=dilation)
+    nn.init.normal_(conv.weight, std=1e-3)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
 
 
 def _torchvision_weights() -> dict[str, Tensor]:

@@ -1,0 +1,86 @@
+"""From scores on the feature grid to finer ones (paper, section 4.1 on resolution)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Decoder(nn.Module, ABC):
+    """Refines scores, each label by the same weights, so K stays free.
+
+    Attributes:
+        uses_skips: whether it reads the backbone's earlier maps, which are then kept with the features.
+    """
+
+    uses_skips = False
+
+    @abstractmethod
+    def forward(self, scores: Float[Tensor, "B K h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
+        """Scores as fine or finer; ``skips`` are maps of the query from coarse to fine."""
+
+
+class Bilinear(Decoder):
+    """Nothing is learned: scores are interpolated to the image, as in the original.
+
+    Args:
+        skip_channels: not used.
+    """
+
+    def __init__(self, skip_channels: Sequence[int] = ()) -> None:
+        super().__init__()
+
+    def forward(self, scores: Float[Tensor, "B K h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
+        """See `Decoder.forward`."""
+        return scores
+
+
+class Refine(Decoder):
+    """Steps of doubling the resolution and adding a learned correction, with or without the backbone's earlier maps.
+
+    With skips there is a step for each earlier map, at its resolution; without, ``steps`` of twice.
+
+    Args:
+        skip_channels: channels of the earlier maps, from coarse to fine.
+        skips: whether to read them.
+        steps: how many, without skips.
+        hidden: channels of the correction.
+    """
+
+    def __init__(self, skip_channels: Sequence[int], skips: bool = True, steps: int = 1, hidden: int = 16) -> None:
+        super().__init__()
+        self.uses_skips = skips
+        channels = list(skip_channels) if skips else [0] * steps
+        self.steps = nn.ModuleList(_Step(inputs, hidden) for inputs in channels)
+
+    def forward(self, scores: Float[Tensor, "B K h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
+        """See `Decoder.forward`."""
+        for i, step in enumerate(self.steps):
+            scores = step(scores, skips[i] if self.uses_skips else None)
+        return scores
+
+
+class _Step(nn.Module):
+    """score + w · relu(3 x 3 (score) + 1 x 1 (skip)), at the resolution of the skip."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.skip = nn.Sequential(nn.Conv2d(inputs, hidden, 1, bias=False), nn.BatchNorm2d(hidden)) if inputs else None
+        self.score = nn.Conv2d(1, hidden, 3, padding=1, padding_mode="replicate")
+        self.last = nn.Conv2d(hidden, 1, 3, padding=1, padding_mode="replicate")
+
+    def forward(self, scores: Float[Tensor, "B K h w"], skip: Tensor | None) -> Float[Tensor, "B K y x"]:
+        height, width = scores.shape[-2:]
+        size = skip.shape[-2:] if skip is not None else (2 * height, 2 * width)
+        up = F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
+        hidden = self.score(up.flatten(0, 1)[:, None]).unflatten(0, scores.shape[:2])
+        if skip is not None:
+            assert self.skip is not None
+            hidden = hidden + self.skip(skip)[:, None]
+        correction = self.last(torch.relu(hidden).flatten(0, 1))
+        return up + correction.unflatten(0, scores.shape[:2])[:, :, 0]

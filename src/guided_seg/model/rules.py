@@ -1,0 +1,116 @@
+"""Which choices have a meaning together; asked before anything is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from guided_seg.errors import CompositionError
+from guided_seg.model.annotation import Annotation
+from guided_seg.model.conditioning import Conditioning
+from guided_seg.model.fusion import Fusion
+from guided_seg.model.locality import Locality
+from guided_seg.model.merge import Merge
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The classes that a network is to be made of, and what else decides whether they fit.
+
+    Attributes:
+        fusion: ψ.
+        annotation: m.
+        locality: m_P.
+        merge: m_S.
+        conditioning: f.
+        interpolation: of the features of the support.
+        roles: of early fusion by stacking.
+        scorer: of feature fusion.
+        matching: of feature fusion.
+    """
+
+    fusion: type[Fusion]
+    annotation: type[Annotation]
+    locality: type[Locality]
+    merge: type[Merge]
+    conditioning: type[Conditioning]
+    interpolation: int = 1
+    roles: str = "per_label"
+    scorer: str = "joint"
+    matching: bool = False
+
+    def check(self) -> None:
+        """Raise `CompositionError` with a sentence on the first two choices that have no meaning together."""
+        for sentence in chain(self._early(), self._pooled(), self._compared(), self._read_directly()):
+            raise CompositionError(sentence)
+
+    def _early(self) -> Iterator[str]:
+        if self.fusion.early and self.annotation.learned:
+            yield (
+                f"{self['annotation']} maps the annotation to features, and {self['fusion']} reads it in pixels, "
+                "beside the image; choose annotation=interpolate or fusion=late."
+            )
+        if self.roles == "joint" and (self.scorer != "joint" or self.matching):
+            yield (
+                f"{self['fusion']} with roles=joint has one z for all labels, and {self['conditioning']} needs one for "
+                "each; choose roles=per_label, or conditioning=feature_fusion with scorer=joint and matching=false."
+            )
+
+    def _pooled(self) -> Iterator[str]:
+        if self.interpolation > 1 and (self.fusion.early or self.locality.keeps_positions):
+            yield (
+                "resolution.interpolation is of features of the support that late fusion pools, and "
+                f"{self['fusion']} with {self['locality']} pools none; choose resolution=native, or fusion=late and "
+                "locality=global."
+            )
+        if self.merge.learned and self.locality.keeps_positions and self.conditioning.needs != "set":
+            yield (
+                f"{self['merge']} weighs shots, and {self['locality']} has but one, the query itself; "
+                "choose merge=mean."
+            )
+
+    def _compared(self) -> Iterator[str]:
+        if self.conditioning.needs == "global" and self.locality.keeps_positions:
+            yield (
+                f"{self['conditioning']} compares the query with one vector a label, and {self['locality']} has one "
+                "for each position; choose locality=global, or conditioning=nearest_neighbors."
+            )
+        if self.conditioning.needs != "set":
+            return
+        if self.fusion.early or not self.locality.keeps_positions:
+            yield (
+                f"{self['conditioning']} compares the query with each annotated feature, and {self['fusion']} with "
+                f"{self['locality']} keeps none of them; choose fusion=late and locality=local, or "
+                "conditioning=prototypes."
+            )
+        for group, choice, instead in (("merge", self.merge, "mean"), ("annotation", self.annotation, "interpolate")):
+            if choice.learned:
+                yield (
+                    f"{self[group]} learns to weigh what is averaged, and {self['conditioning']} averages nothing; "
+                    f"choose {group}={instead}."
+                )
+
+    def _read_directly(self) -> Iterator[str]:
+        local = self.fusion.early and self.locality.keeps_positions
+        if self.conditioning.needs == "local" and not (local and self.fusion.sees_context):
+            yield (
+                f"{self['conditioning']} reads nothing but a z that has seen the whole image at every position, and "
+                f"{self['fusion']} with {self['locality']} has none; choose fusion=early_stack and locality=local, or "
+                "conditioning=feature_fusion."
+            )
+
+    def __getitem__(self, group: str) -> str:
+        return f"{group}={named(getattr(self, group))}"
+
+
+def named(choice: type) -> str:
+    """The option's name in its config group, which is its class's.
+
+    Example:
+        >>> class NearestNeighbors: ...
+        >>> named(NearestNeighbors)
+        'nearest_neighbors'
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", choice.__name__).lower()
