@@ -56,15 +56,18 @@ class Watched(Source):
         sample = self.source.load(key)
         return replace(sample, labels=np.rot90(sample.labels).copy()) if key == self.spoil else sample
 
-    def sample(self, mode: Mode, shots: int, rng: np.random.Generator) -> Task:
-        self.tasks.append(self.source.sample(mode, shots, rng))
+    def most(self, mode: Mode) -> int:
+        return self.source.most(mode)
+
+    def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
+        self.tasks.append(self.source.sample(mode, shots, rng, objects))
         return self.tasks[-1]
 
-    def count(self, mode: Mode) -> int:
-        return self.source.count(mode)
+    def count(self, mode: Mode, objects: int = 1) -> int:
+        return self.source.count(mode, objects)
 
-    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator) -> Task:
-        self.tasks.append(self.source.fixed(mode, index, shots, rng))
+    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
+        self.tasks.append(self.source.fixed(mode, index, shots, rng, objects))
         return self.tasks[-1]
 
 

@@ -91,8 +91,8 @@ class FixedEpisodes(Dataset[Episode]):
     Sparse versions are made from them by `guided_seg.data.points.restrict`, so that every (S, P) is asked on the same
     queries. ``meta``: ``index`` and ``group``, and ``shown``, the first S at which the query is in its own support
     (video), which such an S must leave out; with several positive labels also ``groups``, one name each, and where
-    several images make a shot ``ways``, their number. A file that breaks after the source was opened leaves its episode out of
-    every S: ``shown`` is 0, nothing is scored, and ``broken`` names the file.
+    several images make a shot ``ways``, their number. A file that breaks after the source was opened leaves its episode
+    out of every S: ``shown`` is 0, nothing is scored, and ``broken`` names the file.
 
     Args:
         source: the labelled images.

@@ -132,8 +132,9 @@ class PointRange:
 def restrict(batch: Batch, shots: int, points: int | None, seed: int) -> Batch:
     """The (S, P) version of a batch whose shots carry dense masks: its first S shots with P dots per label.
 
-    An episode whose meta says ``ways`` has that many images for one shot (see `guided_seg.data.source.Task`). Images stay as they are, so features encoded once serve every (S, P). Dots depend on ``seed`` and on each episode's
-    ``index`` in its meta alone, so P dots of one episode are the same in any batch.
+    Images stay as they are, so features encoded once serve every (S, P). Dots depend on ``seed`` and on each episode's
+    ``index`` in its meta alone, so P dots of one episode are the same in any batch. An episode whose meta has ``ways``
+    has that many images for one shot (see `guided_seg.data.source.Task`).
     """
     rank = _rank(batch.shot_episode)
     most = torch.tensor([shots * meta.get("ways", 1) for meta in batch.metas], device=rank.device)

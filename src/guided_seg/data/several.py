@@ -41,8 +41,10 @@ class Several:
 
     def most(self, mode: Mode) -> int:
         """The largest number of positive labels that a task can have."""
-        together = {"interactive": self._in_image, "video": self._in_video}
-        return len(self._classes) if mode == "semantic" else max(map(len, together[mode].values()), default=0)
+        if mode == "semantic":
+            return len(self._classes)
+        together = self._in_image.values() if mode == "interactive" else self._in_video.values()
+        return max(map(len, together), default=0)
 
     def draw_objects(self, key: Hashable, number: int, rng: np.random.Generator) -> list[tuple[str, Target]]:
         """Up to ``number`` random objects of the image ``key``."""
@@ -70,7 +72,9 @@ class Several:
         """Every image of at least two classes; every image where there is none."""
         return self._rich(self._shown) or list(self._shown)
 
-    def draw_classes(self, query: Hashable, number: int, rng: np.random.Generator, first: str | None = None) -> list[str]:
+    def draw_classes(
+        self, query: Hashable, number: int, rng: np.random.Generator, first: str | None = None
+    ) -> list[str]:
         """``number`` classes in random order: ``first``, others that the query shows, and any where these are fewer."""
         shown = _shuffled(self._shown[query], rng)
         others = _shuffled([group for group in self._classes if group not in shown], rng)

@@ -87,7 +87,7 @@ class GuidedNetwork(Network):
 
 
 def own_labels(scores: Float[Tensor, "B K H W"], batch: Batch) -> Float[Tensor, "B K H W"]:
-    """The scores with -inf where an episode of fewer labels stands beside one of K, so that it is given none of them."""
+    """The scores, with -inf for labels that an episode lacks (it stands beside one that has more), so never given."""
     if min(batch.labels) >= scores.shape[1]:
         return scores
     own = torch.tensor(batch.labels, device=scores.device)
