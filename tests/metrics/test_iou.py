@@ -230,7 +230,9 @@ def test_several_labels_are_those_of_a_loop_over_episodes_and_labels(data: st.Da
         return inside / union if union else 1.0
 
     own = {group: [entry[1:] for entry in entries if entry[0] == group] for group in sorted({e[0] for e in entries})}
-    assert pooled.compute()["positive_iou"] == pytest.approx(iou(sum(e[1] for e in entries), sum(e[2] for e in entries)))
+    assert pooled.compute()["positive_iou"] == pytest.approx(
+        iou(sum(e[1] for e in entries), sum(e[2] for e in entries))
+    )
     assert pooled.per_group() == pytest.approx({g: iou(*np.sum(rows, 0)) for g, rows in own.items()})
     assert averaged.per_group() == pytest.approx({g: np.mean([iou(*row) for row in rows]) for g, rows in own.items()})
     assert averaged.compute()["mean_iou"] == pytest.approx(np.mean(list(averaged.per_group().values())))
