@@ -39,8 +39,8 @@ class Episodes(LightningDataModule):
         seed: of the stream of training episodes.
         eval_seed: of the supports of evaluation episodes.
         test_split: the split that is tested.
-        objects: least and most positive labels of a training task.
-        eval_objects: positive labels of an evaluation task.
+        objects: least and most positive labels of a training task; validation asks for the most.
+        eval_objects: positive labels of a test task.
 
     Raises:
         DataError: a negative weight, or none above 0.
@@ -119,7 +119,7 @@ class Episodes(LightningDataModule):
         modes = [mode for mode in self.weights if mode in source.modes]
         if not modes:
             raise DataError(f"The validation split of '{source.name}' has no tasks for {sorted(self.weights)}.")
-        parts = [self._fixed(source, mode, 1, self.val_episodes) for mode in modes]
+        parts = [self._fixed(source, mode, 1, self.val_episodes, self.objects[1]) for mode in modes]
         return self._loader(_Joined(parts), sum(len(part) for part in parts), self.eval_batch_size)
 
     def test_modes(self, modes: Sequence[Mode] = MODES) -> list[Mode]:
@@ -131,11 +131,11 @@ class Episodes(LightningDataModule):
         shots = 1 if mode == "interactive" else self.eval_shots
         wanted = self.test_episodes
         number = wanted.get(mode) if isinstance(wanted, Mapping) else wanted
-        data = self._fixed(self.source(self.test_split), mode, shots, number)
+        data = self._fixed(self.source(self.test_split), mode, shots, number, self.eval_objects)
         return self._loader(data, len(data), self.eval_batch_size)
 
-    def _fixed(self, source: Source, mode: Mode, shots: int, number: int | None) -> FixedEpisodes:
-        return FixedEpisodes(source, mode, shots, number, self.eval_seed, self.eval_objects)
+    def _fixed(self, source: Source, mode: Mode, shots: int, number: int | None, objects: int) -> FixedEpisodes:
+        return FixedEpisodes(source, mode, shots, number, self.eval_seed, objects)
 
     def _loader(self, data: Dataset[Episode], length: int, batch_size: int) -> DataLoader[Episode]:
         if self.num_workers:
