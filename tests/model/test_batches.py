@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import get_args
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from random_episodes import Grid, Plan, brief, guide, plans, random_image
 from torch import Tensor, nn
 
 from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.points import PointRange, Vary
+from guided_seg.data.points import VARY, PointRange
 from guided_seg.data.shapes import Shapes
 from guided_seg.data.source import MODES
 from guided_seg.episode import Episode, Shot, collate
@@ -87,11 +86,11 @@ def test_episodes_of_any_number_of_labels_together(tasks: list[Plan], small: Bac
     assert_same(_network("global", small), [task.make() for task in tasks])
 
 
-@pytest.mark.parametrize("vary", get_args(Vary))
+@pytest.mark.parametrize("vary", VARY)
 @brief
 @given(first=st.integers(0, 10_000), dense=st.sampled_from([0.0, 0.4]), missing=st.sampled_from([0.0, 0.5]))
 def test_sampled_episodes_of_mixed_shots_together(
-    vary: Vary, first: int, dense: float, missing: float, small: Backbone
+    vary: str, first: int, dense: float, missing: float, small: Backbone
 ) -> None:
     """P by episode, shot or label; S and K by episode; dots and masks; labels missing; all modes."""
     source, points = Shapes("train", size=48, min_pixels=40, frames=5), PointRange(1, 9, dense, missing, vary)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -18,7 +17,8 @@ from guided_seg.episode import IGNORE, Batch
 DENSE = None
 """The P of a full mask."""
 
-Vary = Literal["episode", "shot", "label"]
+VARY = ("episode", "shot", "label")
+"""Within what the P of a training episode may stay the same."""
 
 _DRAW, _TRIES = 256, 8
 
@@ -91,15 +91,15 @@ class PointRange:
     high: int = 64
     dense: float = 0.15
     missing: float = 0.05
-    vary: Vary = "episode"
+    vary: str = "episode"
 
     def __post_init__(self) -> None:
         if not 1 <= self.low <= self.high:
             raise DataError(f"episode.points.low={self.low}, points.high={self.high}: expected 1 <= low <= high.")
         if not (0 <= self.dense <= 1 and 0 <= self.missing <= 1):
             raise DataError(f"episode.points.dense={self.dense}, points.missing={self.missing}: shares lie in 0..1.")
-        if self.vary not in get_args(Vary):
-            raise DataError(f"episode.points.vary={self.vary}: expected {', '.join(get_args(Vary))}.")
+        if self.vary not in VARY:
+            raise DataError(f"episode.points.vary={self.vary}: expected {', '.join(VARY)}.")
 
     def draw(self, rng: np.random.Generator) -> int | None:
         """P for one episode; None is dense."""
