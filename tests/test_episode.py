@@ -91,6 +91,20 @@ def test_a_dot_of_a_label_that_the_episode_lacks_is_refused() -> None:
     assert Episode(image(), labels(), [shot], num_labels=3).num_labels == 3
 
 
+def test_a_mask_or_target_with_a_label_that_the_episode_lacks_is_refused() -> None:
+    two = labels(value=0)
+    two[1, 2] = 2
+    two[0, 0] = IGNORE
+    with pytest.raises(
+        UserError, match=r"The target has label 2 but the episode has num_labels=2; labels go .* 0 to 1"
+    ):
+        Episode(image(), two, [])
+    with pytest.raises(UserError, match=r"A mask has label 2 but the episode has num_labels=2"):
+        Episode(image(), labels(value=IGNORE), [Shot(image(), mask=two)])
+    assert Episode(image(), two, [Shot(image(), mask=two)], num_labels=3).num_labels == 3
+    assert Episode(image(), labels(value=IGNORE), [Shot(image(), mask=labels(value=IGNORE))]).num_labels == 2
+
+
 def test_the_labels_of_a_shot_are_those_that_it_annotates() -> None:
     mask = labels(value=IGNORE)
     assert Shot(image(), mask=mask).labels() == ()
@@ -156,7 +170,7 @@ def test_an_episode_without_a_support_makes_a_batch() -> None:
 def test_a_batch_has_the_most_labels_of_its_episodes_and_their_meta() -> None:
     episodes = [Episode(image(), labels(), [], {"group": str(k)}, num_labels=k) for k in (2, 5, 3)]
     batch = collate(episodes)
-    assert batch.num_labels == 5
+    assert (batch.num_labels, batch.labels) == (5, (2, 5, 3))
     assert [meta["group"] for meta in batch.metas] == ["2", "5", "3"]
     assert len(batch) == 3
 

@@ -107,6 +107,7 @@ def build_data(cfg: DictConfig) -> Episodes:
         source=instantiate(cfg.data.source),
         augment=instantiate(cfg.data.augment),
         shots=list(cfg.episode.shots),
+        objects=list(cfg.episode.objects),
         points=instantiate(cfg.episode.points),
         batch_size=training.batch_size,
         steps_per_epoch=steps_per_epoch(cfg.trainer.max_steps, training.validate_every),
@@ -137,6 +138,7 @@ def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
 def _evaluation(cfg: DictConfig) -> dict[str, Any]:
     return {
         "eval_shots": max(cfg.evaluation.shots),
+        "eval_objects": cfg.evaluation.objects,
         "eval_batch_size": cfg.evaluation.batch_size,
         "test_episodes": cfg.evaluation.episodes,
         "num_workers": cfg.num_workers,

@@ -33,7 +33,9 @@ class Shot:
 
     Attributes:
         image: float32 ``[3, H, W]`` in ``[0, 1]``, RGB.
-        points: int64 ``[P, 3]`` rows of (row, column, label), or None when the annotation is a mask.
+        points: int64 ``[P, 3]`` rows of (row, column, label), or None when the annotation is a mask. A pixel dotted
+            twice counts twice: each dot is one piece of evidence, so a repeated dot weighs double in the average over
+            dots, and a mask, where a pixel has one label, cannot say the same.
         mask: uint8 ``[H, W]`` a label per pixel, `IGNORE` where not annotated, or None when it is points.
         is_query: the image is the query itself (interactive mode), so it is encoded once.
         meta: where the shot comes from.
@@ -80,11 +82,12 @@ class Episode:
         target: uint8 ``[H, W]``: 0 negative, 1..K-1 positive, `IGNORE` not scored.
         support: S shots; the list may be of any length, and shots of any size.
         meta: facts of the task; ``group`` names the class or object that IoU is grouped by.
-        num_labels: K, the negative included; labels in target and support are below it.
+        num_labels: K, the negative included; labels in target and support are below it. Not every positive label has
+            to be shown by every shot, or be in the query.
 
     Raises:
         UserError: target and query differ in size, a shot flagged ``is_query`` has another size than the query, or a
-            dot has a label that the episode lacks.
+            dot, a mask or the target has a label that the episode lacks.
     """
 
     query: Float[Tensor, "3 H W"]
@@ -97,15 +100,21 @@ class Episode:
         if self.target.shape != self.query.shape[-2:]:
             found, expected = tuple(self.target.shape), tuple(self.query.shape[-2:])
             raise UserError(f"The target is {found} but the query is {expected}; they must have one size.")
+        self._check_labels("The target", _highest(self.target))
         for shot in self.support:
             if shot.is_query and shot.image.shape != self.query.shape:
                 raise UserError("A shot flagged is_query must hold the query image itself; its size differs.")
-            highest = int(shot.points[:, 2].max()) if shot.points is not None and len(shot.points) else 0
-            if highest >= self.num_labels:
-                raise UserError(
-                    f"A dot has label {highest} but the episode has num_labels={self.num_labels}; "
-                    f"labels go from 0 to {self.num_labels - 1}."
-                )
+            if shot.mask is not None and shot.mask is not self.target:
+                self._check_labels("A mask", _highest(shot.mask))
+            if shot.points is not None and len(shot.points):
+                self._check_labels("A dot", int(shot.points[:, 2].max()))
+
+    def _check_labels(self, what: str, highest: int) -> None:
+        if highest >= self.num_labels:
+            raise UserError(
+                f"{what} has label {highest} but the episode has num_labels={self.num_labels}; "
+                f"labels go from 0 to {self.num_labels - 1}, and {IGNORE} is for pixels without one."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,7 @@ class Batch:
         masks: uint8 ``[M, H, W]`` the dense annotations, `IGNORE` in the padding.
         mask_shot: int64 ``[M]`` the shot that each dense annotation belongs to.
         num_labels: K, the largest of the episodes'.
+        labels: the K of each of the B episodes; scores of a label that an episode lacks are -inf for it.
         metas: the episodes' meta, in order.
     """
 
@@ -137,6 +147,7 @@ class Batch:
     masks: UInt8[Tensor, "M H W"]
     mask_shot: Int[Tensor, " M"]
     num_labels: int
+    labels: tuple[int, ...]
     metas: tuple[Meta, ...]
 
     def __len__(self) -> int:
@@ -206,6 +217,7 @@ def collate(episodes: Sequence[Episode]) -> Batch:
         masks=_pad(masks, height, width, IGNORE) if masks else empty,
         mask_shot=torch.tensor(mask_shot, dtype=torch.int64),
         num_labels=max(episode.num_labels for episode in episodes),
+        labels=tuple(episode.num_labels for episode in episodes),
         metas=tuple(episode.meta for episode in episodes),
     )
 
@@ -227,6 +239,11 @@ def _check_points(points: Tensor, height: int, width: int) -> None:
             f"The dot at row {row}, column {column} has label {label}; expected 0 for a negative, or 1 to {IGNORE - 1} "
             "for a positive; leave out what is not annotated."
         )
+
+
+def _highest(labels: UInt8[Tensor, "H W"]) -> int:
+    """The highest label but `IGNORE`, -1 where there is none: one more than 255 is 0 in a byte."""
+    return int((labels + 1).max()) - 1 if labels.numel() else -1
 
 
 def _pad(tensors: Iterable[Tensor], height: int, width: int, value: float) -> Tensor:

@@ -49,10 +49,17 @@ def check_numbers(cfg: DictConfig) -> None:
         found = OmegaConf.select(cfg, key)
         if found is not None and (type(found) is not int or found < least):
             raise UserError(f"{key}={found}: expected a whole number from {least}.")
-    shots = OmegaConf.select(cfg, "episode.shots")
-    if shots is not None and not _is_range(shots):
-        raise UserError(f"episode.shots={shots}: expected [least, most] with 1 <= least <= most.")
+    for key in ("episode.shots", "episode.objects"):
+        found = OmegaConf.select(cfg, key)
+        if found is not None and not _is_range(found):
+            raise UserError(f"{key}={found}: expected [least, most] with 1 <= least <= most.")
+    reading = OmegaConf.select(cfg, "k_way")
+    if reading is not None and reading not in K_WAY:
+        raise UserError(f"k_way={reading}: expected {' or '.join(K_WAY)}.")
 
+
+K_WAY = ("native", "one_vs_rest")
+"""How tasks of several positive labels are answered: all at once, or as a union of binary tasks."""
 
 _LEAST = {
     "trainer.max_steps": 1,
@@ -61,6 +68,7 @@ _LEAST = {
     "data.training.validate_every": 1,
     "data.training.val_episodes": 1,
     "evaluation.batch_size": 1,
+    "evaluation.objects": 1,
     "num_workers": 0,
 }
 """The least value of settings that count something."""

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from guided_seg.build import build_test_data, check_modes, known_modes, load_network, modes_to_test
 from guided_seg.build import settings as evaluation_settings
+from guided_seg.model.one_vs_rest import k_way
 from guided_seg.report.results import Results, markdown, table, write_json
 from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
 from guided_seg.training.callbacks import BrokenFiles
@@ -37,7 +38,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
         check_modes(network, wanted)
         data.source(cfg.split).require(wanted[0])
     modes = modes_to_test(network, data, wanted, settings)
-    module = EpisodicSegmentation(network, settings=settings, dot_seed=cfg.evaluation.seed)
+    module = EpisodicSegmentation(k_way(cfg.k_way, network), settings=settings, dot_seed=cfg.evaluation.seed)
     trainer = _trainer(cfg.accelerator, cfg.max_broken)
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     results, collector = score_modes(trainer, module, data, modes)

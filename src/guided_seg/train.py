@@ -26,6 +26,7 @@ from guided_seg.build import (
 from guided_seg.build import settings as evaluation_settings
 from guided_seg.data.datamodule import Episodes
 from guided_seg.folders import last_checkpoint
+from guided_seg.model.one_vs_rest import k_way
 from guided_seg.report.figures import learning_curve
 from guided_seg.report.results import Results, table, write_json
 from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
@@ -118,6 +119,7 @@ def _run(
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(content["state_dict"])
+    module.network = k_way(cfg.k_way, module.network)
     modes = modes_to_test(module.network, data, known_modes(cfg.evaluation.modes), module.settings)
     results, collector = score_modes(trainer, module, data, modes)
     facts, groups = _facts(trainer, clock, began), list(module.results_by_group())

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from guided_seg.data.datamodule import Episodes, InteractiveEpisodes, MixedEpisodes, SemanticEpisodes, VideoEpisodes
 from guided_seg.data.davis import Davis
 from guided_seg.data.folder import Folder
+from guided_seg.data.points import PointRange
 from guided_seg.data.shapes import Shapes
 from guided_seg.data.source import MODES, DataError, Mode
 from guided_seg.data.transforms import Augment
@@ -141,6 +142,22 @@ class TestModes:
 
         with pytest.raises(DataError, match=r"validation split of 'shapes' has no tasks for \['semantic'\]"):
             _data({"semantic": 1.0}, source=source).val_dataloader()
+
+
+class TestSeveralLabels:
+    def test_training_draws_them_validation_asks_for_the_most_and_the_test_for_its_own(self) -> None:
+        data = _data(objects=(1, 2), eval_objects=3)
+        for stage in ("fit", "test"):
+            data.setup(stage)
+        labels = {k for batch in _batches(data.train_dataloader()) for k in batch.labels}
+        assert labels == {2, 3}
+        assert {k for batch in _batches(data.val_dataloader()) for k in batch.labels} == {3}
+        assert {max(batch.labels) for mode in MODES for batch in data.test_loader(mode)} == {4}
+
+    def test_episodes_are_the_same_for_any_number_of_workers(self, equal: Equal) -> None:
+        options: dict[str, Any] = {"objects": (1, 3), "shots": (1, 2), "points": PointRange(vary="label")}
+        alone, worker = (_batches(_data(num_workers=n, **options).train_dataloader()) for n in (0, 1))
+        assert equal(alone, worker)
 
 
 class TestSizes:

@@ -13,7 +13,7 @@ import torch.distributed as dist
 
 from guided_seg.data.episodes import EpisodeSampler, FixedEpisodes, TrainEpisodes, to_tensor
 from guided_seg.data.folder import Folder
-from guided_seg.data.points import PointRange
+from guided_seg.data.points import VARY, PointRange
 from guided_seg.data.shapes import Shapes
 from guided_seg.data.source import MODES, DataError, Mode, Sample, Source, Task
 from guided_seg.data.transforms import Augment
@@ -56,15 +56,18 @@ class Watched(Source):
         sample = self.source.load(key)
         return replace(sample, labels=np.rot90(sample.labels).copy()) if key == self.spoil else sample
 
-    def sample(self, mode: Mode, shots: int, rng: np.random.Generator) -> Task:
-        self.tasks.append(self.source.sample(mode, shots, rng))
+    def most(self, mode: Mode) -> int:
+        return self.source.most(mode)
+
+    def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
+        self.tasks.append(self.source.sample(mode, shots, rng, objects))
         return self.tasks[-1]
 
-    def count(self, mode: Mode) -> int:
-        return self.source.count(mode)
+    def count(self, mode: Mode, objects: int = 1) -> int:
+        return self.source.count(mode, objects)
 
-    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator) -> Task:
-        self.tasks.append(self.source.fixed(mode, index, shots, rng))
+    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
+        self.tasks.append(self.source.fixed(mode, index, shots, rng, objects))
         return self.tasks[-1]
 
 
@@ -218,6 +221,23 @@ class TestContent:
         assert times[(0,)] / len(shots) == pytest.approx(0.2, abs=0.08)
         assert times[(1,)] / len(shots) == pytest.approx(0.2, abs=0.08)
         assert sum(times.values()) == times[(0, 1)] + times[(0,)] + times[(1,)]
+
+    @pytest.mark.parametrize("vary", VARY)
+    def test_p_varies_within_what_is_asked_for(self, vary: str) -> None:
+        points = PointRange(low=1, high=6, dense=0.3, missing=0.0, vary=vary)
+        data = _train(mode="semantic", shots=(3, 3), points=points)
+        shots, labels, mixed = set(), set(), 0
+        for episode in _episodes(data, 60):
+            forms = [shot.mask is not None for shot in episode.support]
+            mixed += len(set(forms)) == 2
+            counts = [Counter(shot.points[:, 2].tolist()) for shot in episode.support if shot.points is not None]
+            shots.add(len({tuple(sorted(count.items())) for count in counts}) > 1)
+            labels |= {len(set(count.values())) > 1 for count in counts}
+        assert (mixed > 10, True in shots, True in labels) == {
+            "episode": (False, False, False),
+            "shot": (True, True, False),
+            "label": (True, True, True),
+        }[vary]
 
     @pytest.mark.parametrize("mode", MODES)
     def test_episodes_say_what_they_are(self, mode: Mode) -> None:

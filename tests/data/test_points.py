@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,25 @@ class TestPointRange:
     def test_none_is_missing(self) -> None:
         assert {PointRange(missing=0.0).labels(2, np.random.default_rng(s)) for s in range(50)} == {(0, 1)}
 
+    def test_the_p_of_an_episode_is_that_of_its_shots_and_draws_nothing(self) -> None:
+        rng = np.random.default_rng(0)
+        assert [PointRange().draw_shot(points, (0, 1), rng) for points in (7, DENSE)] == [7, DENSE]
+        assert rng.random() == np.random.default_rng(0).random()
+
+    def test_each_shot_may_have_its_own_p(self) -> None:
+        points, rng = PointRange(low=1, high=4, dense=0.5, vary="shot"), np.random.default_rng(0)
+        drawn = [points.draw_shot(9, (0, 1), rng) for _ in range(400)]
+        assert set(drawn) == {1, 2, 3, 4, DENSE}
+        assert drawn.count(DENSE) / 400 == pytest.approx(0.5, abs=0.1)
+
+    def test_each_label_may_have_its_own_p(self) -> None:
+        points, rng = PointRange(low=1, high=4, dense=0.2, vary="label"), np.random.default_rng(0)
+        drawn = [points.draw_shot(DENSE, (0, 2), rng) for _ in range(600)]
+        pairs = {(p[0], p[2]) for p in drawn if isinstance(p, Mapping)}
+        assert pairs == {(first, second) for first in range(1, 5) for second in range(1, 5)}
+        assert all(set(p) == {0, 2} if isinstance(p, Mapping) else p is DENSE for p in drawn)
+        assert drawn.count(DENSE) / 600 == pytest.approx(0.2, abs=0.06)
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
@@ -144,6 +164,7 @@ class TestPointRange:
             ({"low": 9, "high": 8}, "points.low=9, points.high=8"),
             ({"dense": 1.1}, "points.dense=1.1, points.missing=0.05: shares lie in 0..1"),
             ({"missing": -0.1}, "shares lie in 0..1"),
+            ({"vary": "image"}, "points.vary=image: expected episode, shot, label"),
         ],
     )
     def test_a_range_that_cannot_be_is_refused(self, options: dict[str, Any], message: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from metrics.one_process import Row, score
+from metrics.one_process import Asked, Row, score, validate_and_test
 
 SET: list[Row] = [[0, 7, 1, 2], [1, 7, 2, 8], [2, 4, 0, 0], [3, 4, 6, 8], [4, 9, 3, 9], [5, 7, 11, 11], [6, 9, 0, 4]]
 SHARES = {
@@ -19,11 +19,19 @@ SHARES = {
     "some twice": [SET[:4], SET[2:] + SET[:1]],  # as a sampler pads
 }
 
+MODULES: dict[str, list[Asked]] = {
+    "the same modes": [[["video", 0], ["semantic", 0]], [["video", 1], ["semantic", 1]]],
+    "each a mode of its own": [[["interactive", 0], ["interactive", 1]], [["video", 0], ["semantic", 3]]],
+    "one has none": [[], [["semantic", 0], ["video", 1]]],
+}
 
-def _ask_two_processes(store: Path) -> list[list[Any]]:
-    """What each of two processes says of every case."""
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
+    """What each of two processes says of every case of `SHARES`, and of `MODULES`."""
+    store = tmp_path_factory.mktemp("two") / "store"
     script = Path(__file__).with_name("one_process.py")
-    arguments = ("2", str(store), json.dumps(list(SHARES.values())))
+    arguments = ("2", str(store), json.dumps([list(SHARES.values()), list(MODULES.values())]))
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     running = [subprocess.Popen([sys.executable, script, str(rank), *arguments], **pipes) for rank in range(2)]
     try:
@@ -36,12 +44,22 @@ def _ask_two_processes(store: Path) -> list[list[Any]]:
 
 
 @pytest.mark.slow
-def test_two_processes_agree_with_one(tmp_path: Path) -> None:
-    answers = _ask_two_processes(tmp_path / "store")
-    for (name, shares), both in zip(SHARES.items(), zip(*answers, strict=True), strict=True):
+def test_two_processes_agree_with_one(answers: list[list[Any]]) -> None:
+    metrics = [answer[0] for answer in answers]
+    for (name, shares), both in zip(SHARES.items(), zip(*metrics, strict=True), strict=True):
         whole = sorted({tuple(row) for share in shares for row in share})
         scores, groups, _ = score([list(row) for row in whole])
         assert isinstance(scores, dict)
         assert scores["episodes"] == len(whole)
         for share, answer in zip(shares, both, strict=True):
             assert answer == [scores, groups, len(share)], name
+
+
+@pytest.mark.slow
+def test_a_process_without_a_mode_does_not_keep_the_others_waiting(answers: list[list[Any]]) -> None:
+    """Both log and find what one process does that sees all episodes, names of groups included."""
+    modules = [answer[1] for answer in answers]
+    for (name, shares), both in zip(MODULES.items(), zip(*modules, strict=True), strict=True):
+        whole = json.loads(json.dumps(validate_and_test([asked for share in shares for asked in share])))
+        assert both[0] == both[1] == whole, name
+        assert {f"val/{mode}" for share in shares for mode, _ in share} <= set(whole[0])

@@ -13,19 +13,19 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_jaccard_index
 
 from guided_seg.episode import IGNORE
-from guided_seg.metrics import EpisodeIoU, Scores, group_number, intersection_union
+from guided_seg.metrics import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
 
 quick = settings(max_examples=60, deadline=None)
 
 
-def counted(prediction: np.ndarray, target: np.ndarray) -> tuple[int, int]:
-    """Intersection and union of one episode, a pixel at a time; another positive label is a miss and a false alarm."""
+def counted(prediction: np.ndarray, target: np.ndarray, label: int = 1) -> tuple[int, int]:
+    """Intersection and union of a label in one episode, a pixel at a time."""
     intersection = union = 0
     for p, t in zip(prediction.flat, target.flat, strict=True):
         if t == IGNORE:
             continue
-        union += p > 0 or t > 0
-        intersection += p > 0 and p == t
+        union += p == label or t == label
+        intersection += p == label and t == label
     return int(intersection), int(union)
 
 
@@ -59,8 +59,9 @@ def scored(rows: list[tuple[int, int, int, int]], **options: Any) -> EpisodeIoU:
 @given(masks(num_labels=3))
 def test_counts_are_those_of_a_loop_over_pixels(pair: tuple[np.ndarray, np.ndarray]) -> None:
     prediction, target = pair
-    found = intersection_union(torch.from_numpy(prediction), torch.from_numpy(target)).tolist()
-    assert found == [list(counted(p, t)) for p, t in zip(prediction, target, strict=True)]
+    found = intersection_union(torch.from_numpy(prediction), torch.from_numpy(target), num_labels=3).tolist()
+    both = zip(prediction, target, strict=True)
+    assert found == [[list(counted(p, t, label)) for label in (1, 2)] for p, t in both]
 
 
 def _line(*values: int) -> Tensor:
@@ -77,12 +78,15 @@ def _line(*values: int) -> Tensor:
         (_line(0, 1), _line(0, 1), [1, 1]),  # one pixel, found
         (_line(1, 0), _line(255, 255), [0, 0]),  # nothing but void
         (_line(1, 1), _line(1, 255), [1, 1]),  # what is void is not claimed wrongly
-        (_line(2, 2), _line(1, 2), [1, 2]),  # another positive label is wrong, and one pixel of the union
     ],
 )
 def test_counts_by_hand(prediction: Tensor, target: Tensor, expected: list[int]) -> None:
-    assert intersection_union(prediction, target).tolist() == [expected]
-    assert intersection_union(prediction.long(), target).tolist() == [expected]
+    assert intersection_union(prediction, target).tolist() == [[expected]]
+    assert intersection_union(prediction.long(), target).tolist() == [[expected]]
+
+
+def test_another_positive_label_is_a_miss_of_one_and_a_false_alarm_of_the_other() -> None:
+    assert intersection_union(_line(2, 2, 0), _line(1, 2, 255), num_labels=4).tolist() == [[[0, 1], [1, 2], [0, 0]]]
 
 
 @quick
@@ -117,7 +121,7 @@ def test_the_pooled_iou_is_torchmetrics_jaccard_index(pair: tuple[np.ndarray, np
     prediction, target = (torch.from_numpy(side) for side in pair)
     metric = EpisodeIoU()
     metric.update(prediction, target, torch.arange(len(target)), torch.zeros(len(target), dtype=torch.int64))
-    if intersection_union(prediction, target)[:, 1].sum() == 0:
+    if intersection_union(prediction, target)[..., 1].sum() == 0:
         assert metric.compute()["positive_iou"] == 1
         return
     theirs = binary_jaccard_index(prediction.int(), target.int(), ignore_index=IGNORE)
@@ -196,6 +200,57 @@ def test_an_episode_that_comes_twice_counts_once() -> None:
     metric = scored([*ROWS, ROWS[1], ROWS[0], ROWS[1]])
     assert metric.compute() == scored(ROWS).compute()
     assert metric.table().tolist() == [list(row) for row in sorted(ROWS)]
+
+
+@quick
+@given(st.data())
+def test_several_labels_are_those_of_a_loop_over_episodes_and_labels(data: st.DataObject) -> None:
+    """K differs by episode; batches mix them, and one comes twice."""
+    prediction, target = data.draw(masks(num_labels=4))
+    number = len(target)
+    labels = data.draw(st.lists(st.integers(2, 4), min_size=number, max_size=number))
+    rng = np.random.default_rng(number)
+    for row, own in enumerate(labels):
+        prediction[row][prediction[row] >= own] = 0
+        target[row][(target[row] >= own) & (target[row] != IGNORE)] = 0
+    groups = rng.integers(0, 3, (number, 3))
+    groups[np.arange(3) >= np.array(labels)[:, None] - 1] = NO_LABEL
+    entries = [
+        (groups[row, label - 1], *counted(prediction[row], target[row], label))
+        for row, own in enumerate(labels)
+        for label in range(1, own)
+    ]
+    pooled, averaged = EpisodeIoU("pool"), EpisodeIoU("mean", "groups")
+    for rows in (torch.arange(number), torch.tensor([0])):
+        parts = (torch.from_numpy(part)[rows] for part in (prediction, target))
+        for metric, part in zip((pooled, averaged), ([*parts],) * 2, strict=True):
+            metric.update(*part, rows, torch.from_numpy(groups)[rows])
+
+    def iou(inside: float, union: float) -> float:
+        return inside / union if union else 1.0
+
+    own = {group: [entry[1:] for entry in entries if entry[0] == group] for group in sorted({e[0] for e in entries})}
+    assert pooled.compute()["positive_iou"] == pytest.approx(
+        iou(sum(e[1] for e in entries), sum(e[2] for e in entries))
+    )
+    assert pooled.per_group() == pytest.approx({g: iou(*np.sum(rows, 0)) for g, rows in own.items()})
+    assert averaged.per_group() == pytest.approx({g: np.mean([iou(*row) for row in rows]) for g, rows in own.items()})
+    assert averaged.compute()["mean_iou"] == pytest.approx(np.mean(list(averaged.per_group().values())))
+    assert pooled.compute()["episodes"] == number
+
+
+def test_the_interval_draws_the_labels_of_an_episode_together() -> None:
+    metric = EpisodeIoU()
+    prediction, target = torch.tensor([[[1, 1, 2, 0]]]), torch.tensor([[[1, 1, 0, 2]]], dtype=torch.uint8)
+    metric.update(prediction, target, torch.tensor([0]), torch.tensor([[5, 6]]))
+    # one episode, so that nothing can be drawn but both of its labels
+    assert metric.compute()["ci95"] == pytest.approx([2 / 4, 2 / 4])
+    assert metric.per_group() == {5: 1.0, 6: 0.0}
+
+
+def test_whether_anything_was_counted() -> None:
+    assert not EpisodeIoU().counted()
+    assert scored(ROWS).counted()
 
 
 def test_a_reset_metric_starts_anew() -> None:

@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 from random_episodes import Grid, Plan, brief, guide, plans, random_image
 from torch import Tensor, nn
 
+from guided_seg.data.episodes import TrainEpisodes
+from guided_seg.data.points import VARY, PointRange
+from guided_seg.data.shapes import Shapes
+from guided_seg.data.source import MODES
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.model.backbone import Backbone, Small
 from guided_seg.model.baseline import ForegroundBackground
@@ -48,6 +52,8 @@ def assert_same(network: Network, episodes: Sequence[Episode]) -> None:
         height, width = episode.target.shape
         alone = network(collate([episode]))[0, :, :height, :width]
         assert torch.allclose(scores[: len(alone), :height, :width], alone, atol=1e-5, rtol=1e-5)
+        # a label that others in the batch have, and this episode has not, cannot be its answer
+        assert (scores[len(alone) :] == -torch.inf).all()
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +81,36 @@ def test_more_than_two_labels(small: Backbone, tasks: list[Plan]) -> None:
 
 
 @brief
-@given(few=plans(num_labels=2), many=plans(num_labels=4))
-def test_the_labels_of_an_episode_score_alike_beside_one_with_more(few: Plan, many: Plan, small: Backbone) -> None:
-    assert_same(_network("global", small), [few.make(), many.make()])
+@given(tasks=st.lists(st.integers(2, 5).flatmap(plans), min_size=2, max_size=4))
+def test_episodes_of_any_number_of_labels_together(tasks: list[Plan], small: Backbone) -> None:
+    assert_same(_network("global", small), [task.make() for task in tasks])
+
+
+@pytest.mark.parametrize("vary", VARY)
+@brief
+@given(first=st.integers(0, 10_000), dense=st.sampled_from([0.0, 0.4]), missing=st.sampled_from([0.0, 0.5]))
+def test_sampled_episodes_of_mixed_shots_together(
+    vary: str, first: int, dense: float, missing: float, small: Backbone
+) -> None:
+    """P by episode, shot or label; S and K by episode; dots and masks; labels missing; all modes."""
+    source, points = Shapes("train", size=48, min_pixels=40, frames=5), PointRange(1, 9, dense, missing, vary)
+    stream = TrainEpisodes(source, dict.fromkeys(MODES, 1.0), (1, 3), points, None, 0, (1, 3))
+    assert_same(_network("global", small), [stream[(0, first + index)] for index in range(4)])
+
+
+def test_the_loss_is_finite_where_labels_are_lacking(small: Backbone) -> None:
+    rng = torch.Generator().manual_seed(0)
+    images = [random_image((20, 30), rng) for _ in range(2)]
+    episodes = [
+        Episode(i, _half((20, 30)), [Shot(i, mask=_half((20, 30)))], num_labels=k + 2) for k, i in enumerate(images)
+    ]
+    batch = collate(episodes)
+    assert batch.labels == (2, 3)
+    network = _network("global", small)
+    loss = torch.nn.functional.cross_entropy(network(batch), batch.target.long())
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
 
 
 @pytest.mark.parametrize("make", [Vgg16, TimmBackbone])

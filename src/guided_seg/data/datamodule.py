@@ -39,6 +39,8 @@ class Episodes(LightningDataModule):
         seed: of the stream of training episodes.
         eval_seed: of the supports of evaluation episodes.
         test_split: the split that is tested.
+        objects: least and most positive labels of a training task; validation asks for the most.
+        eval_objects: positive labels of a test task.
 
     Raises:
         DataError: a negative weight, or none above 0.
@@ -61,6 +63,8 @@ class Episodes(LightningDataModule):
         seed: int = 0,
         eval_seed: int = 0,
         test_split: Split = "test",
+        objects: Sequence[int] = (1, 1),
+        eval_objects: int = 1,
     ) -> None:
         super().__init__()
         if min(weights.values()) < 0 or not any(weights.values()):
@@ -72,7 +76,7 @@ class Episodes(LightningDataModule):
         self.eval_batch_size, self.eval_shots = eval_batch_size, eval_shots
         self.val_episodes, self.test_episodes = val_episodes, test_episodes
         self.num_workers, self.seed, self.eval_seed = num_workers, seed, eval_seed
-        self.test_split = test_split
+        self.test_split, self.objects, self.eval_objects = test_split, (objects[0], objects[1]), eval_objects
         self._sources: dict[Split, Source] = {}
 
     def source(self, split: Split) -> Source:
@@ -99,12 +103,14 @@ class Episodes(LightningDataModule):
                     "%s has no %s tasks; training without them.", self.source("train").name, ", ".join(left_out)
                 )
             self.source("val")
+            _check_objects(self.source("train"), list(self.weights), self.objects[1], "episode.objects")
         if stage == "test":
-            self.source(self.test_split)
+            source = self.source(self.test_split)
+            _check_objects(source, source.modes, self.eval_objects, "evaluation.objects")
 
     def train_dataloader(self) -> DataLoader[Episode]:
         """Batches of random episodes."""
-        args = (self.source("train"), self.weights, self.shots, self.points, self.augment, self.seed)
+        args = (self.source("train"), self.weights, self.shots, self.points, self.augment, self.seed, self.objects)
         return self._loader(TrainEpisodes(*args), self.batch_size * self.steps_per_epoch, self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Episode]:
@@ -113,7 +119,7 @@ class Episodes(LightningDataModule):
         modes = [mode for mode in self.weights if mode in source.modes]
         if not modes:
             raise DataError(f"The validation split of '{source.name}' has no tasks for {sorted(self.weights)}.")
-        parts = [FixedEpisodes(source, mode, 1, self.val_episodes, self.eval_seed) for mode in modes]
+        parts = [self._fixed(source, mode, 1, self.val_episodes, self.objects[1]) for mode in modes]
         return self._loader(_Joined(parts), sum(len(part) for part in parts), self.eval_batch_size)
 
     def test_modes(self, modes: Sequence[Mode] = MODES) -> list[Mode]:
@@ -125,8 +131,11 @@ class Episodes(LightningDataModule):
         shots = 1 if mode == "interactive" else self.eval_shots
         wanted = self.test_episodes
         number = wanted.get(mode) if isinstance(wanted, Mapping) else wanted
-        data = FixedEpisodes(self.source(self.test_split), mode, shots, number, self.eval_seed)
+        data = self._fixed(self.source(self.test_split), mode, shots, number, self.eval_objects)
         return self._loader(data, len(data), self.eval_batch_size)
+
+    def _fixed(self, source: Source, mode: Mode, shots: int, number: int | None, objects: int) -> FixedEpisodes:
+        return FixedEpisodes(source, mode, shots, number, self.eval_seed, objects)
 
     def _loader(self, data: Dataset[Episode], length: int, batch_size: int) -> DataLoader[Episode]:
         if self.num_workers:
@@ -191,6 +200,15 @@ class _Joined(ConcatDataset[Episode]):
                 return part[(key[0], index)]
             index -= len(part)
         raise IndexError(key)
+
+
+def _check_objects(source: Source, modes: Sequence[Mode], wanted: int, key: str) -> None:
+    """Refuse several positive labels where no task has more than one; where some have, the others ask for fewer."""
+    if wanted > 1 and all(source.most(mode) == 1 for mode in modes):
+        raise DataError(
+            f"{key} asks for up to {wanted} positive labels, but no {' or '.join(modes)} task of '{source.name}' has "
+            f"more than one; leave {key} at 1, or choose other data."
+        )
 
 
 def _one_thread(_: int) -> None:

@@ -34,6 +34,7 @@ class Davis(FileSource):
             two paths) are understood as well.
         min_pixels: an object of fewer pixels counts as not visible in a frame.
         cache_mb: megabytes of decoded samples that each process keeps.
+        oracle: changes nothing: there are no classes to hold out, and the sequences of a split are its own.
 
     Raises:
         DataError: a missing folder, an empty list, an unknown split or resolution, or an unusable file.
@@ -47,6 +48,7 @@ class Davis(FileSource):
         year: str | int = "2016",
         min_pixels: int = MIN_PIXELS,
         cache_mb: float = 0.0,
+        oracle: bool = False,
     ) -> None:
         split = as_split(split)
         root = open_root(root, LAYOUT, ("JPEGImages", "Annotations", "ImageSets"))

@@ -30,6 +30,7 @@ class TrainEpisodes(Dataset[Episode]):
         points: the distribution of P.
         augment: the joint augmentation, or None.
         seed: another seed is another stream of episodes.
+        objects: least and most positive labels K - 1 of a task, as far as the source has tasks of so many.
     """
 
     source: Source
@@ -38,10 +39,12 @@ class TrainEpisodes(Dataset[Episode]):
     points: PointRange
     augment: Augment | None
     seed: int
+    objects: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.shots[0] <= self.shots[1]:
-            raise DataError(f"episode.shots={list(self.shots)}: expected [least, most] with 1 <= least <= most.")
+        for name, (least, most) in (("shots", self.shots), ("objects", self.objects)):
+            if not 1 <= least <= most:
+                raise DataError(f"episode.{name}=[{least}, {most}]: expected [least, most] with 1 <= least <= most.")
 
     def __getitem__(self, key: tuple[int, int]) -> Episode:
         """One episode. A broken file is skipped: the next draw takes its place and ``meta['broken']`` names it."""
@@ -58,7 +61,8 @@ class TrainEpisodes(Dataset[Episode]):
         chances = np.array([self.weights[mode] for mode in modes], float)
         mode = modes[int(rng.choice(len(modes), p=chances / chances.sum()))]
         shots = int(rng.integers(self.shots[0], self.shots[1] + 1))
-        task = self.source.sample(mode, shots, rng)
+        objects = int(rng.integers(self.objects[0], self.objects[1] + 1)) if self.objects[1] > 1 else 1
+        task = self.source.sample(mode, shots, rng, objects)
         points = self.points.draw(rng)
         query = self._load(task.query, rng)
         target = binarize(query.labels, task.query.values)
@@ -71,8 +75,9 @@ class TrainEpisodes(Dataset[Episode]):
                 sample = self._load(view, rng)
                 mask, tensor = binarize(sample.labels, view.values), to_tensor(sample.image)
             labels = self.points.labels(len(view.values) + 1, rng)
-            support.append(_shot(tensor, mask, points, labels, mode == "interactive", rng))
-        meta = {"mode": mode, "group": task.group, "source": self.source.name, "broken": broken}
+            of_shot = self.points.draw_shot(points, labels, rng)
+            support.append(_shot(tensor, mask, of_shot, labels, mode == "interactive", rng))
+        meta = {"mode": mode, "source": self.source.name, "broken": broken, **_names(task)}
         return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1)
 
     def _load(self, view: View, rng: np.random.Generator) -> Sample:
@@ -85,8 +90,9 @@ class FixedEpisodes(Dataset[Episode]):
 
     Sparse versions are made from them by `guided_seg.data.points.restrict`, so that every (S, P) is asked on the same
     queries. ``meta``: ``index`` and ``group``, and ``shown``, the first S at which the query is in its own support
-    (video), which such an S must leave out. A file that breaks after the source was opened leaves its episode out of
-    every S: ``shown`` is 0, nothing is scored, and ``broken`` names the file.
+    (video), which such an S must leave out; with several positive labels also ``groups``, one name each, and where
+    several images make a shot ``ways``, their number. A file that breaks after the source was opened leaves its episode
+    out of every S: ``shown`` is 0, nothing is scored, and ``broken`` names the file.
 
     Args:
         source: the labelled images.
@@ -94,11 +100,14 @@ class FixedEpisodes(Dataset[Episode]):
         shots: the largest S.
         episodes: how many of the source's fixed tasks, evenly spread, or what there are if fewer; None for all.
         seed: decides random supports.
+        objects: positive labels of a task, as far as the source has tasks of so many.
     """
 
-    def __init__(self, source: Source, mode: Mode, shots: int, episodes: int | None, seed: int) -> None:
-        self.source, self.mode, self.shots, self.seed = source, mode, shots, seed
-        total = source.count(mode)
+    def __init__(
+        self, source: Source, mode: Mode, shots: int, episodes: int | None, seed: int, objects: int = 1
+    ) -> None:
+        self.source, self.mode, self.shots, self.seed, self.objects = source, mode, shots, seed, objects
+        total = source.count(mode, objects)
         number = min(episodes or total, total)
         self.indices = [i * total // number for i in range(number)]
         self._images: dict[object, tuple[Sample, torch.Tensor]] = {}
@@ -110,8 +119,8 @@ class FixedEpisodes(Dataset[Episode]):
         """The episode ``key[1]``; the epoch does not matter."""
         number = key[1]
         rng = np.random.default_rng((self.seed, number))
-        task = self.source.fixed(self.mode, self.indices[number], self.shots, rng)
-        meta = {"mode": self.mode, "group": task.group, "source": self.source.name, "index": number, "broken": []}
+        task = self.source.fixed(self.mode, self.indices[number], self.shots, rng, self.objects)
+        meta = {"mode": self.mode, "source": self.source.name, "index": number, "broken": [], **_names(task)}
         try:
             return self._episode(task, meta)
         except BrokenFile as error:
@@ -173,6 +182,12 @@ def _left_out(meta: Meta) -> Episode:
     return Episode(image, mask, [Shot(image, mask=mask, is_query=True)], meta)
 
 
+def _names(task: Task) -> Meta:
+    """What the episode's meta says of who is segmented."""
+    several = {"groups": task.groups} if len(task.groups) > 1 else {}
+    return {"group": task.group, **several, **({"ways": task.ways} if task.ways > 1 else {})}
+
+
 def to_tensor(image: np.ndarray) -> torch.Tensor:
     """RGB uint8 ``[H, W, 3]`` to float32 ``[3, H, W]`` in 0..1."""
     planes = np.empty((3, *image.shape[:2]), np.uint8)
@@ -183,7 +198,7 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
 def _shot(
     image: torch.Tensor,
     mask: np.ndarray,
-    points: int | None,
+    points: int | Mapping[int, int] | None,
     labels: tuple[int, ...],
     is_query: bool,
     rng: np.random.Generator,

@@ -42,6 +42,7 @@ class Folder(FileSource):
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
         cache_mb: megabytes of decoded samples that each process keeps.
         balance: how evenly classes are drawn, see `IndexedSource`.
+        oracle: train and val keep the held-out classes; their images are still not those of test.
 
     Raises:
         DataError: a missing or empty folder, images and masks that do not pair, an unknown split, class or
@@ -57,6 +58,7 @@ class Folder(FileSource):
         min_pixels: int = MIN_PIXELS,
         cache_mb: float = 0.0,
         balance: float = 1.0,
+        oracle: bool = False,
     ) -> None:
         split = as_split(split)
         root = open_root(root, LAYOUT, ("images", "masks"))
@@ -71,7 +73,8 @@ class Folder(FileSource):
         if folders:
             tables = _video_tables(counts, {name: list(items[name]) for name in chosen}, held_out, min_pixels)
         else:
-            tables = _image_tables(root, pairs, counts, split, held_out, min_pixels)
+            hidden = () if oracle and split != "test" else held_out
+            tables = _image_tables(root, pairs, counts, split, hidden, min_pixels)
         super().__init__("folder", pairs, tables, cache_mb, binary=True, balance=balance)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -16,11 +17,17 @@ from guided_seg.episode import IGNORE, Batch
 DENSE = None
 """The P of a full mask."""
 
+VARY = ("episode", "shot", "label")
+"""Within what the P of a training episode may stay the same."""
+
+SPACING = ("log", "uniform")
+"""How P is drawn between its least and most."""
+
 _DRAW, _TRIES = 256, 8
 
 
 def sample_points(
-    mask: UInt8[np.ndarray, "H W"], points: int, labels: tuple[int, ...], rng: np.random.Generator
+    mask: UInt8[np.ndarray, "H W"], points: int | Mapping[int, int], labels: tuple[int, ...], rng: np.random.Generator
 ) -> Int[Tensor, "D 3"]:
     """Up to ``points`` distinct pixels of each label, uniformly; all that there are where a label has fewer.
 
@@ -29,7 +36,7 @@ def sample_points(
 
     Args:
         mask: a label per pixel.
-        points: P, the number of dots per label.
+        points: P, the number of dots per label, or that of each label.
         labels: the labels to annotate.
         rng: the source of randomness.
 
@@ -43,37 +50,42 @@ def sample_points(
         (torch.Size([4, 3]), [0, 0, 1, 1])
     """
     flat = mask.ravel()
+    wanted = points if isinstance(points, Mapping) else dict.fromkeys(labels, points)
     found: dict[int, dict[int, None]] = {label: {} for label in labels}
     for _ in range(_TRIES):
         draw = rng.integers(flat.size, size=_DRAW)
         values = flat[draw]
         for label, hits in found.items():
             hits.update(dict.fromkeys(draw[values == label].tolist()))
-        if all(len(hits) >= points for hits in found.values()):
+        if all(len(hits) >= wanted[label] for label, hits in found.items()):
             break
     rows = []
     seed = int(rng.integers(1 << 62))
     for label, hits in found.items():
-        if len(hits) < points:
+        if len(hits) < wanted[label]:
             # a generator of its own: whether another label was looked up depends on P
             order = np.random.default_rng((seed, label)).permutation(np.flatnonzero(flat == label))
             hits.update(dict.fromkeys(order.tolist()))
-        rows += [(*divmod(index, mask.shape[1]), label) for index in list(hits)[:points]]
+        rows += [(*divmod(index, mask.shape[1]), label) for index in list(hits)[: wanted[label]]]
     return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
 
 
 @dataclass(frozen=True)
 class PointRange:
-    """The distribution of P in training (DESIGN 3.7): log-uniform from ``low`` to ``high``, or dense.
+    """The distribution of P in training (DESIGN 3.7): from ``low`` to ``high``, or dense.
 
     Attributes:
-        low: fewest dots per label.
+        low: fewest dots per label; 0 only where P is uniform, and shows nothing of the label.
         high: most dots per label.
         dense: the share of episodes annotated by full masks.
         missing: the share of shots in which one of the labels is left out.
+        vary: within what P stays the same: all shots of an ``episode``, all labels of a ``shot``, or one ``label`` of
+            a shot. With the last two, dots and masks come mixed in one episode.
+
+        spacing: ``log``, so that 1 to 2 is as likely as 10 to 20, or ``uniform``, as the original drew P.
 
     Raises:
-        DataError: a range or share that cannot be.
+        DataError: a range, share, ``vary`` or ``spacing`` that cannot be.
 
     Example:
         >>> PointRange(low=1, high=25, dense=0.0).draw(np.random.default_rng(0)) in range(1, 26)
@@ -84,17 +96,41 @@ class PointRange:
     high: int = 64
     dense: float = 0.15
     missing: float = 0.05
+    vary: str = "episode"
+    spacing: str = "log"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.low <= self.high:
-            raise DataError(f"episode.points.low={self.low}, points.high={self.high}: expected 1 <= low <= high.")
+        if self.spacing not in SPACING:
+            raise DataError(f"episode.points.spacing={self.spacing}: expected {' or '.join(SPACING)}.")
+        least = 1 if self.spacing == "log" else 0
+        if not least <= self.low <= self.high or self.high < 1:
+            raise DataError(
+                f"episode.points.low={self.low}, points.high={self.high}: expected {least} <= low <= high"
+                f"{'' if least else ' and high >= 1'}."
+            )
         if not (0 <= self.dense <= 1 and 0 <= self.missing <= 1):
             raise DataError(f"episode.points.dense={self.dense}, points.missing={self.missing}: shares lie in 0..1.")
+        if self.vary not in VARY:
+            raise DataError(f"episode.points.vary={self.vary}: expected {', '.join(VARY)}.")
 
     def draw(self, rng: np.random.Generator) -> int | None:
         """P for one episode; None is dense."""
-        if rng.random() < self.dense:
-            return DENSE
+        return DENSE if rng.random() < self.dense else self._dots(rng)
+
+    def draw_shot(
+        self, of_episode: int | None, labels: tuple[int, ...], rng: np.random.Generator
+    ) -> int | Mapping[int, int] | None:
+        """P of one shot, or that of each of its ``labels``; None is dense. Draws nothing if P is the episode's."""
+        if self.vary == "episode":
+            return of_episode
+        of_shot = self.draw(rng)
+        if self.vary == "shot" or of_shot is DENSE:
+            return of_shot
+        return {label: self._dots(rng) for label in labels}
+
+    def _dots(self, rng: np.random.Generator) -> int:
+        if self.spacing == "uniform":
+            return int(rng.integers(self.low, self.high + 1))
         exponent = rng.uniform(np.log(self.low), np.log(self.high + 1))
         return min(int(np.exp(exponent)), self.high)
 
@@ -111,17 +147,20 @@ def restrict(batch: Batch, shots: int, points: int | None, seed: int) -> Batch:
     """The (S, P) version of a batch whose shots carry dense masks: its first S shots with P dots per label.
 
     Images stay as they are, so features encoded once serve every (S, P). Dots depend on ``seed`` and on each episode's
-    ``index`` in its meta alone, so P dots of one episode are the same in any batch.
+    ``index`` in its meta alone, so P dots of one episode are the same in any batch. An episode whose meta has ``ways``
+    has that many images for one shot (see `guided_seg.data.source.Task`).
     """
     rank = _rank(batch.shot_episode)
-    kept = torch.nonzero(rank < shots).flatten()
+    most = torch.tensor([shots * meta.get("ways", 1) for meta in batch.metas], device=rank.device)
+    kept = torch.nonzero(rank < most[batch.shot_episode]).flatten()
     rows, masks = [], []
     for number, shot in enumerate(kept.tolist()):
         mask = batch.masks[int(torch.nonzero(batch.mask_shot == shot))]
         masks.append(mask)
         if points is not DENSE:
-            key = (seed, batch.metas[int(batch.shot_episode[shot])]["index"], int(rank[shot]))
-            labels = tuple(range(batch.num_labels))
+            episode = int(batch.shot_episode[shot])
+            key = (seed, batch.metas[episode]["index"], int(rank[shot]))
+            labels = tuple(range(batch.labels[episode]))
             height, width = batch.sizes[batch.shot_image[shot]].tolist()
             unpadded = mask[:height, :width].cpu().numpy()
             dots = sample_points(unpadded, points, labels, np.random.default_rng(key))

@@ -12,6 +12,8 @@ from guided_seg.data.materials import texture
 
 # drawing sensor noise anew for each frame would cost more than the rest of the frame
 _NOISE = np.round(5 * np.random.default_rng(0).standard_normal((512, 512, 3))).astype(np.int16)
+ABSENT = 254
+"""The label value of a material that a scene does not show; no scene has so many things."""
 _SHIFT = 4  # sub-pixel bits of OpenCV's polygon coordinates
 
 
@@ -45,8 +47,8 @@ class Scene:
     noise_seed: int
 
     def value(self, material: int) -> int:
-        """The label value of a material: that of its first thing."""
-        return 1 + next(i for i, thing in enumerate(self.things) if thing.material == material)
+        """The label value of a material: that of its first thing, or `ABSENT`."""
+        return next((i for i, thing in enumerate(self.things, start=1) if thing.material == material), ABSENT)
 
 
 def draw_labels(scene: Scene, time: int, size: int) -> UInt8[np.ndarray, "H W"]:

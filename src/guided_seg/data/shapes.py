@@ -23,9 +23,12 @@ from guided_seg.data.source import MODES, SPLITS, DataError, Mode, Sample, Sourc
 PALETTES: dict[Split, range] = {"train": range(80), "val": range(80, 100), "test": range(100, 140)}
 """Palettes of each split: 480 training classes, 120 validation classes and 240 test classes."""
 
+Asked = int | tuple[int, ...]
+"""The material, or materials, that a scene must show; -1 for none."""
+
 
 class Shapes(Source):
-    """Procedural scenes; a key is ``(kind, scene, material, frame)`` with kind ``instance`` or ``class``.
+    """Procedural scenes; a key is ``(kind, scene, asked, frame)`` with kind ``instance`` or ``class``.
 
     Args:
         split: decides palettes and scenes; no scene or palette is in two splits.
@@ -37,6 +40,7 @@ class Shapes(Source):
         min_pixels: an object with fewer visible pixels is no task.
         tasks: how many fixed evaluation tasks there are in each mode.
         seed: another seed is another world.
+        oracle: train and val draw from the test palettes as well; their scenes are never those of test.
 
     Raises:
         DataError: an unknown split, or numbers that leave no scenes or tasks.
@@ -62,6 +66,7 @@ class Shapes(Source):
         min_pixels: int = 120,
         tasks: int = 256,
         seed: int = 0,
+        oracle: bool = False,
     ) -> None:
         if size < 32:
             raise DataError(f"data.size={size} leaves no room for objects; use at least 32 pixels.")
@@ -75,6 +80,9 @@ class Shapes(Source):
         self.split, self.size, self.frames = as_split(split), size, frames
         self.objects, self.twins, self.siblings = objects, twins, siblings
         self.min_pixels, self.tasks, self.seed = min_pixels, tasks, seed
+        self.palettes = list(PALETTES[self.split])
+        if oracle and self.split != "test":
+            self.palettes += PALETTES["test"]
         self._remember_scenes()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -92,92 +100,118 @@ class Shapes(Source):
     def load(self, key: Hashable) -> Sample:
         """Draw one frame."""
         assert isinstance(key, tuple)
-        kind, number, material, time = key
-        scene = self._scene(number, material)
+        kind, number, asked, time = key
+        scene = self._scene(number, asked)
         labels = draw_labels(scene, time, self.size)
         image = paint(scene, labels, time)
         return Sample(image, labels if kind == "instance" else merge_classes(scene, labels))
 
-    def sample(self, mode: Mode, shots: int, rng: np.random.Generator) -> Task:
+    def most(self, mode: Mode) -> int:
+        """See `Source.most`; classes need palettes of their own, and one is left for the background."""
+        return len(self.palettes) - 1 if mode == "semantic" else self.objects[1]
+
+    def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
         """A random task on scenes that are as many as 64-bit numbers."""
         number = int(rng.integers(1 << 62))
         if mode == "semantic":
-            return self._semantic(self._material(rng), number, shots, rng)
+            return self._semantic(self._draw_materials(objects, rng), number, shots, rng)
         time = int(rng.integers(self.frames))
         if mode == "interactive":
-            return self._interactive(number, time, rng)
-        return self._random_video(number, time, shots, rng)
+            return self._interactive(number, time, rng, objects)
+        return self._random_video(number, time, shots, rng, objects)
 
-    def count(self, mode: Mode) -> int:
+    def count(self, mode: Mode, objects: int = 1) -> int:
         """The number of fixed tasks; for video whole videos, of all frames but the first."""
         return self.tasks if mode != "video" else self.tasks // (self.frames - 1) * (self.frames - 1)
 
-    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator) -> Task:
+    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
         """The task ``index`` of this split: every class in turn, every frame of a video in turn."""
         if mode == "semantic":
-            palettes = PALETTES[self.split]
-            material = (palettes.start + index % len(palettes)) * len(PATTERNS) + int(rng.integers(len(PATTERNS)))
-            return self._semantic(material, index, shots, rng)
+            palette = self.palettes[index % len(self.palettes)]
+            material = palette * len(PATTERNS) + int(rng.integers(len(PATTERNS)))
+            others = self._draw_materials(objects - 1, rng, besides=palette) if objects > 1 else []
+            return self._semantic([material, *others], index, shots, rng)
         if mode == "interactive":
-            return self._interactive(index, 0, rng)
+            return self._interactive(index, 0, rng, objects)
         video, frame = divmod(index, self.frames - 1)
-        rng = np.random.default_rng((self.seed, video))  # all frames of a video ask for the same object
-        value = self._visible(video, 0, rng)
+        rng = np.random.default_rng((self.seed, video))  # all frames of a video ask for the same objects
+        values = self._visible(video, 0, rng, objects)
         order = halving_order(self.frames)[:shots]
-        return _object_task(video, value, frame + 1, order)
+        return _object_task(video, values, frame + 1, order)
 
-    def _material(self, rng: np.random.Generator) -> int:
-        return int(rng.choice(PALETTES[self.split])) * len(PATTERNS) + int(rng.integers(len(PATTERNS)))
+    def _draw_materials(self, number: int, rng: np.random.Generator, besides: int = -1) -> list[int]:
+        if number == 1 and besides < 0:
+            palettes = [rng.choice(self.palettes)]
+        else:
+            free = [palette for palette in self.palettes if palette != besides]
+            palettes = rng.choice(free, size=min(number, self.most("semantic")), replace=False).tolist()
+        return [int(palette) * len(PATTERNS) + int(rng.integers(len(PATTERNS))) for palette in palettes]
 
-    def _interactive(self, number: int, time: int, rng: np.random.Generator) -> Task:
-        task = _object_task(number, self._visible(number, time, rng), time, [])
-        return Task(task.query, (task.query,), task.group)
+    def _interactive(self, number: int, time: int, rng: np.random.Generator, objects: int) -> Task:
+        task = _object_task(number, self._visible(number, time, rng, objects), time, [])
+        return Task(task.query, (task.query,), task.groups)
 
-    def _random_video(self, number: int, time: int, shots: int, rng: np.random.Generator) -> Task:
+    def _random_video(self, number: int, time: int, shots: int, rng: np.random.Generator, objects: int) -> Task:
         others = [int(t) for t in rng.permutation(self.frames) if t != time]
-        return _object_task(number, self._visible(number, time, rng), time, others[:shots])
+        return _object_task(number, self._visible(number, time, rng, objects), time, others[:shots])
 
-    def _semantic(self, material: int, number: int, shots: int, rng: np.random.Generator) -> Task:
-        numbers = [number, *(int(n) for n in rng.integers(1 << 62, size=shots))]
-        views = []
-        for scene in numbers:
-            key = ("class", scene, material, 0)
-            views.append(View(key, (self._scene(scene, material).value(material),), {"image": f"scene {scene}"}))
-        return Task(views[0], tuple(views[1:]), f"material {material}")
+    def _semantic(self, materials: list[int], number: int, shots: int, rng: np.random.Generator) -> Task:
+        """The query shows all classes, or at least two of many; each image of the support is asked for one."""
+        ways = len(materials)
+        query: Asked = materials[0]
+        if ways > 1:
+            kept = int(rng.integers(2, ways + 1))
+            query = tuple(materials[i] for i in rng.permutation(ways)[:kept])
+        scenes = [int(n) for n in rng.integers(1 << 62, size=shots * ways)]
+        support = [self._class_view(scene, materials[i % ways], materials) for i, scene in enumerate(scenes)]
+        groups = tuple(f"material {material}" for material in materials)
+        return Task(self._class_view(number, query, materials), tuple(support), groups, ways)
 
-    def _visible(self, number: int, time: int, rng: np.random.Generator) -> int:
-        """A thing of the scene of which enough is seen at ``time``; the topmost if none is."""
+    def _class_view(self, number: int, asked: Asked, materials: list[int]) -> View:
+        scene = self._scene(number, asked)
+        values = tuple(scene.value(material) for material in materials)
+        return View(("class", number, asked, 0), values, {"image": f"scene {number}"})
+
+    def _visible(self, number: int, time: int, rng: np.random.Generator, objects: int) -> tuple[int, ...]:
+        """Things of the scene of which enough is seen at ``time``; the topmost if none is."""
         scene = self._scene(number, -1)
         areas = np.bincount(draw_labels(scene, time, self.size).ravel(), minlength=len(scene.things) + 1)[1:]
         seen = np.flatnonzero(areas >= self.min_pixels)
-        return 1 + int(rng.choice(seen) if len(seen) else areas.argmax())
+        if not len(seen):
+            return (1 + int(areas.argmax()),)
+        if objects == 1:
+            return (1 + int(rng.choice(seen)),)
+        return tuple(1 + int(i) for i in rng.permutation(seen)[:objects])
 
-    def _make_scene(self, number: int, material: int) -> Scene:
-        rng = np.random.default_rng((self.seed, SPLITS.index(self.split), number, material + 1))
-        materials = self._materials(material, rng)
+    def _make_scene(self, number: int, asked: Asked) -> Scene:
+        wanted = asked if isinstance(asked, tuple) else (asked,)
+        rng = np.random.default_rng((self.seed, SPLITS.index(self.split), number, *(m + 1 for m in wanted)))
+        materials = self._materials([m for m in wanted if m >= 0], rng)
         positions = spread(len(materials) - 1, self.size, rng)
         things = [self._thing(m, p, rng) for m, p in zip(materials[1:], positions, strict=True)]
         background = self._thing(materials[0], np.full(2, self.size / 2), rng)
-        if material >= 0:  # the asked class is drawn last, so that it is always seen
-            things.sort(key=lambda thing: thing.material == material)
+        # the asked classes are drawn last, so that they are always seen
+        things.sort(key=lambda thing: thing.material in wanted)
         gain = rng.uniform(0.8, 1.12) * rng.uniform(0.94, 1.06, size=3)
         return Scene(tuple(things), background, gain, int(rng.integers(1 << 31)))
 
-    def _materials(self, wanted: int, rng: np.random.Generator) -> list[int]:
+    def _materials(self, wanted: list[int], rng: np.random.Generator) -> list[int]:
         """Background first, then one per thing; palettes differ except for siblings and twins."""
         low, high = self.objects
-        number = int(rng.integers(low, high + 1))
-        palettes = rng.choice(PALETTES[self.split], size=number + 1, replace=False)
+        number = max(int(rng.integers(low, high + 1)), len(wanted))
+        palettes = rng.choice(self.palettes, size=number + 1, replace=False)
         materials = [int(p) * len(PATTERNS) + int(rng.integers(len(PATTERNS))) for p in palettes]
-        if wanted >= 0:
-            materials = [m for m in materials if m // len(PATTERNS) != wanted // len(PATTERNS)][:number]
-            materials.append(wanted)
+        if wanted:
+            taken = {material // len(PATTERNS) for material in wanted}
+            materials = [m for m in materials if m // len(PATTERNS) not in taken][: number + 1 - len(wanted)]
+            materials += wanted
         else:
             rng.shuffle(materials)
-        if rng.random() < self.siblings:
+        others = len(materials) - max(1, len(wanted))  # the background and what was not asked for
+        if rng.random() < self.siblings and others > 1:
             pattern = (materials[-1] + 1 + int(rng.integers(len(PATTERNS) - 1))) % len(PATTERNS)
             materials[1] = materials[-1] // len(PATTERNS) * len(PATTERNS) + pattern
-        if rng.random() < self.twins and number > 2:
+        if rng.random() < self.twins and others > 2:
             materials[2] = materials[-1]
         return materials
 
@@ -194,9 +228,11 @@ class Shapes(Source):
         )
 
 
-def _object_task(number: int, value: int, time: int, support: list[int]) -> Task:
+def _object_task(number: int, values: tuple[int, ...], time: int, support: list[int]) -> Task:
     def view(frame: int) -> View:
-        meta = {"image": f"scene {number}", "video": number, "frame": frame, "instance": value}
-        return View(("instance", number, -1, frame), (value,), meta)
+        instance = values[0] if len(values) == 1 else values
+        meta = {"image": f"scene {number}", "video": number, "frame": frame, "instance": instance}
+        return View(("instance", number, -1, frame), values, meta)
 
-    return Task(view(time), tuple(view(frame) for frame in support), f"scene {number} object {value}")
+    groups = tuple(f"scene {number} object {value}" for value in values)
+    return Task(view(time), tuple(view(frame) for frame in support), groups)

@@ -10,11 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
 
+from guided_seg.data.several import Several
 from guided_seg.episode import Meta
 from guided_seg.errors import UserError
 
@@ -62,14 +63,22 @@ class Task:
 
     Attributes:
         query: the image to segment.
-        support: the annotated images, in order; the first S of them make the S-shot task. In interactive mode it
-            is the query itself and nothing else.
-        group: the class or object that IoU is grouped by.
+        support: the annotated images, in order; the first S x ``ways`` of them make the S-shot task. In interactive
+            mode it is the query itself and nothing else.
+        groups: the class or object that IoU is grouped by, for each of the query's values.
+        ways: how many images of the support make one shot. Several classes are shown by an image of each, so that
+            every shot shows them all; otherwise 1.
     """
 
     query: View
     support: tuple[View, ...]
-    group: str
+    groups: tuple[str, ...]
+    ways: int = 1
+
+    @property
+    def group(self) -> str:
+        """The names of all that is segmented."""
+        return " + ".join(self.groups)
 
 
 class Source(ABC):
@@ -83,16 +92,20 @@ class Source(ABC):
         """The image and its label map. Raises `BrokenFile` where one cannot be read."""
 
     @abstractmethod
-    def sample(self, mode: Mode, shots: int, rng: np.random.Generator) -> Task:
-        """A random task for training, with up to ``shots`` support images (what there is, if fewer)."""
+    def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
+        """A random task for training, with up to ``shots`` shots and ``objects`` positive labels (or what there is)."""
 
     @abstractmethod
-    def count(self, mode: Mode) -> int:
+    def count(self, mode: Mode, objects: int = 1) -> int:
         """How many fixed tasks `fixed` can enumerate for evaluation."""
 
     @abstractmethod
-    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator) -> Task:
+    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
         """The evaluation task ``index``, 0 ≤ index < count. A larger ``shots`` only appends to the support."""
+
+    def most(self, mode: Mode) -> int:
+        """The largest number of positive labels in a task of ``mode``."""
+        return 1
 
     def require(self, mode: Mode) -> None:
         """Raise `DataError` unless this source has tasks of ``mode``."""
@@ -147,7 +160,6 @@ class IndexedSource(Source):
         self.videos = {group: list(targets) for group, targets in videos.items() if len(targets) > 1}
         tables = {"interactive": self.objects, "semantic": self.classes, "video": self.videos}
         self.modes = tuple(mode for mode in MODES if tables[mode])
-        self._semantic = [(group, i) for group, targets in self.classes.items() for i in range(len(targets))]
         self._shown = {
             mode: {group: [i for i, t in enumerate(targets) if t.visible] for group, targets in table.items()}
             for mode, table in (("semantic", self.classes), ("video", self.videos))
@@ -156,48 +168,92 @@ class IndexedSource(Source):
             "semantic": _bounds([len(targets) ** (1 - balance) for targets in self.classes.values()]),
             "video": _bounds([1.0] * len(self.videos)),
         }
-        self._video = [(group, i) for group, targets in self.videos.items() for i in range(1, len(targets))]
+        self._several = Several(self.objects, self.classes, self.videos)
+        self._posed: dict[tuple[Mode, int], Sequence[Any]] = {
+            ("interactive", 1): [[named] for named in self.objects],
+            ("semantic", 1): [([group], i) for group, targets in self.classes.items() for i in range(len(targets))],
+            ("video", 1): [([group], i) for group, targets in self.videos.items() for i in range(1, len(targets))],
+        }
 
-    def sample(self, mode: Mode, shots: int, rng: np.random.Generator) -> Task:
+    def most(self, mode: Mode) -> int:
+        """See `Source.most`."""
+        return self._several.most(mode)
+
+    def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
         """A random task: a random object; or a class (see ``balance``) or video, and then an image of it."""
         self.require(mode)
         if mode == "interactive":
-            group, target = self.objects[rng.integers(len(self.objects))]
-            return _task(group, target, [target])
+            named = self.objects[rng.integers(len(self.objects))]
+            return _objects([named] if objects == 1 else self._several.draw_objects(named[1].key, objects, rng))
         table = self.classes if mode == "semantic" else self.videos
         group = list(table)[np.searchsorted(self._bounds[mode], rng.random(), "right")]
-        targets = table[group]
-        shown = self._shown[mode][group]
+        if objects == 1:
+            return self._draw([group], table, self._shown[mode][group], shots, rng)
+        if mode == "semantic":
+            return self._classes(self._several.draw_query(group, rng), shots, rng, objects, group)
+        groups = self._several.draw_video(group, objects, rng)
+        shown = [i for i, row in enumerate(_rows(groups, table)) if all(target.visible for target in row)]
+        return self._draw(groups, table, shown, shots, rng)
+
+    def _draw(
+        self,
+        groups: Sequence[str],
+        table: Mapping[str, Sequence[Target]],
+        shown: Sequence[int],
+        shots: int,
+        rng: np.random.Generator,
+    ) -> Task:
+        """A random image as the query and random others, all among ``shown``, as the support."""
+        rows = _rows(groups, table)
         chosen = [shown[i] for i in rng.choice(len(shown), size=min(shots + 1, len(shown)), replace=False)]
-        query = (chosen[0] + rng.integers(1, len(targets))) % len(targets)  # any other than the first shot
+        query = (chosen[0] + rng.integers(1, len(rows))) % len(rows)  # any other than the first shot
         support = [i for i in chosen if i != query]
-        return _task(group, targets[query], [targets[i] for i in support[:shots]])
+        return _task(groups, rows[query], [rows[i] for i in support[:shots]])
 
-    def count(self, mode: Mode) -> int:
-        """One task an object (interactive), an image of a class (semantic), a frame but the first (video)."""
+    def _classes(
+        self, query: Hashable, shots: int, rng: np.random.Generator, objects: int, first: str | None = None
+    ) -> Task:
+        groups = self._several.draw_classes(query, objects, rng, first)
+        keys = [query, *self._several.draw_support(groups, query, shots, rng)]
+        rows = [[Target(key, self.classes[group][0].value) for group in groups] for key in keys]
+        return _task(groups, rows[0], rows[1:], len(groups))
+
+    def count(self, mode: Mode, objects: int = 1) -> int:
+        """One task an object (interactive), an image of a class (semantic), a frame but the first (video).
+
+        With several objects: one task an image, or as many as hold all its objects (interactive); an image of several
+        classes (semantic); a frame but the first for the objects that appear together (video).
+        """
         self.require(mode)
-        tables: dict[Mode, Sequence[object]] = {
-            "interactive": self.objects,
-            "semantic": self._semantic,
-            "video": self._video,
-        }
-        return len(tables[mode])
+        return len(self._fixed(mode, objects))
 
-    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator) -> Task:
+    def _fixed(self, mode: Mode, objects: int) -> Sequence[Any]:
+        """What the fixed tasks are about."""
+        if (mode, objects) not in self._posed:
+            several, length = self._several, {group: len(targets) for group, targets in self.videos.items()}
+            together: dict[Mode, Sequence[Any]] = {
+                "interactive": several.all_objects(objects),
+                "semantic": several.all_queries(),
+                "video": [(gs, i) for gs in several.all_videos(objects) for i in range(1, length[gs[0]])],
+            }
+            self._posed[mode, objects] = together[mode]
+        return self._posed[mode, objects]
+
+    def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
         """The task ``index``; video: the first frame is shown first, then frames that halve the gaps in time."""
         self.require(mode)
+        asked = self._fixed(mode, objects)[index]
         if mode == "interactive":
-            group, target = self.objects[index]
-            return _task(group, target, [target])
+            return _objects(asked)
+        if mode == "semantic" and objects > 1:
+            return self._classes(asked, shots, rng, objects)
+        groups, query = asked
+        rows = _rows(groups, self.classes if mode == "semantic" else self.videos)
         if mode == "semantic":
-            group, query = self._semantic[index]
-            targets = self.classes[group]
-            others = [i for i in rng.permutation(len(targets)).tolist() if i != query]
+            others = [i for i in rng.permutation(len(rows)).tolist() if i != query]
         else:
-            group, query = self._video[index]
-            targets = self.videos[group]
-            others = [i for i in halving_order(len(targets)) if targets[i].visible]
-        return _task(group, targets[query], [targets[i] for i in others[:shots]])
+            others = [i for i in halving_order(len(rows)) if any(target.visible for target in rows[i])]
+        return _task(groups, rows[query], [rows[i] for i in others[:shots]])
 
 
 def halving_order(length: int) -> list[int]:
@@ -222,10 +278,22 @@ def _bounds(weights: Sequence[float]) -> np.ndarray:
     return total[:-1] / total[-1] if len(total) else total
 
 
-def _task(group: str, query: Target, support: Sequence[Target]) -> Task:
-    return Task(_view(query), tuple(_view(target) for target in support), group)
+def _rows(groups: Sequence[str], table: Mapping[str, Sequence[Target]]) -> list[tuple[Target, ...]]:
+    """Image by image, what ``groups`` are in it; they have the same images."""
+    return list(zip(*(table[group] for group in groups), strict=True))
 
 
-def _view(target: Target) -> View:
-    key = target.key
-    return View(key, (target.value,), {"image": str(key.name if isinstance(key, Path) else key)})
+def _objects(named: Sequence[tuple[str, Target]]) -> Task:
+    """The interactive task of some objects of one image."""
+    row = [target for _, target in named]
+    return _task([group for group, _ in named], row, [row])
+
+
+def _task(groups: Sequence[str], query: Sequence[Target], support: Sequence[Sequence[Target]], ways: int = 1) -> Task:
+    return Task(_view(query), tuple(_view(row) for row in support), tuple(groups), ways)
+
+
+def _view(row: Sequence[Target]) -> View:
+    key = row[0].key
+    values = tuple(target.value for target in row)
+    return View(key, values, {"image": str(key.name if isinstance(key, Path) else key)})

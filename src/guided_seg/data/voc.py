@@ -11,7 +11,7 @@ import numpy as np
 from guided_seg.data.classes import HeldOut, as_split, class_values, open_keys, open_values
 from guided_seg.data.files import FileSource, Pair
 from guided_seg.data.images import read_labels
-from guided_seg.data.source import DataError, Target
+from guided_seg.data.source import DataError, Split, Target
 from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, class_table, is_task, object_list
 from guided_seg.data.verify import (
     check_labelled,
@@ -32,7 +32,8 @@ VOC_CLASSES = (
 """The classes in the official order; mask value 1 is the first. Each row is a fold of PASCAL-5i."""
 
 FOLD_SIZE = 5
-CLASSES, OBJECTS = "SegmentationClass", "SegmentationObject"
+VAL_SHARE = 5
+CLASSES, OBJECTS, LISTS = "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation"
 LAYOUT = f"JPEGImages/, {CLASSES}/ and ImageSets/Segmentation/train.txt and val.txt"
 
 
@@ -54,6 +55,8 @@ class Voc(FileSource):
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
         cache_mb: megabytes of decoded samples that each process keeps.
         balance: how evenly classes are drawn, see `IndexedSource`.
+        oracle: held-out classes are in train and val as well. All their images of val.txt are tested, so it is those of
+            train.txt that are shared out: every fifth goes to val, and the rest are in train.
 
     Raises:
         DataError: a missing folder, an empty list, an unknown split or class, or a file that cannot be used.
@@ -68,17 +71,21 @@ class Voc(FileSource):
         min_pixels: int = MIN_PIXELS,
         cache_mb: float = 0.0,
         balance: float = 1.0,
+        oracle: bool = False,
     ) -> None:
         split = as_split(split)
+        oracle = oracle and split != "test"
         all_names = dict(enumerate(VOC_CLASSES, 1))
         held = class_values(fold_classes(held_out) if isinstance(held_out, int) else held_out, all_names)
-        root = open_root(root, LAYOUT, ("JPEGImages", CLASSES, "ImageSets/Segmentation"))
+        root = open_root(root, LAYOUT, ("JPEGImages", CLASSES, LISTS))
         instances = (root / OBJECTS).is_dir() if instances is None else instances
-        images = read_list(root / "ImageSets/Segmentation" / ("train.txt" if split == "train" else "val.txt"))
+        images = _images(root, split, oracle)
         pairs = _pairs(root, images, (CLASSES, OBJECTS) if instances else (CLASSES,))
         counts = _count(pairs, [f"{CLASSES}/{image}" for image in images])
         keys = open_keys(split, counts, held)
-        names = {value: all_names[value] for value in open_values(split, all_names, held)}
+        if oracle:
+            keys = _oracle_keys(root, split, counts, held)
+        names = {value: all_names[value] for value in open_values(split, all_names, () if oracle else held)}
         classes = class_table(counts, keys, names, min_pixels)
         objects = _objects(pairs, keys, names, min_pixels) if instances else object_list(classes)
         super().__init__("voc", pairs, Tables(objects, classes), cache_mb, balance=balance)
@@ -94,6 +101,21 @@ def fold_classes(fold: int) -> tuple[str, ...]:
     if not 0 <= fold < len(VOC_CLASSES) // FOLD_SIZE:
         raise DataError(f"There is no fold {fold} of PASCAL-5i; choose 0, 1, 2 or 3, or give names of classes.")
     return VOC_CLASSES[fold * FOLD_SIZE : (fold + 1) * FOLD_SIZE]
+
+
+def _images(root: Path, split: Split, oracle: bool) -> list[str]:
+    """The images that the split is chosen from."""
+    lists = {"train": ("train",), "val": ("val", "train") if oracle else ("val",), "test": ("val",)}[split]
+    return list(dict.fromkeys(name for stem in lists for name in read_list(root / LISTS / f"{stem}.txt")))
+
+
+def _oracle_keys(root: Path, split: Split, counts: Mapping[str, Counts], held: set[int]) -> list[str]:
+    """The images of train or val with the held-out classes, none of which is tested."""
+    train = {f"{CLASSES}/{image}": None for image in _images(root, "train", True)}
+    for_val = [key for key in train if held & set(counts[key])][::VAL_SHARE]
+    if split == "train":
+        return [key for key in train if key not in for_val]
+    return [*open_keys(split, {key: counts[key] for key in counts if key not in train}, held), *for_val]
 
 
 def _pairs(root: Path, images: Iterable[str], folders: Iterable[str]) -> dict[str, Pair]:

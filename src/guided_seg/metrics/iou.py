@@ -14,6 +14,9 @@ from torchmetrics.utilities import dim_zero_cat
 from guided_seg.episode import IGNORE
 
 Within = Literal["pool", "mean"]
+NO_LABEL = -1
+"""Stands in for the group of a positive label that an episode does not have."""
+_LABEL = 1 << 32  # an entry's number is that of its episode, plus this for each label after the first
 
 
 class Scores(TypedDict):
@@ -26,19 +29,23 @@ class Scores(TypedDict):
 
 
 def intersection_union(
-    prediction: Int[Tensor, "B H W"] | UInt8[Tensor, "B H W"], target: UInt8[Tensor, "B H W"]
-) -> Int[Tensor, "B 2"]:
-    """Pixels of the intersection and the union of the positives of each episode; ignored pixels do not count.
+    prediction: Int[Tensor, "B H W"] | UInt8[Tensor, "B H W"], target: UInt8[Tensor, "B H W"], num_labels: int = 2
+) -> Int[Tensor, "B L 2"]:
+    """Pixels of the intersection and the union of each of L = ``num_labels`` - 1 positive labels; ignored ones are out.
+
+    Another positive label where one belongs is a miss of that one and a false alarm of the other.
 
     Example:
         >>> prediction, target = torch.tensor([[[1, 1, 0]]]), torch.tensor([[[1, 0, 255]]], dtype=torch.uint8)
         >>> intersection_union(prediction, target).tolist()
-        [[1, 2]]
+        [[[1, 2]]]
     """
     valid = target != IGNORE
-    found, true = (prediction > 0) & valid, (target > 0) & valid
-    both = found & true & (prediction == target)
-    return torch.stack([both.flatten(1).sum(1), (found | true).flatten(1).sum(1)], dim=1)
+    counts = []
+    for label in range(1, num_labels):
+        found, true = (prediction == label) & valid, target == label
+        counts.append(torch.stack([(found & true).flatten(1).sum(1), (found | true).flatten(1).sum(1)], dim=1))
+    return torch.stack(counts, dim=1)
 
 
 class EpisodeIoU(Metric):
@@ -48,6 +55,9 @@ class EpisodeIoU(Metric):
     ``mean_iou`` is the mean over groups (classes, objects) of the IoU within each; ``ci95`` is the interval of
     ``positive_iou`` under a bootstrap over episodes, or over whole groups where a group's episodes are not
     independent (frames of a video).
+
+    With several positive labels, each counts on its own, with its own group: as if it were an episode in all of this,
+    but for the interval, which keeps the labels of an episode together.
 
     Every episode is kept by its number, so one that distributed evaluation repeats counts once.
 
@@ -88,24 +98,40 @@ class EpisodeIoU(Metric):
         prediction: Int[Tensor, "B H W"] | UInt8[Tensor, "B H W"],
         target: UInt8[Tensor, "B H W"],
         index: Int[Tensor, " B"],
-        group: Int[Tensor, " B"],
+        group: Int[Tensor, " B"] | Int[Tensor, "B L"],
     ) -> None:
-        """Count B episodes, each with its number in the set and the number of its class or object."""
-        counts = intersection_union(prediction, target)
-        self.rows.append(torch.cat([torch.stack([index, group], 1).to(counts.device), counts], dim=1))
+        """Count B episodes of up to L positive labels.
+
+        Args:
+            prediction: labels.
+            target: labels.
+            index: the number of each episode in the set, below 2^32.
+            group: the number of the class or object of each positive label; `NO_LABEL` where an episode has fewer.
+        """
+        group = group[:, None] if group.ndim == 1 else group
+        counts = intersection_union(prediction, target, group.shape[1] + 1)
+        entry = index[:, None] + torch.arange(group.shape[1], device=index.device) * _LABEL
+        rows = torch.cat([torch.stack([entry, group], 2).to(counts.device), counts], dim=2).flatten(0, 1)
+        self.rows.append(rows[rows[:, 1] != NO_LABEL])
 
     def compute(self) -> Scores:
         """The scores of all episodes so far, of all processes."""
         rows = self.table()
         counts = rows[:, 2:].double()
         groups = torch.unique(rows[:, 1], return_inverse=True)[1]
-        unit = groups if self.resample == "groups" else torch.arange(len(rows), device=rows.device)
+        numbers, episodes = torch.unique(rows[:, 0] % _LABEL, return_inverse=True)
+        unit = groups if self.resample == "groups" else episodes
         return {
             "positive_iou": _iou(counts.sum(0)).item(),
             "mean_iou": self._grouped(counts, groups).mean().item(),
             "ci95": self._interval(counts, unit),
-            "episodes": len(rows),
+            "episodes": len(numbers),
         }
+
+    def counted(self) -> bool:
+        """Whether any process has counted an episode; under distribution every process must ask."""
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn):
+            return len(dim_zero_cat(self.rows)) > 0
 
     def per_group(self) -> dict[int, float]:
         """The IoU within each group, by its number; under distribution every process must ask."""
@@ -115,7 +141,7 @@ class EpisodeIoU(Metric):
         return dict(zip(numbers.tolist(), self._grouped(rows[:, 2:].double(), groups).tolist(), strict=True))
 
     def table(self) -> Int[Tensor, "E 4"]:
-        """Rows of (index, group, intersection, union), once per episode and in their order."""
+        """Rows of (index, group, intersection, union), once per episode and label; by label, and by index within it."""
         rows = dim_zero_cat(self.rows)
         if not len(rows):
             raise ValueError("EpisodeIoU has seen no episode; call update first.")

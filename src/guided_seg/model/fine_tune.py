@@ -17,6 +17,7 @@ from guided_seg.model.backbone import Backbone
 from guided_seg.model.baseline import ForegroundBackground
 from guided_seg.model.decoder import Decoder
 from guided_seg.model.features import Features
+from guided_seg.model.network import own_labels
 
 
 class FineTune(ForegroundBackground):
@@ -59,7 +60,7 @@ class FineTune(ForegroundBackground):
         """See `Network.forward`; features do not outlive a change of the weights, so they are computed again."""
         if self.training or self.steps == 0:
             return super().forward(batch, features)
-        return torch.stack([self._task(single(batch, index)) for index in range(len(batch))])
+        return own_labels(torch.stack([self._task(single(batch, index)) for index in range(len(batch))]), batch)
 
     def _task(self, task: Batch) -> Float[Tensor, "K H W"]:
         # evaluation runs in inference mode, whose tensors take part in no gradient until they are copied
@@ -90,7 +91,7 @@ def annotated_images(task: Batch) -> tuple[Batch, Tensor]:
     rows = task.shot_image
     support = replace(
         task, images=task.images[rows], sizes=task.sizes[rows], target=target.to(torch.uint8),
-        metas=task.metas * len(rows), shot_image=rows[:0], shot_episode=rows[:0],
+        metas=task.metas * len(rows), labels=task.labels * len(rows), shot_image=rows[:0], shot_episode=rows[:0],
         points=task.points[:0], masks=task.masks[:0], mask_shot=task.mask_shot[:0],
     )  # fmt: skip
     return support, target
@@ -109,5 +110,5 @@ def single(batch: Batch, index: int) -> Batch:
         batch, images=batch.images[rows], sizes=batch.sizes[rows], target=batch.target[index : index + 1],
         shot_image=torch.arange(1, len(rows), device=shots.device), shot_episode=torch.zeros_like(shots),
         points=points, masks=batch.masks[dense], mask_shot=number[batch.mask_shot[dense]],
-        metas=batch.metas[index : index + 1],
+        metas=batch.metas[index : index + 1], labels=batch.labels[index : index + 1],
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -42,7 +43,7 @@ class Network(nn.Module, ABC):
         return self.backbone.pyramid(images) if self.decoder.uses_skips else [self.backbone(images)]
 
     def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
-        """Scores at the size of the batch's (padded) images.
+        """Scores at the size of the batch's (padded) images; -inf for labels that an episode lacks.
 
         Args:
             batch: B episodes.
@@ -58,7 +59,8 @@ class Network(nn.Module, ABC):
             parts.append((rows, upsample(self.decoder(self.segment(maps, z), skips), size)))
         scores = place(parts, len(batch))
         height, width = batch.target.shape[-2:]
-        return nn.functional.pad(scores, (0, width - scores.shape[-1], 0, height - scores.shape[-2]))
+        scores = nn.functional.pad(scores, (0, width - scores.shape[-1], 0, height - scores.shape[-2]))
+        return own_labels(scores, batch)
 
     @abstractmethod
     def extract(self, features: Features, batch: Batch) -> Guidance | None:
@@ -98,6 +100,15 @@ class GuidedNetwork(Network):
         """See `Network.segment`."""
         assert guidance is not None
         return self.conditioning(query, guidance)
+
+
+def own_labels(scores: Float[Tensor, "B K H W"], batch: Batch) -> Float[Tensor, "B K H W"]:
+    """The scores, with -inf for labels that an episode lacks (it stands beside one that has more), so never given."""
+    if min(batch.labels) >= scores.shape[1]:
+        return scores
+    own = torch.tensor(batch.labels, device=scores.device)
+    lacking = torch.arange(scores.shape[1], device=scores.device) >= own[:, None]
+    return scores.masked_fill(lacking[:, :, None, None], -torch.inf)
 
 
 def _join(parts: list[tuple[Tensor | slice, Tensor]], sizes: Tensor) -> Features:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from guided_seg.data.points import restrict
 from guided_seg.data.source import MODES, Mode
 from guided_seg.episode import IGNORE, Batch
-from guided_seg.metrics import EpisodeIoU, Scores, group_number, intersection_union
+from guided_seg.metrics import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
 from guided_seg.model.network import Network
 
 Setting = tuple[int, int | None]
@@ -66,7 +67,8 @@ class EpisodicSegmentation(LightningModule):
         scores = self.network(batch)
         loss = F.cross_entropy(scores, batch.target.long(), ignore_index=IGNORE)
         if (self.global_step + 1) % self.log_every == 0:
-            inside, union = intersection_union(scores.detach().argmax(1), batch.target).sum(0).tolist()
+            counts = intersection_union(scores.detach().argmax(1), batch.target, batch.num_labels)
+            inside, union = counts.sum((0, 1)).tolist()
             self.log_dict({"train/loss": loss.detach(), "train/iou": inside / max(union, 1)}, prog_bar=True)
         return loss
 
@@ -82,16 +84,21 @@ class EpisodicSegmentation(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the positive IoU of each mode and their mean, by which the best checkpoint is chosen."""
         found = {}
+        # all modes, as every process must ask for the same, and one of them may have seen no episode of a mode
         for mode, metric in self.validation.items():
-            if metric.update_called:
+            if metric.to(self.device).counted():
                 found[mode] = metric.compute()["positive_iou"]
-                metric.reset()
+            metric.reset()
         self.log_dict({f"val/{mode}": value for mode, value in found.items()})
         self.log("val/positive_iou", sum(found.values()) / max(len(found), 1), prog_bar=True)
 
     def on_test_start(self) -> None:
-        """Forget the scores of an earlier test."""
-        self.scores = {}
+        """Forget the scores of an earlier test; every process keeps the same modes and settings, seen or not."""
+        self.scores = {
+            mode: {setting: new_metric(mode).to(self.device) for setting in settings_of(mode, self.settings)}
+            for mode in MODES
+        }
+        self.groups = {}
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Encode once, then guide by every (S, P)."""
@@ -102,23 +109,24 @@ class EpisodicSegmentation(LightningModule):
             prediction = self.network(asked, features).argmax(1)
             kept = torch.tensor([_asked(meta, setting[0]) for meta in batch.metas], device=prediction.device)
             if kept.any():
-                metric = self.scores.setdefault(mode, {}).setdefault(setting, new_metric(mode).to(self.device))
-                metric.update(prediction[kept], batch.target[kept], *_numbers(batch, kept))
-        self.groups |= {group_number(meta["group"]): meta["group"] for meta in batch.metas}
+                self.scores[mode][setting].update(prediction[kept], batch.target[kept], *_numbers(batch, kept))
+        self.groups |= {group_number(name): name for meta in batch.metas for name in _groups(meta)}
 
     def results(self) -> dict[Mode, dict[Setting, Scores]]:
         """What the last test found; under distribution every process must ask."""
-        return {
-            mode: {setting: metric.compute() for setting, metric in metrics.items()}
+        found = {
+            mode: {setting: metric.compute() for setting, metric in metrics.items() if metric.counted()}
             for mode, metrics in self.scores.items()
         }
+        return {mode: scores for mode, scores in found.items() if scores}
 
     def results_by_group(self) -> Iterator[tuple[Mode, Setting, str, float]]:
         """The IoU of each class or object, as `EpisodeIoU` counts it within a group; see `results`."""
+        names = _of_all_processes(self.groups)
         for mode, metrics in self.scores.items():
             for setting, metric in metrics.items():
-                for group, value in metric.per_group().items():
-                    yield mode, setting, self.groups.get(group, str(group)), value
+                for group, value in (metric.per_group() if metric.counted() else {}).items():
+                    yield mode, setting, names[group], value
 
     def configure_optimizers(self) -> Any:
         """The optimiser, with its schedule stepped after every batch."""
@@ -148,10 +156,28 @@ def _asked(meta: dict[str, Any], shots: int) -> bool:
     return meta["shown"] is None or meta["shown"] > shots
 
 
+def _groups(meta: dict[str, Any]) -> tuple[str, ...]:
+    """The name of each positive label's class or object."""
+    return meta.get("groups") or (meta["group"],)
+
+
 def _numbers(batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The numbers of the episodes that ``rows`` keeps, and of the group of each of their positive labels."""
     metas = [meta for meta, kept in zip(batch.metas, rows.tolist(), strict=True) if kept]
-    groups = torch.tensor([group_number(meta["group"]) for meta in metas])
-    return torch.tensor([meta["index"] for meta in metas]), groups
+    groups = torch.full((len(metas), batch.num_labels - 1), NO_LABEL)
+    for row, meta in zip(groups, metas, strict=True):
+        names = _groups(meta)
+        row[: len(names)] = torch.tensor([group_number(name) for name in names])
+    return torch.tensor([meta["index"] for meta in metas], dtype=torch.int64), groups
+
+
+def _of_all_processes(names: dict[int, str]) -> dict[int, str]:
+    """The names that any process has seen."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return names
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, names)
+    return {number: name for part in found for number, name in part.items()}
 
 
 def _trainable(parameters: Iterable[Tensor]) -> list[Tensor]:

@@ -1,0 +1,113 @@
+"""Which objects or classes stand together in a task of several positive labels, from the tables of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from guided_seg.data.source import Mode, Target
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+class Several:
+    """Choices for tasks with K - 1 > 1 positive labels; where fewer stand together, there are fewer.
+
+    *Interactive:* objects of one image. *Video:* objects of one video that appear in the same frame, so that this frame
+    shows them all. *Semantic:* classes; the query shows at least two of them where an image does, and the support shows
+    each.
+
+    Args:
+        objects: each object of each image, by group name.
+        classes: class name -> its images; a class has one value in all of them.
+        videos: object name -> its frames.
+    """
+
+    def __init__(
+        self,
+        objects: Sequence[tuple[str, Target]],
+        classes: Mapping[str, Sequence[Target]],
+        videos: Mapping[str, Sequence[Target]],
+    ) -> None:
+        self._in_image = _gather((target.key, (group, target)) for group, target in objects)
+        self._frames = {group: tuple(target.key for target in targets) for group, targets in videos.items()}
+        self._in_video = _gather((frames, group) for group, frames in self._frames.items())
+        self._classes = classes
+        self._shown = _gather((target.key, group) for group, targets in classes.items() for target in targets)
+
+    def most(self, mode: Mode) -> int:
+        """The largest number of positive labels that a task can have."""
+        if mode == "semantic":
+            return len(self._classes)
+        together = self._in_image.values() if mode == "interactive" else self._in_video.values()
+        return max(map(len, together), default=0)
+
+    def draw_objects(self, key: Hashable, number: int, rng: np.random.Generator) -> list[tuple[str, Target]]:
+        """Up to ``number`` random objects of the image ``key``."""
+        return _shuffled(self._in_image[key], rng)[:number]
+
+    def all_objects(self, number: int) -> list[list[tuple[str, Target]]]:
+        """Every object of every image once, up to ``number`` of an image together."""
+        return [part for found in self._in_image.values() for part in _parts(found, number)]
+
+    def draw_video(self, group: str, number: int, rng: np.random.Generator) -> list[str]:
+        """Up to ``number`` random objects that have the frames of ``group``."""
+        return _shuffled(self._in_video[self._frames[group]], rng)[:number]
+
+    def all_videos(self, number: int) -> list[list[str]]:
+        """Every object of every video once, up to ``number`` of them together."""
+        return [part for found in self._in_video.values() for part in _parts(found, number)]
+
+    def draw_query(self, group: str, rng: np.random.Generator) -> Hashable:
+        """A random image of a class, with another class where there is such an image."""
+        keys = [target.key for target in self._classes[group]]
+        keys = self._rich(keys) or keys
+        return keys[int(rng.integers(len(keys)))]
+
+    def all_queries(self) -> list[Hashable]:
+        """Every image of at least two classes; every image where there is none."""
+        return self._rich(self._shown) or list(self._shown)
+
+    def draw_classes(
+        self, query: Hashable, number: int, rng: np.random.Generator, first: str | None = None
+    ) -> list[str]:
+        """``number`` classes in random order: ``first``, others that the query shows, and any where these are fewer."""
+        shown = _shuffled(self._shown[query], rng)
+        others = _shuffled([group for group in self._classes if group not in shown], rng)
+        chosen = dict.fromkeys([*([first] if first else []), *shown, *others])
+        return _shuffled(list(chosen)[:number], rng)
+
+    def draw_support(
+        self, groups: Sequence[str], query: Hashable, shots: int, rng: np.random.Generator
+    ) -> list[Hashable]:
+        """``shots`` times an image of each class in turn, or what there is; no image twice while there are others."""
+        orders = [_shuffled([t.key for t in self._classes[group] if t.key != query], rng) for group in groups]
+        support: list[Hashable] = []
+        for _ in range(min(shots, *map(len, orders))):
+            for order in orders:
+                key = next((key for key in order if key not in support), order[0])
+                order.remove(key)
+                support.append(key)
+        return support
+
+    def _rich(self, keys: Iterable[Hashable]) -> list[Hashable]:
+        return [key for key in keys if len(self._shown[key]) > 1]
+
+
+def _gather(pairs: Iterable[tuple[Hashable, V]]) -> dict[Hashable, list[V]]:
+    found: dict[Hashable, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _parts(found: Sequence[T], number: int) -> list[list[T]]:
+    return [list(found[i : i + number]) for i in range(0, len(found), number)]
+
+
+def _shuffled(found: Sequence[T], rng: np.random.Generator) -> list[T]:
+    return [found[i] for i in rng.permutation(len(found))]
