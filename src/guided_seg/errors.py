@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class UserError(ValueError):
     """Input that cannot be used; the message says what was found, what was expected and what to do."""
+
+
+class CompositionError(UserError):
+    """Options that have no meaning together; a sweep counts such a job as refused, not as failed."""

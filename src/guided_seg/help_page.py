@@ -26,15 +26,12 @@ def print_help(command: str, examples: Sequence[str], config_name: str, module: 
     """
     conf, console = files(module), Console(highlight=False)
     defaults = _defaults(conf / f"{config_name}.yaml")
-    experiments = [
-        (name, _first_comment(file))
-        for name, file in options(conf / "experiment")
-        if _overridden(file) <= set(defaults)
-    ]
+    experiments, sweeps = (_files(conf / group, defaults) for group in ("experiment", "sweep"))
     extra = "[+experiment=NAME] " if experiments else ""
     _print_part(console, f"guided_seg {__version__}", [(str(PURPOSE), "")])
     _print_part(console, "usage", [(f"{command} {extra}[group=option ...] [key=value ...]", "")])
     _print_part(console, "experiments (+experiment=NAME)", experiments)
+    _print_part(console, "sweeps (-m +sweep=NAME)", sweeps)
     _print_part(console, "groups (group=option, * is the default)", _groups(conf, defaults))
     _print_part(console, "examples", [(f"{command} {example}", "") for example in examples])
     _print_part(console, "more", _MORE)
@@ -57,6 +54,11 @@ _MORE = [
 ]
 
 
+def _files(group: Traversable, defaults: dict[str, str]) -> list[tuple[str, str]]:
+    """The files of a group that a config with these defaults can take, with what they are for."""
+    return [(name, _first_comment(file)) for name, file in options(group) if _overridden(file) <= set(defaults)]
+
+
 def _groups(conf: Traversable, defaults: dict[str, str]) -> list[tuple[str, str]]:
     rows = []
     for group in sorted(conf.iterdir(), key=lambda entry: entry.name):
@@ -72,10 +74,12 @@ def _defaults(config: Traversable) -> dict[str, str]:
     return {group.removeprefix("optional "): value for group, value in _entries(config)}
 
 
-def _overridden(experiment: Traversable) -> set[str]:
-    """The groups that an experiment chooses for; a config without them cannot take it."""
+def _overridden(file: Traversable) -> set[str]:
+    """The groups that an experiment or a sweep chooses for; a config without them cannot take it."""
     prefix = "override /"
-    return {group.removeprefix(prefix) for group, _ in _entries(experiment) if group.startswith(prefix)}
+    chosen = {group.removeprefix(prefix) for group, _ in _entries(file) if group.startswith(prefix)}
+    hydra = (yaml.safe_load(file.read_text("utf-8")) or {}).get("hydra", {})
+    return chosen | {key.partition(".")[0] for key in hydra.get("sweeper", {}).get("params", {})}
 
 
 def _entries(config: Traversable) -> list[tuple[str, str]]:
