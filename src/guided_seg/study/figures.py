@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from guided_seg.report.figures import COLOURS, STYLE, new_figure, point_places, save, set_ticks
 from guided_seg.report.results import Points
@@ -104,17 +105,22 @@ def _lines(
 
 
 def _against_time(compositions: Sequence[Composition], shots: int, points: Points) -> Figure | None:
-    known = [composition for composition in compositions if math.isfinite(update_ms(composition))]
+    looks = zip(compositions, _looks(), strict=False)
+    known = [(update_ms(composition), composition, colour) for composition, (colour, _) in looks]
+    known = [entry for entry in known if math.isfinite(entry[0])]
     if not known:
         return None
-    names = modes(known)
+    names = modes(compositions)
     figure, axes = _panels(names, "ms for a new dot")
     for name, place in zip(names, axes, strict=True):
-        for composition, (colour, _) in zip(known, _looks(), strict=False):
+        for milliseconds, composition, colour in known:
             found = cell(composition, name, shown_at(name, shots), points)
             value, bar = (found.mean, _bar(found)) if found else (math.nan, [[0.0], [0.0]])
-            place.errorbar(update_ms(composition), value, bar, fmt="o", color=colour, label=composition.label)
+            place.errorbar(milliseconds, value, bar, fmt="o", color=colour, label=composition.label)
         place.set(xscale="log", ylim=(0, 1))
+        place.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        place.xaxis.set_major_formatter("{x:g}")
+        place.xaxis.set_minor_locator(NullLocator())
     _legend(figure, axes[0])
     return figure
 
