@@ -20,6 +20,7 @@ from running import CONF, TINY, compose_run, run
 
 from guided_seg import sweep
 from guided_seg.errors import CompositionError, UserError
+from guided_seg.help_page import print_help
 from guided_seg.overrides import find_problem
 from guided_seg.report.results import write_json
 from guided_seg.study.study import study
@@ -175,8 +176,9 @@ def test_every_sweep_file_says_what_it_is_for_and_has_a_folder_of_its_own(name: 
 @pytest.mark.parametrize("name", FILES)
 def test_every_sweep_file_composes(name: str) -> None:
     for overrides in jobs(name):
-        line = ["+experiment=late_global", f"+sweep={name}", *overrides, "-m"]
-        assert find_problem("config", line, "guided_seg.conf") is None
+        cfg = compose_run("+experiment=late_global", f"+sweep={name}", *overrides)
+        wanted = FILES[name].get("evaluation", {})
+        assert {key: cfg.evaluation[key] for key in wanted} == wanted
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -188,6 +190,16 @@ def test_a_job_of_every_sweep_file_runs(name: str, tmp_path: Path) -> None:
         found = list(csv.DictReader(file))
     assert {row["points"] for row in found} == {str(points) for points in wanted.get("points", [5])}
     assert {row["shots"] for row in found} == {str(shots) for shots in wanted.get("shots", [1])}
+
+
+def test_help_and_the_pages_name_every_sweep_file(capsys: pytest.CaptureFixture[str]) -> None:
+    print_help("run", [], "config", "guided_seg.conf")
+    told = capsys.readouterr().out
+    for page in ("study", "configuration"):
+        text = (CONF.parent / "docs" / f"{page}.md").read_text()
+        assert all(f"`{name}`" in text and f"  {name} " in told for name in FILES)
+    print_help("evaluate", [], "evaluate", "guided_seg.conf")
+    assert "sweeps" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,12 @@ def print_help(command: str, examples: Sequence[str], config_name: str, module: 
     """
     conf, console = files(module), Console(highlight=False)
     defaults = _defaults(conf / f"{config_name}.yaml")
-    experiments, sweeps = (_files(conf / group, defaults) for group in ("experiment", "sweep"))
+    experiments = [
+        (name, _first_comment(file))
+        for name, file in options(conf / "experiment")
+        if _overridden(file) <= set(defaults)
+    ]
+    sweeps = [(name, _first_comment(file)) for name, file in options(conf / "sweep")] if experiments else []
     extra = "[+experiment=NAME] " if experiments else ""
     _print_part(console, f"guided_seg {__version__}", [(str(PURPOSE), "")])
     _print_part(console, "usage", [(f"{command} {extra}[group=option ...] [key=value ...]", "")])
@@ -54,11 +59,6 @@ _MORE = [
 ]
 
 
-def _files(group: Traversable, defaults: dict[str, str]) -> list[tuple[str, str]]:
-    """The files of a group that a config with these defaults can take, with what they are for."""
-    return [(name, _first_comment(file)) for name, file in options(group) if _overridden(file) <= set(defaults)]
-
-
 def _groups(conf: Traversable, defaults: dict[str, str]) -> list[tuple[str, str]]:
     rows = []
     for group in sorted(conf.iterdir(), key=lambda entry: entry.name):
@@ -74,12 +74,10 @@ def _defaults(config: Traversable) -> dict[str, str]:
     return {group.removeprefix("optional "): value for group, value in _entries(config)}
 
 
-def _overridden(file: Traversable) -> set[str]:
-    """The groups that an experiment or a sweep chooses for; a config without them cannot take it."""
+def _overridden(experiment: Traversable) -> set[str]:
+    """The groups that an experiment chooses for; a config without them cannot take it."""
     prefix = "override /"
-    chosen = {group.removeprefix(prefix) for group, _ in _entries(file) if group.startswith(prefix)}
-    hydra = (yaml.safe_load(file.read_text("utf-8")) or {}).get("hydra", {})
-    return chosen | {key.partition(".")[0] for key in hydra.get("sweeper", {}).get("params", {})}
+    return {group.removeprefix(prefix) for group, _ in _entries(experiment) if group.startswith(prefix)}
 
 
 def _entries(config: Traversable) -> list[tuple[str, str]]:
