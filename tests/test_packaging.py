@@ -81,10 +81,11 @@ def test_the_wheel_says_the_version_and_the_commands(installed: Path) -> None:
     assert dict(entries["console_scripts"]) == {
         "guided-seg": "guided_seg.run:main",
         "guided-seg-evaluate": "guided_seg.evaluate:main",
+        "guided-seg-study": "guided_seg.study.__main__:main",
     }
 
 
-@pytest.mark.parametrize("module", ["guided_seg.run", "guided_seg.evaluate"])
+@pytest.mark.parametrize("module", ["guided_seg.run", "guided_seg.evaluate", "guided_seg.study.__main__"])
 def test_each_command_imports_from_the_wheel(installed: Path, module: str) -> None:
     code = f"import {module} as command; print(callable(command.main), command.__file__)"
     file = installed / f"{module.replace('.', '/')}.py"

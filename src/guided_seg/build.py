@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from guided_seg.data.classes import as_split
 from guided_seg.data.datamodule import Episodes
 from guided_seg.data.source import MODES, Mode
-from guided_seg.errors import UserError
+from guided_seg.errors import CompositionError, UserError
 from guided_seg.model.backbone import Blank
 from guided_seg.model.fusion import Fusion
 from guided_seg.model.guide import Guide
@@ -201,10 +201,10 @@ def modes_to_test(network: Network, data: Episodes, wanted: list[Mode], asked: l
 
 
 def check_modes(network: Network, modes: list[Mode]) -> None:
-    """Raise `UserError` where training modes and locality have no meaning together."""
+    """Raise `CompositionError` where training modes and locality have no meaning together."""
     refused = [mode for mode in modes if mode not in usable_modes(network, modes)]
     if refused:
-        raise UserError(
+        raise CompositionError(
             "locality=local keeps positions, which only mean something where support and query are one image, and "
             f"mode={'mixed' if len(modes) > 1 else refused[0]} has {' and '.join(refused)} tasks on other images; "
             "choose locality=global or mode=interactive."

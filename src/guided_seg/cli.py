@@ -77,7 +77,7 @@ def kind_errors(job: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
 
 def user_sentence(error: BaseException) -> str | None:
     """What the `UserError` behind ``error`` says, or None where there is none; Hydra and workers wrap it."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, UserError):
             # a data worker sends its whole traceback as the message, whose last part is the sentence
             return re.split(r"\n(?:\w+\.)+\w+: ", str(cause))[-1].strip()
@@ -91,7 +91,8 @@ def refuse(sentence: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from, outermost first."""
     while error is not None:
         yield error
         error = error.__cause__

@@ -8,4 +8,4 @@ class UserError(ValueError):
 
 
 class CompositionError(UserError):
-    """Options that have no meaning together; the message names them and what to choose instead."""
+    """Options that have no meaning together, and what to choose instead; a sweep counts the job as refused."""

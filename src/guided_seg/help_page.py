@@ -31,10 +31,12 @@ def print_help(command: str, examples: Sequence[str], config_name: str, module: 
         for name, file in options(conf / "experiment")
         if _overridden(file) <= set(defaults)
     ]
+    sweeps = [(name, _first_comment(file)) for name, file in options(conf / "sweep")] if experiments else []
     extra = "[+experiment=NAME] " if experiments else ""
     _print_part(console, f"guided_seg {__version__}", [(str(PURPOSE), "")])
     _print_part(console, "usage", [(f"{command} {extra}[group=option ...] [key=value ...]", "")])
     _print_part(console, "experiments (+experiment=NAME)", experiments)
+    _print_part(console, "sweeps (-m +sweep=NAME)", sweeps)
     _print_part(console, "groups (group=option, * is the default)", _groups(conf, defaults))
     _print_part(console, "examples", [(f"{command} {example}", "") for example in examples])
     _print_part(console, "more", _MORE)

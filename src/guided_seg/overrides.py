@@ -20,8 +20,11 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from guided_seg.errors import UserError
+from guided_seg.errors import CompositionError, UserError
 from guided_seg.preflight import check_folder, check_missing, check_numbers, settings
+
+SWEEP = "sweep"
+"""The group of files that list the values of several runs."""
 
 
 def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | None:
@@ -34,6 +37,9 @@ def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | No
     try:
         with initialize_config_module(module, version_base="1.3"):
             _check(arguments.config_name or config_name, arguments)
+    except CompositionError as problem:
+        # the other jobs of a sweep may be possible: this one is refused when its turn comes
+        return None if _several(arguments) else str(problem)
     except UserError as problem:
         return str(problem)
     except (HydraException, OmegaConfBaseException) as error:
@@ -47,12 +53,14 @@ def _check(config_name: str, arguments: Namespace) -> None:
     # a part of a second each, and on most command lines two of the three are the same
     composed = cache(lambda *lines: compose(config_name, list(lines), return_hydra_config=True))
     overrides = [_parse(line) for line in arguments.overrides]
-    several = arguments.multirun or any(o.input_line == "hydra.mode=MULTIRUN" for o in overrides)
+    several = _several(arguments)
     groups, defaults = _groups(_loader()), _defaults(composed)
     for override in overrides:
         if override.is_sweep_override() and not several:
             _refuse_sweep(override)
         _check_group(override, groups, defaults)
+        if override.key_or_group == SWEEP:
+            _check_sweep_file(override, several)
     chosen = [_first_line(override) for override in overrides if override.key_or_group in groups]
     known = settings(composed(*chosen))
     for override in overrides:
@@ -63,6 +71,18 @@ def _check(config_name: str, arguments: Namespace) -> None:
         check_missing(final)
         check_numbers(final)
         check_folder(final, several)
+
+
+def _several(arguments: Namespace) -> bool:
+    return bool(arguments.multirun) or "hydra.mode=MULTIRUN" in arguments.overrides
+
+
+def _check_sweep_file(override: Override, several: bool) -> None:
+    """Hydra would run one job and say nothing of the others."""
+    if not several:
+        raise UserError(f"{override.input_line} is a file of several runs; add -m, or leave it out for one run.")
+    if len(_values(override)) != 1:
+        raise UserError(f"{override.input_line} names several sweep files; give one command to each.")
 
 
 def _add_folder(folder: str) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
-from guided_seg import cli
+from guided_seg import cli, sweep
 from guided_seg.folders import register_resolvers
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ EXAMPLES = (
     "+experiment=late_global data=voc data.root=PATH 'data.held_out=[cow]' mode=semantic backbone=efficientnet_lite0",
     "+experiment=late_global ckpt_path=last",
     "-m '+experiment=late_global,foreground_background' seed=0,1,2",
+    "-m +experiment=late_global +sweep=shots_points",
 )
 
 
@@ -33,7 +35,11 @@ EXAMPLES = (
 def _main(cfg: DictConfig) -> Any:
     from guided_seg.train import train
 
-    return train(cfg, Path(HydraConfig.get().runtime.output_dir))
+    state = HydraConfig.get()
+    folder = Path(state.runtime.output_dir)
+    if state.mode == RunMode.MULTIRUN:
+        return sweep.run_job(train, cfg, folder, state.overrides.task)
+    return train(cfg, folder)
 
 
 def main() -> None:
@@ -42,6 +48,7 @@ def main() -> None:
     cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES)
     cli.check_overrides("config", sys.argv[1:])
     _main()
+    sweep.report()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,14 +34,16 @@ from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
 from guided_seg.training.loggers import build_loggers, close_loggers, log_config, log_image
 from guided_seg.training.module import EpisodicSegmentation
+from guided_seg.training.update_time import UpdateTime
 
 
-def train(cfg: DictConfig, run_dir: Path) -> float:
+def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
     """Train and test what ``cfg`` composes.
 
     Args:
         cfg: the composed config of the main command.
-        run_dir: the run folder, in which everything is left.
+        run_dir: the run folder, in which everything is left; it is complete once it holds metrics.json.
+        resume: a checkpoint to go on from; the one that ``cfg.ckpt_path`` names by default.
 
     Returns:
         the best positive IoU in validation, for sweeps.
@@ -50,13 +53,15 @@ def train(cfg: DictConfig, run_dir: Path) -> float:
     """
     began = time.perf_counter()
     quiet_lightning()
-    resume = last_checkpoint(run_dir, cfg.ckpt_path)
+    resume = resume or last_checkpoint(run_dir, cfg.ckpt_path)
     if resume:
         check_resumable(resume, cfg)
     # in a sweep Hydra chooses the folder
     cfg = OmegaConf.merge(cfg, {"output_dir": str(run_dir)})  # type: ignore[assignment]
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
+    # scores of an earlier run must never stand beside another config
+    (run_dir / "metrics.json").unlink(missing_ok=True)
     OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
     loggers = build_loggers(cfg.logger, run_dir, resume is not None)
     status = "failed"
@@ -121,15 +126,20 @@ def _run(
     module.load_state_dict(content["state_dict"])
     module.network = k_way(cfg.k_way, module.network)
     modes = modes_to_test(module.network, data, known_modes(cfg.evaluation.modes), module.settings)
+    update = UpdateTime(partial(data.test_episode, modes[0]), cfg.evaluation.seed)
+    trainer.callbacks.append(update)  # type: ignore[attr-defined]
     results, collector = score_modes(trainer, module, data, modes)
-    facts, groups = _facts(trainer, clock, began), list(module.results_by_group())
+    groups = list(module.results_by_group())
+    assert best.best_model_score is not None
+    validation = float(best.best_model_score)
+    facts = _facts(trainer, clock, began) | update.milliseconds | {"val_positive_iou": round(validation, 4)}
     if trainer.is_global_zero:
-        write_json(run_dir / "metrics.json", {**results, "run": facts})
         write_groups(groups, run_dir / "groups.csv")
         draw(results, collector, run_dir / "figures", loggers, trainer.global_step)
         _draw_learning(run_dir, loggers, trainer.global_step)
-    assert best.best_model_score is not None
-    return _Outcome(results, facts, float(best.best_model_score))
+        # last, as it marks the run as complete
+        write_json(run_dir / "metrics.json", {**results, "run": facts})
+    return _Outcome(results, facts, validation)
 
 
 def build_trainer(

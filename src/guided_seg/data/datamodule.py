@@ -128,11 +128,20 @@ class Episodes(LightningDataModule):
 
     def test_loader(self, mode: Mode) -> DataLoader[Episode]:
         """Fixed episodes of ``mode`` with up to ``eval_shots`` shots."""
+        data = self._test_data(mode)
+        return self._loader(data, len(data), self.eval_batch_size)
+
+    def test_episode(self, mode: Mode) -> Batch:
+        """The first test episode of ``mode`` whose files can be read, as a batch of one."""
+        data = self._test_data(mode)
+        episodes = (data[(0, number)] for number in range(len(data)))
+        return collate([next((episode for episode in episodes if not episode.meta["broken"]), data[(0, 0)])])
+
+    def _test_data(self, mode: Mode) -> FixedEpisodes:
         shots = 1 if mode == "interactive" else self.eval_shots
         wanted = self.test_episodes
         number = wanted.get(mode) if isinstance(wanted, Mapping) else wanted
-        data = self._fixed(self.source(self.test_split), mode, shots, number, self.eval_objects)
-        return self._loader(data, len(data), self.eval_batch_size)
+        return self._fixed(self.source(self.test_split), mode, shots, number, self.eval_objects)
 
     def _fixed(self, source: Source, mode: Mode, shots: int, number: int | None, objects: int) -> FixedEpisodes:
         return FixedEpisodes(source, mode, shots, number, self.eval_seed, objects)

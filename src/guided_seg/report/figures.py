@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from guided_seg.report.results import Points, Results, Score, sorted_settings
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, told apart with any colour vision."""
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -36,6 +36,7 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": "#555555",
     "ytick.color": "#555555",
 }
+"""What all curves share, for ``matplotlib.rc_context``."""
 
 Rows = Sequence[Mapping[str, object]]
 """Logged metrics, a mapping per row; cells may be absent or empty."""
@@ -57,7 +58,7 @@ def learning_curve(metrics: str | os.PathLike[str] | Rows, path: str | os.PathLi
     parts = [(title, part) for title, part in (("loss", losses), ("IoU", scores)) if part]
     if not parts:
         return None
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = new_figure(4.2 * len(parts), 2.9)
         for column, (title, part) in enumerate(parts, start=1):
             axes = figure.add_subplot(1, len(parts), column, title=title, xlabel="step")
@@ -70,7 +71,7 @@ def learning_curve(metrics: str | os.PathLike[str] | Rows, path: str | os.PathLi
 def iou_curve(results: Results, path: str | os.PathLike[str]) -> Path:
     """Positive IoU against dots per label: a line per mode and S with 95 % interval, dense at the right."""
     ticks = _ticks(results)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = new_figure(4.6, 3.1)
         axes = figure.add_subplot(xlabel="dots per label", ylabel="positive IoU", ylim=(0, 1))
         several = len({shots for scores in results.values() for shots, _, _ in sorted_settings(scores)}) > 1
@@ -79,7 +80,7 @@ def iou_curve(results: Results, path: str | os.PathLike[str]) -> Path:
                 label = f"{mode}, S = {shots}" if several else mode
                 _draw_line(axes, ticks, row, colour, marker, label)
         if ticks:
-            _set_ticks(axes, ticks)
+            set_ticks(axes, ticks)
             axes.legend(fontsize=8)
         return save(figure, path)
 
@@ -150,8 +151,11 @@ def _smooth(value: np.ndarray) -> np.ndarray:
 
 
 def _ticks(results: Results) -> dict[Points, float]:
+    return point_places({p for scores in results.values() for _, p, _ in sorted_settings(scores)})
+
+
+def point_places(points: Collection[Points]) -> dict[Points, float]:
     """P -> its place on a log axis; dense stands one step to the right of the largest P."""
-    points = {p for scores in results.values() for _, p, _ in sorted_settings(scores)}
     numbers = sorted(p for p in points if p != "dense")
     places: dict[Points, float] = {p: math.log2(max(p, 0.5)) for p in numbers}
     if "dense" in points:
@@ -159,7 +163,8 @@ def _ticks(results: Results) -> dict[Points, float]:
     return places
 
 
-def _set_ticks(axes: Axes, ticks: Mapping[Points, float]) -> None:
+def set_ticks(axes: Axes, ticks: Mapping[Points, float]) -> None:
+    """Name the places of `point_places` on the axis of P."""
     axes.set_xticks(list(ticks.values()), [str(p) for p in ticks])
     axes.set_xlim(min(ticks.values()) - 0.3, max(ticks.values()) + 0.3)
 

@@ -94,6 +94,12 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     return {mode: {key: _score(score) for key, score in entry.items()} for mode, entry in modes.items()}
 
 
+def read_facts(path: str | os.PathLike[str]) -> dict[str, float]:
+    """What a file of `write_json` says about the run itself (``run``), by name; null becomes NaN."""
+    data: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return {name: _number(value) for name, value in data.get("run", {}).items()}
+
+
 def table(results: Results, title: str | None = None) -> Table:
     """A table for the terminal: a row per mode and setting, IoU in percent with its 95 % interval."""
     out = Table(title=title, caption=_CAPTION, header_style="bold", box=SIMPLE, pad_edge=False)

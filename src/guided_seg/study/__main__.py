@@ -1,0 +1,52 @@
+"""The third command: from many runs to one table and its figures.
+
+python -m guided_seg.study outputs/sweeps/late_global
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from guided_seg.cli import refuse
+from guided_seg.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point; exits with code 2 and one sentence where nothing can be gathered."""
+    arguments = _parser().parse_args(argv)
+    from guided_seg.study.study import study  # after --help, which comes at once
+
+    try:
+        out = study(**vars(arguments))
+    except UserError as error:
+        refuse(str(error))
+    console = Console(highlight=False)
+    console.print((out / "study.md").read_text(encoding="utf-8"), soft_wrap=True, markup=False)
+    console.print(str(out), soft_wrap=True)
+
+
+def _points(text: str) -> int | str:
+    return "dense" if text == "dense" else int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m guided_seg.study",
+        description="Gather runs into one table (study.csv, study.md, study.tex) and figures, from local files alone.",
+        epilog="example: python -m guided_seg.study outputs/sweeps/late_global --reference fusion=late,locality=global",
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folders of runs, searched in depth")
+    parser.add_argument("--out", type=Path, help="where the files go (default: study in the first DIR)")
+    parser.add_argument("--shots", type=int, default=1, help="S of the table (default: 1)")
+    parser.add_argument("--points", type=_points, default=5, help="P of the table, or dense (default: 5)")
+    parser.add_argument("--reference", help="settings of the row to compare the others with")
+    parser.add_argument("--timing", action="store_true", help="add what a new dot costs, in milliseconds")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

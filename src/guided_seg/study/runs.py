@@ -1,0 +1,141 @@
+"""The runs in a folder: what each was configured with, what it scored, and which did not finish."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from guided_seg.errors import UserError
+from guided_seg.report.results import Results, read_facts, read_results
+from guided_seg.sweep import ERROR
+
+WHAT = "a run folder holds config.yaml and metrics.json, as python -m guided_seg.run leaves them"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A complete run.
+
+    Attributes:
+        folder: its place, relative to where the study looked.
+        path: its folder.
+        config: every setting by its dotted key.
+        choices: the option of each group, such as ``fusion: late``.
+        results: its scores.
+        facts: what metrics.json says about the run itself: seconds, update_ms, ...
+    """
+
+    folder: str
+    path: Path
+    config: Mapping[str, Any]
+    choices: Mapping[str, str]
+    results: Results
+    facts: Mapping[str, float]
+
+    @property
+    def seed(self) -> int:
+        """The seed that it was trained with."""
+        return int(self.config.get("seed", 0))
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A run without scores: ``refused``, ``failed`` or ``incomplete``, and why."""
+
+    folder: str
+    status: str
+    reason: str
+
+
+def gather(roots: Sequence[Path]) -> tuple[list[Run], list[Missing]]:
+    """Every run in and below ``roots``, by folder; those without scores apart.
+
+    Raises:
+        UserError: a root is no folder, or no run is in any of them.
+    """
+    found: list[Run | Missing] = []
+    for root in roots:
+        if not root.is_dir():
+            raise UserError(f"{root} is no folder; give folders of runs: {WHAT}.")
+        found += [_read(path, _name(path, root, several=len(roots) > 1)) for path in run_folders(root)]
+    if not found:
+        raise UserError(f"No runs in {', '.join(map(str, roots))}; {WHAT}.")
+    return [run for run in found if isinstance(run, Run)], [run for run in found if isinstance(run, Missing)]
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """Folders of runs in and below ``root``, by name; what lies inside a run folder is its own."""
+    if (root / "evaluation.json").exists():  # of guided_seg.evaluate, which trains nothing
+        return
+    if any((root / name).exists() for name in ("metrics.json", "config.yaml", ERROR, "hydra/overrides.yaml")):
+        yield root
+        return
+    for path in sorted(root.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            yield from run_folders(path)
+
+
+def _name(path: Path, root: Path, several: bool) -> str:
+    inside = path.relative_to(root)
+    parts = [root.resolve().name, *inside.parts] if several or not inside.parts else inside.parts
+    return "/".join(parts)
+
+
+def _read(path: Path, name: str) -> Run | Missing:
+    if not (path / "metrics.json").is_file():
+        return _why(path, name)
+    try:
+        tree = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"), resolve=True)
+        results, facts = read_results(path / "metrics.json"), read_facts(path / "metrics.json")
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, json.JSONDecodeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].replace(str(path), name)
+        return Missing(name, "incomplete", f"its files cannot be read: {reason}")
+    assert isinstance(tree, dict)
+    return Run(name, path, dict(flatten(tree)), _choices(path, tree), results, facts)
+
+
+def _why(path: Path, name: str) -> Missing:
+    if not (path / ERROR).is_file():
+        return Missing(name, "incomplete", "it has no metrics.json: still running, or cut off")
+    first = (path / ERROR).read_text(encoding="utf-8").partition("\n")[0]
+    status, _, reason = first.partition(": ")
+    return Missing(name, status, reason)
+
+
+def flatten(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings by their dotted keys; a list is a leaf.
+
+    Example:
+        >>> dict(flatten({"a": {"b": 1, "c": [2, 3]}}))
+        {'a.b': 1, 'a.c': [2, 3]}
+    """
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _choices(path: Path, tree: Mapping[Any, Any]) -> dict[str, str]:
+    """Group -> option, as Hydra recorded it; else by the name of the class that the option makes."""
+    groups = {
+        name: entry["_target_"] for name, entry in tree.items() if isinstance(entry, dict) and "_target_" in entry
+    }
+    named = {name: _snake(str(target).rpartition(".")[2]) for name, target in groups.items()}
+    record = path / "hydra" / "hydra.yaml"
+    if not record.is_file():
+        return named
+    chosen = yaml.safe_load(record.read_text(encoding="utf-8"))["hydra"]["runtime"]["choices"]
+    return named | {group: str(option) for group, option in chosen.items() if isinstance(tree.get(group), dict)}
+
+
+def _snake(name: str) -> str:
+    """``FeatureFusion`` as ``feature_fusion``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,71 @@
+"""One study: the runs are gathered, and the tables and figures written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from guided_seg.errors import UserError
+from guided_seg.report.results import Points
+from guided_seg.study.cells import modes, settings
+from guided_seg.study.compositions import Composition, compose, find
+from guided_seg.study.figures import draw
+from guided_seg.study.notes import protocol, unfinished
+from guided_seg.study.runs import gather
+from guided_seg.study.table import build, markdown, shown_at, tex
+from guided_seg.study.tidy import write_groups, write_scores
+
+
+def study(
+    folders: Sequence[Path],
+    out: Path | None = None,
+    shots: int = 1,
+    points: Points = 5,
+    reference: str | None = None,
+    timing: bool = False,
+) -> Path:
+    """Gather the runs in ``folders`` and write study.csv, study_groups.csv, study.md, study.tex and figures.
+
+    The same runs give the same files.
+
+    Args:
+        folders: searched with all that is below them.
+        out: where the files go; by default ``study`` in the first folder.
+        shots: S of the table.
+        points: P of the table.
+        reference: settings of the composition to compare with, such as ``fusion=late,locality=global``.
+        timing: whether the table says what a new dot costs.
+
+    Returns:
+        the folder of the files.
+
+    Raises:
+        UserError: there are no runs, or none at this (S, P), or the reference is not one of them.
+    """
+    runs, missing = gather(folders)
+    compositions, repeated = compose(runs)
+    _check_measured(compositions, shots, points)
+    basis = find(compositions, reference) if reference else None
+    out = out or folders[0] / "study"
+    out.mkdir(parents=True, exist_ok=True)
+    write_scores(compositions, out / "study.csv")
+    write_groups(compositions, out / "study_groups.csv")
+    table = build(compositions, shots, points, basis, timing)
+    said = protocol(compositions, shots, points, basis) if compositions else []
+    notes = [*said, *unfinished(missing, repeated, folders=True)]
+    (out / "study.md").write_text(markdown(table) + "".join(f"\n{note}\n" for note in notes), encoding="utf-8")
+    short = [*said, *unfinished(missing, repeated, folders=False)]
+    caption = f"Positive IoU at S = {shots}, P = {points}"
+    (out / "study.tex").write_text(tex(table, caption, short), encoding="utf-8")
+    draw(compositions, shots, points, out)
+    return out
+
+
+def _check_measured(compositions: Sequence[Composition], shots: int, points: Points) -> None:
+    known = {(mode, *at) for mode in modes(compositions) for at in settings(compositions, mode)}
+    if known and not any((mode, shown_at(mode, shots), points) in known for mode, _, _ in known):
+        listed = sorted({f"{s} and {p}" for _, s, p in known})
+        raise UserError(
+            f"No run was tested at {shots} shots and {points} dots; choose --shots and --points from: "
+            f"{', '.join(listed)}."
+        )

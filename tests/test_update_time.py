@@ -1,0 +1,66 @@
+"""What a new dot costs, as a run measures it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from running import TINY, compose_run
+
+from guided_seg.build import build_data, build_network
+from guided_seg.data.episodes import FixedEpisodes
+from guided_seg.data.points import restrict
+from guided_seg.data.source import BrokenFile
+from guided_seg.episode import Batch
+from guided_seg.model.network import Network
+from guided_seg.training.update_time import update_times
+
+
+@pytest.fixture
+def timed() -> tuple[Network, Batch]:
+    cfg = compose_run(*TINY, "evaluation.shots=[3]")
+    data = build_data(cfg)
+    batch = data.test_episode("semantic")
+    assert len(batch) == 1
+    assert len(batch.images) == 4  # the query and three shots
+    return build_network(cfg).eval(), restrict(batch, 1, 5, 0)
+
+
+def test_encoding_is_of_the_query_and_an_update_encodes_nothing(
+    timed: tuple[Network, Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, batch = timed
+    encoded: list[int] = []
+    honest = type(network).encode
+
+    def encode(self: Network, images: Any, sizes: Any) -> Any:
+        encoded.append(len(images))
+        return honest(self, images, sizes)
+
+    monkeypatch.setattr(type(network), "encode", encode)
+    found = update_times(network, batch)
+    assert set(found) == {"encode_ms", "update_ms"}
+    assert all(0 < milliseconds < 1000 for milliseconds in found.values())
+    assert encoded[0] == 4
+    assert set(encoded[1:]) == {1}
+    assert len(encoded[1:]) >= 20
+
+
+def test_it_is_the_median_in_milliseconds(timed: tuple[Network, Batch], monkeypatch: pytest.MonkeyPatch) -> None:
+    network, batch = timed
+    clock = iter(float(second) for second in range(1000))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    assert update_times(network, batch) == {"encode_ms": 1000.0, "update_ms": 1000.0}
+
+
+def test_an_episode_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = FixedEpisodes._episode
+
+    def episode(self: FixedEpisodes, task: Any, meta: Any) -> Any:
+        if meta["index"] == 0:
+            raise BrokenFile("a.jpg")
+        return honest(self, task, meta)
+
+    monkeypatch.setattr(FixedEpisodes, "_episode", episode)
+    assert build_data(compose_run(*TINY)).test_episode("interactive").metas[0]["index"] == 1
