@@ -137,6 +137,8 @@ def test_settings_that_cannot_be_are_refused(override: str, expected: str) -> No
         "episode.shots=[3,1]",
         "episode.shots=[0,1]",
         "episode.shots=[1]",
+        "episode.objects=[0,1]",
+        "episode.points.vary=image",
         "episode.points.low=0",
         "episode.points.dense=2",
     ],

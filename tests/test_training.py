@@ -138,6 +138,21 @@ class TestTest:
         made.test_step(batch, 0)
         assert made.network.encoded == len(batch.images) == 6
 
+    def test_each_of_several_labels_counts_for_its_own_object(self) -> None:
+        """`Right` knows one positive label, so what is the second object's is missed."""
+        one, two = episode("video", 0), episode("video", 1)
+        target = one.target.clone()
+        target[8:12, 4:12] = 2
+        meta = {**one.meta, "group": "a + b", "groups": ("a", "b")}
+        both = Episode(one.query, target, [Shot(shot.image, mask=target) for shot in one.support], meta, 3)
+        made = module()
+        made.test_step(collate([both, two]), 0)
+        assert made.results()["video"][1, 5]["episodes"] == 2
+        assert made.results()["video"][1, 5]["positive_iou"] == (32 + 0 + 64) / (64 + 32 + 64)
+        # the frames of a: half of what is claimed in the first, all in the second
+        assert {row[2]: row[3] for row in made.results_by_group()} == {"a": (0.5 + 1) / 2, "b": 0.0}
+        assert made.results()["video"][1, 5]["mean_iou"] == 0.75 / 2
+
     def test_a_second_test_forgets_the_first(self) -> None:
         made = module()
         made.test_step(collate([episode("video", 0, wrong=True)]), 0)
