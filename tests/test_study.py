@@ -130,6 +130,7 @@ def test_names_stand_alone_where_all_follows_from_them_and_add_nothing_otherwise
     compositions, _ = compose(gather([tmp_path / "named"])[0])
     assert [composition.label for composition in compositions] == ["a", "b"]
     assert find(compositions, "fusion=early_stack").label == "b"
+    assert find(compositions, "fusion=late, locality=global, trainer.max_steps=2").label == "a"
     write_run(tmp_path / "named" / "a2", 0, 0.5, name="a", fusion="late", data={"name": "shapes", "size": 3})
     compositions, _ = compose(gather([tmp_path / "named"])[0])
     assert [composition.label for composition in compositions] == [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from typing import Any
 
@@ -14,6 +16,7 @@ from guided_seg.data.points import restrict
 from guided_seg.data.source import BrokenFile
 from guided_seg.episode import Batch
 from guided_seg.model.network import Network
+from guided_seg.training import update_time
 from guided_seg.training.update_time import update_times
 
 
@@ -49,9 +52,18 @@ def test_encoding_is_of_the_query_and_an_update_encodes_nothing(
 
 def test_it_is_the_median_in_milliseconds(timed: tuple[Network, Batch], monkeypatch: pytest.MonkeyPatch) -> None:
     network, batch = timed
-    clock = iter(float(second) for second in range(1000))
+    clock = iter([0.1 * tick**2 for tick in range(2 * 2 * 23)])
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    assert update_times(network, batch) == {"encode_ms": 1000.0, "update_ms": 1000.0}
+    monkeypatch.setattr(update_time, "_PATIENCE", math.inf)
+    # repetition r takes 0.1 * ((2 r + 1)² - (2 r)²) = 0.4 r + 0.1 seconds; r = 3..22, and the same 23 later
+    assert update_times(network, batch) == {"encode_ms": 5100.0, "update_ms": 14300.0}
+
+
+def test_what_is_slow_is_repeated_less(timed: tuple[Network, Batch], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(0.0, 8.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    assert update_times(*timed) == {"encode_ms": 8000.0, "update_ms": 8000.0}
+    assert next(clock) == 8.0 * 2 * (3 + 3)
 
 
 def test_an_episode_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,16 +77,23 @@ def varied(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
 def find(compositions: Sequence[Composition], wanted: str) -> Composition:
     """The composition with all the settings of ``wanted``, such as ``fusion=late,locality=global``.
 
+    Settings that all share may be named too.
+
     Raises:
         UserError: none has them, or several.
     """
-    pairs = {tuple(part.strip().partition("=")[::2]) for part in wanted.split(",")}
-    fitting = [composition for composition in compositions if pairs <= set(composition.settings)]
+    pairs = [part.strip().partition("=")[::2] for part in wanted.split(",")]
+    fitting = [c for c in compositions if all(_setting(c, key) == value for key, value in pairs)]
     if len(fitting) != 1:
         listed = "; ".join(composition.label for composition in compositions)
         what = "no composition" if not fitting else f"{len(fitting)} compositions"
         raise UserError(f"--reference '{wanted}' names {what}; give settings of exactly one of: {listed}.")
     return fitting[0]
+
+
+def _setting(composition: Composition, key: str) -> str:
+    run = next(iter(composition.runs.values()))
+    return _text({**run.config, **run.choices, **dict(composition.settings)}, key)
 
 
 def _needed(columns: Mapping[str, Mapping[str, str]]) -> list[str]:
