@@ -34,8 +34,8 @@ class Grid(Backbone):
     def stages(self) -> list[nn.Module]:
         return [self.conv]
 
-    def features(self, images: Tensor) -> Tensor:
-        return self.conv(F.avg_pool2d(images, self.stride, ceil_mode=True))
+    def maps(self, images: Tensor) -> list[Tensor]:
+        return [self.conv(F.avg_pool2d(images, self.stride, ceil_mode=True))]
 
 
 def guide(local: bool, channels: int = 5) -> Guide:

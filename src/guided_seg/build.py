@@ -17,7 +17,7 @@ from guided_seg.data.datamodule import Episodes
 from guided_seg.data.source import MODES, Mode
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.model.backbone import Blank
-from guided_seg.model.fusion import Fusion
+from guided_seg.model.fusion import Early, Fusion
 from guided_seg.model.guide import Guide
 from guided_seg.model.network import GuidedNetwork, Network
 from guided_seg.model.rules import Choices
@@ -43,14 +43,14 @@ def build_network(cfg: DictConfig) -> Network:
         backbone = instantiate(cfg.backbone)
         decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels)
         return make(backbone=backbone, channels=backbone.channels, decoder=decoder)
-    choices(cfg).check()
-    fusion = _fusion(cfg)
-    conditioning_class = get_class(cfg.conditioning._target_)
-    backbone = instantiate(cfg.backbone) if conditioning_class.reads_query else Blank(fusion.encoder)
-    channels = fusion.encoder.channels if fusion.early else backbone.channels
-    merge = _with(cfg.merge, channels=channels)
+    chosen = choices(cfg)
+    chosen.check()
+    fusion = _fusion(cfg, chosen.fusion)
+    support = fusion.encoder if isinstance(fusion, Early) else None
+    backbone = instantiate(cfg.backbone) if support is None or chosen.conditioning.reads_query else Blank(support)
+    channels = (support or backbone).channels
+    guide = Guide(fusion, _with(cfg.merge, channels=channels), channels, chosen.conditioning.needs == "set")
     conditioning = _with(cfg.conditioning, channels=channels, guides=1 if fusion.joint else None)
-    guide = Guide(fusion, merge, channels, keeps_all=conditioning.needs == "set")
     decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels)
     return make(backbone=backbone, guide=guide, conditioning=conditioning, decoder=decoder)
 
@@ -67,9 +67,9 @@ def choices(cfg: DictConfig) -> Choices:
     )
 
 
-def _fusion(cfg: DictConfig) -> Fusion:
+def _fusion(cfg: DictConfig, kind: type[Fusion]) -> Fusion:
     parts: dict[str, Any] = {"locality": instantiate(cfg.locality)}
-    if get_class(cfg.fusion._target_).early:
+    if issubclass(kind, Early):
         # the guide's own encoder must learn to read annotations, so it is never frozen
         trained = {"frozen": False} if "frozen" in cfg.backbone else {}
         parts["encoder"] = instantiate(cfg.backbone, **trained)

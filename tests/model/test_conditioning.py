@@ -16,7 +16,7 @@ from random_episodes import brief, seeds
 from torch import Tensor, nn
 
 from guided_seg.errors import UserError
-from guided_seg.model.conditioning import FeatureFusion
+from guided_seg.model.conditioning import FeatureFusion, Floor
 from guided_seg.model.guide import Guidance
 
 extents = st.integers(1, 6)
@@ -60,8 +60,8 @@ def plain(module: FeatureFusion, query: Tensor, z: Tensor) -> Tensor:
                 scores[b, k, i, j] = w[0] @ F.relu(W @ torch.cat([f, own[k]]) + module.query.bias) + module.score.bias
             if module.temperature is not None:
                 scores[b, k, i, j] += module.temperature * (f @ own[k]) / (f.norm() * own[k].norm())
-        if module.floor is not None:
-            scores[b, 0, i, j] = log(exp(scores[b, 0, i, j].item()) + exp(module.floor.item()))
+        if isinstance(module.floor, Floor):
+            scores[b, 0, i, j] = log(exp(scores[b, 0, i, j].item()) + exp(module.floor.level.item()))
     return scores
 
 

@@ -24,9 +24,9 @@ class Extractor(Network):
     """A backbone and a guide, without a segmentor."""
 
     def __init__(self, local: bool, stride: int = 4) -> None:
-        super().__init__()
         torch.manual_seed(stride)
-        self.backbone, self.guide = Grid(stride=stride), guide(local)
+        super().__init__(Grid(stride=stride))
+        self.guide = guide(local)
 
     def extract(self, features: Features, batch: Batch) -> Guidance:
         return self.guide(features, batch)

@@ -79,7 +79,7 @@ class FineTune(ForegroundBackground):
             if not loss.isfinite():  # nothing is annotated
                 break
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return tuned
 

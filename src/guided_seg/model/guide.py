@@ -89,7 +89,9 @@ class Guide(nn.Module):
         padded[:, 0] = torch.where(seen[:, None], padded[:, 0], self.no_guidance)
         valid[:, 0] = True
         shape = (len(batch), batch.num_labels)
-        return Guidance(padded.unflatten(0, shape).transpose(2, 3), seen.view(shape), valid.unflatten(0, shape))
+        return Guidance(
+            padded.view(*shape, *padded.shape[1:]).transpose(2, 3), seen.view(shape), valid.view(*shape, -1)
+        )
 
 
 def annotated_features(shots: Features, marks: Marks) -> tuple[Float[Tensor, "N C"], Tensor, Tensor]:

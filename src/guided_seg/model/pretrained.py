@@ -49,7 +49,9 @@ class TimmBackbone(Backbone):
     ) -> None:
         # typed as Any: timm's networks have attributes that nn.Module knows nothing of
         skips = [level for level in range(levels[0]) if level > 0]
-        dilation = {} if output_stride is None else {"output_stride": check_stride(output_stride, (32, 16, 8))}
+        dilation: dict[str, Any] = {}
+        if output_stride is not None:
+            dilation["output_stride"] = check_stride(output_stride, (32, 16, 8))
         net: Any = timm.create_model(
             model, features_only=True, out_indices=(*skips, *levels), pretrained=False, **dilation
         )
