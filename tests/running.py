@@ -30,6 +30,9 @@ TINY = (
 )
 """Seconds, not minutes; trains all that the main job trains."""
 
+VGG = ("backbone.weights=random", "backbone.width=16")
+"""What makes the original's backbone as small; no weights are downloaded."""
+
 
 def compose_run(*overrides: str) -> DictConfig:
     """The config of the main command."""
@@ -45,8 +48,11 @@ def compose_evaluation(checkpoint: Path | str, *overrides: str) -> DictConfig:
 def run(folder: Path, *overrides: str, figures: bool = False) -> Path:
     """Train and test on tiny data in ``folder``, which it returns; figures would take most of the time."""
     folder.mkdir(parents=True, exist_ok=True)
+    tiny = TINY
+    if any(word.startswith("+experiment=revolver") for word in overrides):
+        tiny = (*(word for word in TINY if not word.startswith("backbone.")), *VGG)
     with nullcontext() if figures else patch.multiple("guided_seg.train", draw=DEFAULT, _draw_learning=DEFAULT):
-        train(compose_run(*TINY, f"output_dir={folder}", *overrides), folder)
+        train(compose_run(*tiny, f"output_dir={folder}", *overrides), folder)
     return folder
 
 

@@ -22,13 +22,15 @@ MODES = {"interactive", "semantic", "video"}
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of one experiment, tested at every setting of the default evaluation."""
     every = ("evaluation.shots=[1,5]", "evaluation.points=[1,5,25,dense]")
-    return run(tmp_path_factory.mktemp(request.param), f"+experiment={request.param}", *every, figures=True)
+    few = ("baseline.steps=2",) if request.param == "fine_tune" else ()
+    return run(tmp_path_factory.mktemp(request.param), f"+experiment={request.param}", *every, *few, figures=True)
 
 
 def modes(folder: Path) -> set[str]:
     """What the experiment's network can do."""
-    local = OmegaConf.load(folder / "config.yaml").locality._target_.endswith("Local")
-    return {"interactive"} if local else MODES
+    cfg = OmegaConf.load(folder / "config.yaml")
+    anywhere = cfg.conditioning._target_.endswith("NearestNeighbors")  # it keeps features, but no positions
+    return {"interactive"} if cfg.locality._target_.endswith("Local") and not anywhere else MODES
 
 
 def test_there_are_the_experiments_of_the_main_job() -> None:

@@ -45,8 +45,7 @@ class Right(Network):
     """Answers what the red channel of the query says; counts the images that it encodes."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.backbone = Small(width=4, blocks=0)
+        super().__init__(Small(width=4, blocks=0))
         self.encoded = 0
 
     def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Tensor) -> Features:

@@ -86,9 +86,8 @@ def _with(node: DictConfig, **facts: Any) -> Any:
 
 def network_config(cfg: DictConfig) -> dict[str, Any]:
     """What `build_network` needs, and what a resumed training must share, as plain values for a checkpoint."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    return {name: plain[name] for name in (*ARCHITECTURE, "data", "name", "seed")} | {"length": _length(cfg)}
+    plain = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in (*ARCHITECTURE, "data")}
+    return plain | {"name": cfg.name, "seed": cfg.seed, "length": _length(cfg)}
 
 
 def _length(cfg: DictConfig) -> dict[str, int]:
