@@ -53,13 +53,13 @@ def test_one_file_and_one_yaml_are_a_new_conditioning(tmp_path: Path) -> None:
 
     ours = (f"hydra.searchpath=[file://{tmp_path / 'conf'}]", "conditioning=product")
     folder = tmp_path / "sweep"
-    sweep = ("-m", "seed=0,1", f"hydra.sweep.dir={folder}")
-    command("guided_seg.run", "+experiment=late_global", *TINY, *ours, *sweep)
+    sweep = ("seed=0,1", f"hydra.sweep.dir={folder}")
+    command("guided_seg.run", "-m", "+experiment=late_global", *TINY, *ours, *sweep)
     runs = sorted(path.parent for path in folder.rglob("metrics.json"))
     assert len(runs) == 2
     quick = ("evaluation.episodes=4", "evaluation.points=[5]", "num_workers=0", f"output_dir={tmp_path / 'again'}")
-    command("guided_seg.evaluate", f"checkpoint={runs[0] / 'checkpoints' / 'best.ckpt'}", *quick)
-    assert (tmp_path / "again" / "metrics.json").exists()
+    command("guided_seg.evaluate", f"checkpoint='{runs[0] / 'checkpoints' / 'best.ckpt'}'", *quick)
+    assert (tmp_path / "again" / "evaluation.json").exists()
     command("guided_seg.study", str(folder))
     with (folder / "study" / "study.csv").open(newline="") as file:
         assert {row["seed"] for row in csv.DictReader(file)} == {"0", "1"}

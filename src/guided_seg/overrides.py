@@ -30,6 +30,8 @@ SWEEP = "sweep"
 def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | None:
     """The first thing that keeps the config from being composed, or None; Hydra's state stays as it was."""
     arguments, unknown = get_args_parser().parse_known_args(list(argv))
+    if unknown and "=" in unknown[0] and not unknown[0].startswith("-"):
+        return f"The settings stand apart, {unknown[0]} behind an option; put options such as -m before all of them."
     if unknown:
         return f"There is no option {unknown[0]}; settings are written without dashes, as in seed=1."
     if arguments.config_path or arguments.hydra_help or arguments.shell_completion or arguments.experimental_rerun:
@@ -49,10 +51,12 @@ def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | No
 
 def _check(config_name: str, arguments: Namespace) -> None:
     if arguments.config_dir:
-        _add_folder(arguments.config_dir)
+        _add_place(f"file://{Path(arguments.config_dir).absolute()}")
     # a part of a second each, and on most command lines two of the three are the same
     composed = cache(lambda *lines: compose(config_name, list(lines), return_hydra_config=True))
     overrides = [_parse(line) for line in arguments.overrides]
+    for place in (place for o in overrides if o.key_or_group == "hydra.searchpath" for place in _values(o)):
+        _add_place(place)
     several = _several(arguments)
     groups, defaults = _groups(_loader()), _defaults(composed)
     for override in overrides:
@@ -85,10 +89,11 @@ def _check_sweep_file(override: Override, several: bool) -> None:
         raise UserError(f"{override.input_line} names several sweep files; give one command to each.")
 
 
-def _add_folder(folder: str) -> None:
+def _add_place(path: str) -> None:
+    """Look for options there too: ``file://FOLDER`` or ``pkg://PACKAGE``."""
     loader = _loader()
     assert isinstance(loader, ConfigLoaderImpl)
-    loader.get_search_path().prepend("command-line", f"file://{Path(folder).absolute()}", anchor="schema")
+    loader.get_search_path().prepend("command-line", path, anchor="schema")
     loader.repository.initialize_sources(loader.get_search_path())
 
 

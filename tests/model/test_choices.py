@@ -313,8 +313,8 @@ class TestFineTuning:
         support, target = annotated_images(batch)
 
         def loss(network: FineTune) -> float:
+            scores = network._tuned(batch).eval()
             with torch.no_grad():
-                scores = network._tuned(batch).eval()
                 return F.cross_entropy(FineTune.__bases__[0].forward(scores, support), target, ignore_index=255).item()
 
         assert loss(self._network(steps=40, lr=1e-2)) < loss_before(self._network(), support, target)
