@@ -214,6 +214,14 @@ def test_a_checkpoint_that_would_run_code_is_refused_unrun(tmp_path: Path) -> No
     assert not (tmp_path / "sprung").exists()
 
 
+def test_a_checkpoint_without_a_choice_that_there_is_now_is_refused(trained: Path, tmp_path: Path) -> None:
+    content = read_checkpoint(trained / "checkpoints/best.ckpt")
+    del content["config"]["decoder"]
+    torch.save(content, tmp_path / "old.ckpt")
+    with pytest.raises(UserError, match=r"lacks the choice of decoder\); it was written by another version"):
+        load_network(tmp_path / "old.ckpt")
+
+
 def test_tensors_that_do_not_fit_their_config_are_refused(trained: Path, tmp_path: Path) -> None:
     content = read_checkpoint(trained / "checkpoints/best.ckpt")
     content["config"]["backbone"]["width"] = 8

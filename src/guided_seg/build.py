@@ -218,6 +218,8 @@ def load_network(checkpoint: str | Path) -> tuple[Network, DictConfig]:
     """
     content = read_checkpoint(Path(checkpoint))
     cfg = OmegaConf.create(content["config"])
+    if missing := [group for group in ARCHITECTURE if group not in cfg]:
+        raise _of_another_version(checkpoint, f"it lacks the choice of {missing[0]}")
     if "weights" in cfg.backbone:  # they are in the checkpoint
         cfg.backbone.weights = "random"
     network = build_network(cfg)
@@ -226,12 +228,15 @@ def load_network(checkpoint: str | Path) -> tuple[Network, DictConfig]:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise UserError(
-            f"The tensors of {checkpoint} do not fit the network that it names "
-            f"({str(error).splitlines()[-1].strip()}); it was written by another version of guided_seg: train again, "
-            "or use that version."
-        ) from error
+        raise _of_another_version(checkpoint, str(error).splitlines()[-1].strip()) from error
     return network.eval(), cfg
+
+
+def _of_another_version(checkpoint: str | Path, reason: str) -> UserError:
+    return UserError(
+        f"The tensors of {checkpoint} do not fit the network that it names ({reason}); it was written by another "
+        "version of guided_seg: train again, or use that version."
+    )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
