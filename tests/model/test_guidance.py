@@ -13,8 +13,12 @@ from random_episodes import Grid, Plan, as_mask, guide, plans, random_image, ran
 from torch import Tensor
 
 from guided_seg.episode import Batch, Episode, Shot, collate
+from guided_seg.model.annotation import Interpolate
 from guided_seg.model.features import Features, cells, pool_mask
+from guided_seg.model.fusion import Late
 from guided_seg.model.guide import Guidance, Guide
+from guided_seg.model.locality import Global, Local
+from guided_seg.model.merge import Mean
 from guided_seg.model.network import Network
 
 strides = st.integers(1, 9)
@@ -301,3 +305,29 @@ def test_the_order_of_dots_does_not_matter(local: bool, data: st.DataObject, tas
         support.append(replace(shot, points=shot.points[order]))
     shuffled = replace(episode, support=support)
     assert torch.allclose(network.z(episode).z, network.z(shuffled).z, atol=1e-6)
+
+
+@pytest.mark.parametrize("keeps_all", [False, True])
+def test_gradients_are_the_same_bits_every_time(keeps_all: bool) -> None:
+    """Or two runs of one seed part: threads that add to one cell must not do so in the order in which they come."""
+    rng = torch.Generator().manual_seed(0)
+    image, target = torch.rand(3, 64, 64, generator=rng), torch.zeros(64, 64, dtype=torch.uint8)
+    dots = torch.stack([*torch.randint(0, 24, (2, 900), generator=rng), torch.arange(900) % 2], dim=1)
+    batch = collate([Episode(image, target, [Shot(image, points=dots, is_query=True)])])
+    maps, sizes = torch.randn(1, 64, 16, 16, generator=rng), torch.full((1, 2), 64)
+    extract = Guide(Late(Interpolate(), Local() if keeps_all else Global()), Mean(), 64, keeps_all)
+
+    def gradient() -> Tensor:
+        leaf = maps.clone().requires_grad_()
+        z = extract(Features(leaf, sizes // 4, sizes), batch).z
+        (z.square() * torch.arange(z.numel()).view_as(z)).sum().backward()
+        assert leaf.grad is not None
+        return leaf.grad
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first = gradient()
+        assert all(torch.equal(gradient(), first) for _ in range(30))
+    finally:
+        torch.set_num_threads(threads)

@@ -130,6 +130,18 @@ class Learned(Annotation):
         return ((both[:, 0] * own + box * near) * inside[:, 0]).view_as(maps)
 
 
+def at_dots(shots: Features, marks: Marks) -> Float[Tensor, "D C"]:
+    """The feature at each dot: that of the cells it touches, by their weights.
+
+    An embedding, since the gradient of plain indexing is summed in the order in which threads come, and two runs of one
+    seed would part.
+    """
+    area = shots.maps.shape[-2] * shots.maps.shape[-1]
+    table = shots.maps.flatten(2).transpose(1, 2).flatten(0, 1)
+    touched = nn.functional.embedding(marks.shot[:, None] * area + marks.cell, table)  # [D, 4, C]
+    return (touched * marks.weight[..., None].to(table.dtype)).sum(1)
+
+
 def spread(marks: Marks, grid: Sequence[int]) -> Float[Tensor, "T K h w"]:
     """The annotation of every shot in dense form, whether it came as dots or as masks."""
     shots, labels = marks.counts.shape

@@ -30,7 +30,9 @@ class Features:
 
     def __getitem__(self, rows: Tensor | slice) -> Features:
         """The features of some of the images."""
-        return Features(self.maps[rows], self.grids[rows], self.sizes[rows], tuple(s[rows] for s in self.skips))
+        # index_select, as the gradient of plain indexing adds up rows taken twice in the order in which threads come
+        maps = self.maps[rows] if isinstance(rows, slice) else self.maps.index_select(0, rows)
+        return Features(maps, self.grids[rows], self.sizes[rows], tuple(s[rows] for s in self.skips))
 
     def unpadded(self) -> tuple[Float[Tensor, "N C h w"], list[Tensor]]:
         """The maps of images of one size, and those of the skips, without their padding."""

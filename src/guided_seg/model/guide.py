@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from guided_seg.episode import Batch
-from guided_seg.model.annotation import Marks
+from guided_seg.model.annotation import Marks, at_dots
 from guided_seg.model.features import Features
 from guided_seg.model.fusion import Fusion, Late
 from guided_seg.model.merge import Merge
@@ -100,8 +100,7 @@ def annotated_features(shots: Features, marks: Marks) -> tuple[Float[Tensor, "N 
     A cell belongs to the label that covers most of it; a label too small for any keeps its best cell.
     """
     flat = shots.maps.flatten(2)
-    touched = flat[marks.shot[:, None], :, marks.cell]
-    dots = (touched * marks.weight[..., None]).sum(1)
+    dots = at_dots(shots, marks)
     if not len(marks.map_shot):
         return dots, marks.shot, marks.label
     share = marks.maps.flatten(2)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from guided_seg.model.annotation import Marks, spread
+from guided_seg.model.annotation import Marks, at_dots, spread
 from guided_seg.model.features import Features
 
 
@@ -39,12 +39,11 @@ class Global(Locality):
         number, channels = shots.maps.shape[:2]
         labels = marks.counts.shape[1]
         flat = shots.maps.flatten(2)
-        touched = flat[marks.shot[:, None], :, marks.cell]  # [D, 4, C]
-        dots = (touched * marks.weight[..., None].to(flat.dtype)).sum(1)
+        dots = at_dots(shots, marks)
         total = flat.new_zeros(number * labels, channels)
         total = total.index_add(0, marks.shot * labels + marks.label, dots).view(number, labels, channels)
         if len(marks.map_shot):
-            dense = marks.maps.flatten(2).to(flat.dtype) @ flat[marks.map_shot].transpose(1, 2)
+            dense = marks.maps.flatten(2).to(flat.dtype) @ flat.index_select(0, marks.map_shot).transpose(1, 2)
             total = total.index_add(0, marks.map_shot, dense)
         return total / torch.where(marks.counts > 0, marks.total, 1.0)[..., None].to(flat.dtype)
 
