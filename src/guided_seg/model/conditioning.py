@@ -138,8 +138,8 @@ class ParameterRegression(Conditioning):
         return self.floor(scores + (bias[..., None, None] if bias.ndim == 2 else bias))
 
 
-class Prototypes(Conditioning):
-    """score_k = −τ d(F̄, z_k): the nearest prototype wins (paper, section 4.2, after prototypical networks).
+class ByDistance(Conditioning, ABC):
+    """The nearer the guidance of a label, the higher its score.
 
     Args:
         channels: C of features and guidance.
@@ -151,13 +151,20 @@ class Prototypes(Conditioning):
         UserError: an unknown metric.
     """
 
-    needs = "global"
-
     def __init__(self, channels: int, metric: Metric = "cosine", temperature: float = 10.0, floor: bool = True) -> None:
         super().__init__()
         self.metric = check_metric(metric)
         self.temperature = nn.Parameter(torch.tensor(float(temperature)))
         self.floor = Floor() if floor else nn.Identity()
+
+
+class Prototypes(ByDistance):
+    """score_k = −τ d(F̄, z_k): the nearest prototype wins (paper, section 4.2, after prototypical networks).
+
+    See `ByDistance` for its arguments.
+    """
+
+    needs = "global"
 
     def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
         """See `Conditioning.forward`."""
@@ -165,26 +172,13 @@ class Prototypes(Conditioning):
         return self.floor(-self.temperature * distance)
 
 
-class NearestNeighbors(Conditioning):
+class NearestNeighbors(ByDistance):
     """score_k = −τ min_i d(F̄, F_i) over the annotated local features of label k (paper, section 4.2).
 
-    Args:
-        channels: C of features and guidance.
-        metric: see `Prototypes`.
-        temperature: τ to begin with; it is learned.
-        floor: see `Floor`.
-
-    Raises:
-        UserError: an unknown metric.
+    See `ByDistance` for its arguments.
     """
 
     needs = "set"
-
-    def __init__(self, channels: int, metric: Metric = "cosine", temperature: float = 10.0, floor: bool = True) -> None:
-        super().__init__()
-        self.metric = check_metric(metric)
-        self.temperature = nn.Parameter(torch.tensor(float(temperature)))
-        self.floor = Floor() if floor else nn.Identity()
 
     def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
         """See `Conditioning.forward`."""
