@@ -36,9 +36,28 @@ scale: 0.1
 """
 
 
+# sessions know nothing of configurations: the checkpoint names the class
+SESSION = """
+import sys
+
+import numpy as np
+
+from guided_seg.session import NEGATIVE, Session
+
+session = Session.load(sys.argv[1])
+assert type(session.network.conditioning).__name__ == "Product"
+session.add_image("a", np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
+session.add_label("cup")
+session.dot("a", 3, 4, "cup")
+session.dot("a", 30, 40, NEGATIVE)
+assert session.segment("a").shape == (40, 50)
+"""
+
+
 @pytest.mark.slow
 def test_one_file_and_one_yaml_are_a_new_conditioning(tmp_path: Path) -> None:
     (tmp_path / "others_product.py").write_text(CODE)
+    (tmp_path / "others_session.py").write_text(SESSION)
     group = tmp_path / "conf" / "conditioning"
     group.mkdir(parents=True)
     (group / "product.yaml").write_text(YAML)
@@ -63,5 +82,6 @@ def test_one_file_and_one_yaml_are_a_new_conditioning(tmp_path: Path) -> None:
     command("guided_seg.study", str(folder))
     with (folder / "study" / "study.csv").open(newline="") as file:
         assert {row["seed"] for row in csv.DictReader(file)} == {"0", "1"}
+    command("others_session", str(runs[0] / "checkpoints" / "best.ckpt"))
     local = command("guided_seg.run", *TINY, *ours, "locality=local", f"output_dir={tmp_path / 'none'}", fails=True)
     assert "conditioning=product compares the query with one vector a label" in local

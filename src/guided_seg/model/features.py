@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -38,6 +38,17 @@ class Features:
         """The maps of images of one size, and those of the skips, without their padding."""
         height, width = self.grids[0].tolist()
         return self.maps[..., :height, :width], [skip.unpadded()[0] for skip in self.skips]
+
+
+def stack(parts: Sequence[Features]) -> Features:
+    """The features of several sets of images as one set, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    height, width = (max(part.maps.shape[axis] for part in parts) for axis in (-2, -1))
+    maps = [F.pad(part.maps, (0, width - part.maps.shape[-1], 0, height - part.maps.shape[-2])) for part in parts]
+    grids, sizes = (torch.cat([getattr(part, name) for part in parts]) for name in ("grids", "sizes"))
+    skips = (stack(level) for level in zip(*(part.skips for part in parts), strict=True))
+    return Features(torch.cat(maps), grids, sizes, tuple(skips))
 
 
 def by_size(sizes: Int[Tensor, "N 2"]) -> Iterator[tuple[tuple[int, int], Tensor | slice]]:

@@ -116,7 +116,8 @@ class Early(Fusion):
         annotation, sizes = rasterize(batch, self.dot), batch.sizes[batch.shot_image]
         images = batch.images[batch.shot_image]
         parts = []
-        for (height, width), rows in by_size(sizes):
+        # an empty support still has a grid, that of the queries
+        for (height, width), rows in by_size(sizes if len(sizes) else sizes.new_tensor([batch.images.shape[-2:]])):
             maps = self.encode(images[rows, :, :height, :width], annotation[rows, :, :height, :width])
             parts.append((rows, self.locality.reduce(maps)))
         annotated = annotation.flatten(2).any(2)
