@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import cv2
@@ -20,7 +21,7 @@ from guided_seg.study.__main__ import main
 from guided_seg.study.cells import cell
 from guided_seg.study.compositions import compose, find, varied
 from guided_seg.study.runs import gather
-from guided_seg.study.statistics import half_width, paired_p, t_probability, t_quantile
+from guided_seg.study.statistics import half_width, paired_p
 from guided_seg.study.study import study
 from guided_seg.study.table import escape
 
@@ -75,9 +76,12 @@ def rows(path: Path) -> list[dict[str, str]]:
     ("freedom", "quantile"), [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (120, 1.9799)]
 )
 def test_t_is_that_of_the_tables(freedom: int, quantile: float) -> None:
-    assert t_quantile(freedom) == pytest.approx(quantile, abs=1e-4)
-    assert t_probability(quantile, freedom) == pytest.approx(0.95, abs=1e-5)
-    assert t_probability(-quantile, freedom) == t_probability(quantile, freedom)
+    values = [float(number) for number in range(freedom + 1)]
+    error = stdev(values) / math.sqrt(len(values))
+    assert half_width(values) / error == pytest.approx(quantile, abs=1e-4)
+    # shifted so that the mean is `quantile` errors away from 0
+    shifted = [value - fmean(values) + quantile * error for value in values]
+    assert paired_p(shifted, [0.0] * len(values)) == pytest.approx(0.05, abs=1e-5)
 
 
 def test_intervals_by_hand() -> None:
