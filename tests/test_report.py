@@ -146,6 +146,15 @@ def test_iou_of_a_panel_leaves_void_out() -> None:
     assert math.isnan(Panel([shot], image(), empty, empty).iou)
 
 
+def test_panels_of_several_labels_tell_them_apart() -> None:
+    target = np.array([[0, 1, 2, 255]], np.uint8)
+    row = Panel([], image(1, 4), np.array([[0, 2, 2, 1]], np.uint8), target)
+    assert row.several
+    assert row.iou == pytest.approx(1 / 3)  # label 1: 0 of 1 pixel; label 2: 1 of 2
+    assert not Panel([], image(1, 4), target == 1, np.minimum(target, 1)).several
+    assert Panel([PanelShot(image(), points=np.array([[1, 1, 2]]))], image(1, 4), target == 1, target == 1).several
+
+
 def test_panels_of_dots_masks_and_many_shots(tmp_path: Path) -> None:
     dots = torch.tensor([[1, 2, 0], [4, 5, 1]])
     many = dots.repeat(20, 1).numpy()

@@ -74,11 +74,20 @@ class Panel:
 
     @property
     def iou(self) -> float:
-        """IoU of the positive pixels, void left out; NaN where there are none in either."""
-        target, predicted = np.asarray(self.target), np.asarray(self.prediction) > 0
-        scored, true = target != IGNORE, (target > 0) & (target != IGNORE)
-        union = int(((predicted & scored) | true).sum())
-        return int((predicted & true).sum()) / union if union else float("nan")
+        """IoU of the positive pixels over all positive labels, void left out; NaN where there are none in either."""
+        target, predicted = np.asarray(self.target), np.asarray(self.prediction)
+        scored = target != IGNORE
+        labels = _positives(target) | _positives(predicted)
+        common = sum(int(((predicted == label) & (target == label)).sum()) for label in labels)
+        union = sum(int((((predicted == label) & scored) | (target == label)).sum()) for label in labels)
+        return common / union if union else float("nan")
+
+    @property
+    def several(self) -> bool:
+        """Whether the task has more than one positive label, each of which needs a colour of its own."""
+        dots = [np.asarray(shot.points)[:, 2] for shot in self.support if shot.points is not None]
+        masks = [np.asarray(shot.mask) for shot in self.support if shot.mask is not None]
+        return bool(set().union(*map(_positives, [self.target, self.prediction, *dots, *masks])) - {1})
 
 
 def panels(rows: Sequence[Panel], path: str | os.PathLike[str]) -> Path:
@@ -130,7 +139,7 @@ def _cells(figure: Figure, row: Panel, bottom: float, height: float) -> list[Axe
 def _draw_row(cells: Sequence[Axes], row: Panel) -> None:
     *support, query, prediction, truth = cells
     for cell, shot in zip(support, row.support, strict=False):
-        _draw_shot(cell, shot)
+        _draw_shot(cell, shot, row.several)
     _show(query, _rgb(row.query))
     _draw_labels(prediction, row.query, row.prediction)
     _draw_labels(truth, row.query, row.target)
@@ -140,22 +149,24 @@ def _draw_row(cells: Sequence[Axes], row: Panel) -> None:
     truth.set_title("truth")
 
 
-def _draw_shot(axes: Axes, shot: PanelShot) -> None:
+def _draw_shot(axes: Axes, shot: PanelShot, several: bool) -> None:
     if shot.mask is not None:
         _draw_labels(axes, shot.image, shot.mask)
         return
     _show(axes, _rgb(shot.image))
     if shot.points is not None:
-        _draw_dots(axes, np.asarray(shot.points))
+        _draw_dots(axes, np.asarray(shot.points), several)
 
 
-def _draw_dots(axes: Axes, points: Int[np.ndarray, "P 3"]) -> None:
-    """Green dots with a plus and red dots with a minus: the sign speaks where the colour does not."""
+def _draw_dots(axes: Axes, points: Int[np.ndarray, "P 3"], several: bool) -> None:
+    """Red dots with a minus, and dots with a plus: green, or in the colours of the labels where these are several."""
     size = 7.0 if len(points) <= 20 else 4.0
     frame: dict[str, Any] = {"linestyle": "none", "clip_on": False}
-    for chosen, colour, sign in ((points[:, 2] == 0, _NEGATIVE, "_"), (points[:, 2] > 0, _POSITIVE, "+")):
-        row, column = points[chosen, 0], points[chosen, 1]
+    kinds = [(0, _NEGATIVE), *(_colours(points[:, 2]) if several else [(1, _POSITIVE)])]
+    for label, colour in kinds:
+        row, column = points[points[:, 2] == label, :2].T
         axes.plot(column, row, marker="o", ms=size, mfc=colour, mec="white", mew=size / 9, **frame)
+        sign = "+" if label else "_"
         axes.plot(column, row, marker=sign, ms=size * 0.55, mec="white", mew=size / 7, **frame)
 
 
@@ -185,9 +196,12 @@ def _overlay(image: Float[np.ndarray, "H W 3"], labels: UInt8[np.ndarray, "H W"]
     return out
 
 
-def _colours(labels: UInt8[np.ndarray, "H W"]) -> list[tuple[int, str]]:
-    present = [int(label) for label in np.unique(labels) if 0 < label != IGNORE]
-    return [(label, _LABELS[(label - 1) % len(_LABELS)]) for label in present]
+def _colours(labels: ArrayLike) -> list[tuple[int, str]]:
+    return [(label, _LABELS[(label - 1) % len(_LABELS)]) for label in sorted(_positives(labels))]
+
+
+def _positives(labels: ArrayLike) -> set[int]:
+    return {int(label) for label in np.unique(labels) if 0 < label != IGNORE}
 
 
 def _rgb(image: ArrayLike) -> Float[np.ndarray, "H W 3"]:
