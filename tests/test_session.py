@@ -16,6 +16,7 @@ from guided_seg.build import build_network
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.network import Network
+from guided_seg.model.one_vs_rest import k_way
 from guided_seg.session import NEGATIVE, Session
 
 COMPOSITIONS = {
@@ -28,7 +29,10 @@ COMPOSITIONS = {
     "early_mask_regression": ["+experiment=early_mask_regression"],
     "late_local": ["+experiment=late_local"],
     "early_stack": ["+experiment=early_stack"],
+    "fine_tune": ["+experiment=fine_tune", "baseline.steps=2"],
+    "foreground_background": ["+experiment=foreground_background"],
 }
+READING = {"fine_tune": "one_vs_rest", "foreground_background": "one_vs_rest"}  # they know two labels
 OWN_IMAGE_ALONE = ("late_local", "early_stack")
 
 DOTS = [("a", 3, 5, "cup"), ("a", 30, 41, NEGATIVE), ("b", 12, 9, "cup"), ("b", 20, 33, "plate"), ("b", 0, 0, NEGATIVE)]
@@ -73,7 +77,7 @@ def whole(
 
 @pytest.mark.parametrize("name", COMPOSITIONS)
 def test_an_answer_is_that_of_the_whole_episode(name: str, pictures: dict[str, np.ndarray]) -> None:
-    model = network(*COMPOSITIONS[name])
+    model = k_way(READING.get(name, "native"), network(*COMPOSITIONS[name]))
     assert model.needs_same_image == (name in OWN_IMAGE_ALONE)
     session = Session(model)
     for image, picture in pictures.items():
@@ -121,6 +125,16 @@ def test_an_image_may_be_a_file(tmp_path: Path, late: Session, pictures: dict[st
     late.add_label("cup")
     late.dot("a", 3, 4, "cup")
     assert (late.segment("file") == late.segment("a")).all()
+
+
+def test_a_network_of_two_labels_says_what_to_do_with_three(pictures: dict[str, np.ndarray]) -> None:
+    session = Session(network("+experiment=fine_tune"))
+    session.add_image("a", pictures["a"])
+    session.add_label("cup")
+    session.add_label("plate")
+    session.dot("a", 1, 1, "plate")
+    with pytest.raises(ValueError, match="built for 2 labels and got 3; use k_way=one_vs_rest"):
+        session.segment("a")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features, stack
 from guided_seg.model.network import Network
+from guided_seg.model.one_vs_rest import k_way
+
+KWay = Literal["native", "one_vs_rest"]
 
 NEGATIVE = "negative"
 """The label 0 that every session has: what is not to be segmented."""
@@ -61,13 +64,18 @@ class Session:
         self._images: dict[str, _Image] = {}
 
     @classmethod
-    def load(cls, checkpoint: str | Path, device: str | torch.device = "cpu") -> Session:
+    def load(cls, checkpoint: str | Path, device: str | torch.device = "cpu", reading: KWay = "native") -> Session:
         """A session with the network of a checkpoint of the main command.
+
+        Args:
+            checkpoint: a ``best.ckpt`` or ``last.ckpt``.
+            device: where it runs.
+            reading: how several labels are answered, all at once or ``one_vs_rest``, which suits any network.
 
         Raises:
             UserError: see `guided_seg.build.load_network`.
         """
-        return cls(load_network(checkpoint)[0], device)
+        return cls(k_way(reading, load_network(checkpoint)[0]), device)
 
     @torch.inference_mode()
     def add_image(self, image_id: str, image: str | Path | NDArray[Any]) -> None:

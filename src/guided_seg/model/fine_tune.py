@@ -54,12 +54,16 @@ class FineTune(ForegroundBackground):
         if not lr > 0:
             raise UserError(f"baseline.lr={lr}: expected a number above 0.")
         super().__init__(backbone, channels, hidden, num_labels, decoder)
-        self.steps, self.lr = steps, lr
+        self.steps, self.lr, self.num_labels = steps, lr, num_labels
 
     def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
         """See `Network.forward`; features do not outlive a change of the weights, so they are computed again."""
         if self.training or self.steps == 0:
             return super().forward(batch, features)
+        if batch.num_labels > self.num_labels:
+            raise ValueError(
+                f"fine_tune was built for {self.num_labels} labels and got {batch.num_labels}; use k_way=one_vs_rest."
+            )
         return own_labels(torch.stack([self._task(single(batch, index)) for index in range(len(batch))]), batch)
 
     def _task(self, task: Batch) -> Float[Tensor, "K H W"]:
