@@ -20,6 +20,7 @@ from guided_seg.report.figures import new_figure
 from guided_seg.study.__main__ import main
 from guided_seg.study.cells import cell
 from guided_seg.study.compositions import compose, find, varied
+from guided_seg.study.figures import _heat_map
 from guided_seg.study.runs import gather
 from guided_seg.study.statistics import half_width, paired_p
 from guided_seg.study.study import study
@@ -142,6 +143,28 @@ def test_names_stand_alone_where_all_follows_from_them_and_add_nothing_otherwise
         "fusion=late, data.size=3",
         "fusion=early_stack, data.size=2",
     ]
+
+
+def test_labels_leave_out_what_a_composition_lacks(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 0, 0.5, decoder={"width": 1})
+    write_run(tmp_path / "b", 0, 0.6, decoder={"width": 2})
+    write_run(tmp_path / "c", 0, 0.7, fusion="early_stack")
+    compositions, _ = compose(gather([tmp_path])[0])
+    assert [composition.label for composition in compositions] == [
+        "fusion=early_stack",
+        "fusion=late, decoder.width=1",
+        "fusion=late, decoder.width=2",
+    ]
+
+
+def test_a_cell_of_the_heat_map_is_the_best_that_it_stands_for(tmp_path: Path) -> None:
+    for width, iou in ((1, 0.5), (2, 0.7)):
+        write_run(tmp_path / str(width), 0, iou, decoder={"width": width})
+    write_run(tmp_path / "c", 0, 0.4, fusion="early_stack", locality="local", decoder={"width": 1})
+    compositions, _ = compose(gather([tmp_path])[0])
+    figure = _heat_map(compositions, 1, 5)
+    assert figure is not None
+    assert {text.get_text() for text in figure.axes[0].texts} == {"70.0", "40.0"}
 
 
 def test_a_run_that_repeats_another_is_left_out_and_listed(tmp_path: Path) -> None:

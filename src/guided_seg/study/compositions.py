@@ -30,8 +30,8 @@ class Composition:
 
     Attributes:
         settings: what sets it apart from the others.
-        label: the same in a few words, such as ``fusion=late, locality=global``, or the name of its runs where that
-            says it all.
+        label: the same in a few words, without settings that it lacks, such as ``fusion=late, locality=global``, or the
+            name of its runs where that says it all.
         runs: seed -> run.
     """
 
@@ -112,7 +112,7 @@ def _needed(columns: Mapping[str, Mapping[str, str]]) -> list[str]:
 def _label(settings: Settings, named: Sequence[str], runs: Mapping[int, Run]) -> str:
     if named in ([], ["name"]):
         return str(next(iter(runs.values())).config.get("name", "all runs"))
-    return ", ".join(f"{key}={value}" for key, value in settings if key in named)
+    return ", ".join(f"{key}={value}" for key, value in settings if key in named and value != "")
 
 
 def _differing(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:

@@ -138,7 +138,7 @@ def _looks() -> Iterator[tuple[str, str]]:
 
 
 def _heat_map(compositions: Sequence[Composition], shots: int, points: Points) -> Figure | None:
-    """Rows and columns are the choices of `_HEAT` that vary, the last of them across; the rest is averaged."""
+    """Rows and columns are the choices of `_HEAT` that vary, the last of them across; of the rest the best is shown."""
     varying = [key for key in _HEAT if compositions and key in dict(compositions[0].settings)]
     if len(varying) < 2:
         return None
@@ -147,14 +147,13 @@ def _heat_map(compositions: Sequence[Composition], shots: int, points: Points) -
     figure, axes = _panels(names, varying[-1], ", ".join(varying[:-1]))
     for name, place in zip(names, axes, strict=True):
 
-        def mean(row: tuple[str, ...], column: tuple[str, ...], mode: str = name) -> float:
+        def best(row: tuple[str, ...], column: tuple[str, ...], mode: str = name) -> float:
             wanted = set(zip(varying, (*row, *column), strict=True))
             mine = [c for c in compositions if wanted <= set(c.settings)]
             found = [cell(composition, mode, shown_at(mode, shots), points) for composition in mine]
-            values = [value.mean for value in found if value]
-            return sum(values) / len(values) if values else math.nan
+            return max((value.mean for value in found if value), default=math.nan)
 
-        _draw_grid(place, down, across, mean)
+        _draw_grid(place, down, across, best)
     return figure
 
 
