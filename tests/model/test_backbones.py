@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from guided_seg.errors import UserError
-from guided_seg.model import pretrained
-from guided_seg.model.backbone import Small, WeightsError, read_weights
+from guided_seg.model import pretrained, vgg
+from guided_seg.model.backbone import Blank, Small, WeightsError, read_weights
 from guided_seg.model.pretrained import TimmBackbone
 from guided_seg.model.vgg import Vgg16
 
@@ -249,6 +249,46 @@ def test_a_weights_package_that_is_not_installed_is_none(monkeypatch: pytest.Mon
     monkeypatch.setitem(pretrained._PACKAGED, LITE0, ("a_package_that_nobody_has", "File"))
     assert pretrained._packaged(LITE0) is None
     assert pretrained._packaged("resnet18") is None
+
+
+@pytest.fixture
+def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = (2, 2, "pool", 2, 2, "pool", 2, 2, 2, "pool", 2, 2, 2, "pool", 2, 2, 512, "pool")
+    monkeypatch.setattr(vgg, "_LAYERS", layers)
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_with_a_border_the_grid_is_as_large_as_it_says(stride: int) -> None:
+    backbone = Vgg16(width=2, weights="random", output_stride=stride, border=True).eval()
+    blank = Blank(backbone)
+    for side in (1, 31, 32, 33, 64, 65, 100, 129):
+        image = torch.rand(1, 3, side, 70)
+        grid = backbone(image).shape[-2:]
+        assert grid == (backbone.grid(side), backbone.grid(70)) == blank(image).shape[-2:]
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_with_a_border_cells_lie_where_they_say(stride: int) -> None:
+    """A cell sees as far up as down from its centre, and as far left as right."""
+    torch.manual_seed(0)
+    backbone = Vgg16(width=2, weights="random", output_stride=stride, border=True).eval()
+    for parameter in backbone.parameters():
+        nn.init.uniform_(parameter, 0.01, 0.02)  # nothing is cut off by a ReLU
+    assert backbone.anchor is not None
+    cell = 288 // stride
+    seen = torch.zeros(640, dtype=torch.bool)
+    for _ in range(20):  # each pooling takes its gradient from one of four
+        image = (0.5 + torch.rand(1, 3, 16, 640)).requires_grad_()
+        backbone(image)[0, :, 0, cell].sum().backward()
+        assert image.grad is not None
+        seen |= (image.grad != 0).flatten(0, 2).any(0)
+    places = seen.nonzero().flatten().float()
+    assert places[0] > 0
+    assert places[-1] < 639
+    centre = backbone.anchor.start + (cell + 0.5) * stride - 0.5
+    assert float(places[0] + places[-1]) / 2 == pytest.approx(centre, abs=3)
 
 
 def test_the_small_net_normalises_to_about_minus_two_to_two() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from guided_seg.episode import Batch, Episode, Shot, collate
 from guided_seg.model.annotation import Interpolate
-from guided_seg.model.features import Features, cells, pool_mask
+from guided_seg.model.features import Anchor, Features, cells, pool_mask, upsample
 from guided_seg.model.fusion import Late
 from guided_seg.model.guide import Guidance, Guide
 from guided_seg.model.locality import Global, Local
@@ -48,6 +48,28 @@ def dense_map(size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
     """D ``[cells, pixels]``: how much of a pixel each cell takes is how much of the cell upsampling gives the pixel."""
     one_hot = torch.eye(grid[0] * grid[1]).view(-1, 1, *grid)
     return F.interpolate(one_hot, size=size, mode="bilinear", align_corners=False).flatten(1)
+
+
+@thorough
+@given(
+    height=st.integers(1, 60),
+    rows=st.integers(1, 5),
+    start=st.integers(-9, 20),
+    stride=st.sampled_from([4.0, 8.0, 2.5]),
+)
+def test_a_grid_that_does_not_span_its_image_has_one_meaning(height: int, rows: int, start: int, stride: float) -> None:
+    """Points, masks and upsampling agree on where its cells lie, and every pixel weighs one."""
+    anchor, size, grid = Anchor(start, stride), (height, 13), (rows, 3)
+    one_hot = torch.eye(rows * 3).view(-1, 1, *grid)
+    dense = upsample(one_hot, size, anchor).flatten(1)  # [cells, pixels]
+    assert torch.allclose(dense.sum(0), torch.ones(height * 13), atol=1e-5)
+    pixels = torch.cartesian_prod(torch.arange(height), torch.arange(13))
+    many = [torch.tensor([pair]).expand(len(pixels), 2) for pair in (size, grid)]
+    cell, weight = cells(pixels, *many, width=3, anchor=anchor)
+    sparse = torch.zeros(len(pixels), rows * 3).scatter_add(1, cell, weight)
+    assert torch.allclose(sparse, dense.T, atol=1e-5)
+    mask = torch.rand(size, generator=torch.Generator().manual_seed(height))
+    assert torch.allclose(pool_mask(mask, size, grid, anchor).flatten(), dense @ mask.flatten(), atol=1e-3)
 
 
 def indicator(batch: Batch, shot: int, label: int) -> Tensor:

@@ -16,7 +16,7 @@ from guided_seg.episode import Episode, Shot, collate
 from guided_seg.model.network import Network
 
 Compose = Callable[..., DictConfig]
-SIZE = (64, 96)
+SIZE = (70, 101)
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +70,34 @@ def test_they_are_trained_as_the_original_was(recipe: Compose) -> None:
 
 
 def _reference_features(network: nn.Module, images: Tensor, prefix: str) -> Tensor:
-    """VGG-16 from its weights: thirteen convolutions, ceil-mode pooling after 2, 2, 3, 3, 3 of them, fc6, fc7."""
+    """VGG-16 from its weights: thirteen convolutions, ceil-mode pooling after 2, 2, 3, 3, 3 of them, fc6, fc7.
+
+    The first convolution is padded by 81 and fc6 not at all, as in the original.
+    """
     weights = dict(network.named_parameters()) | dict(network.named_buffers())
     x = images
     numbers = sorted({int(name.split(".")[-2]) for name in weights if name.startswith(f"{prefix}.convolutions.")})
     for i, number in enumerate(numbers):
         layer = f"{prefix}.convolutions.{number}"
-        x = torch.relu(F.conv2d(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"], padding=1))
+        padding = 81 if i == 0 else 1
+        x = torch.relu(F.conv2d(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"], padding=padding))
         if i in (1, 3, 6, 9, 12):
             x = F.max_pool2d(x, 2, 2, ceil_mode=True)
-    for name, padding in (("fc6", 3), ("fc7", 0)):
+    for name in ("fc6", "fc7"):
         if f"{prefix}.{name}.weight" in weights:
-            x = torch.relu(
-                F.conv2d(x, weights[f"{prefix}.{name}.weight"], weights[f"{prefix}.{name}.bias"], padding=padding)
-            )
+            x = torch.relu(F.conv2d(x, weights[f"{prefix}.{name}.weight"], weights[f"{prefix}.{name}.bias"]))
     return x
+
+
+def _upsampled(maps: Tensor) -> Tensor:
+    """The original's fixed deconvolution, 64 x 64 with a stride of 32, cut off below and to the right.
+
+    Its weights do not add up to one at the border, where the original fades; here they are made to.
+    """
+    ramp = 1 - (torch.arange(64) + 0.5 - 32).abs() / 32
+    kernel = (ramp[:, None] * ramp)[None, None]
+    up = [F.conv_transpose2d(m, kernel, stride=32) for m in (maps.transpose(0, 1), torch.ones_like(maps[:, :1]))]
+    return (up[0] / up[1])[..., : SIZE[0], : SIZE[1]].transpose(0, 1)
 
 
 def _pooled(features: Tensor, indicator: Tensor) -> Tensor:
@@ -95,7 +108,7 @@ def _pooled(features: Tensor, indicator: Tensor) -> Tensor:
         for j in range(width):
             cell = torch.zeros(1, 1, height, width)
             cell[..., i, j] = 1
-            a = (F.interpolate(cell, SIZE, mode="bilinear", align_corners=False)[0, 0] * indicator).sum()
+            a = (_upsampled(cell)[0, 0] * indicator).sum()
             total, weight = total + features[0, :, i, j] * a, weight + a
     return total / weight
 
@@ -139,7 +152,7 @@ def test_late_scores_are_the_formula_s(recipe: Compose, name: str) -> None:
         x = torch.cat([features, group[None, :, None, None].expand(-1, -1, *features.shape[-2:])], dim=1)
         hidden = torch.relu(F.conv2d(x, joined[:, :, None, None], head.query.bias))
         scores.append(F.conv2d(hidden, head.score.weight, head.score.bias))
-    expected = F.interpolate(torch.cat(scores, dim=1), SIZE, mode="bilinear", align_corners=False)
+    expected = _upsampled(torch.cat(scores, dim=1))
     assert expected.std() > 1e-2
     torch.testing.assert_close(network(collate([episode])), expected, atol=1e-4, rtol=1e-4)
 
@@ -156,6 +169,6 @@ def test_early_scores_are_the_formula_s(recipe: Compose) -> None:
     x = torch.cat([image, grown * 128 / 255 / encoder.std.mean()])[None]
     features = _reference_features(network, x, "guide.fusion.encoder")
     head = network.conditioning.score
-    expected = F.interpolate(F.conv2d(features, head.weight, head.bias), SIZE, mode="bilinear", align_corners=False)
+    expected = _upsampled(F.conv2d(features, head.weight, head.bias))
     assert expected.std() > 1e-2
     torch.testing.assert_close(network(collate([episode])), expected, atol=1e-4, rtol=1e-4)

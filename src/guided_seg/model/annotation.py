@@ -63,7 +63,7 @@ class Interpolate(Annotation):
         """See `Annotation.forward`."""
         height, width = shots.maps.shape[-2:]
         shot, pixels, label = batch.points[:, 0], batch.points[:, 1:3], batch.points[:, 3]
-        cell, weight = cells(pixels, shots.sizes[shot], shots.grids[shot], width)
+        cell, weight = cells(pixels, shots.sizes[shot], shots.grids[shot], width, shots.anchor)
         maps = self._dense(shots, batch, (height, width))
         counts = maps.new_zeros(len(batch.shot_image), batch.num_labels)
         counts = counts.index_put((shot, label), weight.new_ones(()), accumulate=True)
@@ -81,7 +81,7 @@ class Interpolate(Annotation):
         for size, rows in by_size(sizes):
             inside = grids[rows][0].tolist()
             indicators = (batch.masks[rows][:, None] == labels.view(-1, 1, 1)).float()
-            parts.append((rows, pool_mask(indicators, size, (inside[0], inside[1]))))
+            parts.append((rows, pool_mask(indicators, size, (inside[0], inside[1]), shots.anchor)))
         dense = place(parts, number)
         return nn.functional.pad(dense, (0, grid[1] - dense.shape[-1], 0, grid[0] - dense.shape[-2]))
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from guided_seg.errors import UserError
+from guided_seg.model.features import Anchor
 
 Frozen = bool | int
 """True: no weight is trained; False: all are; n: the first n stages are not."""
@@ -26,12 +27,18 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         channels: C of the features.
-        stride: pixels per cell; an H x W image has ceil(H / stride) x ceil(W / stride) cells.
+        stride: pixels per cell; an H x W image has ceil(H / stride) x ceil(W / stride) cells, where there is no border.
+        border: pixels around the image.
+        lost: cells that convolutions without padding take away.
+        anchor: where the grid lies on the image, with a border; None where the grid spans the image.
         skip_channels: channels of the earlier maps that `pyramid` gives besides, from coarse to fine.
     """
 
     channels: int
     stride: int
+    border: int = 0
+    lost: int = 0
+    anchor: Anchor | None = None
     skip_channels: tuple[int, ...] = ()
     mean: Tensor
     std: Tensor
@@ -76,6 +83,10 @@ class Backbone(nn.Module, ABC):
         mean = first.weight.detach().mean(1, keepdim=True)
         first.weight = nn.Parameter(torch.cat([first.weight.detach(), mean.expand(-1, extra, -1, -1)], dim=1))
         first.in_channels += extra
+
+    def grid(self, pixels: int) -> int:
+        """How many cells a side of so many pixels has."""
+        return max(1, -(-(pixels + 2 * self.border) // self.stride) - self.lost)
 
     def freeze(self) -> None:
         """Take the gradient from the frozen stages; subclasses call it once they are built."""
@@ -124,6 +135,7 @@ class Blank(Backbone):
     def __init__(self, like: Backbone) -> None:
         super().__init__(True, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
         self.channels, self.stride = 0, like.stride
+        self.anchor, self.border, self.lost = like.anchor, like.border, like.lost
 
     def stages(self) -> list[nn.Module]:
         """There are none."""
@@ -131,8 +143,7 @@ class Blank(Backbone):
 
     def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
         """See `Backbone.maps`."""
-        height, width = (-(-side // self.stride) for side in images.shape[-2:])
-        return [images.new_zeros(len(images), 0, height, width)]
+        return [images.new_zeros(len(images), 0, *map(self.grid, images.shape[-2:]))]
 
 
 def check_stride(stride: int | None, known: Sequence[int]) -> int:

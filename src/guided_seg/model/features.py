@@ -13,6 +13,23 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """Where a grid lies that does not just span its image, since the image was given a border before it was encoded.
+
+    Attributes:
+        start: the pixel at which the first cell begins, downwards and to the right.
+        stride: pixels per cell.
+    """
+
+    start: int
+    stride: float
+
+    def finer(self, factor: float) -> Anchor:
+        """Of a grid with ``factor`` cells for each, that begins at the same place."""
+        return Anchor(self.start, self.stride / factor)
+
+
+@dataclass(frozen=True, slots=True)
 class Features:
     """φ(x) of N images, padded to a common grid.
 
@@ -21,18 +38,20 @@ class Features:
         grids: int64 ``[N, 2]`` the cells of each image, rows and columns.
         sizes: int64 ``[N, 2]`` the pixels of each image, height and width.
         skips: earlier, finer maps of the same images, from coarse to fine, for a decoder that asks for them.
+        anchor: where the grids lie; None where each spans its image.
     """
 
     maps: Float[Tensor, "N C h w"]
     grids: Int[Tensor, "N 2"]
     sizes: Int[Tensor, "N 2"]
     skips: tuple[Features, ...] = ()
+    anchor: Anchor | None = None
 
     def __getitem__(self, rows: Tensor | slice) -> Features:
         """The features of some of the images."""
         # index_select, as the gradient of plain indexing adds up rows taken twice in the order in which threads come
         maps = self.maps[rows] if isinstance(rows, slice) else self.maps.index_select(0, rows)
-        return Features(maps, self.grids[rows], self.sizes[rows], tuple(s[rows] for s in self.skips))
+        return Features(maps, self.grids[rows], self.sizes[rows], tuple(s[rows] for s in self.skips), self.anchor)
 
     def unpadded(self) -> tuple[Float[Tensor, "N C h w"], list[Tensor]]:
         """The maps of images of one size, and those of the skips, without their padding."""
@@ -48,7 +67,7 @@ def stack(parts: Sequence[Features]) -> Features:
     maps = [F.pad(part.maps, (0, width - part.maps.shape[-1], 0, height - part.maps.shape[-2])) for part in parts]
     grids, sizes = (torch.cat([getattr(part, name) for part in parts]) for name in ("grids", "sizes"))
     skips = (stack(level) for level in zip(*(part.skips for part in parts), strict=True))
-    return Features(torch.cat(maps), grids, sizes, tuple(skips))
+    return Features(torch.cat(maps), grids, sizes, tuple(skips), parts[0].anchor)
 
 
 def by_size(sizes: Int[Tensor, "N 2"]) -> Iterator[tuple[tuple[int, int], Tensor | slice]]:
@@ -75,7 +94,11 @@ def place(parts: list[tuple[Tensor | slice, Tensor]], number: int) -> Tensor:
 
 
 def cells(
-    pixels: Int[Tensor, "D 2"], sizes: Int[Tensor, "D 2"], grids: Int[Tensor, "D 2"], width: int
+    pixels: Int[Tensor, "D 2"],
+    sizes: Int[Tensor, "D 2"],
+    grids: Int[Tensor, "D 2"],
+    width: int,
+    anchor: Anchor | None = None,
 ) -> tuple[Int[Tensor, "D 4"], Float[Tensor, "D 4"]]:
     """The four cells that each pixel touches, and its bilinear weights there, which add up to exactly one.
 
@@ -87,6 +110,7 @@ def cells(
         sizes: height and width of the image of each dot.
         grids: rows and columns of the grid of each dot.
         width: columns of the (padded) grid that the flat cell numbers refer to.
+        anchor: where the grids lie.
 
     Example:
         >>> corner = torch.tensor([[0, 0]])
@@ -94,8 +118,8 @@ def cells(
         >>> weight.sum().item(), cell[weight > 0].tolist()
         (1.0, [0])
     """
-    position = (pixels + 0.5) * grids / sizes - 0.5
-    position = torch.minimum(position.clamp(min=0), (grids - 1).to(position.dtype))
+    position = (pixels + 0.5 - anchor.start) / anchor.stride if anchor else (pixels + 0.5) * grids / sizes
+    position = torch.minimum((position - 0.5).clamp(min=0), (grids - 1).to(position.dtype))
     low = position.floor()
     high = torch.minimum(low.long() + 1, grids - 1)
     part = position - low
@@ -107,7 +131,10 @@ def cells(
 
 
 def pool_mask(
-    indicators: Float[Tensor, "*batch H W"], size: tuple[int, int], grid: tuple[int, int]
+    indicators: Float[Tensor, "*batch H W"],
+    size: tuple[int, int],
+    grid: tuple[int, int],
+    anchor: Anchor | None = None,
 ) -> Float[Tensor, "*batch h w"]:
     """``D A``: the same map as `cells`, for dense indicators; the sum over cells is the number of pixels.
 
@@ -115,19 +142,30 @@ def pool_mask(
         indicators: ones where a label is annotated; only the top left ``size`` counts.
         size: height and width of the image.
         grid: rows and columns of its feature grid.
+        anchor: where the grid lies.
     """
     device, dtype = indicators.device, indicators.dtype
-    rows = _interpolation(grid[0], size[0]).to(device, dtype)
-    columns = _interpolation(grid[1], size[1]).to(device, dtype)
+    rows = _interpolation(grid[0], size[0], anchor).to(device, dtype)
+    columns = _interpolation(grid[1], size[1], anchor).to(device, dtype)
     return rows.T @ indicators[..., : size[0], : size[1]] @ columns
 
 
-def upsample(maps: Float[Tensor, "N K h w"], size: tuple[int, int]) -> Float[Tensor, "N K H W"]:
-    """Bilinear interpolation from the grid to the image, the transpose of `pool_mask`."""
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+def upsample(
+    maps: Float[Tensor, "N K h w"], size: tuple[int, int], anchor: Anchor | None = None
+) -> Float[Tensor, "N K H W"]:
+    """Bilinear interpolation from the grid to the image, the transpose of `pool_mask`; clamped at the border."""
+    if anchor is None:
+        return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    height, width = maps.shape[-2:]
+    rows, columns = (_interpolation(*pair, anchor).to(maps) for pair in ((height, size[0]), (width, size[1])))
+    return rows @ maps @ columns.T
 
 
 @lru_cache(maxsize=256)
-def _interpolation(cells_: int, pixels: int) -> Tensor:
+def _interpolation(cells_: int, pixels: int, anchor: Anchor | None = None) -> Tensor:
     """``[pixels, cells]``: the weights of bilinear upsampling along one axis."""
-    return F.interpolate(torch.eye(cells_)[None], size=pixels, mode="linear", align_corners=False)[0].T.contiguous()
+    if anchor is None:
+        return F.interpolate(torch.eye(cells_)[None], size=pixels, mode="linear", align_corners=False)[0].T.contiguous()
+    position = (torch.arange(pixels) + 0.5 - anchor.start) / anchor.stride - 0.5
+    position = position.clamp(0, cells_ - 1)
+    return (1 - (position[:, None] - torch.arange(cells_)).abs()).clamp(min=0)

@@ -82,7 +82,8 @@ class Late(Fusion):
         for (height, width), rows in by_size(grids):
             inside = shots.maps[rows, :, : height // self.interpolation, : width // self.interpolation]
             parts.append((rows, upsample(inside, (height, width))))
-        return Features(place(parts, len(grids)), grids, shots.sizes)
+        anchor = shots.anchor.finer(self.interpolation) if shots.anchor else None
+        return Features(place(parts, len(grids)), grids, shots.sizes, anchor=anchor)
 
 
 class Early(Fusion):

@@ -37,7 +37,7 @@ class Network(nn.Module, ABC):
         first, *skips = (
             _join([(rows, maps[level]) for rows, maps in groups], sizes) for level in range(len(groups[0][1]))
         )
-        return replace(first, skips=tuple(skips))
+        return replace(first, skips=tuple(skips), anchor=self.backbone.anchor)
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         return self.backbone.pyramid(images) if self.decoder.uses_skips else [self.backbone(images)]
@@ -56,7 +56,9 @@ class Network(nn.Module, ABC):
         for size, rows in by_size(queries.sizes):
             maps, skips = queries[rows].unpadded()
             z = guidance.crop(rows, *maps.shape[-2:]) if guidance else None
-            parts.append((rows, upsample(self.decoder(self.segment(maps, z), skips), size)))
+            scores = self.decoder(self.segment(maps, z), skips)
+            anchor = queries.anchor.finer(scores.shape[-1] / maps.shape[-1]) if queries.anchor else None
+            parts.append((rows, upsample(scores, size, anchor)))
         scores = place(parts, len(batch))
         height, width = batch.target.shape[-2:]
         scores = nn.functional.pad(scores, (0, width - scores.shape[-1], 0, height - scores.shape[-2]))
