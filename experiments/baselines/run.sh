@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# What guidance is measured against, on the same few episodes, since fine-tuning takes its steps for each of them
+source "$(dirname "$0")/../common.sh"
+train baselines +experiment=late_global,foreground_background 'evaluation.shots=[1]' evaluation.episodes=32
+train baselines +experiment=fine_tune 'evaluation.shots=[1]' evaluation.episodes=32 'evaluation.points=[1,5,dense]'
+train baselines +experiment=oracle 'evaluation.shots=[1]' evaluation.episodes=32
+study baselines/shapes --reference name=late_global $RUNS/baselines

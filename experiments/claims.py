@@ -1,0 +1,238 @@
+"""The paper's claims, each answered by an interval from the committed results.
+
+python experiments/claims.py [--check]
+
+Claims and what decides them are in claims.yaml, results in the CSV files that a study or a measurement left in the
+folders. The answers, and the tables of the studies, are written between the markers of the pages. With --check nothing
+is written, and the exit status is 1 where a page says something else than the results do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import yaml
+
+from guided_seg.study.statistics import half_width
+
+HERE = Path(__file__).parent
+BLOCK = re.compile(r"(<!-- begin (\S+)(?: (\S+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+NUMBERS = {
+    "difference": lambda ours, theirs: ours - theirs,
+    "ratio": lambda ours, theirs: ours / theirs,
+    "itself": lambda ours, _: ours,
+}
+CONFIRMED, NOT_CONFIRMED, NOT_TESTABLE = "confirmed", "not confirmed", "not testable here"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One number that a claim rests on, and where its interval has to lie.
+
+    Attributes:
+        text: what is compared.
+        on: the data.
+        number: of a pair of figures: a key of `NUMBERS`.
+        values: the number of each seed, or round of a measurement.
+        above: what the whole 95 % interval has to exceed, if anything.
+        below: what it has to stay under, if anything.
+    """
+
+    text: str
+    on: str
+    number: str
+    values: Sequence[float]
+    above: float | None = None
+    below: float | None = None
+
+    @property
+    def interval(self) -> tuple[float, float, float]:
+        """Mean and 95 % interval over the seeds, by Student's t."""
+        mean, half = fmean(self.values), half_width(self.values)
+        return mean, mean - half, mean + half
+
+    @property
+    def verdict(self) -> str:
+        """One of the three, by the interval; fewer than two seeds have none."""
+        if len(self.values) < 2:
+            return NOT_TESTABLE
+        _, low, high = self.interval
+        holds = (self.above is None or low > self.above) and (self.below is None or high < self.below)
+        return CONFIRMED if holds else NOT_CONFIRMED
+
+    def __str__(self) -> str:
+        sign, unit = ("+", "") if self.number == "difference" else ("", " %")
+        mean, low, high = (f"{100 * value:{sign}.1f}" for value in self.interval)
+        return f"{mean} [{low}, {high}]{unit}" if len(self.values) > 1 else "–"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper, and the comparisons that have to hold all for it to be confirmed."""
+
+    claim: str
+    section: str
+    folder: str
+    comparisons: Sequence[Comparison]
+
+    def verdict(self, on: str) -> str:
+        """On one source of data."""
+        found = {comparison.verdict for comparison in self.comparisons if comparison.on == on}
+        if not found - {NOT_TESTABLE}:
+            return NOT_TESTABLE
+        return CONFIRMED if found == {CONFIRMED} else NOT_CONFIRMED
+
+
+def load(root: Path = HERE) -> list[Claim]:
+    """The claims of ``root/claims.yaml`` with the figures of the tables there.
+
+    Raises:
+        ValueError: settings leave no row of a table, or several of one seed.
+    """
+    entries = yaml.safe_load((root / "claims.yaml").read_text(encoding="utf-8"))
+    return [
+        Claim(
+            entry["claim"],
+            str(entry["section"]),
+            entry["folder"],
+            [made for wanted in entry["comparisons"] for made in _comparisons(root / entry["folder"], wanted)],
+        )
+        for entry in entries
+    ]
+
+
+def _comparisons(folder: Path, wanted: Mapping[str, Any]) -> Iterator[Comparison]:
+    """One for every combination of the lists in ``each``."""
+    each = wanted.get("each", {})
+    for chosen in product(*each.values()):
+        shared = dict(wanted.get("both", {})) | dict(zip(each, chosen, strict=True))
+        table, column = folder / wanted["table"], wanted.get("column", "positive_iou")
+        number = wanted.get("number", "difference")
+        ours = figures(table, shared | wanted["ours"], column)
+        theirs = ours if number == "itself" else figures(table, shared | wanted["theirs"], column)
+        pairs = [NUMBERS[number](ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
+        text = re.sub(r"{([^}]+)}", lambda match, names=shared: str(names[match[1]]), wanted["text"])
+        yield Comparison(text, wanted["data"], number, pairs, wanted.get("above"), wanted.get("below"))
+
+
+def figures(table: Path, settings: Mapping[str, Any], column: str) -> dict[str, float]:
+    """Seed, or round of a measurement -> figure, in the rows that have all the settings.
+
+    Raises:
+        ValueError: no row has them, or several of one seed.
+    """
+    found: dict[str, float] = {}
+    for row in _rows(table):
+        if all(row[key] == str(value) for key, value in settings.items()):
+            repeat = row["seed"] if "seed" in row else row["round"]
+            if repeat in found:
+                raise ValueError(f"{table}: several rows of one seed have {dict(settings)}; name more settings.")
+            found[repeat] = float(row[column])
+    if not found:
+        raise ValueError(f"{table}: no row has {dict(settings)}.")
+    return found
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def summary(claims: Sequence[Claim], start: Path = HERE) -> str:
+    """A row per claim, its verdict on each source of data; links lead from the folder ``start``."""
+    sources = list(dict.fromkeys(comparison.on for claim in claims for comparison in claim.comparisons))
+    lines = [f"| claim | paper | {' | '.join(sources)} | measured in |", "|---" * (len(sources) + 3) + "|"]
+    for claim in claims:
+        tested = {comparison.on for comparison in claim.comparisons}
+        verdicts = [_verdict(claim, on) if on in tested else "–" for on in sources]
+        page = Path(os.path.relpath(HERE / claim.folder / "README.md", start)).as_posix()
+        where = f"[`{claim.folder}`]({page})"
+        lines.append(f"| {claim.claim} | {claim.section} | {' | '.join(verdicts)} | {where} |")
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(claim: Claim, on: str) -> str:
+    found = [comparison.verdict for comparison in claim.comparisons if comparison.on == on]
+    holding = f" ({found.count(CONFIRMED)} of {len(found)} comparisons hold)" if NOT_CONFIRMED in found else ""
+    return f"**{claim.verdict(on)}**{holding}"
+
+
+def details(claims: Sequence[Claim]) -> str:
+    """For each claim a table of what decides it."""
+    parts = []
+    for claim in claims:
+        rows = [
+            f"| {c.on} | {c.text} | {c} | {_wanted(c)} | {c.verdict if c.verdict == NOT_CONFIRMED else 'holds'} |"
+            for c in claim.comparisons
+        ]
+        head = [f"**{claim.claim}** ({claim.section}): {_verdicts(claim)}.", ""]
+        head += ["| data | compared | mean [95 %] | claimed | |", "|---|---|---|---|---|"]
+        parts.append("\n".join(head + rows) + "\n")
+    return "\n".join(parts)
+
+
+def _verdicts(claim: Claim) -> str:
+    sources = dict.fromkeys(comparison.on for comparison in claim.comparisons)
+    return ", ".join(f"{claim.verdict(on)} on {on}" for on in sources)
+
+
+def _wanted(comparison: Comparison) -> str:
+    unit = "" if comparison.number == "difference" else " %"
+    bounds = ((">", comparison.above), ("<", comparison.below))
+    return ", ".join(f"{sign} {100 * bound:g}{unit}" for sign, bound in bounds if bound is not None)
+
+
+def fill(page: Path, claims: Sequence[Claim]) -> str:
+    """The page with every block made anew: `summary`, `details [folder]` or `file NAME`."""
+
+    def block(match: re.Match[str]) -> str:
+        start, kind, what, _, end = match.groups()
+        if kind == "summary":
+            text = summary(claims, page.parent)
+        elif kind == "details":
+            text = details([claim for claim in claims if what in (None, claim.folder)])
+        elif kind == "table":
+            text = _first_table((page.parent / what).read_text(encoding="utf-8"))
+        else:
+            raise ValueError(f"{page}: unknown block {kind}; expected summary, details or table.")
+        return f"{start}{text}{end}"
+
+    return BLOCK.sub(block, page.read_text(encoding="utf-8"))
+
+
+def _first_table(markdown: str) -> str:
+    lines = markdown.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    rest = next((number for number, line in enumerate(lines[first:], first) if not line.startswith("|")), len(lines))
+    return "\n".join(lines[first:rest]) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write or check every page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
+    check = parser.parse_args(argv).check
+    claims = load()
+    stale = [
+        page for page in sorted(HERE.glob("**/README.md")) if page.read_text(encoding="utf-8") != fill(page, claims)
+    ]
+    for page in stale:
+        if not check:
+            page.write_text(fill(page, claims), encoding="utf-8")
+        sys.stdout.write(f"{page.relative_to(HERE.parent)} {'is out of date' if check else 'written'}\n")
+    sys.stdout.write(summary(claims))
+    sys.exit(1 if check and stale else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# How the query is conditioned on z: feature fusion, parameter regression, prototypes, nearest neighbors
+source "$(dirname "$0")/../common.sh"
+train cross_mode +experiment=late_global mode=mixed # feature fusion, which other pages show too
+train conditioning +experiment=late_global conditioning=parameter_regression
+train conditioning +experiment=late_global conditioning=prototypes conditioning.metric=cosine,euclidean
+train conditioning +experiment=nearest_neighbors
+train conditioning +experiment=late_global conditioning.matching=false
+study conditioning/shapes --reference conditioning=feature_fusion,conditioning.matching=true $RUNS/conditioning $RUNS/cross_mode/*mode=mixed*

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Trained in one mode or in their mixture, tested in all
+source "$(dirname "$0")/../common.sh"
+train cross_mode +experiment=late_global mode=mixed,interactive,semantic,video
+study cross_mode/shapes --reference mode=mixed $RUNS/cross_mode
+if [ -n "$DATA" ]; then
+    photos voc voc_mixed +experiment=late_global mode=mixed
+    photos voc voc_interactive +experiment=late_global mode=interactive
+    study cross_mode/voc $RUNS/voc_{mixed,interactive}
+fi
