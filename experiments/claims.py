@@ -223,9 +223,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
     check = parser.parse_args(argv).check
     claims = load()
-    stale = [
-        page for page in sorted(HERE.glob("**/README.md")) if page.read_text(encoding="utf-8") != fill(page, claims)
-    ]
+    pages = [HERE.parent / "README.md", *sorted(HERE.glob("**/README.md"))]
+    stale = [page for page in pages if page.read_text(encoding="utf-8") != fill(page, claims)]
     for page in stale:
         if not check:
             page.write_text(fill(page, claims), encoding="utf-8")
