@@ -6,9 +6,9 @@ PYTHON=${PYTHON:-python}
 DATA=${DATA:-}
 RUNS=outputs/claims
 
-# train FOLDER OVERRIDE...: three seeds of every combination of the overrides
+# train FOLDER OVERRIDE...: three seeds of every combination of the overrides, on one thread, as the pages show them
 train() {
-    "$PYTHON" -m guided_seg.run -m +sweep=claims logger=csv "hydra.sweep.dir=$RUNS/$1" "${@:2}"
+    OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} "$PYTHON" -m guided_seg.run -m +sweep=claims logger=csv "hydra.sweep.dir=$RUNS/$1" "${@:2}"
 }
 
 # photos SOURCE FOLDER OVERRIDE...: the same on voc or davis, on a frozen light backbone

@@ -17,7 +17,7 @@ from random_episodes import Plan, brief, plans
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from guided_seg.episode import IGNORE, Batch, Episode, Shot, _check_points, collate
+from guided_seg.episode import IGNORE, Batch, Episode, Shot, check_points, collate
 from guided_seg.errors import UserError
 
 
@@ -64,7 +64,7 @@ def test_a_dot_without_a_label_is_refused(label: int) -> None:
 
 def test_dots_of_another_shape_are_refused() -> None:
     with pytest.raises(UserError, match=r"Points are \(2, 2\); expected \[P, 3\] rows of \(row, column, label\)"):
-        _check_points(torch.zeros(2, 2, dtype=torch.int64), 4, 6)
+        check_points(torch.zeros(2, 2, dtype=torch.int64), 4, 6)
 
 
 def test_a_mask_of_another_size_than_its_image_is_refused() -> None:

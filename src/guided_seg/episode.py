@@ -64,7 +64,7 @@ class Shot:
                 f"The mask is {tuple(self.mask.shape)} but its image is {(height, width)}; they must have one size."
             )
         if self.points is not None:
-            _check_points(self.points, height, width)
+            check_points(self.points, height, width)
 
     def labels(self) -> tuple[int, ...]:
         """The labels that this shot annotates, in order; `IGNORE` is none of them."""
@@ -222,7 +222,8 @@ def collate(episodes: Sequence[Episode]) -> Batch:
     )
 
 
-def _check_points(points: Tensor, height: int, width: int) -> None:
+def check_points(points: Tensor, height: int, width: int) -> None:
+    """Raise `UserError` for rows that are not (row, column, label), or lie outside the image, or have no label."""
     if points.ndim != 2 or points.shape[1] != 3:
         raise UserError(f"Points are {tuple(points.shape)}; expected [P, 3] rows of (row, column, label).")
     outside = (points[:, :2] < 0).any(1) | (points[:, 0] >= height) | (points[:, 1] >= width)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from guided_seg.build import load_network
 from guided_seg.data.images import read_image
-from guided_seg.episode import Episode, Shot, collate
+from guided_seg.episode import Episode, Shot, check_points, collate
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features, stack
 from guided_seg.model.network import Network
@@ -117,14 +117,10 @@ class Session:
         image = self._image(image_id)
         if label not in self.labels:
             raise UserError(f"There is no label {label!r}; labels are {', '.join(self.labels)}; add_label makes more.")
-        height, width = image.size
-        if not (0 <= row < height and 0 <= column < width):
-            raise UserError(
-                f"The dot at row {row}, column {column} lies outside {image_id!r}, which is {height} x {width}; "
-                f"rows go from 0 to {height - 1} and columns from 0 to {width - 1}."
-            )
+        number = self.labels.index(label)
+        check_points(torch.tensor([[row, column, number]]), *image.size)
         self.remove(image_id, row, column)
-        image.dots.append((row, column, self.labels.index(label)))
+        image.dots.append((row, column, number))
 
     def remove(self, image_id: str, row: int, column: int) -> None:
         """Take the dot at a pixel away, if there is one.
