@@ -22,15 +22,22 @@ EXAMPLES = (
     "checkpoint=outputs/late_global/RUN/checkpoints/best.ckpt",
     "checkpoint=PATH mode=video data=davis data.root=PATH",
     "checkpoint=PATH mode=semantic evaluation.shots=[1,5] evaluation.points=[1,5,dense] output_dir=PATH",
+    "checkpoint=PATH protocol=[davis2016,clicks] data=davis data.root=PATH",
 )
 
 
 @hydra.main(config_path="pkg://guided_seg.conf", config_name="evaluate", version_base="1.3")
 @cli.kind_errors
 def _main(cfg: DictConfig) -> None:
-    from guided_seg.score import score
+    out = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.get("protocol"):
+        from guided_seg.protocols.evaluation import score_protocols
 
-    score(cfg, Path(HydraConfig.get().runtime.output_dir))
+        score_protocols(cfg, out)
+    else:
+        from guided_seg.score import score
+
+        score(cfg, out)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -58,7 +59,7 @@ def _check(config_name: str, arguments: Namespace) -> None:
     for place in (place for o in overrides if o.key_or_group == "hydra.searchpath" for place in _values(o)):
         _add_place(place)
     several = _several(arguments)
-    groups, defaults = _groups(_loader()), _defaults(composed)
+    groups, defaults = _groups(_loader()), _defaults(composed, config_name)
     for override in overrides:
         if override.is_sweep_override() and not several:
             _refuse_sweep(override)
@@ -123,12 +124,21 @@ def _groups(loader: ConfigLoader, parent: str = "") -> dict[str, list[str]]:
     return found
 
 
-def _defaults(composed: Callable[[], DictConfig]) -> set[str] | None:
+def _defaults(composed: Callable[[], DictConfig], config_name: str) -> set[str] | None:
     """The groups with a default, or None where one must be given before anything can be composed."""
     try:
-        return {str(group) for group in composed().hydra.runtime.choices}
+        return {str(group) for group in composed().hydra.runtime.choices} | _lists(config_name)
     except HydraException:
         return None
+
+
+def _lists(config_name: str) -> set[str]:
+    """The groups from which a config takes several options; Hydra's choices leave them out."""
+    loader = _loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    config = loader.repository.load_config(config_name)
+    entries = config.defaults_list or [] if config else []
+    return {str(entry.group) for entry in entries if isinstance(entry, GroupDefault) and isinstance(entry.value, list)}
 
 
 def _refuse_sweep(override: Override) -> None:

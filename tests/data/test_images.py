@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guided_seg.data.cache import SampleCache
+from guided_seg.data.cache import Cache, sample_bytes
 from guided_seg.data.images import check_whole, image_size, read_image, read_labels
 from guided_seg.data.source import BrokenFile, Sample
 
@@ -151,7 +151,7 @@ def _sample() -> Sample:
 
 
 def test_cache_drops_the_least_recently_used() -> None:
-    cache, read = SampleCache(1), []
+    cache, read = Cache(sample_bytes, 1), []
 
     def get(key: str) -> Sample:
         return cache.get(key, lambda: read.append(key) or _sample())
@@ -167,13 +167,13 @@ def test_cache_drops_the_least_recently_used() -> None:
 
 
 def test_cache_of_nothing_keeps_nothing() -> None:
-    cache = SampleCache()
+    cache = Cache(sample_bytes)
     assert cache.get("a", _sample) is not cache.get("a", _sample)
     assert len(cache) == 0
 
 
 def test_cache_reaches_a_worker_empty() -> None:
-    cache = SampleCache(2)
+    cache = Cache(sample_bytes, 2)
     cache.get("a", _sample)
     copy = pickle.loads(pickle.dumps(cache))
     assert (copy.megabytes, len(copy)) == (2, 0)
@@ -183,7 +183,7 @@ def test_a_failed_read_is_not_kept() -> None:
     def fail() -> Sample:
         raise BrokenFile("broken")
 
-    cache = SampleCache(1)
+    cache = Cache(sample_bytes, 1)
     with pytest.raises(BrokenFile):
         cache.get("a", fail)
     assert len(cache) == 0

@@ -1,47 +1,57 @@
-"""A cache of decoded samples, limited in bytes."""
+"""Caches that are limited in bytes."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 from guided_seg.data.source import Sample
 
+T = TypeVar("T")
 
-class SampleCache:
-    """Decoded samples, at most ``megabytes`` of them; the least recently used go first.
+
+class Cache(Generic[T]):
+    """What was expensive to make, at most ``megabytes`` of it; the least recently used go first.
 
     It belongs to one process: each data-loading worker has its own, and a copy sent to a worker starts empty.
-    Samples are shared, so whoever changes pixels works on a copy.
+    What it holds is shared, so whoever changes it works on a copy.
 
     Args:
+        size: the bytes of a thing.
         megabytes: 0 keeps nothing.
+
+    Example:
+        >>> cache = Cache(len, 1.0)
+        >>> cache.get("a", lambda: b"made"), cache.get("a", lambda: b"made again")
+        (b'made', b'made')
     """
 
-    def __init__(self, megabytes: float = 0.0) -> None:
+    def __init__(self, size: Callable[[T], int], megabytes: float = 0.0) -> None:
         self.megabytes = megabytes
-        self._free = int(megabytes * 2**20)
-        self._samples: OrderedDict[Hashable, Sample] = OrderedDict()
+        self._size, self._free = size, int(megabytes * 2**20)
+        self._kept: OrderedDict[Hashable, T] = OrderedDict()
 
-    def __reduce__(self) -> tuple[type[SampleCache], tuple[float]]:
-        return SampleCache, (self.megabytes,)
+    def __reduce__(self) -> tuple[type[Cache[T]], tuple[Callable[[T], int], float]]:
+        return type(self), (self._size, self.megabytes)
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._kept)
 
-    def get(self, key: Hashable, read: Callable[[], Sample]) -> Sample:
-        """The sample kept under ``key``, or what ``read`` returns."""
-        if key in self._samples:
-            self._samples.move_to_end(key)
-            return self._samples[key]
-        sample = read()
-        if _size(sample) <= self.megabytes * 2**20:
-            self._samples[key] = sample
-            self._free -= _size(sample)
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What is kept under ``key``, or what ``make`` returns."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        thing = make()
+        if self._size(thing) <= self.megabytes * 2**20:
+            self._kept[key] = thing
+            self._free -= self._size(thing)
         while self._free < 0:
-            self._free += _size(self._samples.popitem(last=False)[1])
-        return sample
+            self._free += self._size(self._kept.popitem(last=False)[1])
+        return thing
 
 
-def _size(sample: Sample) -> int:
+def sample_bytes(sample: Sample) -> int:
+    """The bytes of an image and its label map."""
     return int(sample.image.nbytes + sample.labels.nbytes)

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from guided_seg.data.cache import SampleCache
+from guided_seg.data.cache import Cache, sample_bytes
 from guided_seg.data.images import read_image, read_labels
 from guided_seg.data.source import BrokenFile, DataError, IndexedSource, Sample
 from guided_seg.data.tables import Tables
@@ -76,7 +76,7 @@ class FileSource(IndexedSource):
             )
         self._pairs = pairs
         self._binary = binary
-        self._cache = SampleCache(cache_mb)
+        self._cache = Cache(sample_bytes, cache_mb)
 
     def load(self, key: Hashable) -> Sample:
         """The image and its label map. Raises `BrokenFile` where one cannot be read or their sizes differ."""

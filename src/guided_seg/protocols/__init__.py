@@ -1,0 +1,1 @@
+"""Named protocols: evaluations whose rules, episodes and intervals are stated."""

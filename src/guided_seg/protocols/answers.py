@@ -1,0 +1,68 @@
+"""A network's answers to questions, every image encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from guided_seg.data.cache import Cache
+from guided_seg.data.questions import Question
+from guided_seg.episode import Episode, collate
+from guided_seg.model.features import Features, stack
+from guided_seg.model.network import Network
+
+
+class Answers:
+    """Segments episodes with a network.
+
+    Images are encoded one by one and kept, so an answer depends on nothing but its question: not on the others, on the
+    number of workers or processes, or on where an interrupted evaluation went on.
+
+    Args:
+        network: in evaluation mode.
+        device: where it runs.
+        cache_mb: megabytes of encoded images that are kept.
+    """
+
+    def __init__(self, network: Network, device: torch.device | str = "cpu", cache_mb: float = 1024) -> None:
+        self.network, self.device = network.to(device).eval(), torch.device(device)
+        self._features: Cache[Features] = Cache(_bytes, cache_mb)
+
+    @torch.inference_mode()
+    def segment(self, question: Question, episode: Episode) -> UInt8[np.ndarray, "H W"]:
+        """The label of each pixel of the query.
+
+        Args:
+            question: what ``episode`` is a version of.
+            episode: of `Question.ask` or `Question.with_support`.
+        """
+        batch = collate([episode]).to(self.device)
+        features = stack([self._encode(key, image) for key, image in _images(question, episode)])
+        labels = self.network(batch, features)[0].argmax(0)
+        return labels.to(torch.uint8).cpu().numpy()
+
+    def _encode(self, key: Hashable, image: Tensor) -> Features:
+        def encode() -> Features:
+            sizes = torch.tensor([image.shape[1:]], device=self.device)
+            return self.network.encode(image[None].to(self.device), sizes)
+
+        return self._features.get((key, tuple(image.shape[1:])), encode)
+
+
+def _images(question: Question, episode: Episode) -> Iterator[tuple[Hashable, Tensor]]:
+    """The query and then each further image once, in the order of `collate`."""
+    seen = {id(episode.query)}
+    yield question.frozen.query.key, episode.query
+    for view, shot in zip(question.frozen.support, episode.support, strict=False):
+        if not shot.is_query and id(shot.image) not in seen:
+            seen.add(id(shot.image))
+            yield view.key, shot.image
+
+
+def _bytes(features: Features) -> int:
+    own = features.maps.numel() * features.maps.element_size()
+    return own + sum(_bytes(skip) for skip in features.skips)

@@ -1,0 +1,93 @@
+"""Clicks: how many it takes until an object is segmented well enough (NoC)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from guided_seg.data.freeze import Plan
+from guided_seg.data.questions import Question, Size, shot_with
+from guided_seg.data.source import DataError
+from guided_seg.episode import IGNORE
+from guided_seg.metrics.clicks import Click, clicks_needed, next_click
+from guided_seg.metrics.davis import region_similarity
+from guided_seg.protocols.answers import Answers
+from guided_seg.protocols.protocol import Keep, Labels, Protocol, Row, one_label, row_of
+
+STRATEGIES = ("error", "random")
+REPORTED = (1, 3, 5, 10, 20)
+"""The clicks after which the IoU is reported."""
+
+
+class Clicks(Protocol):
+    """An object is clicked on until ``limit`` clicks are spent; the first is positive.
+
+    Args:
+        about: see `Protocol`.
+        figures: see `Protocol`.
+        strategy: where the next click falls: ``error``: on the point of the largest error that is farthest from its
+            border; ``random``: on a random pixel of the object and of its surroundings in turn, as the paper's dots.
+        limit: the most clicks.
+        thresholds: IoUs in percent that count as good enough.
+        episodes: see `guided_seg.data.freeze.Plan`, as ``seeds``.
+        size: see `Protocol`.
+    """
+
+    def __init__(
+        self,
+        about: str,
+        figures: Sequence[str],
+        strategy: str = "error",
+        limit: int = 20,
+        thresholds: Sequence[int] = (80, 85, 90),
+        episodes: int | None = None,
+        seeds: Sequence[int] = (0,),
+        size: Size | None = None,
+    ) -> None:
+        if strategy not in STRATEGIES:
+            raise DataError(f"strategy={strategy}: expected {' or '.join(STRATEGIES)}.")
+        if limit < 1 or not all(0 < threshold <= 100 for threshold in thresholds):
+            raise DataError(
+                f"limit={limit}, thresholds={list(thresholds)}: expected a number of clicks from 1, and percentages."
+            )
+        # frozen dots, half of them positive, are what random clicks are taken from
+        points = (limit + 1) // 2 if strategy == "random" else 0
+        plan = Plan(["interactive"], episodes, "spread", list(seeds), shots=1, points=points)
+        super().__init__(about, plan, figures, size=size)
+        self.strategy, self.limit, self.thresholds = strategy, limit, list(thresholds)
+
+    def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
+        """See `Protocol.measure`; the last answer is kept."""
+        target = one_label(question.dense.target.numpy(), 1)
+        prediction = np.zeros_like(target)
+        clicks: list[Click] = []
+        ious: list[float] = []
+        while len(clicks) < self.limit and (click := self._next(question, prediction, target, clicks)):
+            clicks.append(click)
+            shot = shot_with(question.dense.support[0], torch.tensor(clicks, dtype=torch.int64))
+            prediction = answers.segment(question, question.with_support([shot]))
+            ious.append(region_similarity(prediction == 1, target == 1, target == IGNORE))
+        if keep:
+            keep(question, "clicks", prediction)
+        asked: Row = {"shots": 1, "points": "clicks"}
+        return [{**row_of(question, 1, question.frozen.groups[0]), **asked, **self._columns(ious)}]
+
+    def _next(self, question: Question, prediction: Labels, target: Labels, clicks: Sequence[Click]) -> Click | None:
+        """Where the next click falls; None where nothing is left to click on."""
+        if self.strategy == "error":
+            return next_click(prediction, target, clicks)
+        positive, number = len(clicks) % 2 == 0, len(clicks) // 2
+        turn = [Click(row, column, positive) for row, column, label in question.dots[0].tolist() if label == positive]
+        return turn[number] if number < len(turn) else None
+
+    def _columns(self, ious: Sequence[float]) -> Row:
+        """The clicks needed, whether they did not suffice, and the IoU after some; what ended early stays as it is."""
+        columns: Row = {}
+        for threshold in self.thresholds:
+            columns[f"noc{threshold}"] = clicks_needed(ious, threshold / 100, self.limit)
+            columns[f"nof{threshold}"] = float(max(ious, default=0.0) < threshold / 100)
+        for number in REPORTED:
+            columns[f"iou{number}"] = ious[min(number, len(ious)) - 1] if ious else 0.0
+        return columns

@@ -1,0 +1,134 @@
+"""Scoring a checkpoint under named protocols."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from guided_seg.build import load_network
+from guided_seg.data.freeze import freeze
+from guided_seg.data.frozen import FrozenEpisodes
+from guided_seg.data.source import DataError, Source
+from guided_seg.errors import UserError
+from guided_seg.model.one_vs_rest import k_way
+from guided_seg.protocols.protocol import Protocol
+from guided_seg.protocols.runner import Job, run
+from guided_seg.protocols.scores import Scored, markdown, plain, scores, terminal
+from guided_seg.report.results import write_json
+
+
+def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
+    """Score ``cfg.checkpoint`` under every protocol of ``cfg.protocol``, one after the other.
+
+    In ``out``, each protocol leaves its frozen episodes (``episodes_NAME.json.gz``) and what was measured of each
+    (``records_NAME.jsonl``), together ``protocols.json`` and ``protocols.md``. The same command with the same
+    ``output_dir`` goes on where it was stopped.
+
+    Raises:
+        UserError: the checkpoint, the data, a protocol or a file of frozen episodes cannot be used.
+    """
+    protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
+    network, trained = load_network(cfg.checkpoint)
+    network = k_way(cfg.k_way, network)
+    source = instantiate((cfg.get("data") or trained.data).source)(split=cfg.split)
+    frozen = {name: episodes_of(cfg, name, protocol, source, out) for name, protocol in protocols.items()}
+    who = _sha256(Path(cfg.checkpoint))
+    OmegaConf.save(cfg, out / "config.yaml", resolve=True)
+    console, scored = Console(), {}
+    for name, protocol in protocols.items():
+        job = Job(protocol, frozen[name], source, network, _device(cfg.accelerator), cfg.num_workers)
+        of = {
+            "protocol": name,
+            "rule": OmegaConf.to_container(cfg.protocol[name], resolve=True),
+            "checkpoint_sha256": who,
+            "episodes_sha256": frozen[name].checksum,
+            "k_way": cfg.k_way,
+        }
+        rows = run(job, out / f"records_{name}.jsonl", of, cfg.processes, name)
+        scored[name] = scores(protocol, frozen[name], rows)
+        # after each protocol, so that a later one that fails costs nothing
+        _write(scored, out)
+    console.print(terminal(scored, f"{cfg.checkpoint} on {source.name} ({cfg.split})"))
+    console.print(str(out), soft_wrap=True, highlight=False)
+    return scored
+
+
+def build_protocol(cfg: DictConfig, name: str) -> Protocol:
+    """The protocol of that name. Raises `DataError` where one of its values cannot be."""
+    plain_values: dict[str, Any] = OmegaConf.to_container(cfg.protocol[name], resolve=True)  # type: ignore[assignment]
+    try:
+        protocol: Protocol = instantiate(plain_values, _convert_="all")
+    except Exception as error:
+        if isinstance(error.__cause__, DataError):
+            raise DataError(f"protocol.{name}: {error.__cause__}") from error
+        raise
+    return protocol
+
+
+def episodes_of(cfg: DictConfig, name: str, protocol: Protocol, source: Source, out: Path) -> FrozenEpisodes:
+    """The frozen episodes of a protocol: those of ``cfg.episodes``, or chosen now; a copy is left in ``out``.
+
+    Raises:
+        DataError: the file is of other data or of another rule, or the data has no such tasks.
+    """
+    kept = out / f"episodes_{name}.json.gz"
+    if cfg.get("episodes"):
+        frozen = FrozenEpisodes.read(episode_file(Path(cfg.episodes), name))
+        _check_fits(frozen, name, protocol, source, cfg.split)
+    elif kept.is_file():
+        frozen = FrozenEpisodes.read(kept)  # of the run that is gone on with
+        _check_fits(frozen, name, protocol, source, cfg.split)
+    else:
+        frozen = freeze(source, cfg.split, protocol.plan, progress=True)
+    frozen.write(kept)
+    return frozen
+
+
+def episode_file(path: Path, name: str) -> Path:
+    """The file itself, or that of a protocol in a folder."""
+    return path / f"{name}.json.gz" if path.is_dir() else path
+
+
+def _check_fits(frozen: FrozenEpisodes, name: str, protocol: Protocol, source: Source, split: str) -> None:
+    if (frozen.source, frozen.split) != (source.name, split):
+        raise DataError(
+            f"The frozen episodes of {name} are of {frozen.source} {frozen.split}, but the data is {source.name} "
+            f"{split}; give data={frozen.source} and split={frozen.split}, or other episodes."
+        )
+    plan = protocol.plan
+    asked = {"shots": plan.shots, "points": plan.points, "objects": plan.objects}
+    for key, wanted in asked.items():
+        found = frozen.rule[key]
+        if found < wanted or (key == "objects" and found != wanted):
+            raise DataError(
+                f"The frozen episodes of {name} have {key}={found} but the protocol asks for {wanted}; ask for what "
+                "they have, or freeze others."
+            )
+
+
+def _write(scored: Mapping[str, Scored], out: Path) -> None:
+    write_json(out / "protocols.json", plain(scored))
+    (out / "protocols.md").write_text(markdown(scored), encoding="utf-8")
+
+
+def _device(accelerator: str) -> str:
+    if accelerator == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator not in ("cpu", "cuda", "mps"):
+        raise UserError(f"accelerator={accelerator}: expected auto, cpu, cuda or mps.")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[accelerator]
+    if not there:
+        raise UserError(f"accelerator={accelerator} is not there on this machine; leave it at auto, or take cpu.")
+    return str(accelerator)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,142 @@
+"""What a protocol is: which questions, what is measured of each answer, and which figures come of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from guided_seg.build import known_modes
+from guided_seg.data.freeze import Plan
+from guided_seg.data.questions import Question, Size
+from guided_seg.data.source import DataError, Mode
+from guided_seg.episode import IGNORE
+from guided_seg.metrics.davis import contour_accuracy, region_similarity
+from guided_seg.metrics.few_shot import count
+from guided_seg.protocols.answers import Answers
+from guided_seg.protocols.statistics import check_figures
+
+Row = dict[str, Any]
+"""What was measured of one positive label of one answer, by column; ``shots`` and ``points`` say what was asked."""
+
+Labels = UInt8[np.ndarray, "H W"]
+Keep = Callable[[Question, str, Labels], None]
+"""Takes a predicted label map, with the question and the name of the setting."""
+
+Points = int | Literal["dense"]
+
+
+class Protocol(ABC):
+    """A rule of evaluation.
+
+    Args:
+        about: the rule in one line, as tables state it.
+        plan: the episodes; see `guided_seg.data.freeze.Plan`.
+        figures: names of `guided_seg.protocols.statistics.STATISTICS`.
+        unit: what the bootstrap draws: ``episodes``, or whole ``groups`` where a group's episodes are not independent
+            (frames of a video).
+        size: height and width at which images are shown and answers scored; None: at their own.
+    """
+
+    def __init__(
+        self, about: str, plan: Plan, figures: Sequence[str], unit: str = "episodes", size: Size | None = None
+    ) -> None:
+        check_figures(figures)
+        if unit not in ("episodes", "groups"):
+            raise DataError(f"unit={unit}: expected episodes or groups.")
+        self.about, self.plan, self.figures, self.unit = about, plan, list(figures), unit
+        self.size = (size[0], size[1]) if size else None
+
+    @abstractmethod
+    def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
+        """Ask the question, in all its versions, and measure the answers.
+
+        Args:
+            question: of the plan.
+            answers: who answers.
+            keep: gets every predicted label map.
+        """
+
+
+class Masks(Protocol):
+    """Each episode is answered once for every (S, P), and the mask is measured.
+
+    Args:
+        about: see `Protocol`.
+        modes: which tasks; the data's own are taken.
+        shots: S, annotated images; interactive tasks have one.
+        points: P, dots per label, or ``dense``.
+        figures: see `Protocol`.
+        contours: measure F of DAVIS as well, which takes a few milliseconds.
+        skip_last: the last frame of a video is answered but not scored.
+        episodes: see `guided_seg.data.freeze.Plan`, as ``draw``, ``seeds`` and ``objects``.
+    """
+
+    def __init__(
+        self,
+        about: str,
+        modes: Sequence[Mode],
+        shots: Sequence[int],
+        points: Sequence[Points],
+        figures: Sequence[str],
+        contours: bool = False,
+        skip_last: bool = False,
+        episodes: int | None = None,
+        draw: str = "spread",
+        seeds: Sequence[int] = (0,),
+        objects: int = 1,
+        unit: str = "episodes",
+        size: Size | None = None,
+    ) -> None:
+        _check_settings(shots, points)
+        most = max((p for p in points if not isinstance(p, str)), default=0)
+        plan = Plan(known_modes(modes), episodes, draw, list(seeds), max(shots), most, objects)
+        super().__init__(about, plan, figures, unit, size)
+        self.shots, self.points, self.contours, self.skip_last = list(shots), list(points), contours, skip_last
+
+    def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
+        """See `Protocol.measure`."""
+        rows: list[Row] = []
+        for shots in self.shots if question.frozen.mode != "interactive" else [1]:
+            for points in self.points:
+                episode = question.ask(shots, None if isinstance(points, str) else points)
+                if episode is None:
+                    continue
+                prediction = answers.segment(question, episode)
+                if keep:
+                    keep(question, f"s{shots}_p{points}", prediction)
+                if not (self.skip_last and question.frozen.last):
+                    rows += self._rows(question, {"shots": shots, "points": str(points)}, prediction)
+        return rows
+
+    def _rows(self, question: Question, asked: Row, prediction: Labels) -> Iterable[Row]:
+        target = question.dense.target.numpy()
+        for label, group in enumerate(question.frozen.groups, start=1):
+            true = one_label(target, label)
+            found = (prediction == label).astype(np.uint8)
+            counts = dict(zip(("fg_i", "fg_u", "bg_i", "bg_u"), count(found, true), strict=True))
+            measured = {**counts, "j": region_similarity(found == 1, true == 1, true == IGNORE)}
+            if self.contours:
+                measured["f"] = contour_accuracy(found == 1, true == 1, true == IGNORE)
+            yield {**row_of(question, label, group), **asked, **measured}
+
+
+def one_label(target: Labels, label: int) -> Labels:
+    """1 where ``target`` has the label, `IGNORE` where it is void, else 0."""
+    return np.where(target == IGNORE, IGNORE, target == label).astype(np.uint8)
+
+
+def row_of(question: Question, label: int, group: str) -> Row:
+    """What every row says of its question."""
+    frozen = question.frozen
+    return {"episode": question.number, "seed": frozen.seed, "mode": frozen.mode, "label": label, "group": group}
+
+
+def _check_settings(shots: Sequence[int], points: Sequence[Points]) -> None:
+    if not shots or not points or min(shots) < 1:
+        raise DataError(f"shots={list(shots)}, points={list(points)}: expected at least one of each, from 1.")
+    if wrong := [p for p in points if p != "dense" and not (isinstance(p, int) and p > 0)]:
+        raise DataError(f"points={list(points)}: {wrong[0]} is neither a whole number from 1 nor dense.")

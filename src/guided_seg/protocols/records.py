@@ -1,0 +1,110 @@
+"""Records: what was measured of each episode, on disk as it comes, so that an interrupted evaluation goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from guided_seg.protocols.protocol import Row
+
+
+class Records:
+    """A file of one JSON line per episode, under a line that says of what; a part for each process.
+
+    Args:
+        path: the whole file, ``NAME.jsonl``; the parts lie beside it as ``NAME.0.jsonl`` and so on.
+        of: what the records are of. Files of anything else are left out, and written anew.
+    """
+
+    def __init__(self, path: Path, of: Mapping[str, Any]) -> None:
+        self.path, self.of = path, dict(of)
+
+    def part(self, rank: int) -> Part:
+        """The file of one process."""
+        return Part(self.path.with_name(f"{self.path.stem}.{rank}.jsonl"), self.of)
+
+    def read(self) -> dict[int, list[Row]]:
+        """The rows of each episode that is done, by its number."""
+        found: dict[int, list[Row]] = {}
+        for path in (self.path, *self._parts()):
+            found |= dict(_read(path, self.of))
+        return dict(sorted(found.items()))
+
+    def finish(self, episodes: int) -> list[Row]:
+        """The rows of all episodes in order; the parts become one file.
+
+        Raises:
+            RuntimeError: an episode is missing, as a process must have ended early.
+        """
+        found = self.read()
+        if len(found) != episodes:
+            raise RuntimeError(f"{self.path} has {len(found)} of {episodes} episodes.")
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        with partial.open("w", encoding="utf-8") as file:
+            _write(file, self.of)
+            for number, rows in found.items():
+                _write(file, {"episode": number, "rows": rows})
+        partial.replace(self.path)
+        for part in self._parts():
+            part.unlink()
+        return [row for rows in found.values() for row in rows]
+
+    def _parts(self) -> Sequence[Path]:
+        return sorted(self.path.parent.glob(f"{self.path.stem}.*.jsonl"))
+
+
+class Part:
+    """What one process has done; each episode is on disk before the next begins."""
+
+    def __init__(self, path: Path, of: Mapping[str, Any]) -> None:
+        self.path, self.of = path, of
+
+    def __enter__(self) -> Self:
+        kept = _read(self.path, self.of)
+        self._file = self.path.open("w", encoding="utf-8")
+        _write(self._file, self.of)
+        for number, rows in kept:
+            self.add(number, rows)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def add(self, number: int, rows: Sequence[Row]) -> None:
+        """Keep the rows of an episode."""
+        _write(self._file, {"episode": number, "rows": rows})
+        self._file.flush()
+
+
+def read_records(path: Path) -> tuple[dict[str, Any], list[Row]]:
+    """What a finished file is of, and its rows."""
+    with path.open(encoding="utf-8") as file:
+        of, *lines = (json.loads(line) for line in file)
+    return of, [row for line in lines for row in line["rows"]]
+
+
+def _read(path: Path, of: Mapping[str, Any]) -> list[tuple[int, list[Row]]]:
+    if not path.is_file():
+        return []
+    found = []
+    with path.open(encoding="utf-8") as file:
+        if _loads(file.readline()) != of:
+            return []
+        for line in file:
+            if (entry := _loads(line)) is None:
+                break  # cut off in the middle, when the process was stopped
+            found.append((entry["episode"], entry["rows"]))
+    return found
+
+
+def _loads(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _write(file: TextIO, entry: Mapping[str, Any]) -> None:
+    file.write(json.dumps(entry, separators=(",", ":")) + "\n")

@@ -1,0 +1,125 @@
+"""The figures of protocols: for the terminal, as Markdown, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from rich.box import SIMPLE
+from rich.table import Table as RichTable
+
+from guided_seg.data.frozen import FrozenEpisodes
+from guided_seg.data.source import MODES
+from guided_seg.protocols.protocol import Protocol, Row
+from guided_seg.protocols.statistics import Interval, Table, measure, table_of
+
+
+class Setting(TypedDict):
+    """What was asked, and the figures that came of it."""
+
+    mode: str
+    shots: int
+    points: str
+    episodes: int
+    figures: dict[str, Interval]
+
+
+class Scored(TypedDict):
+    """What a protocol found.
+
+    Keys:
+        about: the rule in one line.
+        source: the data's name and split.
+        episodes_sha256: the checksum of the frozen episodes.
+        unit: what the bootstrap draws.
+        settings: for each mode, S and P.
+    """
+
+    about: str
+    source: str
+    episodes_sha256: str
+    unit: str
+    settings: list[Setting]
+
+
+HEADER = ("protocol", "data", "mode", "shots", "dots", "figure", "value", "95 % interval", "over seeds", "episodes")
+
+
+def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> Scored:
+    """The figures of all settings."""
+    settings = [
+        Setting(
+            mode=mode,
+            shots=shots,
+            points=points,
+            episodes=len(np.unique(table["episode"])),
+            figures={name: measure(table, name, protocol.unit) for name in protocol.figures},
+        )
+        for (mode, shots, points), table in by_setting(rows)
+    ]
+    return Scored(
+        about=protocol.about,
+        source=f"{frozen.source} {frozen.split}",
+        episodes_sha256=frozen.checksum,
+        unit=protocol.unit,
+        settings=settings,
+    )
+
+
+def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Table]]:
+    """The rows of each mode, S and P."""
+    found: dict[tuple[str, int, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["mode"], row["shots"], row["points"]), []).append(row)
+    for key in sorted(found, key=lambda k: (MODES.index(k[0]), k[1], not k[2].isdigit(), k[2].zfill(9))):
+        yield key, table_of(found[key])
+
+
+def lines(scored: Mapping[str, Scored]) -> Iterator[tuple[str, ...]]:
+    """A line of text cells for each figure."""
+    for name, found in scored.items():
+        for setting in found["settings"]:
+            for figure, interval in setting["figures"].items():
+                seeds = interval["ci95_seeds"]
+                yield (
+                    *(name, found["source"], setting["mode"], str(setting["shots"]), setting["points"], figure),
+                    _number(figure, interval["value"]),
+                    _range(figure, interval["ci95"]),
+                    _range(figure, seeds) if seeds else "–",
+                    f"{setting['episodes']:,}",
+                )
+
+
+def markdown(scored: Mapping[str, Scored]) -> str:
+    """A table with the rule of each protocol below it."""
+    rows = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    rows += ["| " + " | ".join(cells) + " |" for cells in lines(scored)]
+    rules = [
+        f"- `{name}`: {found['about']} Episodes {found['episodes_sha256'][:12]}." for name, found in scored.items()
+    ]
+    return "\n".join([*rows, "", *rules]) + "\n"
+
+
+def terminal(scored: Mapping[str, Scored], title: str) -> RichTable:
+    """The same table for the terminal."""
+    out = RichTable(title=title, header_style="bold", box=SIMPLE, pad_edge=False)
+    out.title_justify = "left"
+    for number, name in enumerate(HEADER):
+        out.add_column(name, justify="right" if number > 5 else "left", no_wrap=True)
+    for cells in lines(scored):
+        out.add_row(*cells)
+    return out
+
+
+def _number(figure: str, value: float) -> str:
+    return f"{value:.2f}" if figure.startswith("NoC") else f"{100 * value:.1f}"
+
+
+def _range(figure: str, ends: Sequence[float]) -> str:
+    return " to ".join(_number(figure, end) for end in ends)
+
+
+def plain(scored: Mapping[str, Scored]) -> dict[str, Any]:
+    """For `guided_seg.report.results.write_json`."""
+    return {name: dict(found) for name, found in scored.items()}

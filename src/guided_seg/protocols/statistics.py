@@ -1,0 +1,166 @@
+"""Figures of a table of rows, their intervals, and the difference of two models on the same episodes.
+
+A statistic takes the table and a weight for each row, so that a bootstrap is a matter of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypedDict
+
+import numpy as np
+from jaxtyping import Float
+
+from guided_seg.data.source import DataError
+from guided_seg.study.statistics import half_width
+
+Table = Mapping[str, np.ndarray]
+"""A column of each name, all of one length."""
+
+Weights = Float[np.ndarray, " N"]
+Statistic = Callable[[Table, Weights], float]
+
+DRAWS = 1000
+
+
+class Interval(TypedDict):
+    """A figure and how sure it is.
+
+    Keys:
+        value: the figure; over several seeds the mean of theirs.
+        ci95: its 95 % interval under a bootstrap over episodes or groups.
+        ci95_seeds: its 95 % interval over seeds, by Student's t; None for one seed.
+    """
+
+    value: float
+    ci95: list[float]
+    ci95_seeds: list[float] | None
+
+
+def positive_iou(table: Table, weights: Weights) -> float:
+    """Σ intersection / Σ union of the positives over all episodes (DESIGN 3.8)."""
+    return _ratio(weights @ table["fg_i"], weights @ table["fg_u"])
+
+
+def class_miou(table: Table, weights: Weights) -> float:
+    """The mean over classes of Σ intersection / Σ union within each; classes without a row of weight are left out."""
+    _, number = np.unique(table["group"], return_inverse=True)
+    inside, union = (np.bincount(number, weights * table[name]) for name in ("fg_i", "fg_u"))
+    return float(np.mean(_ratios(inside, union)[np.bincount(number, weights) > 0]))
+
+
+def fb_iou(table: Table, weights: Weights) -> float:
+    """The mean of the IoU of all foregrounds and that of all backgrounds, each pooled over all episodes."""
+    background = _ratio(weights @ table["bg_i"], weights @ table["bg_u"])
+    return (positive_iou(table, weights) + background) / 2
+
+
+def mean_of(column: str) -> Statistic:
+    """The mean over rows."""
+    return lambda table, weights: _ratio(weights @ table[column].astype(float), weights.sum())
+
+
+def group_mean(column: str) -> Statistic:
+    """The mean within each group, such as the frames of an object, and of these over groups."""
+
+    def statistic(table: Table, weights: Weights) -> float:
+        _, number = np.unique(table["group"], return_inverse=True)
+        total, there = np.bincount(number, weights * table[column]), np.bincount(number, weights)
+        rows = np.bincount(number)
+        # a group drawn twice counts twice: its share is the mean weight of its rows
+        share = there / rows
+        return _ratio(share @ (total / np.where(there > 0, there, 1)), share.sum())
+
+    return statistic
+
+
+def _j_and_f(table: Table, weights: Weights) -> float:
+    return (group_mean("j")(table, weights) + group_mean("f")(table, weights)) / 2
+
+
+STATISTICS: dict[str, Statistic] = {
+    "positive_iou": positive_iou,
+    "class_miou": class_miou,
+    "fb_iou": fb_iou,
+    "J": group_mean("j"),
+    "F": group_mean("f"),
+    "J&F": _j_and_f,
+    **{f"NoC@{t}": mean_of(f"noc{t}") for t in (80, 85, 90)},
+    **{f"NoF@{t}": mean_of(f"nof{t}") for t in (80, 85, 90)},
+    **{f"IoU@{n}": mean_of(f"iou{n}") for n in (1, 3, 5, 10, 20)},
+}
+"""What protocols may report, by name."""
+
+
+def check_figures(names: Sequence[str]) -> None:
+    """Raise `DataError` for a name that is none of `STATISTICS`."""
+    for name in names:
+        if name not in STATISTICS:
+            near = get_close_matches(name, STATISTICS, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ";"
+            raise DataError(f"There is no figure '{name}'{hint} Choose from {', '.join(STATISTICS)}.")
+    if not names:
+        raise DataError(f"figures=[]: expected at least one of {', '.join(STATISTICS)}.")
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Rows as columns."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def measure(table: Table, name: str, unit: str) -> Interval:
+    """A figure with its intervals."""
+    statistic = over_seeds(STATISTICS[name])
+    return _interval(table, unit, lambda weights: statistic(table, weights), by_seed(STATISTICS[name], table))
+
+
+def paired(ours: Table, theirs: Table, name: str, unit: str) -> Interval:
+    """The difference of two models on the same rows, ours minus theirs: both are drawn together."""
+    statistic = over_seeds(STATISTICS[name])
+    pairs = zip(by_seed(STATISTICS[name], ours), by_seed(STATISTICS[name], theirs), strict=True)
+    each = [one - other for one, other in pairs]
+    return _interval(ours, unit, lambda weights: statistic(ours, weights) - statistic(theirs, weights), each)
+
+
+def _interval(table: Table, unit: str, figure: Callable[[Weights], float], each: Sequence[float]) -> Interval:
+    value = figure(np.ones(len(table["seed"])))
+    half = half_width(each)
+    return {
+        "value": value,
+        "ci95": np.quantile([figure(weights) for weights in draws(table, unit)], [0.025, 0.975]).tolist(),
+        "ci95_seeds": [value - half, value + half] if len(each) > 1 else None,
+    }
+
+
+def over_seeds(statistic: Statistic) -> Statistic:
+    """The mean of a statistic over the seeds of a table."""
+    return lambda table, weights: float(np.mean(by_seed(statistic, table, weights)))
+
+
+def by_seed(statistic: Statistic, table: Table, weights: Weights | None = None) -> list[float]:
+    """A statistic of the rows of each seed."""
+    weights = np.ones(len(table["seed"])) if weights is None else weights
+    found = []
+    for seed in np.unique(table["seed"]):
+        rows = table["seed"] == seed
+        if weights[rows].any():
+            found.append(statistic({name: column[rows] for name, column in table.items()}, weights[rows]))
+    return found
+
+
+def draws(table: Table, unit: str) -> list[Weights]:
+    """How often each row is drawn, in each draw of a bootstrap over episodes or groups; always the same draws."""
+    _, number = np.unique(table["episode" if unit == "episodes" else "group"], return_inverse=True)
+    size = int(number.max()) + 1
+    rng = np.random.default_rng(0)
+    return [np.bincount(rng.integers(size, size=size), minlength=size)[number].astype(float) for _ in range(DRAWS)]
+
+
+def _ratio(inside: Any, union: Any) -> float:
+    """1 where nothing was asked and nothing claimed."""
+    return float(inside / union) if union > 0 else 1.0
+
+
+def _ratios(inside: np.ndarray, union: np.ndarray) -> np.ndarray:
+    return np.where(union > 0, inside / np.where(union > 0, union, 1), 1.0)
