@@ -10,7 +10,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -75,16 +76,27 @@ def sorted_settings(scores: Mapping[str, Score]) -> list[tuple[int, Points, Scor
     return sorted(rows, key=lambda row: (row[0], math.inf if row[1] == "dense" else row[1]))
 
 
-def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Path:
-    """Write ``data`` so that the file is there whole or not at all; NaN becomes null, as JSON has none."""
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path to write to; the file becomes ``path`` when the block ends, and is gone where the block fails.
+
+    Folders that are missing are made.
+    """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(_without_nan(data), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return path
+
+
+def write_json(path: str | os.PathLike[str], data: Mapping[str, Any] | Sequence[Any]) -> Path:
+    """Write ``data`` so that the file is there whole or not at all; NaN becomes null, as JSON has none."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(_without_nan(data), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return Path(path)
 
 
 def read_results(path: str | os.PathLike[str]) -> Results:
