@@ -8,7 +8,7 @@ from hypothesis import given
 from metrics.scenes import Scene, label_map, quick, scenes
 
 from guided_seg.episode import IGNORE
-from guided_seg.metrics.clicks import Click, clicks_needed, next_click, share_failed
+from guided_seg.metrics.clicks import Click, clicks_needed, failed, next_click
 
 
 def labels(text: str) -> np.ndarray:
@@ -106,7 +106,7 @@ LATE = [0.5] * 19 + [0.9]
 
 
 @pytest.mark.parametrize(
-    ("ious", "threshold", "needed", "failed"),
+    ("ious", "threshold", "needed", "lost"),
     [
         ([0.9], 0.85, 1, 0),
         ([0.5, 0.8, 0.84, 0.86], 0.80, 2, 0),
@@ -119,16 +119,11 @@ LATE = [0.5] * 19 + [0.9]
     ],
     ids=["at once", "reached", "later", "never", "lost again", "no click", "by the last click", "a click too late"],
 )
-def test_clicks_needed_worked_out_by_hand(ious: list[float], threshold: float, needed: int, failed: int) -> None:
+def test_clicks_needed_worked_out_by_hand(ious: list[float], threshold: float, needed: int, lost: int) -> None:
     assert clicks_needed(ious, threshold) == needed
-    assert share_failed([ious], threshold) == failed
+    assert failed(ious, threshold) == lost
 
 
 def test_the_limit_is_a_choice() -> None:
     assert clicks_needed(LATE, 0.9, limit=10) == 10
-    assert [share_failed([LATE, [0.9]], 0.9, limit) for limit in (10, 20)] == [0.5, 0.0]
-
-
-def test_no_objects_are_no_share() -> None:
-    with pytest.raises(ValueError, match="no objects; give the IoUs of at least one"):
-        share_failed([], 0.85)
+    assert [failed(LATE, 0.9, limit) for limit in (10, 20)] == [True, False]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from guided_seg.data.source import MODES, DataError, Mode, Sample
+from guided_seg.writing import whole_file
 
 FORMAT = 1
 """The version of the file's layout."""
@@ -106,17 +107,11 @@ class FrozenEpisodes:
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the file whole or not at all; the same episodes are the same bytes."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = self._content()
         text = _canonical(content | {"checksum": _digest(content)})
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
+        with whole_file(path) as partial:
             partial.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        return path
+        return Path(path)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> FrozenEpisodes:

@@ -77,27 +77,17 @@ def clicks_needed(ious: Sequence[float], threshold: float, limit: int = LIMIT) -
     return next((clicks for clicks, iou in enumerate(ious[:limit], 1) if iou >= threshold), limit)
 
 
-def share_failed(ious: Iterable[Sequence[float]], threshold: float, limit: int = LIMIT) -> float:
-    """NoF as a share, in [0, 1]: the objects that never reach the threshold.
+def failed(ious: Sequence[float], threshold: float, limit: int = LIMIT) -> bool:
+    """Whether an object never reaches the threshold; NoF is the share of such objects.
 
     The code of RITM also counts an object that reaches it at the very last click; here that one has not failed.
-
-    Args:
-        ious: those of each object, as `clicks_needed` takes them.
-        threshold: as there.
-        limit: as there.
-
-    Raises:
-        ValueError: there are no objects.
+    Arguments are those of `clicks_needed`.
 
     Example:
-        >>> share_failed([[0.5, 0.9], [0.5, 0.6]], 0.85)
-        0.5
+        >>> failed([0.5, 0.9], 0.85), failed([0.5, 0.6], 0.85)
+        (False, True)
     """
-    failed = [all(iou < threshold for iou in curve[:limit]) for curve in ious]
-    if not failed:
-        raise ValueError("share_failed got no objects; give the IoUs of at least one.")
-    return sum(failed) / len(failed)
+    return all(iou < threshold for iou in ious[:limit])
 
 
 def _depth(error: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:

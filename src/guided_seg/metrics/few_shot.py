@@ -35,7 +35,7 @@ def count(
     return intersection, union, pixels - union, pixels - intersection
 
 
-def class_miou(names: Sequence[str], counts: Int64[np.ndarray, "E 4"]) -> float:
+def class_miou(names: Sequence[str] | np.ndarray, counts: Int64[np.ndarray, "E 4"]) -> float:
     """The mean over classes of the foreground IoU within each class, in [0, 1].
 
     Args:

@@ -11,7 +11,7 @@ from guided_seg.data.freeze import Plan
 from guided_seg.data.questions import Question, Size, shot_with
 from guided_seg.data.source import DataError
 from guided_seg.episode import IGNORE
-from guided_seg.metrics.clicks import Click, clicks_needed, next_click
+from guided_seg.metrics.clicks import Click, clicks_needed, failed, next_click
 from guided_seg.metrics.davis import region_similarity
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Keep, Labels, Protocol, Row, one_label, row_of
@@ -87,7 +87,7 @@ class Clicks(Protocol):
         columns: Row = {}
         for threshold in self.thresholds:
             columns[f"noc{threshold}"] = clicks_needed(ious, threshold / 100, self.limit)
-            columns[f"nof{threshold}"] = float(max(ious, default=0.0) < threshold / 100)
+            columns[f"nof{threshold}"] = float(failed(ious, threshold / 100, self.limit))
         for number in REPORTED:
             columns[f"iou{number}"] = ious[min(number, len(ious)) - 1] if ious else 0.0
         return columns

@@ -19,7 +19,8 @@ from guided_seg.data.source import DataError, Source
 from guided_seg.errors import UserError
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.protocols.protocol import Protocol
-from guided_seg.protocols.runner import Job, run
+from guided_seg.protocols.records import Records
+from guided_seg.protocols.runner import Asked, Job, run
 from guided_seg.protocols.scores import Scored, markdown, plain, scores, terminal
 from guided_seg.report.results import write_json
 
@@ -39,25 +40,29 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     network = k_way(cfg.k_way, network)
     source = instantiate((cfg.get("data") or trained.data).source)(split=cfg.split)
     frozen = {name: episodes_of(cfg, name, protocol, source, out) for name, protocol in protocols.items()}
-    who = _sha256(Path(cfg.checkpoint))
+    jobs = [Job(name, protocols[name], frozen[name], _records(cfg, name, frozen[name], out)) for name in protocols]
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
+    asked = Asked(network, source, _device(cfg.accelerator), cfg.num_workers)
     console, scored = Console(), {}
-    for name, protocol in protocols.items():
-        job = Job(protocol, frozen[name], source, network, _device(cfg.accelerator), cfg.num_workers)
-        of = {
-            "protocol": name,
-            "rule": OmegaConf.to_container(cfg.protocol[name], resolve=True),
-            "checkpoint_sha256": who,
-            "episodes_sha256": frozen[name].checksum,
-            "k_way": cfg.k_way,
-        }
-        rows = run(job, out / f"records_{name}.jsonl", of, cfg.processes, name)
-        scored[name] = scores(protocol, frozen[name], rows)
+    for job, rows in run(jobs, asked, cfg.processes):
+        scored[job.name] = scores(job.protocol, job.frozen, rows)
         # after each protocol, so that a later one that fails costs nothing
         _write(scored, out)
     console.print(terminal(scored, f"{cfg.checkpoint} on {source.name} ({cfg.split})"))
     console.print(str(out), soft_wrap=True, highlight=False)
     return scored
+
+
+def _records(cfg: DictConfig, name: str, frozen: FrozenEpisodes, out: Path) -> Records:
+    """Where the records of a protocol go, and what they are of."""
+    of = {
+        "protocol": name,
+        "rule": OmegaConf.to_container(cfg.protocol[name], resolve=True),
+        "checkpoint_sha256": _sha256(Path(cfg.checkpoint)),
+        "episodes_sha256": frozen.checksum,
+        "k_way": cfg.k_way,
+    }
+    return Records(out / f"records_{name}.jsonl", of)
 
 
 def build_protocol(cfg: DictConfig, name: str) -> Protocol:

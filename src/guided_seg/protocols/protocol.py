@@ -138,5 +138,7 @@ def row_of(question: Question, label: int, group: str) -> Row:
 def _check_settings(shots: Sequence[int], points: Sequence[Points]) -> None:
     if not shots or not points or min(shots) < 1:
         raise DataError(f"shots={list(shots)}, points={list(points)}: expected at least one of each, from 1.")
-    if wrong := [p for p in points if p != "dense" and not (isinstance(p, int) and p > 0)]:
-        raise DataError(f"points={list(points)}: {wrong[0]} is neither a whole number from 1 nor dense.")
+    for number in points:
+        right = number > 0 if isinstance(number, int) else number == "dense"
+        if not right:
+            raise DataError(f"points={list(points)}: {number} is neither a whole number from 1 nor dense.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TextIO
 
 from guided_seg.protocols.protocol import Row
+from guided_seg.writing import whole_file
 
 
 class Records:
@@ -41,12 +42,7 @@ class Records:
         found = self.read()
         if len(found) != episodes:
             raise RuntimeError(f"{self.path} has {len(found)} of {episodes} episodes.")
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        with partial.open("w", encoding="utf-8") as file:
-            _write(file, self.of)
-            for number, rows in found.items():
-                _write(file, {"episode": number, "rows": rows})
-        partial.replace(self.path)
+        _write_all(self.path, self.of, found.items())
         for part in self._parts():
             part.unlink()
         return [row for rows in found.values() for row in rows]
@@ -62,11 +58,8 @@ class Part:
         self.path, self.of = path, of
 
     def __enter__(self) -> Self:
-        kept = _read(self.path, self.of)
-        self._file = self.path.open("w", encoding="utf-8")
-        _write(self._file, self.of)
-        for number, rows in kept:
-            self.add(number, rows)
+        _write_all(self.path, self.of, _read(self.path, self.of))
+        self._file = self.path.open("a", encoding="utf-8")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -104,6 +97,13 @@ def _loads(line: str) -> Any:
         return json.loads(line)
     except ValueError:
         return None
+
+
+def _write_all(path: Path, of: Mapping[str, Any], entries: Iterable[tuple[int, list[Row]]]) -> None:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+        _write(file, of)
+        for number, rows in entries:
+            _write(file, {"episode": number, "rows": rows})
 
 
 def _write(file: TextIO, entry: Mapping[str, Any]) -> None:

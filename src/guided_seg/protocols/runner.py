@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import cv2
 import torch
@@ -25,67 +23,85 @@ from guided_seg.protocols.records import Records
 
 @dataclass(frozen=True)
 class Job:
-    """A protocol, its episodes, and who answers.
+    """A protocol, its episodes, and where their records go.
 
     Attributes:
+        name: of the protocol.
         protocol: the rule.
         frozen: the episodes.
-        source: their data.
-        network: in evaluation mode.
-        device: where it runs; each process takes the next of its kind.
-        workers: processes that load images, for each of those that answer.
-        keep: makes what takes every predicted label map, or None.
+        records: an earlier, interrupted run of the same is finished.
     """
 
+    name: str
     protocol: Protocol
     frozen: FrozenEpisodes
-    source: Source
+    records: Records
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who answers, and about which data.
+
+    Attributes:
+        network: in evaluation mode.
+        source: the data of all episodes.
+        device: where the network runs; each process takes the next of its kind.
+        workers: processes that load images, for each of those that answer.
+        keep: makes what takes every predicted label map of a protocol, or None.
+    """
+
     network: Network
+    source: Source
     device: str = "cpu"
     workers: int = 0
-    keep: Callable[[], Keep] | None = None
+    keep: Callable[[str], Keep] | None = None
 
 
-def run(job: Job, path: Path, of: dict[str, Any], processes: int = 1, title: str = "Episodes") -> list[Row]:
-    """The rows of all episodes, in order.
+def run(jobs: Sequence[Job], asked: Asked, processes: int = 1) -> Iterator[tuple[Job, list[Row]]]:
+    """Each protocol with the rows of all its episodes, in order.
 
     Args:
-        job: what to do.
-        path: of the records; an earlier, interrupted run of the same is finished.
-        of: what the records are of: checksums of the network and of the episodes, and the rule.
+        jobs: what to do.
+        asked: who does it.
         processes: that answer, each its share of the episodes; the rows do not depend on it.
-        title: beside the progress bar.
 
     Raises:
         UserError: the network cannot do the episodes' modes, or an image is not the one that was frozen.
     """
-    _check_modes(job)
-    records = Records(path, of)
-    done = records.read()
-    left = [number for number in range(len(job.frozen.episodes)) if number not in done]
-    if processes > 1 and len(left) > 1:
-        spawn(  # type: ignore[no-untyped-call]
-            _share, (job, records, left, processes, title), nprocs=processes
-        )
-    else:
-        _share(0, job, records, left, 1, title)
-    return records.finish(len(job.frozen.episodes))
+    for job in jobs:
+        _check_modes(job, asked.network)
+    if processes > 1:
+        # once for all, as a process takes seconds to start
+        spawn(_shares, (list(jobs), asked, processes), nprocs=processes)  # type: ignore[no-untyped-call]
+    for job in jobs:
+        if processes == 1:
+            _share(0, job, asked, 1)
+        yield job, job.records.finish(len(job.frozen.episodes))
 
 
-def _share(rank: int, job: Job, records: Records, left: Sequence[int], processes: int, title: str) -> None:
-    """What one process does: neighbours stay together, since they share images."""
-    size = -(-len(left) // processes)
-    mine = left[rank * size : (rank + 1) * size]
-    answers, keep = Answers(job.network, _device(job.device, rank)), job.keep() if job.keep else None
-    with records.part(rank) as part:
-        for question in track(_questions(job, mine), title, len(mine), transient=True, disable=rank > 0):
+def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int) -> None:
+    """What one process does."""
+    for job in jobs:
+        _share(rank, job, asked, processes)
+
+
+def _share(rank: int, job: Job, asked: Asked, processes: int) -> None:
+    """Its share of one protocol: neighbours stay together, since they share images."""
+    numbers = range(len(job.frozen.episodes))
+    size = -(-len(numbers) // processes)
+    done = job.records.read()
+    mine = [number for number in numbers[rank * size : (rank + 1) * size] if number not in done]
+    answers = Answers(asked.network, _device(asked.device, rank))
+    keep = asked.keep(job.name) if asked.keep else None
+    with job.records.part(rank) as part:
+        for question in track(_questions(job, asked, mine), job.name, len(mine), transient=True, disable=rank > 0):
             part.add(question.number, job.protocol.measure(question, answers, keep))
 
 
-def _questions(job: Job, numbers: Sequence[int]) -> Iterator[Question]:
-    data = Subset(Questions(job.source, job.frozen, job.protocol.size), list(numbers))
+def _questions(job: Job, asked: Asked, numbers: Sequence[int]) -> Iterator[Question]:
+    data = Subset(Questions(asked.source, job.frozen, job.protocol.size), list(numbers))
     yield from DataLoader(
-        data, batch_size=None, num_workers=job.workers, worker_init_fn=_one_thread if job.workers else None
+        data, batch_size=None, num_workers=asked.workers, worker_init_fn=_one_thread if asked.workers else None
     )
 
 
@@ -99,9 +115,9 @@ def _device(name: str, rank: int) -> str:
     return f"{name}:{rank % torch.cuda.device_count()}" if name == "cuda" else name
 
 
-def _check_modes(job: Job) -> None:
+def _check_modes(job: Job, network: Network) -> None:
     modes = {episode.mode for episode in job.frozen.episodes}
-    if job.network.needs_same_image and modes != {"interactive"}:
+    if network.needs_same_image and modes != {"interactive"}:
         raise UserError(
             f"The episodes are {' and '.join(sorted(modes))} tasks, and local guidance knows the query's own image "
             "alone; choose a protocol of interactive tasks, or a network with locality=global."

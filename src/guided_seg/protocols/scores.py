@@ -43,7 +43,7 @@ class Scored(TypedDict):
     settings: list[Setting]
 
 
-HEADER = ("protocol", "data", "mode", "shots", "dots", "figure", "value", "95 % interval", "over seeds", "episodes")
+HEADER = ("protocol", "mode", "shots", "dots", "figure", "value", "95 % interval", "over seeds", "episodes")
 
 
 def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> Scored:
@@ -83,7 +83,7 @@ def lines(scored: Mapping[str, Scored]) -> Iterator[tuple[str, ...]]:
             for figure, interval in setting["figures"].items():
                 seeds = interval["ci95_seeds"]
                 yield (
-                    *(name, found["source"], setting["mode"], str(setting["shots"]), setting["points"], figure),
+                    *(name, setting["mode"], str(setting["shots"]), setting["points"], figure),
                     _number(figure, interval["value"]),
                     _range(figure, interval["ci95"]),
                     _range(figure, seeds) if seeds else "–",
@@ -106,7 +106,7 @@ def terminal(scored: Mapping[str, Scored], title: str) -> RichTable:
     out = RichTable(title=title, header_style="bold", box=SIMPLE, pad_edge=False)
     out.title_justify = "left"
     for number, name in enumerate(HEADER):
-        out.add_column(name, justify="right" if number > 5 else "left", no_wrap=True)
+        out.add_column(name, justify="right" if number > 4 else "left", no_wrap=True)
     for cells in lines(scored):
         out.add_row(*cells)
     return out

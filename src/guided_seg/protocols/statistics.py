@@ -10,9 +10,10 @@ from difflib import get_close_matches
 from typing import Any, TypedDict
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from guided_seg.data.source import DataError
+from guided_seg.metrics import few_shot
 from guided_seg.study.statistics import half_width
 
 Table = Mapping[str, np.ndarray]
@@ -44,16 +45,18 @@ def positive_iou(table: Table, weights: Weights) -> float:
 
 
 def class_miou(table: Table, weights: Weights) -> float:
-    """The mean over classes of Σ intersection / Σ union within each; classes without a row of weight are left out."""
-    _, number = np.unique(table["group"], return_inverse=True)
-    inside, union = (np.bincount(number, weights * table[name]) for name in ("fg_i", "fg_u"))
-    return float(np.mean(_ratios(inside, union)[np.bincount(number, weights) > 0]))
+    """`guided_seg.metrics.few_shot.class_miou`; a class that was not drawn is left out."""
+    drawn = weights > 0
+    return few_shot.class_miou(table["group"][drawn], _counts(table, weights)[drawn])
 
 
 def fb_iou(table: Table, weights: Weights) -> float:
-    """The mean of the IoU of all foregrounds and that of all backgrounds, each pooled over all episodes."""
-    background = _ratio(weights @ table["bg_i"], weights @ table["bg_u"])
-    return (positive_iou(table, weights) + background) / 2
+    """`guided_seg.metrics.few_shot.fb_iou`."""
+    return few_shot.fb_iou(_counts(table, weights))
+
+
+def _counts(table: Table, weights: Weights) -> Int64[np.ndarray, "N 4"]:
+    return np.stack([weights * table[name] for name in ("fg_i", "fg_u", "bg_i", "bg_u")], 1).astype(np.int64)
 
 
 def mean_of(column: str) -> Statistic:
@@ -160,7 +163,3 @@ def draws(table: Table, unit: str) -> list[Weights]:
 def _ratio(inside: Any, union: Any) -> float:
     """1 where nothing was asked and nothing claimed."""
     return float(inside / union) if union > 0 else 1.0
-
-
-def _ratios(inside: np.ndarray, union: np.ndarray) -> np.ndarray:
-    return np.where(union > 0, inside / np.where(union > 0, union, 1), 1.0)

@@ -15,7 +15,8 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 from pycocotools import mask as rle
 
-from guided_seg.report.results import whole_file, write_json
+from guided_seg.report.results import write_json
+from guided_seg.writing import whole_file
 
 
 class RunLengths(TypedDict):

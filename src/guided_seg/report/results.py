@@ -10,8 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -19,6 +18,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from guided_seg.errors import UserError
+from guided_seg.writing import whole_file
 
 Points = int | Literal["dense"]
 """Dots per label, or a dense mask."""
@@ -74,22 +74,6 @@ def sorted_settings(scores: Mapping[str, Score]) -> list[tuple[int, Points, Scor
     """The settings of one mode as (S, P, score), by S and then by P, dense last."""
     rows = [(*parse_setting(key), score) for key, score in scores.items()]
     return sorted(rows, key=lambda row: (row[0], math.inf if row[1] == "dense" else row[1]))
-
-
-@contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path to write to; the file becomes ``path`` when the block ends, and is gone where the block fails.
-
-    Folders that are missing are made.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike[str], data: Mapping[str, Any] | Sequence[Any]) -> Path:
