@@ -43,12 +43,16 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     jobs = [Job(name, protocols[name], frozen[name], _records(cfg, name, frozen[name], out)) for name in protocols]
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     asked = Asked(network, source, _device(cfg.accelerator), cfg.num_workers)
-    console, scored = Console(), {}
+    scored = {}
     for job, rows in run(jobs, asked, cfg.processes):
         scored[job.name] = scores(job.protocol, job.frozen, rows)
         # after each protocol, so that a later one that fails costs nothing
         _write(scored, out)
-    console.print(terminal(scored, f"{cfg.checkpoint} on {source.name} ({cfg.split})"))
+    console = Console()
+    # a log or a pipe says that it is 80 columns wide, which the table is not
+    Console(width=console.width if console.is_terminal else 120).print(
+        terminal(scored, f"{cfg.checkpoint} on {source.name} ({cfg.split})")
+    )
     console.print(str(out), soft_wrap=True, highlight=False)
     return scored
 

@@ -43,7 +43,7 @@ class Scored(TypedDict):
     settings: list[Setting]
 
 
-HEADER = ("protocol", "mode", "shots", "dots", "figure", "value", "95 % interval", "over seeds", "episodes")
+HEADER = ("protocol", "mode", "S", "P", "figure", "value", "95 % interval", "over seeds", "episodes")
 
 
 def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> Scored:
