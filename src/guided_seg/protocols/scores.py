@@ -84,9 +84,9 @@ def lines(scored: Mapping[str, Scored]) -> Iterator[tuple[str, ...]]:
                 seeds = interval["ci95_seeds"]
                 yield (
                     *(name, setting["mode"], str(setting["shots"]), setting["points"], figure),
-                    _number(figure, interval["value"]),
-                    _range(figure, interval["ci95"]),
-                    _range(figure, seeds) if seeds else "–",
+                    number(figure, interval["value"]),
+                    span(figure, interval["ci95"]),
+                    span(figure, seeds) if seeds else "–",
                     f"{setting['episodes']:,}",
                 )
 
@@ -105,19 +105,22 @@ def terminal(scored: Mapping[str, Scored], title: str) -> RichTable:
     """The same table for the terminal."""
     out = RichTable(title=title, header_style="bold", box=SIMPLE, pad_edge=False)
     out.title_justify = "left"
-    for number, name in enumerate(HEADER):
-        out.add_column(name, justify="right" if number > 4 else "left", no_wrap=True)
+    for column, name in enumerate(HEADER):
+        out.add_column(name, justify="right" if column > 4 else "left", no_wrap=True)
     for cells in lines(scored):
         out.add_row(*cells)
     return out
 
 
-def _number(figure: str, value: float) -> str:
-    return f"{value:.2f}" if figure.startswith("NoC") else f"{100 * value:.1f}"
+def number(figure: str, value: float, sign: bool = False) -> str:
+    """Clicks as they are, all else in percent."""
+    plus = "+" if sign else ""
+    return f"{value:{plus}.2f}" if figure.startswith("NoC") else f"{100 * value:{plus}.1f}"
 
 
-def _range(figure: str, ends: Sequence[float]) -> str:
-    return " to ".join(_number(figure, end) for end in ends)
+def span(figure: str, ends: Sequence[float], sign: bool = False) -> str:
+    """An interval, as `number` writes its ends."""
+    return " to ".join(number(figure, end, sign) for end in ends)
 
 
 def plain(scored: Mapping[str, Scored]) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""Two evaluations on the same frozen episodes, compared episode by episode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from guided_seg.errors import UserError
+from guided_seg.protocols.protocol import Row
+from guided_seg.protocols.records import read_records
+from guided_seg.protocols.scores import by_setting, number, span
+from guided_seg.protocols.statistics import Interval, paired
+
+
+class Difference(NamedTuple):
+    """Ours minus theirs, of one figure at one setting."""
+
+    protocol: str
+    mode: str
+    shots: int
+    points: str
+    figure: str
+    interval: Interval
+
+
+def compare(ours: Path, theirs: Path) -> list[Difference]:
+    """The differences under every protocol that both folders of `guided_seg.evaluate` have.
+
+    Raises:
+        UserError: a folder has no finished protocol, they share none, or their episodes or rules differ.
+    """
+    mine, others = _protocols(ours), _protocols(theirs)
+    shared = [name for name in mine if name in others]
+    if not shared:
+        raise UserError(
+            f"{ours} has the protocols {', '.join(mine)} and {theirs} has {', '.join(others)}; evaluate both "
+            "checkpoints under the same."
+        )
+    return [difference for name in shared for difference in _differences(name, mine[name], ours, theirs)]
+
+
+def _differences(name: str, scored: Mapping[str, Any], ours: Path, theirs: Path) -> Iterator[Difference]:
+    rows = {folder: _rows(folder, name) for folder in (ours, theirs)}
+    (of, mine), (of_theirs, others) = rows[ours], rows[theirs]
+    for key in ("episodes_sha256", "rule"):
+        if of[key] != of_theirs[key]:
+            raise UserError(
+                f"{ours} and {theirs} were evaluated under {name} with another {key.removesuffix('_sha256')}; freeze "
+                "the episodes once and give the file to both, as in episodes=FILE."
+            )
+    pairs = zip(by_setting(mine), by_setting(others), strict=True)
+    figures = list(scored["settings"][0]["figures"])
+    for ((mode, shots, points), one), (_, other) in pairs:
+        for figure in figures:
+            yield Difference(name, mode, shots, points, figure, paired(one, other, figure, scored["unit"]))
+
+
+def _protocols(folder: Path) -> dict[str, Any]:
+    path = folder / "protocols.json"
+    if not path.is_file():
+        raise UserError(f"{folder} has no protocols.json; give a folder of `guided_seg.evaluate protocol=...`.")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _rows(folder: Path, name: str) -> tuple[dict[str, Any], list[Row]]:
+    path = folder / f"records_{name}.jsonl"
+    if not path.is_file():
+        raise UserError(f"{path} is missing; evaluate again with output_dir={folder}.")
+    return read_records(path)
+
+
+def markdown(differences: Sequence[Difference]) -> str:
+    """A table; a difference whose interval excludes 0 is bold."""
+    lines = [
+        "| protocol | mode | S | P | figure | difference | 95 % interval | over seeds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for protocol, mode, shots, points, figure, interval in differences:
+        low, high = interval["ci95"]
+        value = number(figure, interval["value"], sign=True)
+        shown = f"**{value}**" if low > 0 or high < 0 else value
+        seeds = span(figure, interval["ci95_seeds"], sign=True) if interval["ci95_seeds"] else "–"
+        cells = (protocol, mode, str(shots), points, figure, shown, span(figure, (low, high), sign=True), seeds)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
