@@ -49,11 +49,11 @@ class SplitCounts(TypedDict):
 
 
 class Census(TypedDict):
-    """All splits; how many images have which size, as ``height x width``; and what is broken, with its sentence."""
+    """All splits; how many images have which size, as ``height x width``; and a sentence for each broken file."""
 
     splits: dict[str, SplitCounts]
     sizes: dict[str, int]
-    broken: dict[str, str]
+    broken: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ def take_census(make: MakeSource, workers: int = 2) -> Census:
             seen |= survey(keys, partial(_look, source), f"Reading {split}")
             splits[split] = _count(source, seen)
     sizes = Counter({one.image: one.size for one in seen.values()}.values())
-    return Census(splits=splits, sizes=dict(sizes.most_common()), broken=dict(broken))
+    # one file may be behind several keys
+    return Census(splits=splits, sizes=dict(sizes.most_common()), broken=list(dict.fromkeys(broken.values())))
 
 
 def open_whole(make: MakeSource, split: Split) -> IndexedSource:

@@ -70,8 +70,9 @@ def unpack(path: Path, archive: Archive, into: Path) -> None:
             check_space(into, sum(member.size + _BLOCK for _, member in inside))
             _write(inside, into, path.name)
     except _DAMAGED as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
         raise DataError(
-            f"The archive {path} is cut off or damaged ({error}); remove it and start again, or get it anew from "
+            f"The archive {path} is cut off or damaged ({reason}); remove it and start again, or get it anew from "
             f"{archive.url}."
         ) from error
     if lacking := [name for name in archive.makes if not (into / name).exists()]:

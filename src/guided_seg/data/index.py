@@ -58,7 +58,8 @@ def ensure_index(root: Path, make: MakeSource, settings: Mapping[str, Any], work
         source=_choosing(settings),
         splits=census["splits"],
         sizes=census["sizes"],
-        broken={_inside(root, name): _inside(root, sentence) for name, sentence in census["broken"].items()},
+        # paths relative to the root, so that the index may move with it
+        broken=[sentence.replace(f"{root}{os.sep}", "") for sentence in census["broken"]],
     )
     return index, _write(index, root)
 
@@ -135,8 +136,3 @@ def _read(path: Path) -> Index | None:
         return None
     known = isinstance(content, dict) and content.get("format") == FORMAT and "key" in content
     return cast(Index, content) if known else None
-
-
-def _inside(root: Path, text: str) -> str:
-    """The text with paths relative to the root, so that an index may move with it."""
-    return text.replace(f"{root}{os.sep}", "")

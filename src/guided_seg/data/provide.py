@@ -94,6 +94,6 @@ def _summary(index: Index) -> list[str]:
         parts = [f"{found['images']:,} images", f"{len(found['classes'])} classes", f"{len(found['videos'])} videos"]
         instances = sum(count["number"] for count in found["instances"].values())
         lines.append(f"{split}: {', '.join([*parts, f'{instances:,} instances'])}")
-    sentences = list(index["broken"].values())
-    lines += [f"broken: {sentence}" for sentence in sentences[:SHOWN]]
-    return lines + ([f"broken: {len(sentences) - SHOWN} more, which the index lists"] if sentences[SHOWN:] else [])
+    broken = index["broken"]
+    lines += [f"broken: {sentence}" for sentence in broken[:SHOWN]]
+    return lines + ([f"broken: {len(broken) - SHOWN} more, which the index lists"] if broken[SHOWN:] else [])
