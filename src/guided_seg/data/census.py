@@ -109,9 +109,11 @@ def _keys(source: IndexedSource) -> list[Any]:
 
 
 def _look(source: IndexedSource, key: str) -> _Seen:
+    pair = source.pairs.get(key) if isinstance(source, FileSource) else None
+    if pair is not None:
+        pair.check_both_exist()
     sample = source.load(key)
     pixels = np.bincount(sample.labels.ravel(), minlength=IGNORE + 1)[:IGNORE]
-    pair = source.pairs.get(key) if isinstance(source, FileSource) else None
     return _Seen(
         image=str(pair.image if pair else key),
         size=" x ".join(map(str, sample.labels.shape)),
