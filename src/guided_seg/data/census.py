@@ -40,7 +40,10 @@ class VideoCount(TypedDict):
 
 
 class SplitCounts(TypedDict):
-    """One split: its images, the images of each class, the instances of each group, the objects of each video."""
+    """One split: its images, the images of each class, the instances of each group, the objects of each video.
+
+    A class of one image is no semantic task, and not among the classes; its regions are among the instances.
+    """
 
     images: int
     classes: dict[str, Count]
