@@ -113,6 +113,14 @@ def pack(tree: Path, archive: Path, inside: str = "") -> Path:
     return archive
 
 
+def spoil_jpeg(path: Path) -> None:
+    """Codes that no decoder understands, between a header and an end marker as they were."""
+    content = bytearray(path.read_bytes())
+    table = content.index(b"\xff\xc4") + 5
+    content[table : table + 16] = b"\xff" * 16
+    path.write_bytes(content)
+
+
 def md5(path: Path) -> str:
     return f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}"
 

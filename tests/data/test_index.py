@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packing import davis_tree, labels, voc_tree, write_image, write_mask
+from packing import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write_mask
 from PIL import Image
 
 from guided_seg.data import index as index_module
@@ -118,7 +118,7 @@ def scratch(path: Path) -> None:
             shrink,
             "The image images/2.jpg is 20 x 30 (height x width) but its mask masks/2.png is 40 x 60",
         ),
-        ("images/2.jpg", scratch, "images/2.jpg"),
+        ("images/2.jpg", spoil_jpeg, "The image images/2.jpg cannot be decoded"),
         ("masks/2.png", cut, "The mask masks/2.png cannot be decoded"),
         ("masks/2.png", colour, "The mask masks/2.png is a picture of type RGB"),
         ("masks/2.png", scratch, "The mask masks/2.png cannot be decoded"),
