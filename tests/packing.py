@@ -97,6 +97,25 @@ def coco_tree(root: Path) -> Path:
     return root
 
 
+def camvid_tree(root: Path) -> Path:
+    """CamVid as SegNet's tutorial has it: frames, masks and a list for each split, whose paths start at /SegNet."""
+    for split in ("train", "val", "test"):
+        write_image(root / split / "0001TP_006690.png")
+        write_mask(root / f"{split}annot/0001TP_006690.png", labels(1, 2))
+        pair = (f"/SegNet/CamVid/{folder}/0001TP_006690.png" for folder in (split, f"{split}annot"))
+        write_lines(root / f"{split}.txt", " ".join(pair))
+    return root
+
+
+def fss_tree(root: Path) -> Path:
+    """FSS-1000: a folder for each class, with photographs and masks of equal numbers."""
+    for name in ("bus", "fish", "swan", "abacus"):
+        for number in (1, 2):
+            write_image(root / name / f"{number}.jpg")
+            write_mask(root / name / f"{number}.png", labels(255))
+    return root
+
+
 def pack(tree: Path, archive: Path, inside: str = "") -> Path:
     """The files below ``tree`` as a .zip, .tar or .tgz, in its folder ``inside``."""
     archive.parent.mkdir(parents=True, exist_ok=True)

@@ -181,9 +181,9 @@ def refuse_writing(monkeypatch: pytest.MonkeyPatch, number: int, method: str) ->
 @pytest.mark.parametrize(
     ("number", "method", "message"),
     [
-        (errno.ENOSPC, "rename", "is full; free some space, or choose a folder elsewhere"),
+        (errno.ENOSPC, "rename", r"is full; free some space, or set data\.root elsewhere"),
         (errno.EDQUOT, "rename", "is full"),
-        (errno.EROFS, "mkdir", "may not be written to; choose another"),
+        (errno.EROFS, "mkdir", r"may not be written to; set data\.root elsewhere"),
         (errno.EACCES, "mkdir", "may not be written to"),
         (errno.EIO, "rename", "failed"),
     ],

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
-from packing import coco_tree, davis_tree, everything, md5, pack, sbd_tree, served, voc_tree
+from packing import camvid_tree, coco_tree, davis_tree, everything, fss_tree, md5, pack, sbd_tree, served, voc_tree
 from running import CONF, command, last_line
 
 from guided_seg.data.archives import Archive
@@ -58,6 +58,8 @@ LAYOUTS: dict[str, tuple[Callable[[Path], Path], list[str]]] = {
     "voc": (voc_tree, ["."]),
     "sbd": (sbd_tree, ["."]),
     "davis": (davis_tree, ["."]),
+    "camvid": (camvid_tree, ["."]),
+    "fss1000": (fss_tree, ["."]),
     "coco": (coco_tree, ["annotations", "train2017", "val2017"]),
 }
 
@@ -73,7 +75,9 @@ def test_each_official_layout_becomes_a_root(tmp_path: Path, name: str) -> None:
     assert len(declared) == len(parts)
     built = []
     for archive, part in zip(declared, parts, strict=True):
-        path = pack(tree / part, archives / archive.name, f"{archive.folder}/{part}".strip("/."))
+        path = pack(
+            tree / part, archives / archive.name, f"{archive.folder}/{part}".strip("/.").replace("*", "Tutorial-1a2b")
+        )
         built.append(without_facts(archive, path))
     bring(built, root, archives, "")
     assert everything(root) == everything(tree)

@@ -21,26 +21,26 @@ _FULL, _CLOSED = (errno.ENOSPC, errno.EDQUOT), (errno.EROFS, errno.EACCES, errno
 
 
 @contextmanager
-def disk_refusals(folder: Path) -> Iterator[None]:
-    """Turn what the system says of writing to ``folder`` into a `DataError`."""
+def disk_refusals(folder: Path, setting: str) -> Iterator[None]:
+    """Turn what the system says of writing to ``folder``, which ``setting`` chooses, into a `DataError`."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise DataError(f"The disk of {folder} is full; free some space, or choose a folder elsewhere.") from error
+            raise DataError(f"The disk of {folder} is full; free some space, or set {setting} elsewhere.") from error
         if error.errno in _CLOSED:
-            raise DataError(f"The folder {folder} may not be written to; choose another.") from error
+            raise DataError(f"The folder {folder} may not be written to; set {setting} elsewhere.") from error
         raise DataError(f"Writing to {folder} failed: {error}.") from error
 
 
-def check_space(folder: Path, need: int) -> None:
+def check_space(folder: Path, need: int, setting: str) -> None:
     """Raise `DataError` where the disk of ``folder``, there or not yet, has less than ``need`` bytes free."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(there).free
     if free < need:
         raise DataError(
             f"The disk of {folder} has {decimal(free)} free, but {decimal(need)} are needed; free some space, or "
-            "choose a folder elsewhere."
+            f"set {setting} elsewhere."
         )
 
 

@@ -39,7 +39,7 @@ def obtain(needed: Sequence[Archive], folder: Path, again: str) -> list[Path]:
     for archive in needed:
         if archive not in absent:
             check(folder / archive.name, archive)
-    check_space(folder, sum(_to_come(archive, folder) for archive in absent))
+    check_space(folder, sum(_to_come(archive, folder) for archive in absent), "archives")
     for number, archive in enumerate(absent):
         try:
             download(archive, folder / archive.name)
@@ -56,7 +56,7 @@ def download(archive: Archive, path: Path) -> None:
         DataError: what came is not the archive, which is removed, or the disk refuses it.
     """
     partial = _partial(path)
-    with disk_refusals(path.parent):
+    with disk_refusals(path.parent, "archives"):
         while not _continue(archive, partial):
             pass
         try:

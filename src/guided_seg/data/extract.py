@@ -45,7 +45,7 @@ def staged(root: Path) -> Iterator[Path]:
     stage = root / f".{_STAGE}" if root.exists() else root.with_name(f".{root.name}.{_STAGE}")
     new = [folder for folder in stage.parents if not folder.exists()]
     try:
-        with disk_refusals(stage.parent):
+        with disk_refusals(stage.parent, "data.root"):
             shutil.rmtree(stage, ignore_errors=True)
             stage.mkdir(parents=True)
             yield stage
@@ -67,7 +67,7 @@ def unpack(path: Path, archive: Archive, into: Path) -> None:
     try:
         with _members(path) as members:
             inside = [(place, m) for m in members if (place := _place(m.path, PurePosixPath(archive.folder)))]
-            check_space(into, sum(member.size + _BLOCK for _, member in inside))
+            check_space(into, sum(member.size + _BLOCK for _, member in inside), "data.root")
             _write(inside, into, path.name)
     except _DAMAGED as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")

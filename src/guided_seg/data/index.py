@@ -123,7 +123,7 @@ def _write(index: Index, root: Path) -> Path:
     try:
         return write_json(beside, index)
     except OSError:
-        with disk_refusals(cached.parent):
+        with disk_refusals(cached.parent, "XDG_CACHE_HOME"):
             cached.parent.mkdir(parents=True, exist_ok=True)
             return write_json(cached, index)
 
