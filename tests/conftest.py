@@ -13,3 +13,5 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # No test talks to a service, whatever the machine it runs on has keys for.
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# What a test serves on this machine is not asked of a proxy.
+os.environ["no_proxy"] = "127.0.0.1"

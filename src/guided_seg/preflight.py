@@ -70,6 +70,10 @@ _LEAST = {
     "evaluation.batch_size": 1,
     "evaluation.objects": 1,
     "num_workers": 0,
+    "workers": 1,
+    "sheet.episodes": 1,
+    "sheet.shots": 1,
+    "sheet.points": 1,
 }
 """The least value of settings that count something."""
 

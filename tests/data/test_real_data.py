@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from guided_seg.data.census import take_census
 from guided_seg.data.davis import Davis
 from guided_seg.data.images import read_labels
 from guided_seg.data.source import IndexedSource
@@ -60,6 +62,21 @@ def test_voc_episodes_load(voc: dict[str, Voc]) -> None:
         sample = voc["train"].load(task.query.key)
         assert sample.image.shape[:2] == sample.labels.shape
         assert (sample.labels == task.query.values[0]).sum() >= 100
+
+
+@needs_voc
+def test_voc_is_whole() -> None:
+    census = take_census(partial(Voc, DATA / "voc2012"))
+    assert {split: found["images"] for split, found in census["splits"].items()} == {
+        "train": 1852,
+        "val": 462,
+        "test": 462,
+    }
+    assert sum(census["sizes"].values()) == 2314
+    assert max(max(map(int, size.split(" x "))) for size in census["sizes"]) <= 320
+    cows = [census["splits"][split]["classes"]["cow"]["number"] for split in ("train", "val")]
+    assert sum(cows) == 332
+    assert census["broken"] == []
 
 
 @needs_davis

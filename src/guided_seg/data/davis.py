@@ -57,9 +57,10 @@ class Davis(FileSource):
         files = {name: _pairs(root, resolution, name) for name in sequences}
         pairs = {key: pair for found in files.values() for key, pair in found.items()}
         counts = survey(pairs, lambda key: count_labels(pairs[key], binary=True), "Checking the frames")
-        for name, frames in files.items():
-            check_labelled((counts[key] for key in frames), root / "Annotations" / resolution / name)
-        videos = video_table(counts, {name: list(frames) for name, frames in files.items()}, min_pixels)
+        frames = {name: [key for key in found if key in counts] for name, found in files.items()}
+        for name, keys in frames.items():
+            check_labelled((counts[key] for key in keys), root / "Annotations" / resolution / name)
+        videos = video_table(counts, frames, min_pixels)
         objects = object_list(videos, first_only=split == "test")
         super().__init__("davis", pairs, Tables(objects, videos=videos), cache_mb, binary=True)
 

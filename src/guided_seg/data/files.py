@@ -78,6 +78,11 @@ class FileSource(IndexedSource):
         self._binary = binary
         self._cache = Cache(sample_bytes, cache_mb)
 
+    @property
+    def pairs(self) -> Mapping[str, Pair]:
+        """The files of each key of the split, whether or not a task shows them."""
+        return self._pairs
+
     def load(self, key: Hashable) -> Sample:
         """The image and its label map. Raises `BrokenFile` where one cannot be read or their sizes differ."""
         pair = self._pairs[str(key)]

@@ -67,11 +67,12 @@ class Folder(FileSource):
         chosen = list(items) if whole else choose_items(root, list(items), split)
         pairs = {key: pair for name in chosen for key, pair in items[name].items()}
         counts = survey(pairs, lambda key: count_labels(pairs[key], binary=True), "Checking the masks")
-        for name in chosen:
+        frames = {name: [key for key in items[name] if key in counts] for name in chosen}
+        for name, keys in frames.items():
             masks = root / "masks" / name if folders else pairs[name].mask
-            check_labelled((counts[key] for key in items[name]), masks)
+            check_labelled((counts[key] for key in keys), masks)
         if folders:
-            tables = _video_tables(counts, {name: list(items[name]) for name in chosen}, held_out, min_pixels)
+            tables = _video_tables(counts, frames, held_out, min_pixels)
         else:
             hidden = () if oracle and split != "test" else held_out
             tables = _image_tables(root, pairs, counts, split, hidden, min_pixels)

@@ -1,10 +1,16 @@
-"""The check of all files before training: each fault is one clear `DataError`; labels are counted as well."""
+"""The check of all files before training: each fault is one clear `DataError`; labels are counted as well.
+
+Within `leaving_out_broken` faults are listed instead, so that an archive can be described as it is.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +27,39 @@ from guided_seg.episode import IGNORE
 _SHOW_AFTER = 1.0  # seconds without a word before the progress bar appears
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How files are surveyed.
+
+    Attributes:
+        workers: threads that read files.
+        lenient: list faults instead of ending with the first.
+        broken: the faults, by the key of what has them.
+    """
+
+    workers: int = 2
+    lenient: bool = False
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+_SURVEY: ContextVar[Survey] = ContextVar("survey", default=Survey())  # noqa: B039 (a strict one lists nothing)
+
+
+@contextmanager
+def leaving_out_broken(workers: int = 2) -> Iterator[dict[str, str]]:
+    """Sources opened within leave out what they cannot read and list it, key -> sentence, in what this yields.
+
+    Args:
+        workers: threads that read files.
+    """
+    survey = Survey(workers, lenient=True)
+    token = _SURVEY.set(survey)
+    try:
+        yield survey.broken
+    finally:
+        _SURVEY.reset(token)
 
 
 def open_root(root: str | Path, layout: str, folders: Sequence[str]) -> Path:
@@ -60,21 +99,27 @@ def count_labels(pair: Pair, binary: bool = False) -> Counts:
 
 
 def survey(keys: Iterable[str], inspect: Callable[[str], T], what: str) -> dict[str, T]:
-    """``inspect`` every key on two threads, with a progress bar on stderr if it takes more than a second.
+    """``inspect`` every key on threads, with a progress bar on stderr if it takes more than a second.
 
     Args:
         keys: what to inspect.
-        inspect: its first error, in the order of ``keys``, ends the survey.
+        inspect: its first error, in the order of ``keys``, ends the survey, unless this is `leaving_out_broken`.
         what: the text beside the bar.
+
+    Returns:
+        what was found for each key; keys that are left out as broken are not in it.
     """
-    keys, found, began = list(keys), {}, time.monotonic()
+    keys, found, began, how = list(keys), {}, time.monotonic(), _SURVEY.get()
     console = Console(stderr=True)
     progress = Progress(console=console, transient=True, disable=not console.is_terminal)
     bar = progress.add_task(what, total=len(keys))
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(how.workers) as pool:
         try:
-            for key, result in zip(keys, pool.map(inspect, keys), strict=True):
-                found[key] = result
+            for key, result in zip(keys, pool.map(_or_fault(inspect, how.lenient), keys), strict=True):
+                if isinstance(result, DataError):
+                    how.broken[key] = str(result)
+                else:
+                    found[key] = result
                 progress.advance(bar)
                 if not progress.live.is_started and time.monotonic() - began > _SHOW_AFTER:
                     progress.start()
@@ -87,18 +132,42 @@ def check_named(values: Iterable[int], known: Iterable[int], path: Path) -> None
     """Raise `DataError` where a mask holds a class value that has no name."""
     stray = set(values) - set(known) - {0}
     if stray:
-        raise DataError(
+        _refuse(
+            path,
             f"The mask {path} holds the value {min(stray)}, but the values are 0 (background), 1 to "
-            f"{max(known)} (classes) and {IGNORE} (void); correct the mask or the class names."
+            f"{max(known)} (classes) and {IGNORE} (void); correct the mask or the class names.",
         )
 
 
 def check_labelled(counts: Iterable[Counts], where: Path) -> None:
     """Raise `DataError` where one label is all that there is in a mask, or in the masks of a video."""
-    values = sorted({value for count in counts for value in count})
-    if len(values) < 2:
+    all_counts = list(counts)
+    values = sorted({value for count in all_counts for value in count})
+    if all_counts and len(values) < 2:  # without any, all of them were left out as broken
         found = f"only the label {values[0]}" if values else f"nothing but void ({IGNORE})"
-        raise DataError(
+        _refuse(
+            where,
             f"{where} holds {found}; a task needs something to segment and something around it, so draw it, "
-            "or remove the mask with its image."
+            "or remove the mask with its image.",
         )
+
+
+def _refuse(where: Path, fault: str) -> None:
+    how = _SURVEY.get()
+    if not how.lenient:
+        raise DataError(fault)
+    how.broken[str(where)] = fault
+
+
+def _or_fault(inspect: Callable[[str], T], lenient: bool) -> Callable[[str], T | DataError]:
+    """``inspect``, but a fault of the file is its result and not its end."""
+
+    def inspected(key: str) -> T | DataError:
+        try:
+            return inspect(key)
+        except DataError as error:
+            return error
+        except OSError as error:
+            return DataError(f"{key} cannot be read: {error}.")
+
+    return inspected if lenient else inspect

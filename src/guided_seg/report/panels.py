@@ -1,4 +1,4 @@
-"""Episode panels: a row per episode with its support, the query, the prediction and the truth."""
+"""Episode panels: a row per episode with its support, the query, the prediction if there is one, and the truth."""
 
 from __future__ import annotations
 
@@ -55,26 +55,28 @@ class Panel:
     Attributes:
         support: the shots; the first `MAX_SHOTS` are drawn.
         query: float ``[3, H, W]`` in ``[0, 1]``.
-        prediction: uint8 ``[H, W]`` labels.
+        prediction: uint8 ``[H, W]`` labels, or None where the episode is only asked.
         target: uint8 ``[H, W]`` labels, 255 not scored.
         title: what the row shows, such as ``semantic · cow``.
     """
 
     support: Sequence[PanelShot]
     query: ArrayLike
-    prediction: ArrayLike
+    prediction: ArrayLike | None
     target: ArrayLike
     title: str = ""
 
     @classmethod
-    def of(cls, episode: Episode, prediction: ArrayLike, title: str = "") -> Panel:
-        """The panel of an episode and the labels ``[H, W]`` predicted for its query."""
+    def of(cls, episode: Episode, prediction: ArrayLike | None = None, title: str = "") -> Panel:
+        """The panel of an episode and the labels ``[H, W]`` predicted for its query, if any."""
         shots = [PanelShot(shot.image, shot.points, shot.mask) for shot in episode.support]
         return cls(shots, episode.query, prediction, episode.target, title)
 
     @property
     def iou(self) -> float:
-        """IoU of the positive pixels over all positive labels, void left out; NaN where there are none in either."""
+        """IoU of the positive pixels over all positive labels, void left out; NaN where there are none to compare."""
+        if self.prediction is None:
+            return float("nan")
         target, predicted = np.asarray(self.target), np.asarray(self.prediction)
         scored = target != IGNORE
         labels = _positives(target) | _positives(predicted)
@@ -87,7 +89,8 @@ class Panel:
         """Whether the task has more than one positive label, each of which needs a colour of its own."""
         dots = [np.asarray(shot.points)[:, 2] for shot in self.support if shot.points is not None]
         masks = [np.asarray(shot.mask) for shot in self.support if shot.mask is not None]
-        return bool(set().union(*map(_positives, [self.target, self.prediction, *dots, *masks])) - {1})
+        answer = [] if self.prediction is None else [self.prediction]
+        return bool(set().union(*map(_positives, [self.target, *answer, *dots, *masks])) - {1})
 
 
 def panels(rows: Sequence[Panel], path: str | os.PathLike[str]) -> Path:
@@ -111,8 +114,8 @@ def panels(rows: Sequence[Panel], path: str | os.PathLike[str]) -> Path:
 
 
 def _images(row: Panel) -> list[ArrayLike]:
-    """The image under each cell of the row: the shots, then the query as it is, predicted and true."""
-    return [shot.image for shot in row.support[:MAX_SHOTS]] + [row.query] * 3
+    """The image under each cell of the row: the shots, then the query as it is, predicted if it is, and true."""
+    return [shot.image for shot in row.support[:MAX_SHOTS]] + [row.query] * (2 if row.prediction is None else 3)
 
 
 def _aspects(row: Panel) -> list[float]:
@@ -137,16 +140,18 @@ def _cells(figure: Figure, row: Panel, bottom: float, height: float) -> list[Axe
 
 
 def _draw_row(cells: Sequence[Axes], row: Panel) -> None:
-    *support, query, prediction, truth = cells
-    for cell, shot in zip(support, row.support, strict=False):
+    support = row.support[:MAX_SHOTS]
+    query, *prediction, truth = cells[len(support) :]
+    for cell, shot in zip(cells, support, strict=False):
         _draw_shot(cell, shot, row.several)
     _show(query, _rgb(row.query))
-    _draw_labels(prediction, row.query, row.prediction)
     _draw_labels(truth, row.query, row.target)
     cells[0].set_title(row.title or "support", loc="left", fontweight="bold")
     query.set_title("query")
-    prediction.set_title(f"prediction · IoU {_fraction(row.iou)}")
     truth.set_title("truth")
+    if row.prediction is not None:
+        _draw_labels(prediction[0], row.query, row.prediction)
+        prediction[0].set_title(f"prediction · IoU {_fraction(row.iou)}")
 
 
 def _draw_shot(axes: Axes, shot: PanelShot, several: bool) -> None:

@@ -1,0 +1,56 @@
+"""What a disk may refuse, told in a sentence; and the bar that shows bytes on their way."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from guided_seg.data.source import DataError
+
+CHUNK = 1 << 20
+"""Bytes that are read, hashed or written at once."""
+
+_FULL, _CLOSED = (errno.ENOSPC, errno.EDQUOT), (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def disk_refusals(folder: Path, setting: str) -> Iterator[None]:
+    """Turn what the system says of writing to ``folder``, which ``setting`` chooses, into a `DataError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DataError(f"The disk of {folder} is full; free some space, or set {setting} elsewhere.") from error
+        if error.errno in _CLOSED:
+            raise DataError(f"The folder {folder} may not be written to; set {setting} elsewhere.") from error
+        raise DataError(f"Writing to {folder} failed: {error}.") from error
+
+
+def check_space(folder: Path, need: int, setting: str) -> None:
+    """Raise `DataError` where the disk of ``folder``, there or not yet, has less than ``need`` bytes free."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < need:
+        raise DataError(
+            f"The disk of {folder} has {decimal(free)} free, but {decimal(need)} are needed; free some space, or "
+            f"set {setting} elsewhere."
+        )
+
+
+@contextmanager
+def byte_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal's stderr; what is yielded takes the number of further bytes."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(
+        TextColumn("{task.description}"), *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        bar = progress.add_task(what, total=total, completed=done)
+        yield lambda more: progress.advance(bar, more)
