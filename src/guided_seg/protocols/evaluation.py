@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.data.source import DataError, Source
 from guided_seg.errors import UserError
 from guided_seg.model.one_vs_rest import k_way
-from guided_seg.protocols.protocol import Protocol
+from guided_seg.protocols.predictions import check_fresh, gather, keeper
+from guided_seg.protocols.protocol import Keep, Protocol
 from guided_seg.protocols.records import Records
 from guided_seg.protocols.runner import Asked, Job, run
 from guided_seg.protocols.scores import Scored, markdown, plain, scores, terminal
@@ -41,13 +42,15 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     source = instantiate((cfg.get("data") or trained.data).source)(split=cfg.split)
     frozen = {name: episodes_of(cfg, name, protocol, source, out) for name, protocol in protocols.items()}
     jobs = [Job(name, protocols[name], frozen[name], _records(cfg, name, frozen[name], out)) for name in protocols]
+    keep = _keeper(cfg, source, jobs, out / "predictions")
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
-    asked = Asked(network, source, _device(cfg.accelerator), cfg.num_workers)
+    asked = Asked(network, source, _device(cfg.accelerator), cfg.num_workers, keep)
     scored = {}
     for job, rows in run(jobs, asked, cfg.processes):
         scored[job.name] = scores(job.protocol, job.frozen, rows)
         # after each protocol, so that a later one that fails costs nothing
         _write(scored, out)
+    gather(out / "predictions")
     console = Console()
     # a log or a pipe says that it is 80 columns wide, which the table is not
     Console(width=console.width if console.is_terminal else 120).print(
@@ -55,6 +58,16 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     )
     console.print(str(out), soft_wrap=True, highlight=False)
     return scored
+
+
+def _keeper(cfg: DictConfig, source: Source, jobs: Sequence[Job], folder: Path) -> Callable[[str], Keep] | None:
+    """What writes predictions, where they are asked for; processes would write to the same files."""
+    if not cfg.save_predictions:
+        return None
+    if cfg.processes > 1:
+        raise UserError("save_predictions=true takes one process, since episodes share images; set processes=1.")
+    check_fresh(folder, going_on=any(job.records.read() for job in jobs))
+    return keeper(folder, source.name)
 
 
 def _records(cfg: DictConfig, name: str, frozen: FrozenEpisodes, out: Path) -> Records:

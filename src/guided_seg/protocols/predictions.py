@@ -1,0 +1,104 @@
+"""Every predicted label map on disk, in the format in which others score the data."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from guided_seg.data.images import read_labels
+from guided_seg.data.questions import Question
+from guided_seg.errors import UserError
+from guided_seg.protocols.protocol import Keep, Labels
+from guided_seg.report.predictions import CocoResult, coco_result, write_coco, write_voc
+
+_GAPS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+COCO_IDS = tuple(number for number in range(1, 91) if number not in _GAPS)
+"""COCO's own numbers of its eighty classes, in their order; ten of ninety were never used."""
+
+_KINDS = ("SegmentationClass/", "SegmentationClassAug/", "SegmentationObject/", "class/", "object/", "cls/", "inst/")
+"""What the keys of images start with where a source has two label maps of them."""
+
+
+def keeper(folder: Path, source: str, classes: tuple[str, ...] = ()) -> Callable[[str], Keep]:
+    """Makes what writes the label maps of a protocol below ``folder/PROTOCOL/SETTING``.
+
+    COCO: a line for each label of each episode, which `gather` makes into results. All else: ``IMAGE.png``, for videos
+    ``SEQUENCE/FRAME.png``, a palette PNG with the values of the data's own masks; episodes of one image are united, and
+    a pixel belongs to the one that claims it first. The first frame of a video has its given mask, if that is dense.
+
+    Args:
+        folder: of all protocols.
+        source: the name of the data.
+        classes: of COCO, in order.
+    """
+    return partial(_coco, folder, classes) if source == "coco" else partial(_masks, folder)
+
+
+def _masks(folder: Path, protocol: str) -> Keep:
+    def keep(question: Question, setting: str, labels: Labels) -> None:
+        out = folder / protocol / setting
+        frozen = question.frozen
+        if frozen.mode == "video" and setting.endswith("dense"):
+            given = question.dense.support[0].mask
+            assert given is not None
+            _unite(out, str(frozen.support[0].key), _valued(given.numpy(), frozen.support[0].values))
+        _unite(out, str(frozen.query.key), _valued(labels, frozen.query.values))
+
+    return keep
+
+
+def _unite(out: Path, key: str, labels: Labels) -> None:
+    name = _name(key)
+    path = out / f"{name}.png"
+    if path.is_file():
+        before = read_labels(path)
+        labels = np.where(before > 0, before, labels)
+    write_voc(out, name, labels)
+
+
+def _valued(labels: Labels, values: tuple[int, ...]) -> Labels:
+    """The data's own values in place of 1, 2, ...; void becomes background, as others expect no void."""
+    table = np.zeros(256, np.uint8)
+    table[1 : len(values) + 1] = values
+    return table[labels]
+
+
+def _name(key: str) -> str:
+    kind = next((kind for kind in _KINDS if key.startswith(kind)), "")
+    return re.sub(r"[^\w./-]+", "_", key.removeprefix(kind))
+
+
+def _coco(folder: Path, classes: tuple[str, ...], protocol: str) -> Keep:
+    def keep(question: Question, setting: str, labels: Labels) -> None:
+        out = folder / protocol / f"{setting}.jsonl"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        image = int(_name(str(question.frozen.query.key)))
+        with out.open("a", encoding="utf-8") as file:
+            for label, group in enumerate(question.frozen.groups, 1):
+                category = COCO_IDS[classes.index(group)]
+                result = coco_result(image, category, labels == label)
+                file.write(json.dumps([question.number, label, result]) + "\n")
+
+    return keep
+
+
+def gather(folder: Path) -> list[Path]:
+    """Make COCO results of the lines of each protocol and setting, once for each episode and label, in order."""
+    made = []
+    for path in sorted(folder.glob("*/*.jsonl")):
+        lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+        found: dict[tuple[int, int], CocoResult] = {(number, label): result for number, label, result in lines}
+        made.append(write_coco(path.with_suffix(".json"), [found[key] for key in sorted(found)]))
+        path.unlink()
+    return made
+
+
+def check_fresh(folder: Path, going_on: bool) -> None:
+    """Raise `UserError` where ``folder`` holds predictions of an earlier evaluation that is not gone on with."""
+    if not going_on and folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds predictions of another evaluation; remove it, or choose another output_dir.")
