@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from guided_seg.data.episodes import TrainEpisodes
+from guided_seg.data.pascal import VOC_CLASSES
 from guided_seg.data.points import PointRange
 from guided_seg.data.transforms import Augment
-from guided_seg.data.voc import VOC_CLASSES, Voc
+from guided_seg.data.voc import Voc
 
 HEIGHT, WIDTH = 375, 500
 PLAIN = "disk, plain way"

@@ -10,8 +10,9 @@ import pytest
 
 from guided_seg.data.davis import Davis
 from guided_seg.data.images import read_labels
+from guided_seg.data.pascal import VOC_CLASSES
 from guided_seg.data.source import IndexedSource
-from guided_seg.data.voc import VOC_CLASSES, Voc
+from guided_seg.data.voc import Voc
 
 DATA = Path(os.environ.get("GUIDED_SEG_DATA") or Path(__file__).parents[2] / "../shared/data").resolve()
 needs_voc, needs_davis = (

@@ -10,6 +10,9 @@ from guided_seg.data.source import SPLITS, DataError, Split
 HeldOut = int | str | Iterable[int | str]
 """Held-out classes: their names, one name, or a number that the source understands."""
 
+MIXED = ("drop", "background")
+"""What train and val do with images of open and held-out classes."""
+
 
 def unknown(what: str, found: object, known: Iterable[object]) -> DataError:
     """The error for a name that does not exist, with the nearest one that does."""
@@ -51,12 +54,24 @@ def open_values(split: Split, values: Collection[int], held_out: Collection[int]
     return sorted(set(values) - set(held_out))
 
 
-def open_keys(split: Split, counts: Mapping[str, Collection[int]], held_out: Collection[int]) -> list[str]:
+def open_keys(
+    split: Split, counts: Mapping[str, Collection[int]], held_out: Collection[int], mixed: str = "drop"
+) -> list[str]:
     """The images that the split may show: train and val none with a pixel of a held-out class.
 
     Args:
         split: the split.
         counts: the label values in each image.
         held_out: the label values that are held out.
+        mixed: images of open and held-out classes in train and val: ``drop`` leaves them out, so that no such object is
+            seen at all; ``background`` keeps them, where held-out objects are negatives like all that is not asked
+            for (the rule of much of the field, Shaban et al., 2017, and after). Their labels are positive in neither.
+
+    Raises:
+        DataError: ``mixed`` is neither.
     """
+    if mixed not in MIXED:
+        raise unknown("data.mixed_images", mixed, MIXED)
+    if mixed == "background":
+        return list(counts)
     return [key for key, values in counts.items() if split == "test" or not set(values) & set(held_out)]

@@ -56,12 +56,12 @@ class Davis(FileSource):
         sequences = _sequences(root / "ImageSets", str(year), resolution, split)
         files = {name: _pairs(root, resolution, name) for name in sequences}
         pairs = {key: pair for found in files.values() for key, pair in found.items()}
-        counts = survey(pairs, lambda key: count_labels(pairs[key], binary=True), "Checking the frames")
+        counts = survey(pairs, lambda key: count_labels(pairs[key]), "Checking the frames")
         for name, frames in files.items():
             check_labelled((counts[key] for key in frames), root / "Annotations" / resolution / name)
         videos = video_table(counts, {name: list(frames) for name, frames in files.items()}, min_pixels)
         objects = object_list(videos, first_only=split == "test")
-        super().__init__("davis", pairs, Tables(objects, videos=videos), cache_mb, binary=True)
+        super().__init__("davis", pairs, Tables(objects, videos=videos), cache_mb)
 
 
 def _resolution(images: Path, wanted: str) -> str:

@@ -66,7 +66,7 @@ class Folder(FileSource):
         items = _videos(root, folders) if folders else _images(root)
         chosen = list(items) if whole else choose_items(root, list(items), split)
         pairs = {key: pair for name in chosen for key, pair in items[name].items()}
-        counts = survey(pairs, lambda key: count_labels(pairs[key], binary=True), "Checking the masks")
+        counts = survey(pairs, lambda key: count_labels(pairs[key]), "Checking the masks")
         for name in chosen:
             masks = root / "masks" / name if folders else pairs[name].mask
             check_labelled((counts[key] for key in items[name]), masks)
@@ -75,7 +75,7 @@ class Folder(FileSource):
         else:
             hidden = () if oracle and split != "test" else held_out
             tables = _image_tables(root, pairs, counts, split, hidden, min_pixels)
-        super().__init__("folder", pairs, tables, cache_mb, binary=True, balance=balance)
+        super().__init__("folder", pairs, tables, cache_mb, balance)
 
 
 def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
