@@ -117,7 +117,7 @@ def pair_up(
     Raises:
         DataError: no images, an image without its mask, a mask without its image, two images of one stem.
     """
-    left, right = _by_stem(images, IMAGE_SUFFIXES), _by_stem(masks, MASK_SUFFIXES)
+    left, right = by_stem(images, IMAGE_SUFFIXES), by_stem(masks, MASK_SUFFIXES)
     if not left:
         raise DataError(f"The folder {images} holds no images; expected {', '.join(IMAGE_SUFFIXES)} files.")
     for stem in sorted(left.keys() ^ right.keys(), key=natural):
@@ -136,7 +136,8 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
     return [(False, int(part), part) if part.isdecimal() else (True, 0, part) for part in parts]
 
 
-def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """The files of some suffixes in a folder. Raises `DataError`: the folder is missing, two files have one stem."""
     if not folder.is_dir():
         raise DataError(f"The folder {folder} is missing; images and masks lie in folders of equal names.")
     found: dict[str, Path] = {}

@@ -80,12 +80,9 @@ class Folder(FileSource):
 
 def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
     """The items of a split: those on its list, or by position where ``root`` has no lists."""
-    if any((root / f"{name}.txt").is_file() for name in SPLITS):
-        names = read_list(root / f"{split}.txt")
-        stray = [name for name in names if name not in set(items)]
-        if stray:
-            raise DataError(f"The list {root / f'{split}.txt'} names '{stray[0]}', which is not in {root / 'images'}.")
-        return names
+    listed = listed_items(root, items, split)
+    if listed is not None:
+        return listed
     if len(items) < FEWEST:
         raise DataError(
             f"{root / 'images'} holds {len(items)} items, but train, val and test need {FEWEST} at least; "
@@ -93,6 +90,21 @@ def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
         )
     parts = {"test": (0,), "val": (1,), "train": range(2, FEWEST)}
     return [item for i, item in enumerate(items) if i % FEWEST in parts[split]]
+
+
+def listed_items(root: Path, items: Sequence[str], split: Split) -> list[str] | None:
+    """The items on the list of a split; None where ``root`` has no list at all.
+
+    Raises:
+        DataError: the split's own list is missing or empty, or names what is not there.
+    """
+    if not any((root / f"{name}.txt").is_file() for name in SPLITS):
+        return None
+    names = read_list(root / f"{split}.txt")
+    stray = [name for name in names if name not in set(items)]
+    if stray:
+        raise DataError(f"The list {root / f'{split}.txt'} names '{stray[0]}', which is not in {root / 'images'}.")
+    return names
 
 
 def _folders(root: Path) -> list[str]:
