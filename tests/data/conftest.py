@@ -109,6 +109,37 @@ def sbd(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def camvid(tmp_path: Path) -> Callable[..., Path]:
+    """Writes CamVid's folders: a split maps a frame to the values in its label file, 11 around them unless said."""
+
+    def write(splits: Mapping[str, Mapping[str, tuple[int, ...]]], around: int = 11) -> Path:
+        for split, frames in splits.items():
+            for name, values in frames.items():
+                labels = boxes(*(value + 1 for value in values)).astype(int) - 1
+                labels[labels < 0] = around
+                save_image(tmp_path / split / f"{name}.png")
+                save_mask(tmp_path / f"{split}annot" / f"{name}.png", labels, "L")
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def fss(tmp_path: Path) -> Callable[..., Path]:
+    """Writes FSS-1000's folders: classes of so many images."""
+
+    def write(classes: Sequence[str], images: int = 3) -> Path:
+        root = tmp_path / "fewshot_data"
+        for name in classes:
+            for i in range(1, images + 1):
+                save_image(root / name / f"{i}.jpg")
+                save_mask(root / name / f"{i}.png", np.where(boxes(1) > 0, 255, 0), "RGB")
+        return root
+
+    return write
+
+
+@pytest.fixture
 def davis(tmp_path: Path) -> Callable[..., Path]:
     """Writes a DAVIS archive: a sequence maps to the values in each of its frames."""
 

@@ -133,7 +133,7 @@ class TestTrainaug:
     @pytest.mark.parametrize("name", ["v1", "v2"])
     def test_a_list_that_names_an_image_of_val_is_refused(self, augmented: Path, name: str) -> None:
         (augmented / "ImageSets/Segmentation/trainaug.txt").write_text(f"t1\n{name}\n")
-        with pytest.raises(DataError, match=rf"The image {name} is in the lists of train and of val"):
+        with pytest.raises(DataError, match=rf"'{name}' is on the list of train and on that of val or test"):
             Voc(augmented, "train", train_list="trainaug")
 
     def test_val_and_test_are_what_they_are_without(self, root: Path, extra: Path) -> None:

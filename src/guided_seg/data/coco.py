@@ -140,7 +140,7 @@ def _official(root: Path, split: Split, year: str) -> dict[str, _Item]:
 def _polygons(root: Path, split: Split) -> dict[str, _Item]:
     open_root(root, LAYOUT, ("images", "labels"))
     images, labels = by_stem(root / "images", IMAGE_SUFFIXES), by_stem(root / "labels", (".txt",))
-    chosen = listed_items(root, list(images), split)
+    chosen = listed_items(root, list(images), split, root / "images")
     if chosen is None:
         least, most = POLYGON_SPLITS[split]
         chosen = [name for name in sorted({*images, *labels}) if least <= hashed(name) < most]

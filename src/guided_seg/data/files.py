@@ -104,7 +104,11 @@ BLACK_AND_WHITE = partial(read_labels, binary=True)
 
 
 def pair_up(
-    images: Path, masks: Path, prefix: str = "", read: Callable[[Path], UInt8[np.ndarray, "H W"]] = BLACK_AND_WHITE
+    images: Path,
+    masks: Path,
+    prefix: str = "",
+    read: Callable[[Path], UInt8[np.ndarray, "H W"]] = BLACK_AND_WHITE,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
 ) -> dict[str, Pair]:
     """The images and masks of equal stem in two folders, in natural order (2 before 10).
 
@@ -113,13 +117,14 @@ def pair_up(
         masks: a folder of PNG files.
         prefix: what the keys start with, before the stem.
         read: reads a mask.
+        suffixes: what names of images end in.
 
     Raises:
         DataError: no images, an image without its mask, a mask without its image, two images of one stem.
     """
-    left, right = by_stem(images, IMAGE_SUFFIXES), by_stem(masks, MASK_SUFFIXES)
+    left, right = by_stem(images, suffixes), by_stem(masks, MASK_SUFFIXES)
     if not left:
-        raise DataError(f"The folder {images} holds no images; expected {', '.join(IMAGE_SUFFIXES)} files.")
+        raise DataError(f"The folder {images} holds no images; expected {', '.join(suffixes)} files.")
     for stem in sorted(left.keys() ^ right.keys(), key=natural):
         Pair(left.get(stem, images / f"{stem}.jpg"), right.get(stem, masks / f"{stem}.png")).check_both_exist()
     return {prefix + stem: Pair(left[stem], right[stem], read) for stem in sorted(left, key=natural)}

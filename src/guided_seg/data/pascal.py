@@ -10,10 +10,10 @@ import numpy as np
 
 from guided_seg.data.classes import HeldOut, class_values, open_keys, open_values
 from guided_seg.data.files import FileSource, Pair
-from guided_seg.data.source import DataError, Split, Target
+from guided_seg.data.source import Split, Target
 from guided_seg.data.splits import fold_classes
 from guided_seg.data.tables import Counts, Tables, class_table, is_task, object_list
-from guided_seg.data.verify import check_labelled, check_named, count_labels, survey
+from guided_seg.data.verify import check_apart, check_labelled, check_named, count_labels, survey
 from guided_seg.episode import IGNORE
 
 VOC_CLASSES = (
@@ -45,7 +45,7 @@ class Pascal(FileSource):
     Args:
         name: for messages and meta.
         split: train, val or test.
-        lists: the images.
+        lists: the images; those of train may be left out in test.
         masks: folder name -> the pair of an image there. The first folder has the class masks; a second, if any, the
             instance masks. Keys are ``folder/image``.
         held_out: names of classes, or one name, or the number 0 to 3 of a fold of PASCAL-5i.
@@ -77,7 +77,7 @@ class Pascal(FileSource):
         oracle = oracle and split != "test"
         all_names = dict(enumerate(VOC_CLASSES, 1))
         held = class_values(fold_classes("pascal5i", held_out) if isinstance(held_out, int) else held_out, all_names)
-        _check_apart(lists)
+        check_apart(*lists)
         images = {"train": lists.train, "val": [*lists.val, *(lists.train if oracle else ())], "test": lists.val}[split]
         pairs = {f"{folder}/{image}": pair(image) for folder, pair in masks.items() for image in images}
         folder, *objects = masks
@@ -90,15 +90,6 @@ class Pascal(FileSource):
         classes = class_table(counts, keys, names, min_pixels)
         found = _objects(pairs, keys, (folder, *objects), names, min_pixels) if objects else object_list(classes)
         super().__init__(name, pairs, Tables(found, classes), cache_mb, balance)
-
-
-def _check_apart(lists: Lists) -> None:
-    both = sorted(set(lists.train) & set(lists.val))
-    if both:
-        raise DataError(
-            f"The image {both[0]} is in the lists of train and of val, {len(both)} of them in all; what is tested must "
-            "not be trained on, so take them off one of the lists."
-        )
 
 
 def _oracle_keys(train: Sequence[str], split: Split, counts: Mapping[str, Counts], held: set[int]) -> list[str]:

@@ -63,9 +63,9 @@ class Sbd(Pascal):
         split = as_split(split)
         root = open_sbd(root)
         instances = (root / OBJECTS).is_dir() if instances is None else instances
+        train = [] if split == "test" else read_list(root / "train.txt")
         tested = set(read_split("voc2012_val")) if without_voc_val else set()
-        train = [image for image in read_list(root / "train.txt") if image not in tested]
-        lists = Lists(train, read_list(root / "val.txt"))
+        lists = Lists([image for image in train if image not in tested], read_list(root / "val.txt"))
         masks = {kind: partial(sbd_pair, root, kind) for kind in (CLASSES, *([OBJECTS] if instances else []))}
         super().__init__("sbd", split, lists, masks, held_out, min_pixels, cache_mb, balance, oracle, mixed_images)
 

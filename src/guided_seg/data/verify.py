@@ -46,6 +46,16 @@ def read_list(path: Path) -> list[str]:
     return names
 
 
+def check_apart(train: Iterable[str], tested: Iterable[str]) -> None:
+    """Raise `DataError` where the lists of train and of what selects or tests a model share a name."""
+    both = sorted(set(train) & set(tested))
+    if both:
+        raise DataError(
+            f"'{both[0]}' is on the list of train and on that of val or test, {len(both)} in all; what is tested must "
+            "not be trained on, so take them off one of the lists."
+        )
+
+
 def check_pair(pair: Pair) -> UInt8[np.ndarray, "H W"]:
     """The label map of a pair that can be used.
 

@@ -83,7 +83,7 @@ class Voc(Pascal):
         masks = {CLASSES: partial(_pair, root, sbd, (CLASSES, AUGMENTED), SBD_CLASSES)}
         if instances:
             masks[OBJECTS] = partial(_pair, root, sbd, (OBJECTS,), SBD_OBJECTS)
-        lists = _lists(root, sbd, train_list)
+        lists = Lists((), _listed(root, "val")) if split == "test" else _lists(root, sbd, train_list)
         super().__init__("voc", split, lists, masks, held_out, min_pixels, cache_mb, balance, oracle, mixed_images)
 
 
