@@ -71,7 +71,8 @@ class Camvid(FileSource):
         pairs = pair_up(root / split, root / f"{split}annot", read=read_camvid)
         counts = survey(pairs, lambda key: count_labels(pairs[key]), "Checking the masks")
         for key, found in counts.items():
-            check_labelled([found], pairs[key].mask)
+            if not found:
+                check_labelled([found], pairs[key].mask)
         table = open_table(split, counts, names, hidden, min_pixels, mixed_images)
         super().__init__("camvid", pairs, Tables(object_list(table), table), cache_mb, balance)
 

@@ -91,6 +91,10 @@ class FileSource(IndexedSource):
         pair = self._pairs[str(key)]
         return self._cache.get(key, lambda: read_pair(pair))
 
+    def image_file(self, key: Hashable) -> Path:
+        """The image file of a key."""
+        return self._pairs[str(key)].image
+
 
 def read_pair(pair: Pair) -> Sample:
     """Decode both files of a pair. Raises `BrokenFile`."""
