@@ -207,6 +207,11 @@ def test_the_test_needs_no_list_of_train(root: Path) -> None:
     assert len(Voc(root, "test").objects) == 6
 
 
+def test_train_needs_no_list_of_val(root: Path) -> None:
+    (root / "ImageSets/Segmentation/val.txt").unlink()
+    assert len(Voc(root, "train").objects) == 7
+
+
 def test_missing_root(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere does not exist; set data\.root to a folder that holds JPEGImages/"):
         Voc(tmp_path / "nowhere", "train")

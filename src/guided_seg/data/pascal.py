@@ -45,7 +45,7 @@ class Pascal(FileSource):
     Args:
         name: for messages and meta.
         split: train, val or test.
-        lists: the images; those of train may be left out in test.
+        lists: the images; those of train may be left out in test, and those of val in train.
         masks: folder name -> the pair of an image there. The first folder has the class masks; a second, if any, the
             instance masks. Keys are ``folder/image``.
         held_out: names of classes, or one name, or the number 0 to 3 of a fold of PASCAL-5i.
@@ -97,7 +97,9 @@ def _oracle_keys(train: Sequence[str], split: Split, counts: Mapping[str, Counts
     for_val = [key for key in train if held & set(counts[key])][::VAL_SHARE]
     if split == "train":
         return [key for key in train if key not in for_val]
-    return [*open_keys(split, {key: counts[key] for key in counts if key not in set(train)}, held), *for_val]
+    trained = set(train)
+    others = {key: found for key, found in counts.items() if key not in trained}
+    return [*open_keys(split, others, held), *for_val]
 
 
 def _count(pairs: Mapping[str, Pair], keys: Iterable[str]) -> dict[str, Counts]:

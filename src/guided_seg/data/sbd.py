@@ -64,8 +64,12 @@ class Sbd(Pascal):
         root = open_sbd(root)
         instances = (root / OBJECTS).is_dir() if instances is None else instances
         train = [] if split == "test" else read_list(root / "train.txt")
+        val = root / "val.txt"
         tested = set(read_split("voc2012_val")) if without_voc_val else set()
-        lists = Lists([image for image in train if image not in tested], read_list(root / "val.txt"))
+        lists = Lists(
+            [image for image in train if image not in tested],
+            read_list(val) if split != "train" or val.is_file() else [],
+        )
         masks = {kind: partial(sbd_pair, root, kind) for kind in (CLASSES, *([OBJECTS] if instances else []))}
         super().__init__("sbd", split, lists, masks, held_out, min_pixels, cache_mb, balance, oracle, mixed_images)
 

@@ -12,7 +12,7 @@ from guided_seg.data.pascal import Lists, Pascal
 from guided_seg.data.sbd import CLASSES as SBD_CLASSES
 from guided_seg.data.sbd import OBJECTS as SBD_OBJECTS
 from guided_seg.data.sbd import open_sbd, sbd_images, sbd_pair
-from guided_seg.data.source import DataError
+from guided_seg.data.source import DataError, Split
 from guided_seg.data.splits import read_split
 from guided_seg.data.tables import MIN_PIXELS
 from guided_seg.data.verify import open_root, read_list
@@ -83,12 +83,15 @@ class Voc(Pascal):
         masks = {CLASSES: partial(_pair, root, sbd, (CLASSES, AUGMENTED), SBD_CLASSES)}
         if instances:
             masks[OBJECTS] = partial(_pair, root, sbd, (OBJECTS,), SBD_OBJECTS)
-        lists = Lists((), _listed(root, "val")) if split == "test" else _lists(root, sbd, train_list)
+        lists = _lists(root, sbd, split, train_list)
         super().__init__("voc", split, lists, masks, held_out, min_pixels, cache_mb, balance, oracle, mixed_images)
 
 
-def _lists(root: Path, sbd: Path | None, train_list: str) -> Lists:
-    train, val = _listed(root, "train"), _listed(root, "val")
+def _lists(root: Path, sbd: Path | None, split: Split, train_list: str) -> Lists:
+    val = _listed(root, "val", needed=split != "train")
+    if split == "test":
+        return Lists((), val)
+    train = _listed(root, "train")
     if train_list == "train":
         return Lists(train, val)
     path = root / LISTS / "trainaug.txt"
@@ -107,12 +110,13 @@ def _lists(root: Path, sbd: Path | None, train_list: str) -> Lists:
     return Lists([image for image in dict.fromkeys([*train, *more]) if image not in tested], val)
 
 
-def _listed(root: Path, name: str) -> list[str]:
+def _listed(root: Path, name: str, needed: bool = True) -> list[str]:
     if (root / LISTS).is_dir():
-        return read_list(root / LISTS / f"{name}.txt")
+        path = root / LISTS / f"{name}.txt"
+        return read_list(path) if needed or path.is_file() else []
     names = read_split(f"voc2012_{name}")
     missing = [image for image in names if not (root / IMAGES / f"{image}.jpg").is_file()]
-    if missing:
+    if missing and needed:
         raise DataError(
             f"The data root {root} has no folder {LISTS}, so it should be all of VOC 2012, but {len(missing)} of its "
             f"{len(names)} {name} images are missing, such as {missing[0]}.jpg; add lists of the images that there are."
