@@ -20,6 +20,10 @@ from guided_seg import run as main_command
 from guided_seg.training.module import EpisodicSegmentation
 
 MINE = ("data=folder", "data.root=mine", "data.min_pixels=10")
+LACKING = (
+    *(("folder", "images"), ("voc", "JPEGImages"), ("davis", "JPEGImages"), ("sbd", "img")),
+    *(("coco", "images"), ("camvid", "train")),
+)
 OWN = tuple(option for option in TINY if not option.startswith("data.size"))
 
 
@@ -73,14 +77,14 @@ def test_training_is_what_these_tests_keep_from_starting(monkeypatch: pytest.Mon
 
 
 def test_a_root_that_is_missing(refusal: Any) -> None:
-    for data in ("folder", "voc", "davis"):
+    for data in ("folder", "voc", "davis", "sbd", "coco", "camvid", "fss1000"):
         sentence = refusal(*OWN, f"data={data}", "data.root=nowhere")
         assert "nowhere does not exist; set data.root to a folder that holds" in sentence
 
 
 def test_a_root_that_is_empty(refusal: Any) -> None:
     Path("mine").mkdir()
-    for data, lacking in (("folder", "images"), ("voc", "JPEGImages"), ("davis", "JPEGImages")):
+    for data, lacking in LACKING:
         assert f"mine has no folder {lacking}; expected" in refusal(*OWN, f"data={data}", "data.root=mine")
     for folder in ("images", "masks"):
         (Path("mine") / folder).mkdir()

@@ -124,7 +124,7 @@ def test_from_anywhere_into_a_fresh_folder(trained: Path, tmp_path: Path) -> Non
         ([], "checkpoint has no default; add checkpoint=... to the command."),
         (
             ["checkpoint=x", "data.root=y"],
-            "data.root is a setting of data, which is not chosen; add data=..., one of: davis",
+            "data.root is a setting of data, which is not chosen; add data=..., one of: camvid",
         ),
         (["checkpoint=x", "data=davs"], "There is no data=davs; did you mean data=davis?"),
         (["checkpoint=x", "mode=vidoe"], "There is no mode=vidoe; did you mean mode=video?"),

@@ -55,7 +55,10 @@ def _run(*arguments: str, folder: Path, path: str = "") -> str:
 
 def test_the_wheel_holds_every_file(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    code = _tree("src", "*.py") | {"guided_seg/py.typed"}
+    splits = {
+        f"guided_seg/data/splits/{name}" for name in _tree("src/guided_seg/data/splits", "*.txt") | {"SHA256SUMS"}
+    }
+    code = _tree("src", "*.py") | splits | {"guided_seg/py.typed"}
     configuration = {f"guided_seg/conf/{name}" for name in _tree("conf", "*.yaml") | {"__init__.py"}}
     assert code | configuration <= names
     assert {name for name in names if "dist-info" not in name} == code | configuration

@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from guided_seg.data.episodes import TrainEpisodes
+from guided_seg.data.pascal import VOC_CLASSES
 from guided_seg.data.points import PointRange
 from guided_seg.data.transforms import Augment
-from guided_seg.data.voc import VOC_CLASSES, Voc
+from guided_seg.data.voc import Voc
 
 HEIGHT, WIDTH = 375, 500
 PLAIN = "disk, plain way"
@@ -125,13 +126,12 @@ class PlainEpisodes:
 
 
 def draw_archive(root: Path, images: int) -> None:
-    """Write ``images`` images with class and instance masks, all of them on both lists."""
+    """Write ``images`` images with class and instance masks, all of them on the list of train."""
     names = [f"2012_{number:06d}" for number in range(images)]
     folders = ("JPEGImages", "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation")
     for folder in folders:
         (root / folder).mkdir(parents=True)
-    for split in ("train", "val"):
-        (root / folders[3] / f"{split}.txt").write_text("\n".join(names))
+    (root / folders[3] / "train.txt").write_text("\n".join(names))
     for number, name in enumerate(names):
         rng = np.random.default_rng(number)
         cv2.imwrite(str(root / folders[0] / f"{name}.jpg"), _picture(rng), [cv2.IMWRITE_JPEG_QUALITY, 90])

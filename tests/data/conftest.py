@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 HEIGHT, WIDTH = 40, 60
 
@@ -35,6 +36,18 @@ def save_mask(path: Path, values: np.ndarray, mode: str = "P") -> Path:
     elif mode != "L":
         mask = mask.convert(mode)
     mask.save(path)
+    return path
+
+
+def save_mat(path: Path, struct: str, values: np.ndarray, categories: Sequence[int] = ()) -> Path:
+    """A label map as SBD's GTcls or GTinst."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    column = np.array(categories or sorted(set(np.unique(values)) - {0}), np.uint8)[:, None]
+    name = "Categories" if struct == "GTinst" else "CategoriesPresent"
+    boundaries = np.empty((2, 1), object)
+    boundaries[:, 0] = [np.zeros(2), np.zeros(2)]
+    content = {"Boundaries": boundaries, "Segmentation": values.astype(np.uint8), name: column}
+    savemat(path, {struct: content}, do_compression=True)
     return path
 
 
@@ -74,6 +87,54 @@ def voc(tmp_path: Path) -> Callable[..., Path]:
                 save_image(tmp_path / "JPEGImages" / f"{stem}.jpg")
                 save_mask(tmp_path / "SegmentationClass" / f"{stem}.png", boxes(*values))
         return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def sbd(tmp_path: Path) -> Callable[..., Path]:
+    """Writes SBD's folder: train and val map an image name to the class of each object in it."""
+
+    def write(train: Mapping[str, tuple[int, ...]], val: Mapping[str, tuple[int, ...]]) -> Path:
+        root = tmp_path / "benchmark_RELEASE/dataset"
+        for name, images in (("train", train), ("val", val)):
+            for stem, classes in images.items():
+                save_image(root / "img" / f"{stem}.jpg")
+                save_mat(root / "cls" / f"{stem}.mat", "GTcls", boxes(*classes))
+                save_mat(root / "inst" / f"{stem}.mat", "GTinst", boxes(*range(1, len(classes) + 1)), classes)
+            (root / f"{name}.txt").write_text("".join(f"{image}\n" for image in images))
+        return root
+
+    return write
+
+
+@pytest.fixture
+def camvid(tmp_path: Path) -> Callable[..., Path]:
+    """Writes CamVid's folders: a split maps a frame to the values in its label file, 11 around them unless said."""
+
+    def write(splits: Mapping[str, Mapping[str, tuple[int, ...]]], around: int = 11) -> Path:
+        for split, frames in splits.items():
+            for name, values in frames.items():
+                labels = boxes(*(value + 1 for value in values)).astype(int) - 1
+                labels[labels < 0] = around
+                save_image(tmp_path / split / f"{name}.png")
+                save_mask(tmp_path / f"{split}annot" / f"{name}.png", labels, "L")
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def fss(tmp_path: Path) -> Callable[..., Path]:
+    """Writes FSS-1000's folders: classes of so many images."""
+
+    def write(classes: Sequence[str], images: int = 3) -> Path:
+        root = tmp_path / "fewshot_data"
+        for name in classes:
+            for i in range(1, images + 1):
+                save_image(root / name / f"{i}.jpg")
+                save_mask(root / name / f"{i}.png", np.where(boxes(1) > 0, 255, 0), "RGB")
+        return root
 
     return write
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from guided_seg.data.davis import Davis
+from guided_seg.data.episodes import FixedEpisodes
 from guided_seg.data.source import DataError, IndexedSource
 
 TRAIN = {f"train{i}": [(1,), (1,), (1,)] for i in range(6)}
@@ -120,11 +122,99 @@ def test_year(root: Path) -> None:
         Davis(root, "test", year="2018")
 
 
-@pytest.mark.parametrize("folder", ["JPEGImages", "Annotations", "ImageSets"])
+@pytest.mark.parametrize("folder", ["JPEGImages", "Annotations"])
 def test_missing_folder(root: Path, folder: str) -> None:
     shutil.rmtree(root / folder)
     with pytest.raises(DataError, match=rf"has no folder {folder}; expected JPEGImages/480p/SEQUENCE/"):
         Davis(root, "train")
+
+
+class TestShippedLists:
+    """A root without ImageSets/."""
+
+    @pytest.fixture
+    def root(self, davis: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+        shipped = {"davis2016_train": list(TRAIN), "davis2016_val": ["late"], "davis2017_val": ["late", "two"]}
+        monkeypatch.setattr("guided_seg.data.davis.read_split", shipped.__getitem__)
+        root = davis(TRAIN, VAL)
+        shutil.rmtree(root / "ImageSets")
+        return root
+
+    def test_they_are_used(self, root: Path) -> None:
+        assert list(Davis(root, "val").videos) == ["train5"]
+        assert list(Davis(root, "test").videos) == ["late"]
+        assert list(Davis(root, "test", year=2017).videos) == ["late", "two/1", "two/2"]
+
+    def test_the_root_must_be_whole(self, root: Path) -> None:
+        with pytest.raises(DataError, match="There is no year of DAVIS '2018'; did you mean '201"):
+            Davis(root, "test", year=2018)
+        shutil.rmtree(root / "JPEGImages/240p/two")
+        message = (
+            r"no folder ImageSets, so it should be all of DAVIS 2017, but 1 of 2 sequences are missing, such as two"
+        )
+        with pytest.raises(DataError, match=message):
+            Davis(root, "test", year=2017)
+
+
+def test_lists_that_share_a_sequence(root: Path) -> None:
+    (root / "ImageSets/2016/val.txt").write_text("bear\ntrain3\n")
+    for split in ("train", "val"):
+        with pytest.raises(DataError, match="'train3' is on the list of train and on that of val or test"):
+            Davis(root, split)
+    (root / "ImageSets/2016/train.txt").unlink()
+    assert set(Davis(root, "test").videos) == {"bear", "train3"}
+
+
+class TestYear2017:
+    """Indexed masks: a sequence of three objects, one of which leaves and one of which comes later."""
+
+    FRAMES: ClassVar = {"three": [(1, 2), (1, 2, 3), (1, 0, 3), (1, 2, 3)], "one": [(1,), (1,)]}
+
+    @pytest.fixture
+    def root(self, davis: Callable[..., Path]) -> Path:
+        root = davis({f"train{i}": [(1, 2)] * 3 for i in range(6)}, self.FRAMES, "480p")
+        (root / "ImageSets/2016").rename(root / "ImageSets/2017")
+        return root
+
+    def test_each_object_is_a_group(self, root: Path) -> None:
+        source = Davis(root, "test", year=2017)
+        lengths = {group: len(targets) for group, targets in source.videos.items()}
+        assert lengths == {"three/1": 4, "three/2": 4, "three/3": 3, "one": 2}
+        assert [target.visible for target in source.videos["three/2"]] == [True, True, False, True]
+        assert source.count("video") == 3 + 3 + 2 + 1
+
+    def test_objects_of_one_sequence_are_asked_for_together(
+        self, root: Path, squares: Callable[..., np.ndarray]
+    ) -> None:
+        source = Davis(root, "test", year=2017)
+        assert source.most("video") == 2  # the third comes later, so no frame shows it first with the others
+        tasks = FixedEpisodes(source, "video", 1, None, 0, objects=3)
+        found = {tasks[(0, i)].meta["group"]: tasks[(0, i)] for i in range(len(tasks))}
+        assert set(found) == {"three/1 + three/2", "three/3", "one"}
+        together = [tasks[(0, i)] for i in range(len(tasks)) if len(tasks[(0, i)].meta.get("groups", ())) == 2]
+        assert len(together) == 3
+        episode = together[-1]
+        assert episode.meta["groups"] == ("three/1", "three/2")
+        assert episode.num_labels == 3
+        expected = squares(1, 2, 0)
+        assert (episode.target.numpy() == expected).all()
+        assert (episode.support[0].mask.numpy() == expected).all()
+
+    def test_single_makes_them_one(self, root: Path, squares: Callable[..., np.ndarray]) -> None:
+        source = Davis(root, "test", year=2017, single=True)
+        assert list(source.videos) == ["three", "one"]
+        assert source.most("video") == 1
+        assert (source.load("three/00001").labels == squares(1, 1, 1)).all()
+        assert [target.key for _, target in source.objects] == ["three/00000", "one/00000"]
+
+    def test_single_leaves_void_and_black_and_white_as_they_are(
+        self, root: Path, mask: Callable[..., Path], squares: Callable[..., np.ndarray]
+    ) -> None:
+        mask(root / "Annotations/480p/one/00000.png", squares(3, 255))
+        mask(root / "Annotations/480p/one/00001.png", squares(255), "L")
+        source = Davis(root, "test", year=2017, single=True)
+        assert (source.load("one/00000").labels == squares(1, 255)).all()
+        assert (source.load("one/00001").labels == squares(1)).all()
 
 
 def test_missing_root_and_unknown_split(tmp_path: Path) -> None:

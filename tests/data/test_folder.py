@@ -64,6 +64,17 @@ def test_split_by_lists(folder: Callable[..., Path]) -> None:
         Folder(root, "val")
 
 
+@pytest.mark.parametrize("other", ["val", "test"])
+def test_lists_that_share_a_name_with_train(folder: Callable[..., Path], other: str) -> None:
+    root = folder(TEN)
+    (root / "train.txt").write_text("4\n2\n")
+    (root / f"{other}.txt").write_text("9\n2\n")
+    with pytest.raises(
+        DataError, match="'2' is on the list of train and on that of val or test, 1 in all; what is tested"
+    ):
+        Folder(root, "train")
+
+
 def test_classes_by_name(folder: Callable[..., Path]) -> None:
     root = folder(TEN | {"3": (1,), "6": (1,)})
     (root / "classes.txt").write_text("cat\ncow\n")

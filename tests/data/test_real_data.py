@@ -6,22 +6,25 @@ import os
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from guided_seg.data.census import take_census
+from guided_seg.data.coco import COCO_CLASSES, Coco
 from guided_seg.data.davis import Davis
 from guided_seg.data.images import read_labels
-from guided_seg.data.source import IndexedSource
-from guided_seg.data.voc import VOC_CLASSES, Voc
+from guided_seg.data.pascal import VOC_CLASSES
+from guided_seg.data.source import SPLITS, IndexedSource
+from guided_seg.data.voc import Voc
 
 DATA = Path(os.environ.get("GUIDED_SEG_DATA") or Path(__file__).parents[2] / "../shared/data").resolve()
-needs_voc, needs_davis = (
+needs_voc, needs_davis, needs_coco = (
     pytest.mark.skipif(
         not (DATA / name).is_dir(),
         reason=f"no {name}/ in {DATA}; set GUIDED_SEG_DATA to the folder that holds it",
     )
-    for name in ("voc2012", "davis")
+    for name in ("voc2012", "davis", "coco")
 )
 
 
@@ -98,3 +101,55 @@ def test_davis_masks_of_both_encodings_agree() -> None:
     black_and_white = read_labels(DATA / "davis/Annotations/480p/soapbox/00000.png", binary=True)
     assert np.unique(black_and_white).tolist() == [0, 1]
     assert abs(one_bit.labels.mean() - black_and_white.mean()) < 0.01
+
+
+@needs_coco
+def test_coco_splits_have_every_labelled_image_once() -> None:
+    parts = {split: _images(Coco(DATA / "coco", split, min_pixels=1)) for split in SPLITS}
+    assert {split: len(images) for split, images in parts.items()} == {"train": 64, "val": 12, "test": 22}
+    assert set.union(*parts.values()) == {path.stem for path in (DATA / "coco/labels").glob("*.txt")}
+
+
+@needs_coco
+@pytest.mark.parametrize("fold", range(4))
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_no_class_of_a_coco_fold_reaches_training_or_model_selection(fold: int, split: str) -> None:
+    source = Coco(DATA / "coco", split, fold)
+    held = {i for i in range(len(COCO_CLASSES)) if i % 4 == fold}
+    for image in _images(source):
+        lines = (DATA / f"coco/labels/{image}.txt").read_text().splitlines()
+        assert not held & {int(line.split()[0]) for line in lines}
+    assert not {COCO_CLASSES[i] for i in held} & {group for group, _ in source.objects}
+
+
+@needs_coco
+def test_coco_masks_are_the_polygons() -> None:
+    source = Coco(DATA / "coco", "test", min_pixels=1)
+    differences, pixels = 0, 0
+    for name, target in source.objects:
+        sample, image = source.load(target.key), str(target.key).removeprefix("object/")
+        height, width = sample.labels.shape
+        kind, *numbers = (DATA / f"coco/labels/{image}.txt").read_text().splitlines()[target.value - 1].split()
+        assert COCO_CLASSES[int(kind)] == name
+        outline = np.round(np.array(numbers, float).reshape(-1, 2) * (width, height)).astype(np.int32)
+        drawn = cv2.fillPoly(np.zeros((height, width), np.uint8), [outline], 1) > 0
+        # what another instance lies on is not this one's; the edges of two ways to draw differ
+        assert not (
+            sample.labels[~cv2.dilate(drawn.astype(np.uint8), np.ones((5, 5))).astype(bool)] == target.value
+        ).any()
+        own = (sample.labels == target.value) | (sample.labels == 0)
+        differences += int(((sample.labels == target.value) != drawn)[own].sum())
+        pixels += int(drawn.sum())
+    assert differences < 0.03 * pixels
+
+
+@needs_coco
+def test_coco_episodes_load() -> None:
+    rng, source = np.random.default_rng(0), Coco(DATA / "coco", "train")
+    for mode in ("interactive", "semantic"):
+        for _ in range(20):
+            task = source.sample(mode, 2, rng)
+            for view in (task.query, *task.support):
+                sample = source.load(view.key)
+                assert sample.image.shape[:2] == sample.labels.shape
+                assert (sample.labels == view.values[0]).sum() >= 100

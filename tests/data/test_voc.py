@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from guided_seg.data.pascal import VOC_CLASSES
 from guided_seg.data.source import BrokenFile, DataError, IndexedSource, Target
-from guided_seg.data.voc import VOC_CLASSES, Voc, fold_classes
+from guided_seg.data.splits import fold_classes
+from guided_seg.data.voc import Voc
 
 CAT, COW, DOG, PERSON = (VOC_CLASSES.index(name) + 1 for name in ("cat", "cow", "dog", "person"))
 TRAIN = {"t1": (CAT,), "t2": (CAT, DOG), "t3": (DOG, COW), "t4": (DOG,), "t5": (DOG, 255)}
@@ -33,7 +35,7 @@ def _objects(source: IndexedSource) -> list[tuple[str, str, int]]:
 def test_classes_are_in_the_official_order() -> None:
     assert len(VOC_CLASSES) == 20
     assert (CAT, COW, DOG, PERSON) == (8, 10, 12, 15)
-    assert sum((fold_classes(fold) for fold in range(4)), ()) == VOC_CLASSES
+    assert sum((fold_classes("pascal5i", fold) for fold in range(4)), ()) == VOC_CLASSES
 
 
 def test_tables(root: Path) -> None:
@@ -78,7 +80,7 @@ def test_held_out_by_name(root: Path, held_out: Any) -> None:
 
 
 def test_held_out_by_fold(root: Path) -> None:
-    assert fold_classes(1) == ("bus", "car", "cat", "chair", "cow")
+    assert fold_classes("pascal5i", 1) == ("bus", "car", "cat", "chair", "cow")
     source = Voc(root, "test", 1)
     assert {group for group, _, _ in _objects(source)} == {"cat", "cow"}
     assert _objects(Voc(root, "train", 1)) == [("dog", "t4", DOG), ("dog", "t5", DOG)]
@@ -167,11 +169,47 @@ def test_bad_arguments(root: Path, arguments: dict[str, Any], message: str) -> N
         Voc(root, **{"split": "train", **arguments})
 
 
-@pytest.mark.parametrize("folder", ["JPEGImages", "SegmentationClass", "ImageSets/Segmentation"])
+@pytest.mark.parametrize("folder", ["JPEGImages", "SegmentationClass"])
 def test_missing_folder(root: Path, folder: str) -> None:
     shutil.rmtree(root / folder)
     with pytest.raises(DataError, match=rf"has no folder {folder}; expected JPEGImages/, SegmentationClass/"):
         Voc(root, "train")
+
+
+def test_without_lists_it_is_all_of_voc_2012(root: Path) -> None:
+    shutil.rmtree(root / "ImageSets")
+    message = r"no folder ImageSets/Segmentation, so it should be all of VOC 2012, but 1464 of its 1464 train images"
+    with pytest.raises(DataError, match=message):
+        Voc(root, "train")
+
+
+def test_without_lists_the_shipped_ones_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Callable[..., Path], mask: Callable[..., Path], squares: Any
+) -> None:
+    shipped = {"voc2012_train": ["a", "b"], "voc2012_val": ["c", "d"]}
+    monkeypatch.setattr("guided_seg.data.voc.read_split", shipped.__getitem__)
+    for stem in "abcd":
+        image(tmp_path / f"JPEGImages/{stem}.jpg")
+        mask(tmp_path / f"SegmentationClass/{stem}.png", squares(CAT))
+    assert _keys(Voc(tmp_path, "train").classes["cat"]) == ["a", "b"]
+    assert _keys(Voc(tmp_path, "test").classes["cat"]) == ["c", "d"]
+
+
+def test_an_image_in_both_lists(root: Path) -> None:
+    (root / "ImageSets/Segmentation/train.txt").write_text("t1\nv3\nv2\n")
+    for split in ("train", "val"):
+        with pytest.raises(DataError, match=r"'v2' is on the list of train and on that of val or test, 2 in all; what"):
+            Voc(root, split)
+
+
+def test_the_test_needs_no_list_of_train(root: Path) -> None:
+    (root / "ImageSets/Segmentation/train.txt").unlink()
+    assert len(Voc(root, "test").objects) == 6
+
+
+def test_train_needs_no_list_of_val(root: Path) -> None:
+    (root / "ImageSets/Segmentation/val.txt").unlink()
+    assert len(Voc(root, "train").objects) == 7
 
 
 def test_missing_root(tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from hashlib import sha256
 
 from guided_seg.data.source import SPLITS, DataError, Split
 
 HeldOut = int | str | Iterable[int | str]
 """Held-out classes: their names, one name, or a number that the source understands."""
+
+MIXED = ("drop", "background")
+"""What train and val do with images of open and held-out classes."""
 
 
 def unknown(what: str, found: object, known: Iterable[object]) -> DataError:
@@ -44,6 +48,16 @@ def class_values(held_out: HeldOut, names: Mapping[int, str]) -> set[int]:
     return found
 
 
+def hashed(name: str) -> float:
+    """The place of a name in 0..1, always the same and as good as random: for splits that do not move.
+
+    Example:
+        >>> hashed("000000000009") == hashed("000000000009") != hashed("000000000025")
+        True
+    """
+    return int(sha256(name.encode()).hexdigest()[:12], 16) / 16**12
+
+
 def open_values(split: Split, values: Collection[int], held_out: Collection[int]) -> list[int]:
     """The classes that a split may segment: train and val none that is held out, test only those, if any."""
     if split == "test":
@@ -51,12 +65,24 @@ def open_values(split: Split, values: Collection[int], held_out: Collection[int]
     return sorted(set(values) - set(held_out))
 
 
-def open_keys(split: Split, counts: Mapping[str, Collection[int]], held_out: Collection[int]) -> list[str]:
+def open_keys(
+    split: Split, counts: Mapping[str, Collection[int]], held_out: Collection[int], mixed: str = "drop"
+) -> list[str]:
     """The images that the split may show: train and val none with a pixel of a held-out class.
 
     Args:
         split: the split.
         counts: the label values in each image.
         held_out: the label values that are held out.
+        mixed: images of open and held-out classes in train and val: ``drop`` leaves them out, so that no such object is
+            seen at all; ``background`` keeps them, where held-out objects are negatives like all that is not asked
+            for (the rule of much of the field, Shaban et al., 2017, and after). Their labels are positive in neither.
+
+    Raises:
+        DataError: ``mixed`` is neither.
     """
+    if mixed not in MIXED:
+        raise unknown("data.mixed_images", mixed, MIXED)
+    if mixed == "background":
+        return list(counts)
     return [key for key, values in counts.items() if split == "test" or not set(values) & set(held_out)]

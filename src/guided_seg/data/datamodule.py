@@ -12,6 +12,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from guided_seg.data.episodes import EpisodeSampler, FixedEpisodes, TrainEpisodes
+from guided_seg.data.leaks import check_unseen
 from guided_seg.data.points import PointRange
 from guided_seg.data.source import MODES, DataError, Mode, Source, Split
 from guided_seg.data.transforms import Augment
@@ -106,6 +107,8 @@ class Episodes(LightningDataModule):
             _check_objects(self.source("train"), list(self.weights), self.objects[1], "episode.objects")
         if stage == "test":
             source = self.source(self.test_split)
+            if "train" in self._sources and self.test_split != "train":
+                check_unseen(self.source("train"), source)
             _check_objects(source, source.modes, self.eval_objects, "evaluation.objects")
 
     def train_dataloader(self) -> DataLoader[Episode]:

@@ -4,36 +4,46 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
+
 from guided_seg.data.classes import as_split, unknown
-from guided_seg.data.files import FileSource, Pair, natural, pair_up
+from guided_seg.data.files import BLACK_AND_WHITE, FileSource, Pair, natural, pair_up
 from guided_seg.data.source import DataError, Split
+from guided_seg.data.splits import read_split
 from guided_seg.data.tables import Tables, object_list, video_table
-from guided_seg.data.verify import check_labelled, count_labels, open_root, read_list, survey
+from guided_seg.data.verify import check_apart, check_labelled, count_labels, open_root, read_list, survey
+from guided_seg.episode import IGNORE
 
 LAYOUT = "JPEGImages/480p/SEQUENCE/, Annotations/480p/SEQUENCE/ and ImageSets/YEAR/train.txt and val.txt"
 MIN_PIXELS = 20
 """Objects are small at 240p, and an object of the protocol must not be lost; less than this shows nothing."""
 VAL_SHARE = 5
+YEARS = ("2016", "2017")
 
 
 class Davis(FileSource):
     """DAVIS in its own layout, at any resolution, with 1-bit, black and white, or indexed masks.
 
     ``test`` is val.txt. ``train`` is train.txt without the last fifth of its sequences (at least one), which
-    are ``val``, so that model selection does not see the test.
+    are ``val``, so that model selection does not see the test. The lists are those of the root; a root without
+    ImageSets/ is taken for all of DAVIS, with the lists that are shipped.
 
-    Each value of a sequence's masks is an object. Video tasks run from the first frame that shows the object
-    to the end of the sequence. Interactive tasks are every frame with the object, but in ``test`` the first
-    alone. There are no classes.
+    Each value of a sequence's masks is an object and a group of its own, as in DAVIS 2017; those of one sequence can be
+    asked for together as well. DAVIS 2016 has one object a sequence. Where its sequences come with the masks of 2017,
+    in which a rider and the bicycle are two, ``single`` makes them one: all that is neither background nor void. Video
+    tasks run from the first frame that shows the object to the end of the sequence. Interactive tasks are every frame
+    with the object, but in ``test`` the first alone. There are no classes.
 
     Args:
         root: the folder that holds JPEGImages/, Annotations/ and ImageSets/.
         split: train, val or test.
         resolution: a folder of JPEGImages/ such as 240p, 480p, 1080p or Full-Resolution; auto: the lowest.
-        year: 2016 or 2017, the folder of ImageSets/. The lists of the first release (ImageSets/480p, lines of
-            two paths) are understood as well.
+        year: 2016 or 2017, the folder of ImageSets/; it decides the lists alone. The lists of the first release
+            (ImageSets/480p, lines of two paths) are understood as well.
         min_pixels: an object of fewer pixels counts as not visible in a frame.
         cache_mb: megabytes of decoded samples that each process keeps.
+        single: all objects of a sequence are one.
         oracle: changes nothing: there are no classes to hold out, and the sequences of a split are its own.
 
     Raises:
@@ -49,20 +59,21 @@ class Davis(FileSource):
         min_pixels: int = MIN_PIXELS,
         cache_mb: float = 0.0,
         oracle: bool = False,
+        single: bool = False,
     ) -> None:
         split = as_split(split)
-        root = open_root(root, LAYOUT, ("JPEGImages", "Annotations", "ImageSets"))
+        root = open_root(root, LAYOUT, ("JPEGImages", "Annotations"))
         resolution = _resolution(root / "JPEGImages", resolution)
-        sequences = _sequences(root / "ImageSets", str(year), resolution, split)
-        files = {name: _pairs(root, resolution, name) for name in sequences}
+        sequences = _sequences(root, str(year), resolution, split)
+        files = {name: _pairs(root, resolution, name, single) for name in sequences}
         pairs = {key: pair for found in files.values() for key, pair in found.items()}
-        counts = survey(pairs, lambda key: count_labels(pairs[key], binary=True), "Checking the frames")
+        counts = survey(pairs, lambda key: count_labels(pairs[key]), "Checking the frames")
         frames = {name: [key for key in found if key in counts] for name, found in files.items()}
         for name, keys in frames.items():
             check_labelled((counts[key] for key in keys), root / "Annotations" / resolution / name)
         videos = video_table(counts, frames, min_pixels)
         objects = object_list(videos, first_only=split == "test")
-        super().__init__("davis", pairs, Tables(objects, videos=videos), cache_mb, binary=True)
+        super().__init__("davis", pairs, Tables(objects, videos=videos), cache_mb)
 
 
 def _resolution(images: Path, wanted: str) -> str:
@@ -81,18 +92,46 @@ def _height(resolution: str) -> tuple[bool, list[tuple[bool, int, str]]]:
     return not resolution[:1].isdigit(), natural(resolution)
 
 
-def _sequences(lists: Path, year: str, resolution: str, split: Split) -> list[str]:
+def _sequences(root: Path, year: str, resolution: str, split: Split) -> list[str]:
+    lists = root / "ImageSets"
+    if not lists.is_dir():
+        return _part(_shipped(root, year, resolution, split), f"{year}'s train", split)
     folder = next((lists / name for name in (year, resolution) if (lists / name).is_dir()), None)
     if folder is None:
         raise unknown(f"year in {lists}", year, sorted(path.name for path in lists.iterdir()))
-    path = folder / ("val.txt" if split == "test" else "train.txt")
-    names = list(dict.fromkeys(_sequence(line) for line in read_list(path)))
+    train, val = folder / "train.txt", folder / "val.txt"
+    found = _names(val if split == "test" else train)
+    if split != "test" and val.is_file():
+        check_apart(found, _names(val))
+    return _part(found, str(train), split)
+
+
+def _part(names: list[str], listed: str, split: Split) -> list[str]:
+    """What a split has of its list."""
     if split == "test":
         return names
     if len(names) < 2:
-        raise DataError(f"The list {path} names one sequence; train and val need two at least, so add some.")
+        raise DataError(f"The list {listed} names one sequence; train and val need two at least, so add some.")
     cut = len(names) - max(1, len(names) // VAL_SHARE)
     return names[:cut] if split == "train" else names[cut:]
+
+
+def _shipped(root: Path, year: str, resolution: str, split: Split) -> list[str]:
+    """The official list, for a root that has all of it."""
+    if year not in YEARS:
+        raise unknown("year of DAVIS", year, YEARS)
+    names = read_split(f"davis{year}_{'val' if split == 'test' else 'train'}")
+    missing = [name for name in names if not (root / "JPEGImages" / resolution / name).is_dir()]
+    if missing:
+        raise DataError(
+            f"The data root {root} has no folder ImageSets, so it should be all of DAVIS {year}, but {len(missing)} of "
+            f"{len(names)} sequences are missing, such as {missing[0]}; add lists of the sequences that there are."
+        )
+    return names
+
+
+def _names(path: Path) -> list[str]:
+    return list(dict.fromkeys(_sequence(line) for line in read_list(path)))
 
 
 def _sequence(line: str) -> str:
@@ -101,7 +140,7 @@ def _sequence(line: str) -> str:
     return first.parent.name if first.suffix else first.name
 
 
-def _pairs(root: Path, resolution: str, sequence: str) -> dict[str, Pair]:
+def _pairs(root: Path, resolution: str, sequence: str, single: bool) -> dict[str, Pair]:
     images, masks = (root / kind / resolution / sequence for kind in ("JPEGImages", "Annotations"))
     for folder in (images, masks):
         if not folder.is_dir():
@@ -109,4 +148,10 @@ def _pairs(root: Path, resolution: str, sequence: str) -> dict[str, Pair]:
                 f"The sequence {sequence} is listed, but the folder {folder} is missing; add it, take the "
                 "sequence off the list, or choose another data.resolution."
             )
-    return pair_up(images, masks, f"{sequence}/")
+    return pair_up(images, masks, f"{sequence}/", read_single if single else BLACK_AND_WHITE)
+
+
+def read_single(path: Path) -> UInt8[np.ndarray, "H W"]:
+    """A label map with all its objects as 1. Raises `BrokenFile` as `read_labels` does."""
+    labels = BLACK_AND_WHITE(path)
+    return np.where(labels == IGNORE, labels, np.minimum(labels, 1)).astype(np.uint8)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
 
 from guided_seg.data.cache import Cache, sample_bytes
 from guided_seg.data.images import read_image, read_labels
@@ -18,10 +22,17 @@ MASK_SUFFIXES = (".png",)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image file and the file of its label map."""
+    """An image file and the file of its label map.
+
+    Attributes:
+        image: the image file.
+        mask: the file that ``read`` makes a label map of.
+        read: reads label values from a mask file; raises `BrokenFile`.
+    """
 
     image: Path
     mask: Path
+    read: Callable[[Path], UInt8[np.ndarray, "H W"]] = read_labels
 
     def check_sizes(self, image: Sequence[int], mask: Sequence[int]) -> None:
         """Raise `BrokenFile` unless both (height, width) are equal."""
@@ -52,7 +63,6 @@ class FileSource(IndexedSource):
         pairs: the files of each key.
         tables: the tasks, all over keys of ``pairs``.
         cache_mb: how many megabytes of decoded samples each process keeps; 0 keeps none.
-        binary: read black and white masks as 0 and 1 (see `read_labels`).
         balance: how evenly classes are drawn, see `IndexedSource`.
 
     Raises:
@@ -65,7 +75,6 @@ class FileSource(IndexedSource):
         pairs: Mapping[str, Pair],
         tables: Tables,
         cache_mb: float = 0.0,
-        binary: bool = False,
         balance: float = 1.0,
     ) -> None:
         super().__init__(name, tables.objects, tables.classes, tables.videos, balance)
@@ -75,7 +84,6 @@ class FileSource(IndexedSource):
                 "data.held_out and data.min_pixels."
             )
         self._pairs = pairs
-        self._binary = binary
         self._cache = Cache(sample_bytes, cache_mb)
 
     @property
@@ -86,33 +94,49 @@ class FileSource(IndexedSource):
     def load(self, key: Hashable) -> Sample:
         """The image and its label map. Raises `BrokenFile` where one cannot be read or their sizes differ."""
         pair = self._pairs[str(key)]
-        return self._cache.get(key, lambda: read_pair(pair, self._binary))
+        return self._cache.get(key, lambda: read_pair(pair))
+
+    def image_file(self, key: Hashable) -> Path:
+        """The image file of a key."""
+        return self._pairs[str(key)].image
 
 
-def read_pair(pair: Pair, binary: bool = False) -> Sample:
+def read_pair(pair: Pair) -> Sample:
     """Decode both files of a pair. Raises `BrokenFile`."""
-    image, labels = read_image(pair.image), read_labels(pair.mask, binary)
+    image, labels = read_image(pair.image), pair.read(pair.mask)
     pair.check_sizes(image.shape[:2], labels.shape)
     return Sample(image, labels)
 
 
-def pair_up(images: Path, masks: Path, prefix: str = "") -> dict[str, Pair]:
+BLACK_AND_WHITE = partial(read_labels, binary=True)
+"""Reads any label map, and black and white masks as 0 and 1."""
+
+
+def pair_up(
+    images: Path,
+    masks: Path,
+    prefix: str = "",
+    read: Callable[[Path], UInt8[np.ndarray, "H W"]] = BLACK_AND_WHITE,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+) -> dict[str, Pair]:
     """The images and masks of equal stem in two folders, in natural order (2 before 10).
 
     Args:
         images: a folder of image files; other files in it are passed over.
         masks: a folder of PNG files.
         prefix: what the keys start with, before the stem.
+        read: reads a mask.
+        suffixes: what names of images end in.
 
     Raises:
         DataError: no images, an image without its mask, a mask without its image, two images of one stem.
     """
-    left, right = _by_stem(images, IMAGE_SUFFIXES), _by_stem(masks, MASK_SUFFIXES)
+    left, right = by_stem(images, suffixes), by_stem(masks, MASK_SUFFIXES)
     if not left:
-        raise DataError(f"The folder {images} holds no images; expected {', '.join(IMAGE_SUFFIXES)} files.")
+        raise DataError(f"The folder {images} holds no images; expected {', '.join(suffixes)} files.")
     for stem in sorted(left.keys() ^ right.keys(), key=natural):
         Pair(left.get(stem, images / f"{stem}.jpg"), right.get(stem, masks / f"{stem}.png")).check_both_exist()
-    return {prefix + stem: Pair(left[stem], right[stem]) for stem in sorted(left, key=natural)}
+    return {prefix + stem: Pair(left[stem], right[stem], read) for stem in sorted(left, key=natural)}
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
@@ -126,7 +150,8 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
     return [(False, int(part), part) if part.isdecimal() else (True, 0, part) for part in parts]
 
 
-def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """The files of some suffixes in a folder. Raises `DataError`: the folder is missing, two files have one stem."""
     if not folder.is_dir():
         raise DataError(f"The folder {folder} is missing; images and masks lie in folders of equal names.")
     found: dict[str, Path] = {}

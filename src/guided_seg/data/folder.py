@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from guided_seg.data.classes import HeldOut, as_split, class_values, open_keys, open_values
+from guided_seg.data.classes import HeldOut, as_split, class_values
 from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, Pair, natural, pair_up
 from guided_seg.data.source import SPLITS, DataError, Split
-from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, class_table, object_list, video_table
-from guided_seg.data.verify import check_labelled, check_named, count_labels, open_root, read_list, survey
+from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, object_list, open_table, video_table
+from guided_seg.data.verify import check_apart, check_labelled, check_named, count_labels, open_root, read_list, survey
 from guided_seg.episode import IGNORE
 
 LAYOUT = "images/ and masks/ with files of equal names, or with a folder of frames for each video"
@@ -66,7 +66,7 @@ class Folder(FileSource):
         items = _videos(root, folders) if folders else _images(root)
         chosen = list(items) if whole else choose_items(root, list(items), split)
         pairs = {key: pair for name in chosen for key, pair in items[name].items()}
-        counts = survey(pairs, lambda key: count_labels(pairs[key], binary=True), "Checking the masks")
+        counts = survey(pairs, lambda key: count_labels(pairs[key]), "Checking the masks")
         frames = {name: [key for key in items[name] if key in counts] for name in chosen}
         for name, keys in frames.items():
             masks = root / "masks" / name if folders else pairs[name].mask
@@ -76,17 +76,14 @@ class Folder(FileSource):
         else:
             hidden = () if oracle and split != "test" else held_out
             tables = _image_tables(root, pairs, counts, split, hidden, min_pixels)
-        super().__init__("folder", pairs, tables, cache_mb, binary=True, balance=balance)
+        super().__init__("folder", pairs, tables, cache_mb, balance)
 
 
 def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
     """The items of a split: those on its list, or by position where ``root`` has no lists."""
-    if any((root / f"{name}.txt").is_file() for name in SPLITS):
-        names = read_list(root / f"{split}.txt")
-        stray = [name for name in names if name not in set(items)]
-        if stray:
-            raise DataError(f"The list {root / f'{split}.txt'} names '{stray[0]}', which is not in {root / 'images'}.")
-        return names
+    listed = listed_items(root, items, split, root / "images")
+    if listed is not None:
+        return listed
     if len(items) < FEWEST:
         raise DataError(
             f"{root / 'images'} holds {len(items)} items, but train, val and test need {FEWEST} at least; "
@@ -94,6 +91,30 @@ def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
         )
     parts = {"test": (0,), "val": (1,), "train": range(2, FEWEST)}
     return [item for i, item in enumerate(items) if i % FEWEST in parts[split]]
+
+
+def listed_items(root: Path, items: Sequence[str], split: Split, folder: Path) -> list[str] | None:
+    """The items on the list of a split; None where ``root`` has no list at all.
+
+    Args:
+        root: where train.txt, val.txt and test.txt are.
+        items: what there is.
+        split: the split.
+        folder: where the items are.
+
+    Raises:
+        DataError: the split's list is missing or empty, or names what is not there; train shares a name with another.
+    """
+    paths = {name: root / f"{name}.txt" for name in SPLITS}
+    there = {name: read_list(path) for name, path in paths.items() if path.is_file()}
+    if not there:
+        return None
+    names = read_list(paths[split])
+    stray = [name for name in names if name not in set(items)]
+    if stray:
+        raise DataError(f"The list {paths[split]} names '{stray[0]}', which is not in {folder}.")
+    check_apart(there.get("train", ()), [*there.get("val", ()), *there.get("test", ())])
+    return names
 
 
 def _folders(root: Path) -> list[str]:
@@ -138,8 +159,7 @@ def _image_tables(
         check_named(found, names, pairs[key].mask)
     held = class_values(held_out, names)
     present = {value for found in counts.values() for value in found if value}
-    shown = {value: names[value] for value in open_values(split, present, held)}
-    table = class_table(counts, open_keys(split, counts, held), shown, min_pixels)
+    table = open_table(split, counts, {value: names[value] for value in sorted(present)}, held, min_pixels)
     return Tables(object_list(table), table)
 
 

@@ -7,7 +7,9 @@ the label values.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +17,8 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image
 
 from guided_seg.data.source import BrokenFile
+
+T = TypeVar("T")
 
 _TAIL = 64
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
@@ -50,22 +54,23 @@ def read_labels(path: Path, binary: bool = False) -> UInt8[np.ndarray, "H W"]:
     Raises:
         BrokenFile: missing, cut off, or a picture in colour instead of a label map.
     """
-    try:
-        with Image.open(path) as mask:
-            mode = mask.mode
-            if mode in ("1", "L", "P"):
-                labels = np.array(mask, dtype=np.uint8)
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BrokenFile(f"The mask {path} cannot be decoded ({error}); {_REPLACE}.") from error
-    if mode not in ("1", "L", "P"):
+    mode, labels = _decode(path, lambda mask: (mask.mode, _values(mask)))
+    if labels is None:
         raise BrokenFile(
             f"The mask {path} is a picture of type {mode}, not a label map; give each colour a value (0 "
             "background, 1, 2, ... labels, 255 void) and save the values as a palette or 8-bit grey PNG, for "
             'instance Image.fromarray((rgb.sum(-1) > 0).astype("uint8")).save(path) for one object on black.'
         )
     return _ones(labels) if binary and mode == "L" else labels
+
+
+def read_bright(path: Path) -> UInt8[np.ndarray, "H W"]:
+    """1 where a black and white picture of any kind is bright and 0 where it is dark.
+
+    Raises:
+        BrokenFile: missing or cut off.
+    """
+    return _decode(path, lambda mask: (np.asarray(mask.convert("L")) >= 128).astype(np.uint8))
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -98,6 +103,20 @@ def check_whole(path: Path) -> None:
         raise _missing(path) from None
     if not _is_whole(start, tail) and not _jpeg_ends_inside(_read(path)):
         raise _cut_off(path)
+
+
+def _decode(path: Path, take: Callable[[Image.Image], T]) -> T:
+    try:
+        with Image.open(path) as mask:
+            return take(mask)
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BrokenFile(f"The mask {path} cannot be decoded ({error}); {_REPLACE}.") from error
+
+
+def _values(mask: Image.Image) -> UInt8[np.ndarray, "H W"] | None:
+    return np.array(mask, dtype=np.uint8) if mask.mode in ("1", "L", "P") else None
 
 
 def _ones(labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:

@@ -23,7 +23,8 @@ class Several:
 
     Args:
         objects: each object of each image, by group name.
-        classes: class name -> its images; a class has one value in all of them.
+        classes: class name -> its images; a class has one value in all of them. Classes of the same value, as where
+            every image shows one object as 1, never stand together.
         videos: object name -> its frames.
     """
 
@@ -37,12 +38,13 @@ class Several:
         self._frames = {group: tuple(target.key for target in targets) for group, targets in videos.items()}
         self._in_video = _gather((frames, group) for group, frames in self._frames.items())
         self._classes = classes
+        self._value = {group: targets[0].value for group, targets in classes.items()}
         self._shown = _gather((target.key, group) for group, targets in classes.items() for target in targets)
 
     def most(self, mode: Mode) -> int:
         """The largest number of positive labels that a task can have."""
         if mode == "semantic":
-            return len(self._classes)
+            return len(set(self._value.values()))
         together = self._in_image.values() if mode == "interactive" else self._in_video.values()
         return max(map(len, together), default=0)
 
@@ -78,8 +80,10 @@ class Several:
         """``number`` classes in random order: ``first``, others that the query shows, and any where these are fewer."""
         shown = _shuffled(self._shown[query], rng)
         others = _shuffled([group for group in self._classes if group not in shown], rng)
-        chosen = dict.fromkeys([*([first] if first else []), *shown, *others])
-        return _shuffled(list(chosen)[:number], rng)
+        chosen: dict[int, str] = {}
+        for group in [*([first] if first else []), *shown, *others]:
+            chosen.setdefault(self._value[group], group)
+        return _shuffled(list(chosen.values())[:number], rng)
 
     def draw_support(
         self, groups: Sequence[str], query: Hashable, shots: int, rng: np.random.Generator

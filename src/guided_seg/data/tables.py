@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from guided_seg.data.source import Target
+from guided_seg.data.classes import open_keys, open_values
+from guided_seg.data.source import Split, Target
 
 Counts = dict[int, int]
 """Label value -> number of its pixels; void is left out."""
@@ -43,6 +44,19 @@ def class_table(
         name: [Target(key, value) for key in keys if is_task(counts[key], value, min_pixels)]
         for value, name in names.items()
     }
+
+
+def open_table(
+    split: Split,
+    counts: Mapping[str, Counts],
+    names: Mapping[int, str],
+    held_out: Collection[int],
+    min_pixels: int,
+    mixed: str = "drop",
+) -> dict[str, list[Target]]:
+    """The images of each class that the split may segment (`open_values`) among those it may show (`open_keys`)."""
+    shown = {value: names[value] for value in open_values(split, names, held_out)}
+    return class_table(counts, open_keys(split, counts, held_out, mixed), shown, min_pixels)
 
 
 def video_table(

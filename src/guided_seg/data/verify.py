@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from jaxtyping import UInt8
 from rich.console import Console
 from rich.progress import Progress
 
 from guided_seg.data.files import Pair
-from guided_seg.data.images import check_whole, image_size, read_labels
+from guided_seg.data.images import check_whole, image_size
 from guided_seg.data.source import DataError
 from guided_seg.data.tables import Counts
 from guided_seg.episode import IGNORE
@@ -62,11 +63,11 @@ def leaving_out_broken(workers: int = 2) -> Iterator[dict[str, str]]:
         _SURVEY.reset(token)
 
 
-def open_root(root: str | Path, layout: str, folders: Sequence[str]) -> Path:
-    """The absolute data root. Raises `DataError` where it or one of its ``folders`` is missing."""
+def open_root(root: str | Path, layout: str, folders: Sequence[str], option: str = "data.root") -> Path:
+    """The absolute root that ``option`` gave. Raises `DataError` where it or one of its ``folders`` is missing."""
     path = Path(root).expanduser().absolute()
     if not path.is_dir():
-        raise DataError(f"The data root {path} does not exist; set data.root to a folder that holds {layout}.")
+        raise DataError(f"The data root {path} does not exist; set {option} to a folder that holds {layout}.")
     for folder in folders:
         if not (path / folder).is_dir():
             raise DataError(f"The data root {path} has no folder {folder}; expected {layout}.")
@@ -84,16 +85,36 @@ def read_list(path: Path) -> list[str]:
     return names
 
 
-def count_labels(pair: Pair, binary: bool = False) -> Counts:
-    """Pixels of each label value of the mask, void left out.
+def check_apart(train: Iterable[str], tested: Iterable[str]) -> None:
+    """Raise `DataError` where the lists of train and of what selects or tests a model share a name."""
+    both = sorted(set(train) & set(tested))
+    if both:
+        raise DataError(
+            f"'{both[0]}' is on the list of train and on that of val or test, {len(both)} in all; what is tested must "
+            "not be trained on, so take them off one of the lists."
+        )
+
+
+def check_pair(pair: Pair) -> UInt8[np.ndarray, "H W"]:
+    """The label map of a pair that can be used.
 
     Raises:
         DataError: a file is missing or broken, or the sizes differ; the image is not decoded for this.
     """
     pair.check_both_exist()
-    labels = read_labels(pair.mask, binary)
+    labels = pair.read(pair.mask)
     pair.check_sizes(image_size(pair.image), labels.shape)
     check_whole(pair.image)
+    return labels
+
+
+def count_labels(pair: Pair) -> Counts:
+    """Pixels of each label value of the mask, void left out. Raises `DataError` as `check_pair` does."""
+    return count_values(check_pair(pair))
+
+
+def count_values(labels: UInt8[np.ndarray, "H W"]) -> Counts:
+    """Pixels of each label value, void left out."""
     counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)[:IGNORE]
     return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 

@@ -2,61 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+from guided_seg.data.classes import HeldOut, as_split, unknown
+from guided_seg.data.files import Pair
+from guided_seg.data.pascal import Lists, Pascal
+from guided_seg.data.sbd import CLASSES as SBD_CLASSES
+from guided_seg.data.sbd import OBJECTS as SBD_OBJECTS
+from guided_seg.data.sbd import open_sbd, sbd_images, sbd_pair
+from guided_seg.data.source import DataError, Split
+from guided_seg.data.splits import read_split
+from guided_seg.data.tables import MIN_PIXELS
+from guided_seg.data.verify import open_root, read_list
 
-from guided_seg.data.classes import HeldOut, as_split, class_values, open_keys, open_values
-from guided_seg.data.files import FileSource, Pair
-from guided_seg.data.images import read_labels
-from guided_seg.data.source import DataError, Split, Target
-from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, class_table, is_task, object_list
-from guided_seg.data.verify import (
-    check_labelled,
-    check_named,
-    count_labels,
-    open_root,
-    read_list,
-    survey,
-)
-from guided_seg.episode import IGNORE
-
-VOC_CLASSES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle"),
-    *("bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person"),
-    *("pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-)
-"""The classes in the official order; mask value 1 is the first. Each row is a fold of PASCAL-5i."""
-
-FOLD_SIZE = 5
-VAL_SHARE = 5
-CLASSES, OBJECTS, LISTS = "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation"
-LAYOUT = f"JPEGImages/, {CLASSES}/ and ImageSets/Segmentation/train.txt and val.txt"
+IMAGES, CLASSES, OBJECTS, LISTS = "JPEGImages", "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation"
+AUGMENTED = "SegmentationClassAug"
+LAYOUT = f"{IMAGES}/, {CLASSES}/ and {LISTS}/train.txt and val.txt"
+TRAIN_LISTS = ("train", "trainaug")
 
 
-class Voc(FileSource):
+class Voc(Pascal):
     """PASCAL VOC in its own layout, with classes held out of training.
 
     ``train`` is train.txt and ``val`` is val.txt, both without any image that has a pixel of a held-out
     class, so that neither training nor model selection sees one. ``test`` is val.txt with the held-out
-    classes as the only tasks (all classes when none is held out).
+    classes as the only tasks (all classes when none is held out). The lists are those of the root; a root without
+    ImageSets/Segmentation/ is taken for all of VOC 2012, with the lists that are shipped.
 
     Interactive tasks are the objects of ``SegmentationObject/``; without that folder all regions of one class
     in an image together stand in for an object. IoU is grouped by class either way. There are no videos.
+
+    With ``train_list=trainaug`` training is on VOC's train and SBD's images less VOC's val, 10,582 images of the
+    official data (Hariharan et al., 2011): the images of ImageSets/Segmentation/trainaug.txt; without this list those
+    of SegmentationClassAug/ and without that folder those of SBD, less the images of val.txt and of the official val.
+    The mask of an image is that in SegmentationClass/, or in SegmentationClassAug/, or SBD's, whichever is there first.
 
     Args:
         root: the folder that holds JPEGImages/, SegmentationClass/ and ImageSets/ (usually named VOC2012).
         split: train, val or test.
         held_out: names of classes, or one name, or the number 0 to 3 of a fold of PASCAL-5i.
-        instances: take objects from SegmentationObject/; None: where that folder exists.
+        instances: take objects from SegmentationObject/ (and SBD's inst/); None: where all images have such masks, that
+            is, where the folder exists and train_list=trainaug comes from SBD.
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
         cache_mb: megabytes of decoded samples that each process keeps.
         balance: how evenly classes are drawn, see `IndexedSource`.
-        oracle: held-out classes are in train and val as well. All their images of val.txt are tested, so it is those of
-            train.txt that are shared out: every fifth goes to val, and the rest are in train.
+        oracle: held-out classes are in train and val as well, see `Pascal`.
+        train_list: train or trainaug.
+        sbd_root: SBD's folder, for trainaug; see `guided_seg.data.sbd`.
+        mixed_images: images of open and held-out classes: drop, or background; see `open_keys`.
 
     Raises:
         DataError: a missing folder, an empty list, an unknown split or class, or a file that cannot be used.
@@ -72,92 +67,68 @@ class Voc(FileSource):
         cache_mb: float = 0.0,
         balance: float = 1.0,
         oracle: bool = False,
+        train_list: str = "train",
+        sbd_root: str | Path | None = None,
+        mixed_images: str = "drop",
     ) -> None:
         split = as_split(split)
-        oracle = oracle and split != "test"
-        all_names = dict(enumerate(VOC_CLASSES, 1))
-        held = class_values(fold_classes(held_out) if isinstance(held_out, int) else held_out, all_names)
-        root = open_root(root, LAYOUT, ("JPEGImages", CLASSES, LISTS))
-        instances = (root / OBJECTS).is_dir() if instances is None else instances
-        images = _images(root, split, oracle)
-        pairs = _pairs(root, images, (CLASSES, OBJECTS) if instances else (CLASSES,))
-        counts = _count(pairs, [f"{CLASSES}/{image}" for image in images])
-        keys = open_keys(split, counts, held)
-        if oracle:
-            keys = _oracle_keys(root, split, counts, held)
-        names = {value: all_names[value] for value in open_values(split, all_names, () if oracle else held)}
-        classes = class_table(counts, keys, names, min_pixels)
-        objects = _objects(pairs, keys, names, min_pixels) if instances else object_list(classes)
-        super().__init__("voc", pairs, Tables(objects, classes), cache_mb, balance=balance)
+        root = open_root(root, LAYOUT, (IMAGES, CLASSES))
+        if train_list not in TRAIN_LISTS:
+            raise unknown("data.train_list", train_list, TRAIN_LISTS)
+        if sbd_root is not None and train_list == "train":
+            raise DataError("data.sbd_root adds images to data.train_list=trainaug; choose that list, or no sbd_root.")
+        sbd = open_sbd(sbd_root, "data.sbd_root") if sbd_root is not None else None
+        if instances is None:
+            instances = (root / OBJECTS).is_dir() and (train_list == "train" or sbd is not None)
+        masks = {CLASSES: partial(_pair, root, sbd, (CLASSES, AUGMENTED), SBD_CLASSES)}
+        if instances:
+            masks[OBJECTS] = partial(_pair, root, sbd, (OBJECTS,), SBD_OBJECTS)
+        lists = _lists(root, sbd, split, train_list)
+        super().__init__("voc", split, lists, masks, held_out, min_pixels, cache_mb, balance, oracle, mixed_images)
 
 
-def fold_classes(fold: int) -> tuple[str, ...]:
-    """The five classes of a fold of PASCAL-5i. Raises `DataError` unless 0 ≤ fold ≤ 3.
-
-    Example:
-        >>> fold_classes(0)
-        ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle')
-    """
-    if not 0 <= fold < len(VOC_CLASSES) // FOLD_SIZE:
-        raise DataError(f"There is no fold {fold} of PASCAL-5i; choose 0, 1, 2 or 3, or give names of classes.")
-    return VOC_CLASSES[fold * FOLD_SIZE : (fold + 1) * FOLD_SIZE]
-
-
-def _images(root: Path, split: Split, oracle: bool) -> list[str]:
-    """The images that the split is chosen from."""
-    lists = {"train": ("train",), "val": ("val", "train") if oracle else ("val",), "test": ("val",)}[split]
-    return list(dict.fromkeys(name for stem in lists for name in read_list(root / LISTS / f"{stem}.txt")))
-
-
-def _oracle_keys(root: Path, split: Split, counts: Mapping[str, Counts], held: set[int]) -> list[str]:
-    """The images of train or val with the held-out classes, none of which is tested."""
-    train = {f"{CLASSES}/{image}": None for image in _images(root, "train", True)}
-    for_val = [key for key in train if held & set(counts[key])][::VAL_SHARE]
-    if split == "train":
-        return [key for key in train if key not in for_val]
-    return [*open_keys(split, {key: counts[key] for key in counts if key not in train}, held), *for_val]
+def _lists(root: Path, sbd: Path | None, split: Split, train_list: str) -> Lists:
+    val = _listed(root, "val", needed=split != "train")
+    if split == "test":
+        return Lists((), val)
+    train = _listed(root, "train")
+    if train_list == "train":
+        return Lists(train, val)
+    path = root / LISTS / "trainaug.txt"
+    if path.is_file():
+        return Lists(read_list(path), val)
+    if (root / AUGMENTED).is_dir():
+        more = sorted(mask.stem for mask in (root / AUGMENTED).glob("*.png"))
+    elif sbd is not None:
+        more = sbd_images(sbd)
+    else:
+        raise DataError(
+            f"The data root {root} has neither {LISTS}/trainaug.txt nor {AUGMENTED}/; add the masks of that name, or "
+            "set data.sbd_root to the folder of SBD that holds img/, cls/ and inst/."
+        )
+    tested = {*val, *read_split("voc2012_val")}
+    return Lists([image for image in dict.fromkeys([*train, *more]) if image not in tested], val)
 
 
-def _pairs(root: Path, images: Iterable[str], folders: Iterable[str]) -> dict[str, Pair]:
-    """Keys say whose labels are wanted: ``SegmentationClass/2007_000032`` or ``SegmentationObject/...``."""
-    jpegs = {image: root / "JPEGImages" / f"{image}.jpg" for image in images}
-    return {
-        f"{folder}/{image}": Pair(jpeg, root / folder / f"{image}.png")
-        for folder in folders
-        for image, jpeg in jpegs.items()
-    }
+def _listed(root: Path, name: str, needed: bool = True) -> list[str]:
+    if (root / LISTS).is_dir():
+        path = root / LISTS / f"{name}.txt"
+        return read_list(path) if needed or path.is_file() else []
+    names = read_split(f"voc2012_{name}")
+    missing = [image for image in names if not (root / IMAGES / f"{image}.jpg").is_file()]
+    if missing and needed:
+        raise DataError(
+            f"The data root {root} has no folder {LISTS}, so it should be all of VOC 2012, but {len(missing)} of its "
+            f"{len(names)} {name} images are missing, such as {missing[0]}.jpg; add lists of the images that there are."
+        )
+    return names
 
 
-def _count(pairs: Mapping[str, Pair], keys: Iterable[str]) -> dict[str, Counts]:
-    counts = survey(keys, lambda key: count_labels(pairs[key]), "Checking the class masks")
-    for key, found in counts.items():
-        check_named(found, range(1, len(VOC_CLASSES) + 1), pairs[key].mask)
-        # one class that fills the image is genuine VOC, only not a task; background alone is a fault
-        if not any(found):
-            check_labelled([found], pairs[key].mask)
-    return counts
-
-
-def _objects(
-    pairs: Mapping[str, Pair], keys: Iterable[str], names: Mapping[int, str], min_pixels: int
-) -> list[tuple[str, Target]]:
-    images = [key.removeprefix(f"{CLASSES}/") for key in keys]
-    found = survey(images, partial(_object_classes, pairs, min_pixels), "Checking the instance masks")
-    return [
-        (names[value], Target(f"{OBJECTS}/{image}", number))
-        for image, objects in found.items()
-        for number, value in objects.items()
-        if value in names
-    ]
-
-
-def _object_classes(pairs: Mapping[str, Pair], min_pixels: int, image: str) -> dict[int, int]:
-    """The class value of each object in an image that is large enough."""
-    pair, classes = pairs[f"{OBJECTS}/{image}"], pairs[f"{CLASSES}/{image}"]
-    counts = count_labels(pair)
-    labels, values = read_labels(pair.mask), read_labels(classes.mask)
-    return {
-        number: int(np.bincount(values[labels == number], minlength=IGNORE + 1)[:IGNORE].argmax())
-        for number in sorted(set(counts) - {0})
-        if is_task(counts, number, min_pixels)
-    }
+def _pair(root: Path, sbd: Path | None, folders: Sequence[str], of_sbd: str, image: str) -> Pair:
+    """The image with the first mask of it that exists."""
+    jpeg = root / IMAGES / f"{image}.jpg"
+    masks = [root / folder / f"{image}.png" for folder in folders]
+    found = next((mask for mask in masks if mask.is_file()), None)
+    if found is None and sbd is not None:
+        return sbd_pair(sbd, of_sbd, image, jpeg if jpeg.is_file() else None)
+    return Pair(jpeg, found or masks[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from guided_seg.data.coco import COCO_CLASSES
 from guided_seg.data.images import read_labels
 from guided_seg.data.questions import Question
 from guided_seg.errors import UserError
@@ -24,7 +25,7 @@ _KINDS = ("SegmentationClass/", "SegmentationClassAug/", "SegmentationObject/", 
 """What the keys of images start with where a source has two label maps of them."""
 
 
-def keeper(folder: Path, source: str, classes: tuple[str, ...] = ()) -> Callable[[str], Keep]:
+def keeper(folder: Path, source: str) -> Callable[[str], Keep]:
     """Makes what writes the label maps of a protocol below ``folder/PROTOCOL/SETTING``.
 
     COCO: a line for each label of each episode, which `gather` makes into results. All else: ``IMAGE.png``, for videos
@@ -34,9 +35,8 @@ def keeper(folder: Path, source: str, classes: tuple[str, ...] = ()) -> Callable
     Args:
         folder: of all protocols.
         source: the name of the data.
-        classes: of COCO, in order.
     """
-    return partial(_coco, folder, classes) if source == "coco" else partial(_masks, folder)
+    return partial(_coco if source == "coco" else _masks, folder)
 
 
 def _masks(folder: Path, protocol: str) -> Keep:
@@ -73,14 +73,14 @@ def _name(key: str) -> str:
     return re.sub(r"[^\w./-]+", "_", key.removeprefix(kind))
 
 
-def _coco(folder: Path, classes: tuple[str, ...], protocol: str) -> Keep:
+def _coco(folder: Path, protocol: str) -> Keep:
     def keep(question: Question, setting: str, labels: Labels) -> None:
         out = folder / protocol / f"{setting}.jsonl"
         out.parent.mkdir(parents=True, exist_ok=True)
         image = int(_name(str(question.frozen.query.key)))
         with out.open("a", encoding="utf-8") as file:
             for label, group in enumerate(question.frozen.groups, 1):
-                category = COCO_IDS[classes.index(group)]
+                category = COCO_IDS[COCO_CLASSES.index(group)]
                 result = coco_result(image, category, labels == label)
                 file.write(json.dumps([question.number, label, result]) + "\n")
 

@@ -1,0 +1,175 @@
+"""COCO: instances of eighty classes, from the official JSON or from polygon label files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from guided_seg.data.classes import HeldOut, as_split, class_values, hashed, open_keys, open_values
+from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, Pair, by_stem
+from guided_seg.data.folder import listed_items
+from guided_seg.data.outlines import Annotated, read_json, read_polygons
+from guided_seg.data.source import DataError, Split, Target
+from guided_seg.data.splits import fold_classes
+from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, class_table, is_task
+from guided_seg.data.verify import check_pair, count_values, open_root, survey
+
+COCO_CLASSES = (
+    *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
+    *("fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow"),
+    *("elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee"),
+    *("skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard"),
+    *("tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple"),
+    *("sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch"),
+    *("potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone"),
+    *("microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear"),
+    *("hair drier", "toothbrush"),
+)
+"""The classes in the official order; value 1 is the first, and number 0 of a polygon label file."""
+
+LAYOUT = "annotations/instances_train2017.json with train2017/ and val2017/, or images/ with labels/"
+VAL = 0.05
+"""The share of the official train that is val."""
+POLYGON_SPLITS = {"test": (0.0, 0.2), "val": (0.2, 0.3), "train": (0.3, 1.0)}
+"""Without lists, the place of an image's name, see `hashed`, in each split."""
+
+
+class Coco(FileSource):
+    """COCO in its own layout or with polygon label files, with classes held out of training.
+
+    *The official layout:* ``annotations/instances_train2017.json``, ``instances_val2017.json``, ``train2017/`` and
+    ``val2017/``. ``test`` is the official val. A twentieth of the official train, chosen by a hash of the file's name,
+    is ``val``, so that model selection does not see the test. *Polygon label files:* ``images/ID.jpg`` and
+    ``labels/ID.txt`` with a line ``class x1 y1 x2 y2 ...`` for each instance, x and y as shares of width and height.
+    Splits are train.txt, val.txt and test.txt in the root; without any of them two tenths of the images are ``test``,
+    one is ``val`` and the rest ``train``, by a hash of the name, so that no image moves when others come or go.
+
+    Interactive tasks are instances, semantic tasks are classes, and IoU is grouped by class. A crowd is void; it bars
+    its image from training where its class is held out. Of instances that overlap the smaller one is on top, in class
+    maps as well. Images without an instance are not used.
+
+    Args:
+        root: the folder that holds annotations/ and the images, or images/ and labels/.
+        split: train, val or test.
+        held_out: names of classes, or one name, or the number 0 to 3 of a fold of COCO-20i.
+        year: 2017 or 2014, in the names of the official layout.
+        min_pixels: smaller instances and regions, and those with fewer pixels around them, are not tasks.
+        cache_mb: megabytes of decoded samples that each process keeps.
+        balance: how evenly classes are drawn, see `IndexedSource`.
+        oracle: held-out classes are in train and val as well; their images are still not those of test.
+        mixed_images: images of open and held-out classes: drop, or background; see `open_keys`.
+
+    Raises:
+        DataError: a missing folder or file, an unknown split or class, or a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        held_out: HeldOut = (),
+        year: int | str = 2017,
+        min_pixels: int = MIN_PIXELS,
+        cache_mb: float = 0.0,
+        balance: float = 1.0,
+        oracle: bool = False,
+        mixed_images: str = "drop",
+    ) -> None:
+        split = as_split(split)
+        root = open_root(root, LAYOUT, ())
+        names = dict(enumerate(COCO_CLASSES, 1))
+        held = class_values(fold_classes("coco20i", held_out) if isinstance(held_out, int) else held_out, names)
+        hidden = set() if oracle and split != "test" else held
+        polygons = not (root / "annotations").is_dir()
+        images = _polygons(root, split) if polygons else _official(root, split, str(year))
+        found = survey(images, lambda image: _inspect(images[image], min_pixels), "Checking the instances")
+        counts = {f"class/{image}": content.classes for image, content in found.items()}
+        keys = open_keys(split, counts, hidden, mixed_images)
+        shown = {value: names[value] for value in open_values(split, names, hidden)}
+        objects = [
+            (shown[value], Target(f"object/{image}", number))
+            for image in (key.removeprefix("class/") for key in keys)
+            for number, value in found[image].objects.items()
+            if value in shown
+        ]
+        pairs = {f"{kind}/{name}": _pair(item, kind) for name, item in images.items() for kind in ("class", "object")}
+        super().__init__(
+            "coco", pairs, Tables(objects, class_table(counts, keys, shown, min_pixels)), cache_mb, balance
+        )
+
+
+class _Item(NamedTuple):
+    """An image, the file in which its instances are written down, and what reads them."""
+
+    image: Path
+    mask: Path
+    read: Callable[[Path], Annotated]
+
+
+class _Content(NamedTuple):
+    """Pixels of each class in an image, and the classes of its instances that are large enough."""
+
+    classes: Counts
+    objects: dict[int, int]
+
+
+def _official(root: Path, split: Split, year: str) -> dict[str, _Item]:
+    part = f"{'val' if split == 'test' else 'train'}{year}"
+    folder, path = root / part, root / "annotations" / f"instances_{part}.json"
+    open_root(root, LAYOUT, (part,))
+    there = {file.name for file in folder.iterdir()}
+
+    def wanted(file: str) -> bool:
+        return split == "test" or (hashed(Path(file).stem) < VAL) == (split == "val")
+
+    found = read_json(path, COCO_CLASSES, wanted)
+    missing = [annotated.file for annotated in found if annotated.file not in there]
+    if missing:
+        raise DataError(
+            f"The folder {folder} lacks {len(missing)} of {len(found)} images of {path.name} for {split}, such as "
+            f"{missing[0]}; unpack {part}.zip there again."
+        )
+    return {Path(known.file).stem: _Item(folder / known.file, path, partial(_known, known)) for known in found}
+
+
+def _polygons(root: Path, split: Split) -> dict[str, _Item]:
+    open_root(root, LAYOUT, ("images", "labels"))
+    images, labels = by_stem(root / "images", IMAGE_SUFFIXES), by_stem(root / "labels", (".txt",))
+    chosen = listed_items(root, list(images), split, root / "images")
+    if chosen is None:
+        least, most = POLYGON_SPLITS[split]
+        chosen = [name for name in sorted({*images, *labels}) if least <= hashed(name) < most]
+    return {
+        name: _Item(image, labels[name], partial(read_polygons, image, len(COCO_CLASSES)))
+        for name in chosen
+        if name in labels
+        for image in (images.get(name, root / "images" / f"{name}.jpg"),)
+    }
+
+
+def _known(annotated: Annotated, _: Path) -> Annotated:
+    return annotated
+
+
+def _pair(item: _Item, kind: str) -> Pair:
+    return Pair(item.image, item.mask, partial(_paint, item.read, kind == "class"))
+
+
+def _paint(read: Callable[[Path], Annotated], by_class: bool, path: Path) -> UInt8[np.ndarray, "H W"]:
+    return read(path).paint(by_class)
+
+
+def _inspect(item: _Item, min_pixels: int) -> _Content:
+    seen = count_values(check_pair(_pair(item, "object")))
+    classes, objects = {0: seen.get(0, 0)}, {}
+    for number, instance in enumerate(item.read(item.mask).instances, 1):
+        # a crowd, or an instance under others, has no pixels of its class, but bars its image all the same
+        classes[instance.value] = classes.get(instance.value, 0) + seen.get(number, 0)
+        if is_task(seen, number, max(min_pixels, 1)):
+            objects[number] = instance.value
+    return _Content(classes, objects)
