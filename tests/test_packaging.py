@@ -85,10 +85,14 @@ def test_the_wheel_says_the_version_and_the_commands(installed: Path) -> None:
         "guided-seg": "guided_seg.run:main",
         "guided-seg-evaluate": "guided_seg.evaluate:main",
         "guided-seg-study": "guided_seg.study.__main__:main",
+        "guided-seg-episodes": "guided_seg.episodes:main",
+        "guided-seg-compare": "guided_seg.compare:main",
+        "guided-seg-prepare": "guided_seg.data.prepare:main",
+        "guided-seg-inspect": "guided_seg.data.inspect:main",
     }
 
 
-@pytest.mark.parametrize("module", ["guided_seg.run", "guided_seg.evaluate", "guided_seg.study.__main__"])
+@pytest.mark.parametrize("module", ["guided_seg.run", "guided_seg.compare", "guided_seg.data.prepare"])
 def test_each_command_imports_from_the_wheel(installed: Path, module: str) -> None:
     code = f"import {module} as command; print(callable(command.main), command.__file__)"
     file = installed / f"{module.replace('.', '/')}.py"
