@@ -70,6 +70,7 @@ _LEAST = {
     "evaluation.batch_size": 1,
     "evaluation.objects": 1,
     "num_workers": 0,
+    "processes": 1,
 }
 """The least value of settings that count something."""
 

@@ -55,7 +55,7 @@ class Answers:
 
 def _images(question: Question, episode: Episode) -> Iterator[tuple[Hashable, Tensor]]:
     """The query and then each further image once, in the order of `collate`."""
-    seen = {id(episode.query)}
+    seen: set[int] = set()
     yield question.frozen.query.key, episode.query
     for view, shot in zip(question.frozen.support, episode.support, strict=False):
         if not shot.is_query and id(shot.image) not in seen:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 
 import cv2
 import torch
 from rich.progress import track
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessException, spawn
 from torch.utils.data import DataLoader, Subset
 
+from guided_seg.cli import user_sentence
 from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.data.questions import Question, Questions
 from guided_seg.data.source import Source
@@ -70,19 +73,37 @@ def run(jobs: Sequence[Job], asked: Asked, processes: int = 1) -> Iterator[tuple
     """
     for job in jobs:
         _check_modes(job, asked.network)
+    return _run(jobs, asked, processes)
+
+
+def _run(jobs: Sequence[Job], asked: Asked, processes: int) -> Iterator[tuple[Job, list[Row]]]:
     if processes > 1:
-        # once for all, as a process takes seconds to start
-        spawn(_shares, (list(jobs), asked, processes), nprocs=processes)  # type: ignore[no-untyped-call]
+        _spawn(jobs, asked, processes)  # once for all, as a process takes seconds to start
     for job in jobs:
         if processes == 1:
             _share(0, job, asked, 1)
         yield job, job.records.finish(len(job.frozen.episodes))
 
 
-def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int) -> None:
+def _spawn(jobs: Sequence[Job], asked: Asked, processes: int) -> None:
+    refusals: SimpleQueue[str] = get_context("spawn").SimpleQueue()
+    try:
+        spawn(_shares, (list(jobs), asked, processes, refusals), nprocs=processes)  # type: ignore[no-untyped-call]
+    except ProcessException:
+        if refusals.empty():
+            raise
+        raise UserError(refusals.get()) from None
+
+
+def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int, refusals: SimpleQueue[str]) -> None:
     """What one process does."""
-    for job in jobs:
-        _share(rank, job, asked, processes)
+    try:
+        for job in jobs:
+            _share(rank, job, asked, processes)
+    except UserError as error:
+        # all that the parent would hear is a traceback
+        refusals.put(user_sentence(error) or str(error))
+        raise
 
 
 def _share(rank: int, job: Job, asked: Asked, processes: int) -> None:

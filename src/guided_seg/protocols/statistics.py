@@ -6,12 +6,12 @@ A statistic takes the table and a weight for each row, so that a bootstrap is a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import Float, Int64
 
+from guided_seg.data.classes import unknown
 from guided_seg.data.source import DataError
 from guided_seg.metrics import few_shot
 from guided_seg.study.statistics import half_width
@@ -96,15 +96,21 @@ STATISTICS: dict[str, Statistic] = {
 """What protocols may report, by name."""
 
 
-def check_figures(names: Sequence[str]) -> None:
-    """Raise `DataError` for a name that is none of `STATISTICS`."""
-    for name in names:
-        if name not in STATISTICS:
-            near = get_close_matches(name, STATISTICS, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ";"
-            raise DataError(f"There is no figure '{name}'{hint} Choose from {', '.join(STATISTICS)}.")
+def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise `DataError` for a name that is none of `STATISTICS`, or needs more than the measured ``columns``."""
     if not names:
         raise DataError(f"figures=[]: expected at least one of {', '.join(STATISTICS)}.")
+    row = table_of([dict.fromkeys(("group", *columns), 1)])
+    for name in names:
+        if name not in STATISTICS:
+            raise unknown("figure", name, STATISTICS)
+        try:
+            STATISTICS[name](row, np.ones(1))
+        except KeyError as column:
+            raise DataError(
+                f"The figure '{name}' is of {column}, and only {', '.join(columns)} are measured; leave it out, or "
+                "have it measured (contours=true, or another of the thresholds)."
+            ) from None
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
