@@ -78,16 +78,19 @@ def group_mean(column: str) -> Statistic:
     return statistic
 
 
+_J, _F = group_mean("j"), group_mean("f")
+
+
 def _j_and_f(table: Table, weights: Weights) -> float:
-    return (group_mean("j")(table, weights) + group_mean("f")(table, weights)) / 2
+    return (_J(table, weights) + _F(table, weights)) / 2
 
 
 STATISTICS: dict[str, Statistic] = {
     "positive_iou": positive_iou,
     "class_miou": class_miou,
     "fb_iou": fb_iou,
-    "J": group_mean("j"),
-    "F": group_mean("f"),
+    "J": _J,
+    "F": _F,
     "J&F": _j_and_f,
     **{f"NoC@{t}": mean_of(f"noc{t}") for t in (80, 85, 90)},
     **{f"NoF@{t}": mean_of(f"nof{t}") for t in (80, 85, 90)},
@@ -120,16 +123,21 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def measure(table: Table, name: str, unit: str) -> Interval:
     """A figure with its intervals."""
-    statistic = over_seeds(STATISTICS[name])
+    statistic, table = over_seeds(STATISTICS[name]), _numbered(table)
     return _interval(table, unit, lambda weights: statistic(table, weights), by_seed(STATISTICS[name], table))
 
 
 def paired(ours: Table, theirs: Table, name: str, unit: str) -> Interval:
     """The difference of two models on the same rows, ours minus theirs: both are drawn together."""
-    statistic = over_seeds(STATISTICS[name])
+    statistic, ours, theirs = over_seeds(STATISTICS[name]), _numbered(ours), _numbered(theirs)
     pairs = zip(by_seed(STATISTICS[name], ours), by_seed(STATISTICS[name], theirs), strict=True)
     each = [one - other for one, other in pairs]
     return _interval(ours, unit, lambda weights: statistic(ours, weights) - statistic(theirs, weights), each)
+
+
+def _numbered(table: Table) -> Table:
+    """Groups as numbers, which a thousand draws sort several times as fast as names."""
+    return {**table, "group": np.unique(table["group"], return_inverse=True)[1]}
 
 
 def _interval(table: Table, unit: str, figure: Callable[[Weights], float], each: Sequence[float]) -> Interval:
