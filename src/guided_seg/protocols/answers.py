@@ -42,7 +42,9 @@ class Answers:
         """
         batch = collate([episode]).to(self.device)
         features = stack([self._encode(key, image) for key, image in _images(question, episode)])
-        labels = self.network(batch, features)[0].argmax(0)
+        height, width = episode.query.shape[1:]
+        # a larger image of the support pads the batch
+        labels = self.network(batch, features)[0].argmax(0)[:height, :width]
         return labels.to(torch.uint8).cpu().numpy()
 
     def _encode(self, key: Hashable, image: Tensor) -> Features:
