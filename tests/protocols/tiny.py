@@ -50,8 +50,8 @@ def score(checkpoint: Path, out: Path, names: Sequence[str], *overrides: str) ->
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """The content of each file."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    """The content of each file but the config, which names the folder."""
+    return {path.name: path.read_bytes() for path in folder.glob("*.*") if path.name != "config.yaml"}
 
 
 class Stub(Answers):

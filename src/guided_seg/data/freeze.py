@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from guided_seg.data.frozen import FrozenEpisode, FrozenEpisodes, FrozenView, Mark, mark_of
@@ -78,7 +79,7 @@ def freeze(source: Source, split: str, plan: Plan, progress: bool = False) -> Fr
         source.require(plan.modes[0])
     images: dict[Hashable, Mark] = {}
     tasks = [drawn for mode in modes for seed in plan.seeds for drawn in _tasks(source, mode, plan, seed)]
-    bar = track(tasks, "Freezing episodes", disable=not progress, transient=True)
+    bar = track(tasks, "Freezing episodes", disable=not (progress and Console().is_terminal), transient=True)
     episodes = tuple(_freeze(source, plan, images, drawn) for drawn in bar)
     rule = {**asdict(plan), "modes": modes, "seeds": list(plan.seeds)}
     return FrozenEpisodes(source.name, split, rule, images, episodes)

@@ -9,6 +9,7 @@ from multiprocessing.queues import SimpleQueue
 
 import cv2
 import torch
+from rich.console import Console
 from rich.progress import track
 from torch.multiprocessing.spawn import ProcessException, spawn
 from torch.utils.data import DataLoader, Subset
@@ -114,8 +115,9 @@ def _share(rank: int, job: Job, asked: Asked, processes: int) -> None:
     mine = [number for number in numbers[rank * size : (rank + 1) * size] if number not in done]
     answers = Answers(asked.network, _device(asked.device, rank))
     keep = asked.keep(job.name) if asked.keep else None
+    silent = rank > 0 or not Console().is_terminal
     with job.records.part(rank) as part:
-        for question in track(_questions(job, asked, mine), job.name, len(mine), transient=True, disable=rank > 0):
+        for question in track(_questions(job, asked, mine), job.name, len(mine), transient=True, disable=silent):
             part.add(question.number, job.protocol.measure(question, answers, keep))
 
 

@@ -20,6 +20,7 @@ Table = Mapping[str, np.ndarray]
 """A column of each name, all of one length."""
 
 Weights = Float[np.ndarray, " N"]
+Values = Float[np.ndarray, " S"]
 Statistic = Callable[[Table, Weights], float]
 
 DRAWS = 1000
@@ -123,47 +124,34 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def measure(table: Table, name: str, unit: str) -> Interval:
     """A figure with its intervals."""
-    statistic, table = over_seeds(STATISTICS[name]), _numbered(table)
-    return _interval(table, unit, lambda weights: statistic(table, weights), by_seed(STATISTICS[name], table))
+    return _interval(table, unit, _by_seed(table, name))
 
 
 def paired(ours: Table, theirs: Table, name: str, unit: str) -> Interval:
     """The difference of two models on the same rows, ours minus theirs: both are drawn together."""
-    statistic, ours, theirs = over_seeds(STATISTICS[name]), _numbered(ours), _numbered(theirs)
-    pairs = zip(by_seed(STATISTICS[name], ours), by_seed(STATISTICS[name], theirs), strict=True)
-    each = [one - other for one, other in pairs]
-    return _interval(ours, unit, lambda weights: statistic(ours, weights) - statistic(theirs, weights), each)
+    our, their = _by_seed(ours, name), _by_seed(theirs, name)
+    return _interval(ours, unit, lambda weights: our(weights) - their(weights))
 
 
-def _numbered(table: Table) -> Table:
-    """Groups as numbers, which a thousand draws sort several times as fast as names."""
-    return {**table, "group": np.unique(table["group"], return_inverse=True)[1]}
+def _by_seed(table: Table, name: str) -> Callable[[Weights], Values]:
+    """Takes a weight for each row and gives the figure of each seed that has any."""
+    # groups as numbers, which a thousand draws sort several times as fast as names
+    table = {**table, "group": np.unique(table["group"], return_inverse=True)[1]}
+    seeds = [table["seed"] == seed for seed in np.unique(table["seed"])]
+    parts = [(rows, {key: column[rows] for key, column in table.items()}) for rows in seeds]
+    statistic = STATISTICS[name]
+    return lambda weights: np.array([statistic(part, weights[rows]) for rows, part in parts if weights[rows].any()])
 
 
-def _interval(table: Table, unit: str, figure: Callable[[Weights], float], each: Sequence[float]) -> Interval:
-    value = figure(np.ones(len(table["seed"])))
-    half = half_width(each)
+def _interval(table: Table, unit: str, by_seed: Callable[[Weights], Values]) -> Interval:
+    each = by_seed(np.ones(len(table["seed"])))
+    value, half = float(each.mean()), half_width(each.tolist())
+    drawn = [float(by_seed(weights).mean()) for weights in draws(table, unit)]
     return {
         "value": value,
-        "ci95": np.quantile([figure(weights) for weights in draws(table, unit)], [0.025, 0.975]).tolist(),
+        "ci95": np.quantile(drawn, [0.025, 0.975]).tolist(),
         "ci95_seeds": [value - half, value + half] if len(each) > 1 else None,
     }
-
-
-def over_seeds(statistic: Statistic) -> Statistic:
-    """The mean of a statistic over the seeds of a table."""
-    return lambda table, weights: float(np.mean(by_seed(statistic, table, weights)))
-
-
-def by_seed(statistic: Statistic, table: Table, weights: Weights | None = None) -> list[float]:
-    """A statistic of the rows of each seed."""
-    weights = np.ones(len(table["seed"])) if weights is None else weights
-    found = []
-    for seed in np.unique(table["seed"]):
-        rows = table["seed"] == seed
-        if weights[rows].any():
-            found.append(statistic({name: column[rows] for name, column in table.items()}, weights[rows]))
-    return found
 
 
 def draws(table: Table, unit: str) -> list[Weights]:
