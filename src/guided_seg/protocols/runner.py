@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 
-import cv2
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -18,6 +17,7 @@ from guided_seg.cli import user_sentence
 from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.data.questions import Question, Questions
 from guided_seg.data.source import Source
+from guided_seg.data.workers import workers
 from guided_seg.errors import UserError
 from guided_seg.model.network import Network
 from guided_seg.protocols.answers import Answers
@@ -123,15 +123,7 @@ def _share(rank: int, job: Job, asked: Asked, processes: int) -> None:
 
 def _questions(job: Job, asked: Asked, numbers: Sequence[int]) -> Iterator[Question]:
     data = Subset(Questions(asked.source, job.frozen, job.protocol.size), list(numbers))
-    yield from DataLoader(
-        data, batch_size=None, num_workers=asked.workers, worker_init_fn=_one_thread if asked.workers else None
-    )
-
-
-def _one_thread(_: int) -> None:
-    # a worker is one process of several; its libraries must not start threads of their own
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    yield from DataLoader(data, batch_size=None, **workers(asked.workers))
 
 
 def _device(name: str, rank: int) -> str:
