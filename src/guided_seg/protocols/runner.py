@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context, set_start_method
 from multiprocessing.queues import SimpleQueue
 
 import torch
@@ -98,6 +98,8 @@ def _spawn(jobs: Sequence[Job], asked: Asked, processes: int) -> None:
 
 def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int, refusals: SimpleQueue[str]) -> None:
     """What one process does."""
+    # the first is the platform's own; without it, workers of a spawned process are spawned, seconds for each
+    set_start_method(get_all_start_methods()[0], force=True)
     try:
         for job in jobs:
             _share(rank, job, asked, processes)
