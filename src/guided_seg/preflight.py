@@ -74,6 +74,7 @@ _LEAST = {
     "sheet.episodes": 1,
     "sheet.shots": 1,
     "sheet.points": 1,
+    "processes": 1,
 }
 """The least value of settings that count something."""
 

@@ -19,8 +19,8 @@ def unknown(what: str, found: object, known: Iterable[object]) -> DataError:
     """The error for a name that does not exist, with the nearest one that does."""
     names = [str(name) for name in known]
     near = get_close_matches(str(found), names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else ";"
-    return DataError(f"There is no {what} '{found}'{hint} Choose from {', '.join(names)}.")
+    hint = f"did you mean '{near[0]}'? Choose" if near else "choose"
+    return DataError(f"There is no {what} '{found}'; {hint} from {', '.join(names)}.")
 
 
 def as_split(name: str) -> Split:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import cv2
 import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
@@ -16,6 +15,7 @@ from guided_seg.data.leaks import check_unseen
 from guided_seg.data.points import PointRange
 from guided_seg.data.source import MODES, DataError, Mode, Source, Split
 from guided_seg.data.transforms import Augment
+from guided_seg.data.workers import workers
 from guided_seg.episode import Batch, Episode, collate
 
 log = logging.getLogger(__name__)
@@ -150,18 +150,14 @@ class Episodes(LightningDataModule):
         return FixedEpisodes(source, mode, shots, number, self.eval_seed, objects)
 
     def _loader(self, data: Dataset[Episode], length: int, batch_size: int) -> DataLoader[Episode]:
-        if self.num_workers:
-            # threads of OpenCV do not survive the fork, and a worker would wait for them for ever
-            cv2.setNumThreads(1)
         return _Loader(
             data,
             batch_size=batch_size,
             sampler=EpisodeSampler(length),
-            num_workers=self.num_workers,
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread if self.num_workers else None,
             persistent_workers=self.num_workers > 0,
+            **workers(self.num_workers),
         )
 
 
@@ -221,9 +217,3 @@ def _check_objects(source: Source, modes: Sequence[Mode], wanted: int, key: str)
             f"{key} asks for up to {wanted} positive labels, but no {' or '.join(modes)} task of '{source.name}' has "
             f"more than one; leave {key} at 1, or choose other data."
         )
-
-
-def _one_thread(_: int) -> None:
-    # a worker is one process of several; its libraries must not start threads of their own
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)

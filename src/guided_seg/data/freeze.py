@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from guided_seg.data.frozen import FrozenEpisode, FrozenEpisodes, FrozenView, Mark, mark_of
@@ -49,8 +50,13 @@ class Plan:
             raise DataError("draw=random needs a number of episodes; random draws never end.")
         if not self.modes or not self.seeds:
             raise DataError(f"modes={list(self.modes)}, seeds={list(self.seeds)}: expected at least one of each.")
-        if self.episodes is not None and self.episodes < 1:
-            raise DataError(f"episodes={self.episodes}: expected a number from 1, or null for all that there are.")
+        if self.episodes is not None and (type(self.episodes) is not int or self.episodes < 1):
+            raise DataError(f"episodes={self.episodes}: expected a whole number from 1, or null for all.")
+        for name, least in (("shots", 1), ("points", 0), ("objects", 1)):
+            if type(found := getattr(self, name)) is not int or found < least:
+                raise DataError(f"{name}={found}: expected a whole number from {least}.")
+        if any(type(seed) is not int or seed < 0 for seed in self.seeds):
+            raise DataError(f"seeds={list(self.seeds)}: expected whole numbers from 0.")
 
 
 def freeze(source: Source, split: str, plan: Plan, progress: bool = False) -> FrozenEpisodes:
@@ -73,7 +79,7 @@ def freeze(source: Source, split: str, plan: Plan, progress: bool = False) -> Fr
         source.require(plan.modes[0])
     images: dict[Hashable, Mark] = {}
     tasks = [drawn for mode in modes for seed in plan.seeds for drawn in _tasks(source, mode, plan, seed)]
-    bar = track(tasks, "Freezing episodes", disable=not progress, transient=True)
+    bar = track(tasks, "Freezing episodes", disable=not (progress and Console().is_terminal), transient=True)
     episodes = tuple(_freeze(source, plan, images, drawn) for drawn in bar)
     rule = {**asdict(plan), "modes": modes, "seeds": list(plan.seeds)}
     return FrozenEpisodes(source.name, split, rule, images, episodes)

@@ -36,7 +36,7 @@ class Question:
     number: int
     frozen: FrozenEpisode
     dense: Episode
-    dots: tuple[Int[Tensor, "P 3"], ...]
+    dots: tuple[Int[Tensor, "_ 3"], ...]
 
     def ask(self, shots: int, points: int | None) -> Episode | None:
         """The episode with its first ``shots`` shots of ``points`` dots per label; None for full masks.

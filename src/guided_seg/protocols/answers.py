@@ -42,7 +42,9 @@ class Answers:
         """
         batch = collate([episode]).to(self.device)
         features = stack([self._encode(key, image) for key, image in _images(question, episode)])
-        labels = self.network(batch, features)[0].argmax(0)
+        height, width = episode.query.shape[1:]
+        # a larger image of the support pads the batch
+        labels = self.network(batch, features)[0].argmax(0)[:height, :width]
         return labels.to(torch.uint8).cpu().numpy()
 
     def _encode(self, key: Hashable, image: Tensor) -> Features:
@@ -55,7 +57,7 @@ class Answers:
 
 def _images(question: Question, episode: Episode) -> Iterator[tuple[Hashable, Tensor]]:
     """The query and then each further image once, in the order of `collate`."""
-    seen = {id(episode.query)}
+    seen: set[int] = set()
     yield question.frozen.query.key, episode.query
     for view, shot in zip(question.frozen.support, episode.support, strict=False):
         if not shot.is_query and id(shot.image) not in seen:

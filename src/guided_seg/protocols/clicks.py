@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from guided_seg.data.freeze import Plan
-from guided_seg.data.questions import Question, Size, shot_with
+from guided_seg.data.questions import Question, shot_with
 from guided_seg.data.source import DataError
 from guided_seg.episode import IGNORE
 from guided_seg.metrics.clicks import Click, clicks_needed, failed, next_click
@@ -44,7 +44,7 @@ class Clicks(Protocol):
         thresholds: Sequence[int] = (80, 85, 90),
         episodes: int | None = None,
         seeds: Sequence[int] = (0,),
-        size: Size | None = None,
+        size: Sequence[int] | None = None,
     ) -> None:
         if strategy not in STRATEGIES:
             raise DataError(f"strategy={strategy}: expected {' or '.join(STRATEGIES)}.")
@@ -55,8 +55,8 @@ class Clicks(Protocol):
         # frozen dots, half of them positive, are what random clicks are taken from
         points = (limit + 1) // 2 if strategy == "random" else 0
         plan = Plan(["interactive"], episodes, "spread", list(seeds), shots=1, points=points)
-        super().__init__(about, plan, figures, size=size)
         self.strategy, self.limit, self.thresholds = strategy, limit, list(thresholds)
+        super().__init__(about, plan, figures, list(self._columns([])), size=size)
 
     def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
         """See `Protocol.measure`; the last answer is kept."""

@@ -36,17 +36,21 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     Raises:
         UserError: the checkpoint, the data, a protocol or a file of frozen episodes cannot be used.
     """
+    if cfg.get("mode"):
+        raise UserError("mode=... is for evaluation without a protocol; set protocol.NAME.modes=[...] instead.")
     protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
     network, trained = load_network(cfg.checkpoint)
     network = k_way(cfg.k_way, network)
     source = instantiate((cfg.get("data") or trained.data).source)(split=cfg.split)
-    frozen = {name: episodes_of(cfg, name, protocol, source, out) for name, protocol in protocols.items()}
+    frozen = {name: episodes_of(cfg, name, protocol, source) for name, protocol in protocols.items()}
     jobs = [Job(name, protocols[name], frozen[name], _records(cfg, name, frozen[name], out)) for name in protocols]
     keep = _keeper(cfg, source, jobs, out / "predictions")
+    answered = run(jobs, Asked(network, source, _device(cfg.accelerator), cfg.num_workers, keep), cfg.processes)
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
-    asked = Asked(network, source, _device(cfg.accelerator), cfg.num_workers, keep)
+    for name, episodes in frozen.items():
+        episodes.write(out / f"episodes_{name}.json.gz")
     scored = {}
-    for job, rows in run(jobs, asked, cfg.processes):
+    for job, rows in answered:
         scored[job.name] = scores(job.protocol, job.frozen, rows)
         # after each protocol, so that a later one that fails costs nothing
         _write(scored, out)
@@ -88,28 +92,25 @@ def build_protocol(cfg: DictConfig, name: str) -> Protocol:
     try:
         protocol: Protocol = instantiate(plain_values, _convert_="all")
     except Exception as error:
-        if isinstance(error.__cause__, DataError):
+        # a TypeError is of a setting that is no number or no list, or that there is not
+        if isinstance(error.__cause__, UserError | TypeError):
             raise DataError(f"protocol.{name}: {error.__cause__}") from error
         raise
     return protocol
 
 
-def episodes_of(cfg: DictConfig, name: str, protocol: Protocol, source: Source, out: Path) -> FrozenEpisodes:
-    """The frozen episodes of a protocol: those of ``cfg.episodes``, or chosen now; a copy is left in ``out``.
+def episodes_of(cfg: DictConfig, name: str, protocol: Protocol, source: Source) -> FrozenEpisodes:
+    """The frozen episodes of a protocol: those of ``cfg.episodes``, or chosen now.
+
+    A run that goes on chooses them again, so that it notices where data or rule have changed in between.
 
     Raises:
         DataError: the file is of other data or of another rule, or the data has no such tasks.
     """
-    kept = out / f"episodes_{name}.json.gz"
-    if cfg.get("episodes"):
-        frozen = FrozenEpisodes.read(episode_file(Path(cfg.episodes), name))
-        _check_fits(frozen, name, protocol, source, cfg.split)
-    elif kept.is_file():
-        frozen = FrozenEpisodes.read(kept)  # of the run that is gone on with
-        _check_fits(frozen, name, protocol, source, cfg.split)
-    else:
-        frozen = freeze(source, cfg.split, protocol.plan, progress=True)
-    frozen.write(kept)
+    if not cfg.get("episodes"):
+        return freeze(source, cfg.split, protocol.plan, progress=True)
+    frozen = FrozenEpisodes.read(episode_file(Path(cfg.episodes), name))
+    _check_fits(frozen, name, protocol, source, cfg.split)
     return frozen
 
 
@@ -125,6 +126,12 @@ def _check_fits(frozen: FrozenEpisodes, name: str, protocol: Protocol, source: S
             f"{split}; give data={frozen.source} and split={frozen.split}, or other episodes."
         )
     plan = protocol.plan
+    modes = frozen.rule["modes"]
+    if not set(modes) <= set(plan.modes):
+        raise DataError(
+            f"The frozen episodes of {name} are {' and '.join(modes)} tasks, but the protocol is of "
+            f"{' and '.join(plan.modes)} tasks; give it episodes that were frozen for it."
+        )
     asked = {"shots": plan.shots, "points": plan.points, "objects": plan.objects}
     for key, wanted in asked.items():
         found = frozen.rule[key]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from guided_seg.build import known_modes
 from guided_seg.data.freeze import Plan
-from guided_seg.data.questions import Question, Size
-from guided_seg.data.source import DataError, Mode
+from guided_seg.data.questions import Question
+from guided_seg.data.source import DataError
 from guided_seg.episode import IGNORE
 from guided_seg.metrics.davis import contour_accuracy, region_similarity
 from guided_seg.metrics.few_shot import count
@@ -26,7 +26,8 @@ Labels = UInt8[np.ndarray, "H W"]
 Keep = Callable[[Question, str, Labels], None]
 """Takes a predicted label map, with the question and the name of the setting."""
 
-Points = int | Literal["dense"]
+COUNTS = ("fg_i", "fg_u", "bg_i", "bg_u")
+"""The columns of `guided_seg.metrics.few_shot.count`."""
 
 
 class Protocol(ABC):
@@ -36,17 +37,29 @@ class Protocol(ABC):
         about: the rule in one line, as tables state it.
         plan: the episodes; see `guided_seg.data.freeze.Plan`.
         figures: names of `guided_seg.protocols.statistics.STATISTICS`.
+        columns: what is measured of each answer.
         unit: what the bootstrap draws: ``episodes``, or whole ``groups`` where a group's episodes are not independent
             (frames of a video).
         size: height and width at which images are shown and answers scored; None: at their own.
+
+    Raises:
+        DataError: a value that cannot be, or a figure that needs more than the columns.
     """
 
     def __init__(
-        self, about: str, plan: Plan, figures: Sequence[str], unit: str = "episodes", size: Size | None = None
+        self,
+        about: str,
+        plan: Plan,
+        figures: Sequence[str],
+        columns: Sequence[str],
+        unit: str = "episodes",
+        size: Sequence[int] | None = None,
     ) -> None:
-        check_figures(figures)
+        check_figures(figures, columns)
         if unit not in ("episodes", "groups"):
             raise DataError(f"unit={unit}: expected episodes or groups.")
+        if size and (len(size) != 2 or min(size) < 1):
+            raise DataError(f"size={list(size)}: expected [height, width] in pixels, or null for the images' own.")
         self.about, self.plan, self.figures, self.unit = about, plan, list(figures), unit
         self.size = (size[0], size[1]) if size else None
 
@@ -78,9 +91,9 @@ class Masks(Protocol):
     def __init__(
         self,
         about: str,
-        modes: Sequence[Mode],
+        modes: Sequence[str],
         shots: Sequence[int],
-        points: Sequence[Points],
+        points: Sequence[int | str],
         figures: Sequence[str],
         contours: bool = False,
         skip_last: bool = False,
@@ -89,12 +102,12 @@ class Masks(Protocol):
         seeds: Sequence[int] = (0,),
         objects: int = 1,
         unit: str = "episodes",
-        size: Size | None = None,
+        size: Sequence[int] | None = None,
     ) -> None:
         _check_settings(shots, points)
         most = max((p for p in points if not isinstance(p, str)), default=0)
         plan = Plan(known_modes(modes), episodes, draw, list(seeds), max(shots), most, objects)
-        super().__init__(about, plan, figures, unit, size)
+        super().__init__(about, plan, figures, [*COUNTS, "j", *(["f"] if contours else [])], unit, size)
         self.shots, self.points, self.contours, self.skip_last = list(shots), list(points), contours, skip_last
 
     def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
@@ -117,7 +130,7 @@ class Masks(Protocol):
         for label, group in enumerate(question.frozen.groups, start=1):
             true = one_label(target, label)
             found = (prediction == label).astype(np.uint8)
-            counts = dict(zip(("fg_i", "fg_u", "bg_i", "bg_u"), count(found, true), strict=True))
+            counts = dict(zip(COUNTS, count(found, true), strict=True))
             measured = {**counts, "j": region_similarity(found == 1, true == 1, true == IGNORE)}
             if self.contours:
                 measured["f"] = contour_accuracy(found == 1, true == 1, true == IGNORE)
@@ -135,7 +148,7 @@ def row_of(question: Question, label: int, group: str) -> Row:
     return {"episode": question.number, "seed": frozen.seed, "mode": frozen.mode, "label": label, "group": group}
 
 
-def _check_settings(shots: Sequence[int], points: Sequence[Points]) -> None:
+def _check_settings(shots: Sequence[int], points: Sequence[int | str]) -> None:
     if not shots or not points or min(shots) < 1:
         raise DataError(f"shots={list(shots)}, points={list(points)}: expected at least one of each, from 1.")
     for number in points:

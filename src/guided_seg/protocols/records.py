@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 from guided_seg.protocols.protocol import Row
 from guided_seg.writing import whole_file
@@ -57,7 +57,7 @@ class Part:
     def __init__(self, path: Path, of: Mapping[str, Any]) -> None:
         self.path, self.of = path, of
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Part:
         _write_all(self.path, self.of, _read(self.path, self.of))
         self._file = self.path.open("a", encoding="utf-8")
         return self

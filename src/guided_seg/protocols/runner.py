@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_all_start_methods, get_context, set_start_method
+from multiprocessing.queues import SimpleQueue
 
-import cv2
 import torch
+from rich.console import Console
 from rich.progress import track
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessException, spawn
 from torch.utils.data import DataLoader, Subset
 
+from guided_seg.cli import user_sentence
 from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.data.questions import Question, Questions
 from guided_seg.data.source import Source
+from guided_seg.data.workers import workers
 from guided_seg.errors import UserError
 from guided_seg.model.network import Network
 from guided_seg.protocols.answers import Answers
@@ -70,19 +74,39 @@ def run(jobs: Sequence[Job], asked: Asked, processes: int = 1) -> Iterator[tuple
     """
     for job in jobs:
         _check_modes(job, asked.network)
+    return _run(jobs, asked, processes)
+
+
+def _run(jobs: Sequence[Job], asked: Asked, processes: int) -> Iterator[tuple[Job, list[Row]]]:
     if processes > 1:
-        # once for all, as a process takes seconds to start
-        spawn(_shares, (list(jobs), asked, processes), nprocs=processes)  # type: ignore[no-untyped-call]
+        _spawn(jobs, asked, processes)  # once for all, as a process takes seconds to start
     for job in jobs:
         if processes == 1:
             _share(0, job, asked, 1)
         yield job, job.records.finish(len(job.frozen.episodes))
 
 
-def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int) -> None:
+def _spawn(jobs: Sequence[Job], asked: Asked, processes: int) -> None:
+    refusals: SimpleQueue[str] = get_context("spawn").SimpleQueue()
+    try:
+        spawn(_shares, (list(jobs), asked, processes, refusals), nprocs=processes)  # type: ignore[no-untyped-call]
+    except ProcessException:
+        if refusals.empty():
+            raise
+        raise UserError(refusals.get()) from None
+
+
+def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int, refusals: SimpleQueue[str]) -> None:
     """What one process does."""
-    for job in jobs:
-        _share(rank, job, asked, processes)
+    # the first is the platform's own; without it, workers of a spawned process are spawned, seconds for each
+    set_start_method(get_all_start_methods()[0], force=True)
+    try:
+        for job in jobs:
+            _share(rank, job, asked, processes)
+    except UserError as error:
+        # all that the parent would hear is a traceback
+        refusals.put(user_sentence(error) or str(error))
+        raise
 
 
 def _share(rank: int, job: Job, asked: Asked, processes: int) -> None:
@@ -93,22 +117,15 @@ def _share(rank: int, job: Job, asked: Asked, processes: int) -> None:
     mine = [number for number in numbers[rank * size : (rank + 1) * size] if number not in done]
     answers = Answers(asked.network, _device(asked.device, rank))
     keep = asked.keep(job.name) if asked.keep else None
+    silent = rank > 0 or not Console().is_terminal
     with job.records.part(rank) as part:
-        for question in track(_questions(job, asked, mine), job.name, len(mine), transient=True, disable=rank > 0):
+        for question in track(_questions(job, asked, mine), job.name, len(mine), transient=True, disable=silent):
             part.add(question.number, job.protocol.measure(question, answers, keep))
 
 
 def _questions(job: Job, asked: Asked, numbers: Sequence[int]) -> Iterator[Question]:
     data = Subset(Questions(asked.source, job.frozen, job.protocol.size), list(numbers))
-    yield from DataLoader(
-        data, batch_size=None, num_workers=asked.workers, worker_init_fn=_one_thread if asked.workers else None
-    )
-
-
-def _one_thread(_: int) -> None:
-    # a worker is one process of several; its libraries must not start threads of their own
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    yield from DataLoader(data, batch_size=None, **workers(asked.workers))
 
 
 def _device(name: str, rank: int) -> str:

@@ -1,0 +1,170 @@
+"""Frozen episodes as a file: the same bytes for the same episodes, and nothing but what was written comes back."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guided_seg.data.frozen import FORMAT, FrozenEpisode, FrozenEpisodes, FrozenView, Mark
+from guided_seg.data.source import MODES, DataError
+
+small = st.integers(0, 255)
+keys = st.recursive(
+    st.text(max_size=4) | st.integers(), lambda part: st.lists(part, max_size=3).map(tuple), max_leaves=4
+)
+
+
+@st.composite
+def contents(draw: st.DrawFn) -> tuple[Any, ...]:
+    """Any names, keys, labels, dots and rules, as plain values: checked classes draw random numbers of their own."""
+    images = draw(st.dictionaries(keys, st.tuples(small, small, st.integers(0, 2**32 - 1)), min_size=1, max_size=4))
+    dots = st.lists(st.tuples(small, small, small), max_size=3).map(tuple)
+    view = st.tuples(st.sampled_from(sorted(images, key=repr)), st.lists(small, max_size=3).map(tuple), dots)
+    groups = st.lists(st.text(max_size=3), max_size=2).map(tuple)
+    support, mode, seed = st.lists(view, max_size=3), st.sampled_from(MODES), st.integers(0, 2**62)
+    episode = st.tuples(mode, seed, view, support, groups, st.integers(1, 5), st.booleans())
+    rule = st.dictionaries(st.text(max_size=3), st.none() | small | st.text(max_size=3) | st.lists(small, max_size=2))
+    name = st.text(max_size=3)
+    return draw(name), draw(name), draw(rule), images, draw(st.lists(episode, max_size=3))
+
+
+def made(source: str, split: str, rule: dict[str, Any], images: dict[Any, Any], episodes: list[Any]) -> FrozenEpisodes:
+    found = tuple(
+        FrozenEpisode(mode, seed, FrozenView(*query), tuple(FrozenView(*view) for view in support), *rest)
+        for mode, seed, query, support, *rest in episodes
+    )
+    return FrozenEpisodes(source, split, rule, {key: Mark(*mark) for key, mark in images.items()}, found)
+
+
+@settings(max_examples=50, deadline=None)
+@given(contents())
+def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, content: tuple[Any, ...]) -> None:
+    frozen = made(*content)
+    path = tmp_path_factory.mktemp("frozen") / "new" / "episodes.json.gz"
+    assert frozen.write(path) == path
+    found = FrozenEpisodes.read(path)
+    assert found == frozen
+    assert list(found.images) == list(frozen.images)
+    assert found.checksum == frozen.checksum
+    before = path.read_bytes()
+    found.write(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+VIEW = FrozenView(("scene", 7), (1, 2), ((3, 4, 1), (0, 5, 0)))
+EPISODE = FrozenEpisode("semantic", 0, VIEW, (VIEW,), ("cow", "dog"))
+FROZEN = FrozenEpisodes("voc", "test", {"shots": 1}, {("scene", 7): Mark(30, 40, 99)}, (EPISODE,))
+
+CHANGES: list[Callable[[FrozenEpisodes], FrozenEpisodes]] = [
+    lambda file: replace(file, source="coco"),
+    lambda file: replace(file, split="val"),
+    lambda file: replace(file, rule={"shots": 2}),
+    lambda file: replace(file, images={("scene", 7): Mark(30, 41, 99)}),
+    lambda file: replace(file, episodes=()),
+    *(
+        lambda file, change=change: replace(file, episodes=(replace(EPISODE, **change),))
+        for change in (
+            {"mode": "video"},
+            {"seed": 1},
+            {"query": replace(VIEW, values=(2, 1))},
+            {"support": (replace(VIEW, dots=VIEW.dots[::-1]),)},
+            {"groups": ("cow", "pig")},
+            {"ways": 2},
+            {"last": True},
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_anything_else_has_another_checksum(change: Callable[[FrozenEpisodes], FrozenEpisodes]) -> None:
+    assert change(FROZEN).checksum != FROZEN.checksum
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return FROZEN.write(tmp_path / "episodes.json.gz")
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        FrozenEpisodes.read(path)
+    sentence = str(caught.value)
+    assert str(path) in sentence
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_no_changed_byte_changes_what_is_read(path: Path) -> None:
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            # seven bytes of gzip's header say when, where and of what it was packed, which nothing depends on
+            assert FrozenEpisodes.read(path) == FROZEN
+        except DataError:
+            refused += 1
+    assert refused >= len(whole) - 7
+
+
+def test_a_file_that_is_cut_off_is_refused(path: Path) -> None:
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert "cannot be read as frozen episodes (" in refusal(path)
+
+
+def rewritten(path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """The file with other content, packed as before."""
+    content = json.loads(gzip.decompress(path.read_bytes()))
+    path.write_bytes(gzip.compress(json.dumps(change(content)).encode()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda content: content | {"split": "train"}, "is not as it was written: its checksum differs; get it again"),
+        (lambda content: content | {"extra": 1}, "its checksum differs"),
+        (lambda content: {key: content[key] for key in content if key != "checksum"}, "its checksum differs"),
+        (lambda content: content | {"format": FORMAT + 1}, rf"has the format {FORMAT + 1} .* reads {FORMAT}; freeze"),
+        (lambda _: {"results": []}, "has the format None of frozen episodes"),
+        (lambda content: [content], "holds no frozen episodes; give a file"),
+    ],
+)
+def test_other_content_is_refused(path: Path, change: Callable[[dict[str, Any]], Any], expected: str) -> None:
+    with pytest.raises(DataError, match=expected):
+        FrozenEpisodes.read(rewritten(path, change))
+
+
+def test_what_is_no_such_file_is_refused(path: Path) -> None:
+    assert "There are no frozen episodes" in refusal(path.with_name("episods.json.gz"))
+    assert "cannot be read" in refusal(path.parent)
+    path.write_text("{}")
+    assert "cannot be read as frozen episodes (Not a gzipped file" in refusal(path)
+    path.write_bytes(gzip.compress(b"\xff\xfe"))
+    assert "cannot be read" in refusal(path)
+
+
+def test_what_was_there_stays_when_writing_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, write = path.read_bytes(), Path.write_bytes
+
+    def full(file: Path, data: bytes) -> int:
+        write(file, data[: len(data) // 2])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace(FROZEN, split="val").write(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == before

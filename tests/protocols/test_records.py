@@ -1,0 +1,182 @@
+"""Records: an evaluation goes on where it was stopped, and only with what is of the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from protocols.tiny import SHAPES, Stub
+
+from guided_seg.data.freeze import freeze
+from guided_seg.data.questions import Question
+from guided_seg.model.network import Network
+from guided_seg.protocols import runner
+from guided_seg.protocols.protocol import Masks, Row
+from guided_seg.protocols.records import Records, read_records
+from guided_seg.protocols.runner import Asked, Job, run
+
+OF = {"checkpoint": "abc", "rule": {"shots": [1, 5], "size": None}}
+DONE: dict[int, list[Row]] = {0: [{"j": 0.1}, {"j": 1 / 3}], 1: [], 2: [{"j": 1.0, "group": "Kuh ü"}]}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "records_x.jsonl"
+
+
+def write(records: Records, rank: int, numbers: list[int]) -> None:
+    with records.part(rank) as part:
+        for number in numbers:
+            part.add(number, DONE[number])
+
+
+def test_parts_become_one_file_in_order(path: Path) -> None:
+    records = Records(path, OF)
+    assert records.read() == {}
+    write(records, 1, [2])
+    write(records, 0, [1, 0])
+    assert records.read() == DONE
+    assert records.finish(3) == [row for number in (0, 1, 2) for row in DONE[number]]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert read_records(path) == (OF, [row for rows in DONE.values() for row in rows])
+    whole = path.read_bytes()
+    assert records.read() == DONE
+    assert records.finish(3) == [row for rows in DONE.values() for row in rows]
+    assert path.read_bytes() == whole
+
+
+def test_what_was_done_is_on_disk_before_the_next_begins(path: Path) -> None:
+    records = Records(path, OF)
+    with records.part(0) as part:
+        for number in (0, 1):
+            part.add(number, DONE[number])
+            assert set(records.read()) == set(range(number + 1))
+
+
+def test_a_part_goes_on(path: Path) -> None:
+    for number in DONE:
+        write(Records(path, OF), 0, [number])
+    assert Records(path, OF).read() == DONE
+
+
+def test_a_line_that_was_cut_off_is_done_again(path: Path) -> None:
+    """Wherever the process was stopped."""
+    write(Records(path, OF), 0, [0, 1, 2])
+    part = path.with_name("records_x.0.jsonl")
+    whole = part.read_bytes()
+    ends = [i for i, byte in enumerate(whole) if byte == ord("\n")]
+    for length in range(len(whole)):
+        part.write_bytes(whole[:length])
+        done = Records(path, OF).read()
+        # a line without its end is whole all the same
+        assert len(done) == max(sum(end <= length for end in ends) - 1, 0)
+        assert done.items() <= DONE.items()
+        write(Records(path, OF), 0, [number for number in DONE if number not in done])
+        assert part.read_bytes() == whole
+
+
+@pytest.mark.parametrize("other", [{**OF, "checkpoint": "abd"}, {**OF, "rule": {"shots": [1], "size": None}}, {}])
+def test_records_of_anything_else_are_left_out_and_replaced(path: Path, other: dict[str, Any]) -> None:
+    write(Records(path, OF), 0, [0, 1, 2])
+    write(Records(path, OF), 1, [0])
+    assert Records(path, other).read() == {}
+    Records(path, OF).finish(3)
+    assert Records(path, other).read() == {}
+    write(Records(path, OF), 1, [0])
+    write(Records(path, other), 0, [2])
+    assert set(Records(path, other).read()) == {2}
+    assert Records(path, other).finish(1) == DONE[2]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert Records(path, OF).read() == {}
+
+
+def test_other_protocols_beside_it_are_left_alone(path: Path) -> None:
+    other = Records(path.with_name("records_xy.jsonl"), OF)
+    write(other, 0, [1])
+    write(Records(path, OF), 0, [0])
+    assert Records(path, OF).finish(1) == DONE[0]
+    assert other.read() == {1: []}
+
+
+def test_a_missing_episode_is_an_error(path: Path) -> None:
+    write(Records(path, OF), 0, [0, 2])
+    with pytest.raises(RuntimeError, match="has 2 of 3 episodes"):
+        Records(path, OF).finish(3)
+    assert Records(path, OF).read() == {0: DONE[0], 2: DONE[2]}
+
+
+class Counting(Masks):
+    """Notes which questions it measures, and stops before ``stop``."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        super().__init__("A rule.", modes=["semantic"], shots=[1], points=[2], figures=["J"], episodes=6)
+        self.stop, self.measured = stop, list[int]()
+
+    def measure(self, question: Question, *args: Any) -> list[Row]:
+        if question.number == self.stop:
+            raise KeyboardInterrupt
+        self.measured.append(question.number)
+        return super().measure(question, *args)
+
+
+@pytest.fixture
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    monkeypatch.setattr(runner, "Answers", lambda *_: Stub())
+
+    class Nobody(Network):
+        needs_same_image = False
+
+        def __init__(self) -> None:
+            super(Network, self).__init__()
+
+        def extract(self, *_: Any) -> None:
+            raise NotImplementedError
+
+        def segment(self, *_: Any) -> Any:
+            raise NotImplementedError
+
+    return Asked(Nobody(), SHAPES)
+
+
+def answered(path: Path, protocol: Counting, asked: Asked) -> list[Row]:
+    job = Job("x", protocol, freeze(SHAPES, "test", protocol.plan), Records(path, OF))
+    ((done, rows),) = run([job], asked)
+    assert done is job
+    return rows
+
+
+def test_an_interrupted_run_goes_on_to_the_same_file(path: Path, stubbed: Asked) -> None:
+    expected = answered(path, Counting(), stubbed)
+    whole = path.read_bytes()
+    path.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        answered(path, Counting(stop=4), stubbed)
+    part = path.with_name("records_x.0.jsonl")
+    with part.open("ab") as file:
+        file.write(b'{"episode":4,"rows":[{"episode":4,"see')
+    rest = Counting()
+    assert answered(path, rest, stubbed) == expected
+    assert rest.measured == [4, 5]
+    assert path.read_bytes() == whole
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    again = Counting()
+    assert answered(path, again, stubbed) == expected
+    assert again.measured == []
+
+
+def test_it_goes_on_from_the_parts_of_another_number_of_processes(path: Path, stubbed: Asked) -> None:
+    expected = answered(path, Counting(), stubbed)
+    whole = path.read_bytes()
+    records, by_number = Records(path, OF), Records(path, OF).read()
+    path.unlink()
+    # as three processes leave them, the second of which had not begun
+    for rank, numbers in ((0, [0, 1]), (2, [4])):
+        with records.part(rank) as part:
+            for number in numbers:
+                part.add(number, by_number[number])
+    rest = Counting()
+    assert answered(path, rest, stubbed) == expected
+    assert rest.measured == [2, 3, 5]
+    assert path.read_bytes() == whole
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
