@@ -137,8 +137,24 @@ def test_conditionings_are_their_formulas(
         own = [z[b, k] if valid is None else z[b, k, :, valid[b, k]].T for k in range(3)]
         expected = torch.stack(_plain(module, query[b, :, i, j], own))
         if floor:
-            expected[0] = torch.logaddexp(expected[0], torch.tensor(0.0))
+            expected[0] = torch.logaddexp(expected[0], module.floor.level)
         torch.testing.assert_close(scores[b, :, i, j], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("make", [Prototypes, NearestNeighbors])
+@torch.no_grad()
+def test_what_equals_the_positive_guidance_is_positive_before_any_training(
+    make: Callable[..., Conditioning], metric: str
+) -> None:
+    """A floor at 0, the best score of a distance, would make every answer negative until training has lowered it."""
+    directions = 3 * torch.eye(C)
+    z = torch.stack([directions[0], directions[1]])[None]
+    query = torch.stack([directions[1], directions[0], directions[2]], dim=1)[None, :, None]
+    one = torch.ones(1, 2, 1, dtype=torch.bool)
+    guidance = Guidance(z, one[..., 0]) if make is Prototypes else Guidance(z[..., None], one[..., 0], one)
+    # like the positive, like the negative, like neither
+    assert make(C, metric=metric)(query, guidance).argmax(1).flatten().tolist() == [1, 0, 0]
 
 
 @torch.no_grad()

@@ -155,7 +155,8 @@ class ByDistance(Conditioning, ABC):
         super().__init__()
         self.metric = check_metric(metric)
         self.temperature = nn.Parameter(torch.tensor(float(temperature)))
-        self.floor = Floor() if floor else nn.Identity()
+        # scores are 0 at best: the floor begins at a distance of 1, where a cosine is 0, or all would be negative
+        self.floor = Floor(-float(temperature)) if floor else nn.Identity()
 
 
 class Prototypes(ByDistance):
@@ -220,11 +221,14 @@ class Floor(nn.Module):
 
     What resembles no guidance at all is negative then. Without it a pixel unlike every dot is a coin toss, and few dots
     never show all that is negative.
+
+    Args:
+        level: β to begin with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, level: float = 0.0) -> None:
         super().__init__()
-        self.level = nn.Parameter(torch.tensor(0.0))
+        self.level = nn.Parameter(torch.tensor(level))
 
     def forward(self, scores: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K h w"]:
         """The scores with the floor under those of label 0."""
