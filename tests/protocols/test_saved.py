@@ -1,0 +1,66 @@
+"""Predictions of protocols as files, scored again by what others score them with."""
+
+from __future__ import annotations
+
+import json
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+import pytest
+import vos_benchmark.benchmark as official
+from PIL import Image
+from protocols.tiny import score
+from running import write_davis, write_folder
+
+from guided_seg.data.images import read_labels
+from guided_seg.errors import UserError
+
+
+def test_davis_scored_by_vos_benchmark(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a dense first frame, since that file needs a mask for it."""
+    monkeypatch.setattr(official, "Pool", ThreadPool)
+    root, out = write_davis(tmp_path / "davis", frames=5), tmp_path / "out"
+    asked = ("data=davis", f"data.root={root}", "save_predictions=true", "protocol.davis2016.episodes=null")
+    found = score(checkpoint, out, ["davis2016"], *asked)["davis2016"]["settings"]
+    ours = next(setting for setting in found if setting["points"] == "dense")["figures"]
+    predictions = out / "predictions" / "davis2016" / "s1_pdense"
+    truth = tmp_path / "truth" / "d"
+    truth.mkdir(parents=True)
+    for file in sorted((root / "Annotations/240p/d").iterdir()):
+        # the benchmark takes 255 for an object
+        labels = (read_labels(file) > 0).astype(np.uint8)
+        Image.fromarray(labels).save(truth / file.name)
+    assert [file.name for file in sorted((predictions / "d").iterdir())] == [f"{i:05d}.png" for i in range(5)]
+    _, j, f, *_ = official.benchmark([str(truth.parent)], [str(predictions)], verbose=False)
+    assert ours["J"]["value"] == pytest.approx(j[0] / 100, abs=1e-3)
+    assert ours["F"]["value"] == pytest.approx(f[0] / 100, abs=1e-3)
+
+
+def test_masks_have_the_data_s_own_values_and_are_kept(checkpoint: Path, tmp_path: Path) -> None:
+    root, out = write_folder(tmp_path / "mine", "abcdef", colour=7), tmp_path / "out"
+    asked = ("data=folder", f"data.root={root}", "data.whole=true", "save_predictions=true")
+    score(checkpoint, out, ["clicks"], *asked, "protocol.clicks.episodes=null")
+    files = sorted((out / "predictions" / "clicks" / "clicks").iterdir())
+    assert [file.stem for file in files] == list("abcdef")
+    assert {int(value) for file in files for value in np.unique(read_labels(file))} <= {0, 7}
+    fresh = tmp_path / "other"
+    (fresh / "predictions" / "clicks").mkdir(parents=True)
+    with pytest.raises(UserError, match="holds predictions of another evaluation; remove it"):
+        score(checkpoint, fresh, ["clicks"], *asked)
+    with pytest.raises(UserError, match="takes one process"):
+        score(checkpoint, tmp_path / "two", ["clicks"], *asked, "processes=2")
+
+
+def test_coco_results(checkpoint: Path, tmp_path: Path) -> None:
+    root, out = tmp_path / "coco", tmp_path / "out"
+    write_folder(root, ["000000000009", "000000000025"])
+    (root / "labels").mkdir()
+    for name in ("000000000009", "000000000025"):
+        (root / "labels" / f"{name}.txt").write_text("18 0.2 0.2 0.6 0.2 0.6 0.7 0.2 0.7\n")
+    (root / "test.txt").write_text("000000000009\n000000000025\n")
+    asked = ("data=coco", f"data.root={root}", "save_predictions=true", "protocol.clicks.episodes=null")
+    score(checkpoint, out, ["clicks"], *asked)
+    results = json.loads((out / "predictions" / "clicks" / "clicks.json").read_text())
+    assert [(entry["image_id"], entry["category_id"]) for entry in results] == [(9, 19), (25, 19)]
+    assert results[0]["segmentation"]["size"] == [48, 64]
