@@ -62,5 +62,5 @@ def test_coco_results(checkpoint: Path, tmp_path: Path) -> None:
     asked = ("data=coco", f"data.root={root}", "save_predictions=true", "protocol.clicks.episodes=null")
     score(checkpoint, out, ["clicks"], *asked)
     results = json.loads((out / "predictions" / "clicks" / "clicks.json").read_text())
-    assert [(entry["image_id"], entry["category_id"]) for entry in results] == [(9, 19), (25, 19)]
+    assert [(entry["image_id"], entry["category_id"]) for entry in results] == [(9, 20), (25, 20)]
     assert results[0]["segmentation"]["size"] == [48, 64]
