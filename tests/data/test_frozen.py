@@ -104,6 +104,12 @@ def refusal(path: Path) -> str:
     return sentence
 
 
+def test_when_it_is_written_does_not_matter(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path.read_bytes()
+    monkeypatch.setattr("time.time", lambda: 1e9)
+    assert FROZEN.write(path).read_bytes() == before
+
+
 def test_no_changed_byte_changes_what_is_read(path: Path) -> None:
     whole = path.read_bytes()
     refused = 0
