@@ -44,7 +44,7 @@ def made(source: str, split: str, rule: dict[str, Any], images: dict[Any, Any], 
     return FrozenEpisodes(source, split, rule, {key: Mark(*mark) for key, mark in images.items()}, found)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(contents())
 def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, content: tuple[Any, ...]) -> None:
     frozen = made(*content)
