@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,13 +89,15 @@ def test_fewer_shots_and_dots_are_the_first_of_more(source: Source, mode: Mode, 
 
 @pytest.mark.parametrize("draw", ["spread", "random"])
 def test_the_same_plan_is_the_same_file_and_another_seed_another(draw: str) -> None:
-    first, second, other = (
-        freeze(SHAPES, "test", Plan(MODES, 4, draw, seeds=[seed], shots=2, points=3)) for seed in (0, 0, 1)
-    )
+    plan = Plan(MODES, 4, draw, shots=2, points=3)
+    first, second, other = (freeze(SHAPES, "test", replace(plan, seeds=[seed])) for seed in (0, 0, 1))
     assert first == second
     assert first.checksum == second.checksum
     supports = [[episode.support for episode in file.episodes] for file in (first, other)]
     assert all(ours != theirs for ours, theirs in zip(*supports, strict=True))
+    queries = [[episode.query.key for episode in frozen(BOXES, replace(plan, seeds=[seed]))] for seed in (0, 1)]
+    # spread evenly, the queries are the same
+    assert (queries[0] == queries[1]) == (draw == "spread")
 
 
 @pytest.mark.parametrize("draw", ["spread", "random"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from guided_seg.data.source import DataError
 from guided_seg.protocols.statistics import STATISTICS, Table, check_figures, measure, paired, table_of
 
-many = settings(max_examples=25, deadline=None)
+many = settings(max_examples=12, deadline=None)
 BY_GROUP = ("J", "F", "J&F")
 BY_ROW = [name for name in STATISTICS if name not in BY_GROUP]
 CLICKS = [f"{name}{at}" for name in ("noc", "nof") for at in (80, 85, 90)]

@@ -95,7 +95,6 @@ class _Drawn(NamedTuple):
 
 def _tasks(source: Source, mode: Mode, plan: Plan, seed: int) -> Iterator[_Drawn]:
     """The tasks of one mode and seed."""
-    shots = 1 if mode == "interactive" else plan.shots
     total = source.count(mode, plan.objects)
     members = _members(source, mode, plan, seed, total) if mode == "video" or plan.draw == "random" else {}
     last = {found[-1] for found in members.values()} if mode == "video" else set()
@@ -108,7 +107,7 @@ def _tasks(source: Source, mode: Mode, plan: Plan, seed: int) -> Iterator[_Drawn
         indices = [found[rng.integers(len(found))] for found in drawn]
     for number, index in enumerate(indices):
         rng = np.random.default_rng((seed, number))
-        task = source.fixed(mode, index, shots, rng, plan.objects)
+        task = source.fixed(mode, index, plan.shots, rng, plan.objects)
         yield _Drawn(mode, seed, number, index in last, task)
 
 
