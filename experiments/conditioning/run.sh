@@ -7,3 +7,9 @@ train conditioning +experiment=late_global conditioning=prototypes conditioning.
 train conditioning +experiment=nearest_neighbors
 train conditioning +experiment=late_global conditioning.matching=false
 study conditioning/shapes --reference conditioning=feature_fusion,conditioning.matching=true $RUNS/conditioning $RUNS/cross_mode/*mode=mixed*
+if [ -n "$DATA" ]; then
+    photos voc voc_mixed +experiment=late_global mode=mixed # feature fusion
+    photos voc voc_conditioning +experiment=late_global conditioning=prototypes,parameter_regression
+    photos voc voc_conditioning +experiment=nearest_neighbors
+    study conditioning/voc --reference conditioning=feature_fusion $RUNS/voc_{mixed,conditioning}
+fi

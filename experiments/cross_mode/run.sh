@@ -6,5 +6,6 @@ study cross_mode/shapes --reference mode=mixed $RUNS/cross_mode
 if [ -n "$DATA" ]; then
     photos voc voc_mixed +experiment=late_global mode=mixed
     photos voc voc_interactive +experiment=late_global mode=interactive
-    study cross_mode/voc $RUNS/voc_{mixed,interactive}
+    photos voc voc_floor +experiment=foreground_background
+    study cross_mode/voc $RUNS/voc_{mixed,interactive,floor}
 fi
