@@ -44,11 +44,11 @@ def compare(ours: Path, theirs: Path) -> list[Difference]:
 def _differences(name: str, scored: Mapping[str, Any], ours: Path, theirs: Path) -> Iterator[Difference]:
     rows = {folder: _rows(folder, name) for folder in (ours, theirs)}
     (of, mine), (of_theirs, others) = rows[ours], rows[theirs]
-    for key in ("episodes_sha256", "rule"):
+    for key, what in (("rule", "another rule"), ("episodes_sha256", "other episodes")):
         if of[key] != of_theirs[key]:
             raise UserError(
-                f"{ours} and {theirs} were evaluated under {name} with another {key.removesuffix('_sha256')}; freeze "
-                "the episodes once and give the file to both, as in episodes=FILE."
+                f"{theirs} was evaluated under {name} with {what} than {ours}; freeze the episodes once and give "
+                "the file to both, as in episodes=FILE."
             )
     pairs = zip(by_setting(mine), by_setting(others), strict=True)
     figures = list(scored["settings"][0]["figures"])

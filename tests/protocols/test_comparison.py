@@ -1,0 +1,109 @@
+"""Two checkpoints on the same episodes, and the command that freezes these."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from protocols.tiny import FINDS, WORLD, score, write_checkpoint
+from running import command, last_line, read
+
+from guided_seg import compare, episodes
+from guided_seg.data.frozen import FrozenEpisodes
+from guided_seg.errors import UserError
+from guided_seg.protocols.comparison import compare as differences
+
+FEW = ["revolver", "clicks"]
+
+
+@pytest.fixture(scope="module")
+def folders(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The evaluations of two networks."""
+    root = tmp_path_factory.mktemp("compared")
+    other = write_checkpoint(root / "other.ckpt", *FINDS, seed=1)
+    for name, network in (("ours", checkpoint), ("theirs", other)):
+        score(network, root / name, FEW)
+    return root / "ours", root / "theirs"
+
+
+def test_the_difference_is_that_of_the_figures(folders: tuple[Path, Path]) -> None:
+    ours, others = (read(folder / "protocols.json") for folder in folders)
+    found = differences(*folders)
+    expected = [
+        one["figures"][figure]["value"] - other["figures"][figure]["value"]
+        for name in FEW
+        for one, other in zip(ours[name]["settings"], others[name]["settings"], strict=True)
+        for figure in one["figures"]
+    ]
+    assert [difference.interval["value"] for difference in found] == pytest.approx(expected)
+    assert any(expected)
+    for difference in found:
+        low, high = difference.interval["ci95"]
+        assert low <= high
+
+
+def test_a_checkpoint_against_itself_is_level(folders: tuple[Path, Path]) -> None:
+    for difference in differences(folders[0], folders[0]):
+        assert difference.interval["value"] == 0
+        assert difference.interval["ci95"] == [0, 0]
+
+
+def test_the_command_prints_and_writes_the_table(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare.main([*map(str, folders), "--out", str(tmp_path / "table.md")])
+    table = (tmp_path / "table.md").read_text()
+    assert table.strip() in capsys.readouterr().out
+    assert len(table.splitlines()) == 2 + 9 + 7
+
+
+def test_what_cannot_be_compared(
+    folders: tuple[Path, Path], checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, asked, sentence in (
+        ("hsnet", [], "evaluate both checkpoints under the same"),
+        ("clicks", ["protocol.clicks.limit=5"], "under clicks with another rule than"),
+        ("clicks", ["split=val", "num_workers=0"], "under clicks with other episodes than"),
+    ):
+        out = tmp_path / str(len(asked))
+        score(checkpoint, out, [name], *asked)
+        with pytest.raises(UserError, match=sentence):
+            differences(folders[0], out)
+    with pytest.raises(SystemExit) as stopped:
+        compare.main([str(folders[0]), str(tmp_path)])
+    assert stopped.value.code == 2
+    assert "has no protocols.json; give a folder" in " ".join(capsys.readouterr().err.split())
+
+
+def test_freezing_and_showing(tmp_path: Path) -> None:
+    asked = [*WORLD, "protocol=[clicks,davis2016]", "protocol.clicks.episodes=2", "folder=frozen"]
+    done = command("episodes", "freeze", *asked, folder=tmp_path)
+    frozen = FrozenEpisodes.read(tmp_path / "frozen" / "clicks.json.gz")
+    assert last_line(done).startswith("frozen/davis2016.json.gz: 16 video episodes of shapes test; ")
+    shown = command("episodes", "show", "frozen/clicks.json.gz", folder=tmp_path)
+    assert last_line(shown) == (
+        "frozen/clicks.json.gz: 2 interactive episodes of shapes test; 2 images, 2 classes or objects; up to S = 1 and "
+        f"P = dense; SHA-256 {frozen.checksum}"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"frozen"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["thaw"], "'thaw' is nothing to do with episodes; expected freeze or show"),
+        ([], "expected freeze or show"),
+        (["show"], "show needs a file"),
+        (["show", "nowhere.json.gz"], "There are no frozen episodes nowhere.json.gz"),
+        (["freeze", "protocol=davis2061"], "no protocol=davis2061; did you mean protocol=davis201"),
+    ],
+)
+def test_slips(
+    argv: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["episodes", *argv])
+    with pytest.raises(SystemExit) as stopped:
+        episodes.main()
+    assert stopped.value.code == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
