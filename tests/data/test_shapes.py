@@ -246,7 +246,7 @@ def test_fixed_semantic_tasks_ask_for_every_palette() -> None:
     ("options", "message"),
     [
         ({"split": "tst"}, "no split 'tst'; did you mean 'test'"),
-        ({"split": ""}, "Choose from train, val, test"),
+        ({"split": ""}, "choose from train, val, test"),
         ({"size": 16}, "data.size=16 leaves no room"),
         ({"objects": (1, 3)}, r"data.objects=\[1, 3\]: expected"),
         ({"objects": (5, 4)}, r"2 <= least <= most"),
