@@ -12,6 +12,8 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from guided_seg.writing import whole_file
+
 
 class MetricsFile(Logger):
     """Appends what is logged to ``save_dir/metrics.csv`` at once, a row per call.
@@ -68,12 +70,9 @@ def _header(path: Path) -> list[str]:
 
 def _widen(path: Path, columns: list[str]) -> None:
     """The same rows under a wider header; the file is replaced whole, so a crash loses none of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as out:
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, columns, extrasaction="ignore")
         writer.writeheader()
         if path.exists():
             with path.open(newline="", encoding="utf-8") as old:
                 writer.writerows(csv.DictReader(old))
-    partial.replace(path)
