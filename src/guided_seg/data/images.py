@@ -36,12 +36,12 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
     if not _is_whole(data[:4], data[-_TAIL:]) and not _jpeg_ends_inside(data):
         raise _cut_off(path)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:
         image = None
     if image is None:
         raise BrokenFile(f"The image {path} cannot be decoded; {_REPLACE}.")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(image, np.uint8)
 
 
 def read_labels(path: Path, binary: bool = False) -> UInt8[np.ndarray, "H W"]:

@@ -18,6 +18,7 @@ from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.data.source import DataError, Source
 from guided_seg.errors import UserError
 from guided_seg.model.one_vs_rest import k_way
+from guided_seg.protocols.curves import curve
 from guided_seg.protocols.predictions import check_fresh, gather, keeper
 from guided_seg.protocols.protocol import Keep, Protocol
 from guided_seg.protocols.records import Records
@@ -30,7 +31,8 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     """Score ``cfg.checkpoint`` under every protocol of ``cfg.protocol``, one after the other.
 
     In ``out``, each protocol leaves its frozen episodes (``episodes_NAME.json.gz``) and what was measured of each
-    (``records_NAME.jsonl``), together ``protocols.json`` and ``protocols.md``. The same command with the same
+    (``records_NAME.jsonl``), together ``protocols.json``, ``protocols.md`` and a picture
+    of each protocol that asks at several budgets (``figures/NAME.png``). The same command with the same
     ``output_dir`` goes on where it was stopped.
 
     Raises:
@@ -54,6 +56,7 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
         scored[job.name] = scores(job.protocol, job.frozen, rows)
         # after each protocol, so that a later one that fails costs nothing
         _write(scored, out)
+        curve(scored[job.name], out / "figures" / f"{job.name}.png")
     gather(out / "predictions")
     console = Console()
     # a log or a pipe says that it is 80 columns wide, which the table is not

@@ -68,12 +68,21 @@ def learning_curve(metrics: str | os.PathLike[str] | Rows, path: str | os.PathLi
         return save(figure, path)
 
 
-def iou_curve(results: Results, path: str | os.PathLike[str]) -> Path:
-    """Positive IoU against dots per label: a line per mode and S with 95 % interval, dense at the right."""
+def iou_curve(
+    results: Results, path: str | os.PathLike[str], across: str = "dots per label", up: str = "positive IoU"
+) -> Path:
+    """Positive IoU against dots per label: a line per mode and S with 95 % interval, dense at the right.
+
+    Args:
+        results: what to draw.
+        path: the picture to write.
+        across: what the horizontal axis says.
+        up: what the vertical axis says.
+    """
     ticks = _ticks(results)
     with mpl.rc_context(STYLE):
         figure = new_figure(4.6, 3.1)
-        axes = figure.add_subplot(xlabel="dots per label", ylabel="positive IoU", ylim=(0, 1))
+        axes = figure.add_subplot(xlabel=across, ylabel=up, ylim=(0, 1))
         several = len({shots for scores in results.values() for shots, _, _ in sorted_settings(scores)}) > 1
         for colour, (mode, scores) in zip(cycle(COLOURS), results.items(), strict=False):
             for marker, (shots, row) in zip("osD^v", _by_shots(scores).items(), strict=False):
