@@ -16,7 +16,6 @@ from guided_seg.model.guide import Guidance
 Needs = Literal["any", "global", "local", "set"]
 """What a conditioning can read: z of any form; one vector a label; a vector a position; all annotated features."""
 
-
 Metric = Literal["euclidean", "cosine"]
 
 
@@ -38,7 +37,31 @@ class Conditioning(nn.Module, ABC):
         """A score per label and cell; softmax over labels gives probabilities."""
 
 
-class FeatureFusion(Conditioning):
+class TwoStep(Conditioning):
+    """f in two steps: what the query alone decides, once an image, and what guidance adds (DESIGN 3.5).
+
+    Attributes:
+        separable: a label is scored by its own z alone, so a change of one leaves all other scores as they are.
+        floor: see `Floor`; of label 0 alone.
+    """
+
+    separable: bool = True
+    floor: nn.Module
+
+    @abstractmethod
+    def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
+        """The first step, the same for any guidance."""
+
+    @abstractmethod
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+        """The second step, without the floor; where `separable`, the guidance may be of some labels alone."""
+
+    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+        """See `Conditioning.forward`."""
+        return self.floor(self.compare(self.prepare(query), guidance))
+
+
+class FeatureFusion(TwoStep):
     """score_k = w · relu(W [F̄ ; z_k] + b), a learned metric between the query and each label's guidance.
 
     W [F̄ ; z] = W_q F̄ + W_z z, so the query's part is computed once per image, and a new dot costs a small product.
@@ -81,6 +104,7 @@ class FeatureFusion(Conditioning):
             raise UserError(f"conditioning.init={init}; expected default or original.")
         hidden = hidden or 2 * channels
         self.joint = num_labels if scorer == "joint" else 0
+        self.separable = not self.joint
         self.per_label = matching or not self.joint
         self.guides = (guides or num_labels) if self.joint else 1
         self.query = nn.Conv2d(channels, hidden, 1)
@@ -96,23 +120,26 @@ class FeatureFusion(Conditioning):
             for zero in (self.query.bias, self.score.weight, self.score.bias):
                 nn.init.zeros_(zero)  # type: ignore[arg-type]
 
-    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
-        """See `Conditioning.forward`."""
+    def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
+        """W_q F̄ + b, and what the cosine is of; see `TwoStep.prepare`."""
+        return (self.query(query), *([] if self.temperature is None else [F.normalize(query, dim=1)]))
+
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+        """See `TwoStep.compare`."""
+        query, *unit = prepared
         z = guidance.z if guidance.z.ndim == 5 else guidance.z[..., None, None]
         batch, labels = z.shape[:2]
         if self.joint and labels != self.guides:
             raise ValueError(f"A joint scorer was trained for {self.guides} labels and got {labels}; use shared.")
         groups = z.flatten(1, 2)[:, None] if self.joint else z
         part = self.guidance(groups.movedim(2, -1)).movedim(-1, 2)
-        hidden = F.relu(self.query(query)[:, None] + part)
+        hidden = F.relu(query[:, None] + part)
         scores = self.score(self.context(hidden.flatten(0, 1)))
         scores = scores.view(batch, -1, *query.shape[-2:])
-        if self.temperature is not None:
-            scores = scores + self.temperature * _cosine(query, guidance.z)
-        return self.floor(scores)
+        return scores if self.temperature is None else scores + self.temperature * _cosine(unit[0], guidance.z)
 
 
-class ParameterRegression(Conditioning):
+class ParameterRegression(TwoStep):
     """score_k = η_w(z_k) · relu(W F̄ + b) + η_b(z_k): guidance decides the weights of the last layer, as in OSLSM.
 
     Args:
@@ -128,17 +155,21 @@ class ParameterRegression(Conditioning):
         self.regress = nn.Linear(channels, hidden + 1)
         self.floor = Floor() if floor else nn.Identity()
 
-    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
-        """See `Conditioning.forward`."""
-        hidden = F.relu(self.query(query))
+    def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
+        """See `TwoStep.prepare`."""
+        return (F.relu(self.query(query)),)
+
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+        """See `TwoStep.compare`."""
+        (hidden,) = prepared
         weights = self.regress(guidance.z.movedim(2, -1)).movedim(-1, 2)
         form = "bchw,bkc->bkhw" if weights.ndim == 3 else "bchw,bkchw->bkhw"
         scores = torch.einsum(form, hidden, weights[:, :, :-1]) / hidden.shape[1] ** 0.5
         bias = weights[:, :, -1]
-        return self.floor(scores + (bias[..., None, None] if bias.ndim == 2 else bias))
+        return scores + (bias[..., None, None] if bias.ndim == 2 else bias)
 
 
-class ByDistance(Conditioning, ABC):
+class ByDistance(TwoStep, ABC):
     """The nearer the guidance of a label, the higher its score.
 
     Args:
@@ -153,10 +184,18 @@ class ByDistance(Conditioning, ABC):
 
     def __init__(self, channels: int, metric: Metric = "cosine", temperature: float = 10.0, floor: bool = True) -> None:
         super().__init__()
-        self.metric = check_metric(metric)
+        if metric not in ("euclidean", "cosine"):
+            raise UserError(f"conditioning.metric={metric}; expected euclidean or cosine.")
+        self.metric = metric
         self.temperature = nn.Parameter(torch.tensor(float(temperature)))
         # scores are 0 at best: the floor begins at a distance of 1, where a cosine is 0, or all would be negative
         self.floor = Floor(-float(temperature)) if floor else nn.Identity()
+
+    def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
+        """The directions of the features, or the features and their squared lengths; see `TwoStep.prepare`."""
+        if self.metric == "cosine":
+            return (F.normalize(query, dim=1),)
+        return query, query.square().sum(1, keepdim=True)
 
 
 class Prototypes(ByDistance):
@@ -167,10 +206,9 @@ class Prototypes(ByDistance):
 
     needs = "global"
 
-    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
-        """See `Conditioning.forward`."""
-        distance = _distances(query, guidance.z.transpose(1, 2), self.metric)
-        return self.floor(-self.temperature * distance)
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+        """See `TwoStep.compare`."""
+        return -self.temperature * _distances(prepared, guidance.z.transpose(1, 2))
 
 
 class NearestNeighbors(ByDistance):
@@ -181,15 +219,15 @@ class NearestNeighbors(ByDistance):
 
     needs = "set"
 
-    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
-        """See `Conditioning.forward`."""
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+        """See `TwoStep.compare`."""
         assert guidance.valid is not None
         scores = []
         for label in range(guidance.z.shape[1]):
-            distance = _distances(query, guidance.z[:, label], self.metric)
+            distance = _distances(prepared, guidance.z[:, label])
             distance = distance.masked_fill(~guidance.valid[:, label, :, None, None], torch.inf)
             scores.append(-self.temperature * distance.amin(1))
-        return self.floor(torch.stack(scores, dim=1))
+        return torch.stack(scores, dim=1)
 
 
 class Direct(Conditioning):
@@ -235,24 +273,16 @@ class Floor(nn.Module):
         return torch.cat([torch.logaddexp(scores[:, :1], self.level.to(scores.dtype)), scores[:, 1:]], dim=1)
 
 
-def check_metric(metric: str) -> str:
-    """The metric. Raises `UserError` unless it is euclidean or cosine."""
-    if metric not in ("euclidean", "cosine"):
-        raise UserError(f"conditioning.metric={metric}; expected euclidean or cosine.")
-    return metric
-
-
-def _distances(query: Float[Tensor, "B C h w"], to: Float[Tensor, "B C M"], metric: str) -> Float[Tensor, "B M h w"]:
-    """From every position of the query to M vectors, one by one without building all differences."""
-    if metric == "cosine":
-        return 1 - torch.einsum("bchw,bcm->bmhw", F.normalize(query, dim=1), F.normalize(to, dim=1))
+def _distances(prepared: tuple[Tensor, ...], to: Float[Tensor, "B C M"]) -> Float[Tensor, "B M h w"]:
+    """From every position of the query to M vectors, without building all differences; see `ByDistance.prepare`."""
+    if len(prepared) == 1:
+        return 1 - torch.einsum("bchw,bcm->bmhw", prepared[0], F.normalize(to, dim=1))
+    query, square = prepared
     product = torch.einsum("bchw,bcm->bmhw", query, to)
-    square = query.square().sum(1, keepdim=True) + to.square().sum(1)[..., None, None]
-    return (square - 2 * product) / query.shape[1]
+    return (square + to.square().sum(1)[..., None, None] - 2 * product) / query.shape[1]
 
 
-def _cosine(query: Float[Tensor, "B C h w"], z: Float[Tensor, "B K C *grid"]) -> Float[Tensor, "B K h w"]:
-    unit = F.normalize(query, dim=1)
+def _cosine(unit: Float[Tensor, "B C h w"], z: Float[Tensor, "B K C *grid"]) -> Float[Tensor, "B K h w"]:
     form = "bchw,bkc->bkhw" if z.ndim == 3 else "bchw,bkchw->bkhw"
     return torch.einsum(form, unit, F.normalize(z, dim=2))
 
