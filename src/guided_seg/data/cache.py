@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from guided_seg.data.source import Sample
 
@@ -30,7 +30,7 @@ class Cache(Generic[T]):
     def __init__(self, size: Callable[[T], int], megabytes: float = 0.0) -> None:
         self.megabytes = megabytes
         self._size, self._free = size, int(megabytes * 2**20)
-        self._kept: OrderedDict[Hashable, T] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[T, Hashable]] = OrderedDict()
 
     def __reduce__(self) -> tuple[type[Cache[T]], tuple[Callable[[T], int], float]]:
         return type(self), (self._size, self.megabytes)
@@ -38,18 +38,46 @@ class Cache(Generic[T]):
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What is kept under ``key``, or what ``make`` returns."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        thing = make()
-        if self._size(thing) <= self.megabytes * 2**20:
-            self._kept[key] = thing
+    def kept(self) -> list[Any]:
+        """Of all that is kept, the least recently used first."""
+        return list(self._kept)
+
+    def get(self, key: Hashable, make: Callable[[], T], version: Hashable = None) -> T:
+        """What is kept under ``key`` in that version, or what ``make`` returns, which then takes its place."""
+        found = self.find(key, version)
+        return self.keep(key, make(), version) if found is None else found
+
+    def find(self, key: Hashable, version: Hashable = None) -> T | None:
+        """What is kept under ``key`` in that version."""
+        thing, found = self._kept.get(key, (None, None))
+        if thing is None or found != version:
+            return None
+        self._kept.move_to_end(key)
+        return thing
+
+    def keep(self, key: Hashable, thing: T, version: Hashable = None) -> T:
+        """Keep a thing, in place of another version of it; gives it back."""
+        self.drop(key)
+        if self.fits(thing):
+            self._kept[key] = thing, version
             self._free -= self._size(thing)
         while self._free < 0:
-            self._free += self._size(self._kept.popitem(last=False)[1])
+            self._free += self._size(self._kept.popitem(last=False)[1][0])
         return thing
+
+    def drop(self, key: Hashable) -> None:
+        """Forget what is kept under ``key``."""
+        if (kept := self._kept.pop(key, None)) is not None:
+            self._free += self._size(kept[0])
+
+    def fits(self, thing: T) -> bool:
+        """Whether it can be kept at all."""
+        return self._size(thing) <= self.megabytes * 2**20
+
+    @property
+    def used(self) -> int:
+        """The bytes of what is kept."""
+        return int(self.megabytes * 2**20) - self._free
 
 
 def sample_bytes(sample: Sample) -> int:

@@ -10,7 +10,7 @@ from guided_seg.model.backbone import Backbone
 from guided_seg.model.decoder import Decoder
 from guided_seg.model.features import Features
 from guided_seg.model.guide import Guidance
-from guided_seg.model.network import Network
+from guided_seg.model.network import Network, UpdateCost
 
 
 class ForegroundBackground(Network):
@@ -25,6 +25,8 @@ class ForegroundBackground(Network):
         num_labels: K.
         decoder: see `Network`.
     """
+
+    update_cost: UpdateCost = "none"
 
     def __init__(
         self,

@@ -50,13 +50,23 @@ class Features:
     def __getitem__(self, rows: Tensor | slice) -> Features:
         """The features of some of the images."""
         # index_select, as the gradient of plain indexing adds up rows taken twice in the order in which threads come
-        maps = self.maps[rows] if isinstance(rows, slice) else self.maps.index_select(0, rows)
+        maps = self.maps[rows] if isinstance(rows, slice) else _select(self.maps, rows)
         return Features(maps, self.grids[rows], self.sizes[rows], tuple(s[rows] for s in self.skips), self.anchor)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all maps."""
+        return self.maps.nbytes + sum(skip.nbytes for skip in self.skips)
 
     def unpadded(self) -> tuple[Float[Tensor, "N C h w"], list[Tensor]]:
         """The maps of images of one size, and those of the skips, without their padding."""
         height, width = self.grids[0].tolist()
         return self.maps[..., :height, :width], [skip.unpadded()[0] for skip in self.skips]
+
+
+def _select(maps: Tensor, rows: Tensor) -> Tensor:
+    # one image is all there is to choose from: a view, where a copy would cost as much as the rest of an update
+    return maps if len(maps) == len(rows) == 1 else maps.index_select(0, rows)
 
 
 def stack(parts: Sequence[Features]) -> Features:

@@ -17,7 +17,7 @@ from guided_seg.model.backbone import Backbone
 from guided_seg.model.baseline import ForegroundBackground
 from guided_seg.model.decoder import Decoder
 from guided_seg.model.features import Features
-from guided_seg.model.network import own_labels
+from guided_seg.model.network import UpdateCost, own_labels
 
 
 class FineTune(ForegroundBackground):
@@ -38,6 +38,8 @@ class FineTune(ForegroundBackground):
     Raises:
         UserError: negative steps, or a learning rate that is not above 0.
     """
+
+    update_cost: UpdateCost = "full"
 
     def __init__(
         self,

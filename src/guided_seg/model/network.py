@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +17,8 @@ from guided_seg.model.decoder import Bilinear, Decoder
 from guided_seg.model.features import Features, by_size, place, upsample
 from guided_seg.model.guide import Guidance, Guide
 
+UpdateCost = Literal["none", "head", "full"]
+
 
 class Network(nn.Module, ABC):
     """What training and evaluation ask of any network: scores of a batch, from features encoded once.
@@ -23,9 +26,15 @@ class Network(nn.Module, ABC):
     Args:
         backbone: φ.
         decoder: what follows the scores on the feature grid; by default they are only interpolated.
+
+    Attributes:
+        needs_same_image: whether support and query must be one image.
+        update_cost: what a new dot makes the network compute again: ``none``, as it reads no dots; the ``head``, on
+            features that are kept; or a ``full`` pass of an encoder, or more.
     """
 
     needs_same_image: bool = False
+    update_cost: UpdateCost = "head"
 
     def __init__(self, backbone: Backbone, decoder: Decoder | None = None) -> None:
         super().__init__()
@@ -93,6 +102,11 @@ class GuidedNetwork(Network):
     def needs_same_image(self) -> bool:  # type: ignore[override]
         """Whether support and query must be one image."""
         return self.guide.needs_same_image
+
+    @property
+    def update_cost(self) -> UpdateCost:  # type: ignore[override]
+        """See `Network`."""
+        return "full" if self.guide.fusion.early else "head"
 
     def extract(self, features: Features, batch: Batch) -> Guidance:
         """See `Network.extract`."""

@@ -13,7 +13,7 @@ from guided_seg.episode import IGNORE, Batch
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.features import Features
 from guided_seg.model.guide import Guidance
-from guided_seg.model.network import Network, own_labels
+from guided_seg.model.network import Network, UpdateCost, own_labels
 
 
 class OneVsRest(Network):
@@ -41,6 +41,11 @@ class OneVsRest(Network):
     def needs_same_image(self) -> bool:  # type: ignore[override]
         """See `Network`."""
         return self.network.needs_same_image
+
+    @property
+    def update_cost(self) -> UpdateCost:  # type: ignore[override]
+        """See `Network`."""
+        return self.network.update_cost
 
     def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
         """See `Network.encode`."""

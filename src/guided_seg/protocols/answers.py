@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class Answers:
 
     def __init__(self, network: Network, device: torch.device | str = "cpu", cache_mb: float = 1024) -> None:
         self.network, self.device = network.to(device).eval(), torch.device(device)
-        self._features: Cache[Features] = Cache(_bytes, cache_mb)
+        self._features: Cache[Features] = Cache(attrgetter("nbytes"), cache_mb)
 
     @torch.inference_mode()
     def segment(self, question: Question, episode: Episode) -> UInt8[np.ndarray, "H W"]:
@@ -63,8 +64,3 @@ def _images(question: Question, episode: Episode) -> Iterator[tuple[Hashable, Te
         if not shot.is_query and id(shot.image) not in seen:
             seen.add(id(shot.image))
             yield view.key, shot.image
-
-
-def _bytes(features: Features) -> int:
-    own = features.maps.numel() * features.maps.element_size()
-    return own + sum(_bytes(skip) for skip in features.skips)

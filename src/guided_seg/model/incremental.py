@@ -1,0 +1,145 @@
+"""Exact updates: what an answer is made of, cut so that each piece depends on as little as possible (DESIGN 3.2-3.5).
+
+Late fusion reads an image once. The guidance of an annotated image depends on that image's features and annotation,
+z of a label on the images that annotate it, and the score map of a label, for most conditionings, on its own z. So a
+new dot costs a gather, a mean over the images that show the label, and one map; the rest stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from guided_seg.episode import Batch
+from guided_seg.model.conditioning import TwoStep
+from guided_seg.model.features import Anchor, Features, upsample
+from guided_seg.model.fusion import Late
+from guided_seg.model.guide import Guidance, annotated_features
+from guided_seg.model.network import GuidedNetwork, Network
+
+
+class Prepared(NamedTuple):
+    """What of a query is computed once: see `TwoStep.prepare`, the earlier maps, its size, and where its grid lies."""
+
+    query: tuple[Tensor, ...]
+    skips: list[Tensor]
+    size: tuple[int, int]
+    grid: tuple[int, int]
+    anchor: Anchor | None
+
+
+class Pieces:
+    """A late-fusion network's answer in pieces, each a pure function; together they are `Network.forward`.
+
+    Args:
+        network: of late fusion and a conditioning in two steps, in evaluation mode; see `has_pieces`.
+
+    Attributes:
+        separable: see `TwoStep.separable`; else `scores` takes all labels together.
+        together: the guidance of a label depends on what else is annotated in the image (learned annotation).
+    """
+
+    def __init__(self, network: GuidedNetwork) -> None:
+        assert isinstance(network.guide.fusion, Late)
+        assert isinstance(network.conditioning, TwoStep)
+        self.network, self.guide = network, network.guide
+        self.fusion, self.conditioning = network.guide.fusion, network.conditioning
+        self.separable, self.together = self.conditioning.separable, self.fusion.annotation.learned
+
+    def of_image(
+        self,
+        features: Features,
+        points: Int[Tensor, "P 3"] | None,
+        mask: UInt8[Tensor, "H W"] | None,
+        num_labels: int,
+    ) -> dict[int, Tensor]:
+        """The guidance of one image for each label that it annotates; a vector, a map, or the annotated features.
+
+        Args:
+            features: of that image.
+            points: its dots; or
+            mask: a label per pixel, `guided_seg.episode.IGNORE` where none is annotated.
+            num_labels: K.
+        """
+        batch = _one_shot(features, points, mask, num_labels)
+        if self.guide.keeps_all:
+            found, _, label = annotated_features(*self.fusion.mark(features, batch))
+            return {k: found[label == k].T for k in range(num_labels) if (label == k).any()}
+        z, annotated = self.fusion(features, batch)
+        return {k: z[0, k] for k in range(num_labels) if annotated[0, k]}
+
+    def of_label(self, images: Sequence[Tensor]) -> Tensor:
+        """Z of a label from the guidance of the images that annotate it; the learned "no guidance" where none does."""
+        if not images:
+            return self.guide.no_guidance[:, None] if self.guide.keeps_all else self.guide.no_guidance
+        if self.guide.keeps_all:
+            return torch.cat(list(images), dim=1)
+        shots = torch.stack(list(images))[:, None]
+        seen = torch.ones(len(images), 1, dtype=torch.bool, device=shots.device)
+        episode = torch.zeros(len(images), dtype=torch.int64, device=shots.device)
+        return self.guide.merge(shots, seen, episode, 1)[0][0, 0]
+
+    def prepare(self, features: Features) -> Prepared:
+        """The query's part, from the features of one image."""
+        maps, skips = features.unpadded()
+        height, width = features.sizes[0].tolist()
+        grid = (maps.shape[-2], maps.shape[-1])
+        return Prepared(self.conditioning.prepare(maps), skips, (height, width), grid, features.anchor)
+
+    def scores(self, prepared: Prepared, z: Mapping[int, Tensor]) -> dict[int, Float[Tensor, "H W"]]:
+        """The score map of each label of ``z`` at the query's size; all K of them unless `separable`."""
+        labels = sorted(z)
+        grids = self._compare(prepared, [z[label] for label in labels])
+        if labels[0] == 0:
+            grids = self.conditioning.floor(grids)
+        fine = self.network.decoder(grids, prepared.skips)
+        anchor = prepared.anchor.finer(fine.shape[-1] / grids.shape[-1]) if prepared.anchor else None
+        return dict(zip(labels, upsample(fine, prepared.size, anchor)[0], strict=True))
+
+    def _compare(self, prepared: Prepared, z: Sequence[Tensor]) -> Float[Tensor, "1 K h w"]:
+        if not self.guide.keeps_all:
+            if any(part.ndim == 3 for part in z):  # local: the learned vector stands at each position
+                z = [part if part.ndim == 3 else part[:, None, None].expand(-1, *prepared.grid) for part in z]
+            stacked = torch.stack(list(z))[None]
+            seen = torch.ones(1, len(z), dtype=torch.bool, device=stacked.device)
+            return self.conditioning.compare(prepared.query, Guidance(stacked, seen))
+        # sets of different sizes, one by one
+        each = []
+        for part in z:
+            valid = torch.ones(1, 1, part.shape[1], dtype=torch.bool, device=part.device)
+            each.append(self.conditioning.compare(prepared.query, Guidance(part[None, None], valid.any(2), valid)))
+        return torch.cat(each, dim=1)
+
+
+def has_pieces(network: Network) -> bool:
+    """Whether the network can be cut into `Pieces`: late fusion and any conditioning in two steps."""
+    return (
+        isinstance(network, GuidedNetwork)
+        and isinstance(network.guide.fusion, Late)
+        and isinstance(network.conditioning, TwoStep)
+    )
+
+
+def _one_shot(features: Features, points: Tensor | None, mask: Tensor | None, num_labels: int) -> Batch:
+    """A batch of one annotated image that nothing is asked of; late fusion does not read its pixels."""
+    device = features.maps.device
+    height, width = mask.shape if mask is not None else (0, 0)
+    rows = points if points is not None else torch.zeros(0, 3, dtype=torch.int64, device=device)
+    number = torch.zeros(1, dtype=torch.int64, device=device)
+    return Batch(
+        images=torch.zeros(1, 1, 1, 1, device=device).expand(1, 3, height, width),
+        sizes=features.sizes,
+        target=torch.zeros(1, 1, 1, dtype=torch.uint8, device=device).expand(1, height, width),
+        shot_image=number,
+        shot_episode=number,
+        points=torch.nn.functional.pad(rows, (1, 0)),
+        masks=mask[None] if mask is not None else torch.zeros(0, 0, 0, dtype=torch.uint8, device=device),
+        mask_shot=number[: int(mask is not None)],
+        num_labels=num_labels,
+        labels=(num_labels,),
+        metas=({},),
+    )

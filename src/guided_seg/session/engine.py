@@ -1,0 +1,217 @@
+"""From annotated images to score maps, with as much kept as the memory allows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from guided_seg.data.cache import Cache
+from guided_seg.episode import Episode, Shot, collate
+from guided_seg.errors import UserError
+from guided_seg.model.features import Features, stack
+from guided_seg.model.incremental import Pieces, has_pieces
+from guided_seg.model.network import GuidedNetwork, Network
+from guided_seg.session.annotations import Annotations
+from guided_seg.session.pictures import RGB, Picture
+
+Precision = Literal["fp32", "bf16"]
+Maps = list[Float[Tensor, "H W"]]
+
+
+class Engine(ABC):
+    """Scores of a session's images.
+
+    Args:
+        network: in evaluation mode, on ``device``.
+        images: by name; they come and go.
+        annotations: of them.
+        device: where the network runs.
+        precision: of the encoder; scores are computed in fp32 from what it gives.
+        cache_mb: megabytes of features, and of what is made of them, that are kept.
+
+    Attributes:
+        encodes: how often each image, or some frame of each video, went through the encoder.
+        hidden: annotated images that guide nothing for now.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        images: Mapping[str, Picture],
+        annotations: Annotations,
+        device: torch.device,
+        precision: Precision,
+        cache_mb: float,
+    ) -> None:
+        self.network, self.device, self.precision = network, device, precision
+        self.images, self.annotations = images, annotations
+        self.encodes: Counter[str] = Counter()
+        self.cache: Cache[Any] = Cache(_bytes, cache_mb)
+        self.hidden: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def maps(self, name: str, num_labels: int) -> Maps:
+        """The score map of each label for an image, at its size."""
+
+    def features(self, name: str, pixels: RGB | None = None) -> Features:
+        """φ of an image: what is kept, or computed from its pixels.
+
+        Raises:
+            UserError: its pixels cannot be had, or its features alone are more than the cache may hold.
+        """
+        found: Features | None = self.cache.find(("features", name))
+        return self._encode(name, self.images[name].read() if pixels is None else pixels) if found is None else found
+
+    def _encode(self, name: str, pixels: RGB) -> Features:
+        image = self.tensor(pixels)[None]
+        sizes = torch.tensor([image.shape[-2:]], device=self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            features = _full(self.network.encode(image, sizes))
+        self.encodes[self.images[name].counted_as] += 1
+        if not self.cache.fits(features):
+            raise UserError(
+                f"The features of {name!r} take {features.nbytes / 2**20:.0f} MB and the session may keep "
+                f"{self.cache.megabytes:.0f}; give it more (cache_mb), or a smaller image."
+            )
+        kept: Features = self.cache.keep(("features", name), features)
+        return kept
+
+    def tensor(self, pixels: RGB) -> Float[Tensor, "3 H W"]:
+        """Pixels as a network takes them."""
+        return torch.from_numpy(pixels).to(self.device).permute(2, 0, 1) / 255
+
+    def forget(self, name: str) -> None:
+        """Drop all that is kept of an image."""
+        for key in self.cache.kept():
+            if key[1] == name:
+                self.cache.drop(key)
+
+    def guides(self, name: str, label: int | None = None) -> list[str]:
+        """The annotated images that guide an image, those of some label or all, in the order in which they came."""
+        own = self.network.needs_same_image
+        return [i for i in self.annotations.images(label) if i not in self.hidden and (i == name or not own)]
+
+    def annotation(self, name: str) -> tuple[Tensor | None, Tensor | None]:
+        """An image's dots, or its mask."""
+        mask = self.annotations.mask(name)
+        if mask is not None:
+            return None, torch.from_numpy(mask).to(self.device)
+        points = torch.tensor(self.annotations.points(name), dtype=torch.int64, device=self.device)
+        return points.reshape(-1, 3), None
+
+
+class ByLabel(Engine):
+    """Late fusion: a change of one label costs its own guidance and its own score map (DESIGN 3.4)."""
+
+    def __init__(self, network: Network, *rest: Any) -> None:
+        assert isinstance(network, GuidedNetwork)
+        super().__init__(network, *rest)
+        self.pieces = Pieces(network)
+
+    def maps(self, name: str, num_labels: int) -> Maps:
+        """See `Engine.maps`."""
+        labels = range(num_labels)
+        found = [self.cache.find(("map", name, label), self._version(name, label, num_labels)) for label in labels]
+        stale = [label for label in labels if found[label] is None]
+        if stale and not self.pieces.separable:
+            stale = list(labels)
+        if stale:
+            prepared = self.cache.get(("prepared", name), lambda: self.pieces.prepare(self.features(name)))
+            z = {label: self._z(name, label, num_labels) for label in stale}
+            for label, scores in self.pieces.scores(prepared, z).items():
+                # a view would keep the maps of all labels in memory
+                own = scores.clone() if len(stale) > 1 else scores
+                found[label] = self.cache.keep(("map", name, label), own, self._version(name, label, num_labels))
+        return [scores for scores in found if scores is not None]
+
+    def _version(self, name: str, label: int, num_labels: int) -> Hashable:
+        """Another one where what the map depends on is another."""
+        changed, own = self.annotations.changed, name if self.network.needs_same_image else None
+        labels = (label,) if self.pieces.separable else range(num_labels)
+        return (*(changed(each, own) for each in labels), self.hidden)
+
+    def _z(self, name: str, label: int, num_labels: int) -> Tensor:
+        def make() -> Tensor:
+            return self.pieces.of_label([self._part(i, label, num_labels) for i in self.guides(name, label)])
+
+        if self.network.needs_same_image:
+            return make()
+        z: Tensor = self.cache.get(("z", label), make, (self.annotations.changed(label), self.hidden))
+        return z
+
+    def _part(self, name: str, label: int, num_labels: int) -> Tensor:
+        """The guidance of one image for one label."""
+        version = self.annotations.changed(label, name)
+        found: Tensor | None = self.cache.find(("part", name, label), version)
+        if found is not None:
+            return found
+        parts = self.pieces.of_image(self.features(name), *self.annotation(name), num_labels)
+        for other, part in parts.items():
+            self.cache.keep(("part", name, other), part, self.annotations.changed(other, name))
+        return parts[label]
+
+
+class Whole(Engine):
+    """Any network: the whole episode is asked again, on features that are kept."""
+
+    def maps(self, name: str, num_labels: int) -> Maps:
+        """See `Engine.maps`."""
+        version = (self.annotations.clock, num_labels, self.hidden)
+        maps: Maps = self.cache.get(("maps", name), lambda: self._ask(name, num_labels), version)
+        return maps
+
+    def _ask(self, name: str, num_labels: int) -> Maps:
+        support = self.guides(name)
+        tensors = {image: self.tensor(self.images[image].read()) for image in {name, *support}}
+        shots = [self._shot(image, tensors[image], image == name) for image in support]
+        query = tensors[name]
+        target = torch.zeros(query.shape[1:], dtype=torch.uint8, device=self.device)
+        batch = collate([Episode(query, target, shots, num_labels=num_labels)]).to(self.device)
+        # as collate orders the images: the query, then what else is annotated
+        features = stack([self.features(image) for image in (name, *(i for i in support if i != name))])
+        height, width = query.shape[1:]  # a larger image of the support pads the batch
+        return list(self.network(batch, features)[0, :, :height, :width].clone())
+
+    def _shot(self, name: str, image: Tensor, is_query: bool) -> Shot:
+        points, mask = self.annotation(name)
+        return Shot(image, points=points, mask=mask, is_query=is_query)
+
+
+def engine_for(network: Network, *rest: Any) -> Engine:
+    """The engine for which an edit costs least; see `Engine` for the arguments."""
+    return (ByLabel if has_pieces(network) else Whole)(network, *rest)
+
+
+def labels_touch_each_other(network: Network) -> bool:
+    """Whether the guidance of a label depends on what else is annotated in its image; see `Pieces`."""
+    return isinstance(network, GuidedNetwork) and has_pieces(network) and Pieces(network).together
+
+
+def best(maps: Maps) -> UInt8[Tensor, "H W"]:
+    """The label of the highest score at each pixel; of equal ones the first."""
+    if len(maps) == 2:
+        return (maps[1] > maps[0]).view(torch.uint8)
+    highest, labels = maps[0], torch.zeros_like(maps[0], dtype=torch.uint8)
+    for label, scores in enumerate(maps[1:], 1):
+        labels.masked_fill_(scores > highest, label)
+        highest = torch.maximum(highest, scores)
+    return labels
+
+
+def _full(features: Features) -> Features:
+    """In fp32, whatever the encoder ran in."""
+    return replace(features, maps=features.maps.float(), skips=tuple(_full(skip) for skip in features.skips))
+
+
+def _bytes(thing: Any) -> int:
+    """Of a tensor, features, or tuples and lists of them."""
+    if isinstance(thing, (tuple, list)):
+        return sum(_bytes(part) for part in thing)
+    return int(getattr(thing, "nbytes", 0))
