@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.utils import get_args_parser
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -59,7 +59,7 @@ def _check(config_name: str, arguments: Namespace) -> None:
     for place in (place for o in overrides if o.key_or_group == "hydra.searchpath" for place in _values(o)):
         _add_place(place)
     several = _several(arguments)
-    groups, defaults = _groups(_loader()), _defaults(composed, config_name)
+    groups, defaults = _groups(_loader().repository), _defaults(composed, config_name)
     for override in overrides:
         if override.is_sweep_override() and not several:
             _refuse_sweep(override)
@@ -93,13 +93,14 @@ def _check_sweep_file(override: Override, several: bool) -> None:
 def _add_place(path: str) -> None:
     """Look for options there too: ``file://FOLDER`` or ``pkg://PACKAGE``."""
     loader = _loader()
-    assert isinstance(loader, ConfigLoaderImpl)
     loader.get_search_path().prepend("command-line", path, anchor="schema")
     loader.repository.initialize_sources(loader.get_search_path())
 
 
-def _loader() -> ConfigLoader:
-    return GlobalHydra.instance().config_loader()
+def _loader() -> ConfigLoaderImpl:
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    return loader
 
 
 def _parse(line: str) -> Override:
@@ -112,13 +113,18 @@ def _parse(line: str) -> Override:
         raise UserError(f"'{line}' cannot be read ({reason}); check its brackets and quotes.") from error
 
 
-def _groups(loader: ConfigLoader, parent: str = "") -> dict[str, list[str]]:
-    """Group -> its options, those of groups below it as ``folder/option``."""
+def _groups(repository: IConfigRepository, parent: str = "") -> dict[str, list[str]]:
+    """Group -> its options, those of groups below it as ``folder/option``.
+
+    Args:
+        repository: the loader's own; the loader would copy all of it for each question.
+        parent: the group to look below.
+    """
     found: dict[str, list[str]] = {}
-    for name in loader.list_groups(parent):
+    for name in repository.get_group_options(parent, ObjectType.GROUP):
         group = f"{parent}/{name}" if parent else name
-        below = _groups(loader, group)
-        own = loader.get_group_options(group, ObjectType.CONFIG)
+        below = _groups(repository, group)
+        own = repository.get_group_options(group, ObjectType.CONFIG)
         deeper = [f"{sub.removeprefix(group + '/')}/{option}" for sub, opts in below.items() for option in opts]
         found |= {group: [*own, *dict.fromkeys(deeper)]} | below
     return found
@@ -134,9 +140,7 @@ def _defaults(composed: Callable[[], DictConfig], config_name: str) -> set[str] 
 
 def _lists(config_name: str) -> set[str]:
     """The groups from which a config takes several options; Hydra's choices leave them out."""
-    loader = _loader()
-    assert isinstance(loader, ConfigLoaderImpl)
-    config = loader.repository.load_config(config_name)
+    config = _loader().repository.load_config(config_name)
     entries = config.defaults_list or [] if config else []
     return {str(entry.group) for entry in entries if isinstance(entry, GroupDefault) and isinstance(entry.value, list)}
 

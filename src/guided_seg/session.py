@@ -13,8 +13,6 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from guided_seg.build import load_network
-from guided_seg.data.images import read_image
 from guided_seg.episode import Episode, Shot, check_points, collate
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features, stack
@@ -75,6 +73,8 @@ class Session:
         Raises:
             UserError: see `guided_seg.build.load_network`.
         """
+        from guided_seg.build import load_network  # Hydra and Lightning, which a session does without
+
         return cls(k_way(reading, load_network(checkpoint)[0]), device)
 
     @torch.inference_mode()
@@ -90,6 +90,8 @@ class Session:
         """
         if image_id in self._images:
             raise UserError(f"There is an image {image_id!r} already; give each a name of its own.")
+        from guided_seg.data.images import read_image  # OpenCV and Pillow
+
         array = read_image(Path(image)) if isinstance(image, (str, Path)) else image
         if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
             raise UserError(f"The image {image_id!r} is {array.dtype} {array.shape}; expected uint8 (H, W, 3), RGB.")
