@@ -290,13 +290,3 @@ def test_help_is_quick_and_lists_what_there_is(tmp_path: Path, module: str) -> N
     assert ("late_global  " in done.stdout) == (module == "run")
     assert ("vgg16_lite" in done.stdout) == (module == "run")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("module", ["run", "evaluate"])
-def test_help_does_without_torch(module: str) -> None:
-    code = (
-        f"import sys; sys.argv.append('--help'); from guided_seg.{module} import main\n"
-        "try: main()\nexcept SystemExit as end: print(end.code, 'torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "0 False"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
-from functools import cache
 from pathlib import Path
 
 from hydra import compose, initialize_config_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.utils import get_args_parser
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -53,29 +52,44 @@ def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | No
 def _check(config_name: str, arguments: Namespace) -> None:
     if arguments.config_dir:
         _add_place(f"file://{Path(arguments.config_dir).absolute()}")
-    # a part of a second each, and on most command lines two of the three are the same
-    composed = cache(lambda *lines: compose(config_name, list(lines), return_hydra_config=True))
     overrides = [_parse(line) for line in arguments.overrides]
     for place in (place for o in overrides if o.key_or_group == "hydra.searchpath" for place in _values(o)):
         _add_place(place)
     several = _several(arguments)
-    groups, defaults = _groups(_loader()), _defaults(composed, config_name)
+    groups, lists = _groups(_loader().repository), _lists(config_name)
     for override in overrides:
         if override.is_sweep_override() and not several:
             _refuse_sweep(override)
-        _check_group(override, groups, defaults)
+        _check_option(override, groups)
+        if override.key_or_group in lists:  # a plus too many is no error to Hydra there
+            _check_plus(override, groups, lists)
         if override.key_or_group == SWEEP:
             _check_sweep_file(override, several)
-    chosen = [_first_line(override) for override in overrides if override.key_or_group in groups]
-    known = settings(composed(*chosen))
-    for override in overrides:
-        if override.key_or_group not in groups:
-            _check_key(override, known, groups)
-    final = composed(*(_first_line(override) for override in overrides))
+    try:
+        final = _composed(config_name, overrides)
+    except (HydraException, OmegaConfBaseException):
+        _find_slip(config_name, overrides, groups)
+        raise
     if arguments.cfg is None and arguments.info is None:
         check_missing(final)
         check_numbers(final)
         check_folder(final, several)
+
+
+def _composed(config_name: str, overrides: Iterable[Override] = ()) -> DictConfig:
+    """The config of the first job, which takes a part of a second."""
+    return compose(config_name, [_first_line(override) for override in overrides], return_hydra_config=True)
+
+
+def _find_slip(config_name: str, overrides: Sequence[Override], groups: dict[str, list[str]]) -> None:
+    """Refuse the override because of which nothing can be composed, if it is one of ours to explain."""
+    defaults = _defaults(config_name)
+    for override in overrides:
+        _check_plus(override, groups, defaults)
+    known = settings(_composed(config_name, [override for override in overrides if override.key_or_group in groups]))
+    for override in overrides:
+        if override.key_or_group not in groups:
+            _check_key(override, known, groups)
 
 
 def _several(arguments: Namespace) -> bool:
@@ -93,13 +107,14 @@ def _check_sweep_file(override: Override, several: bool) -> None:
 def _add_place(path: str) -> None:
     """Look for options there too: ``file://FOLDER`` or ``pkg://PACKAGE``."""
     loader = _loader()
-    assert isinstance(loader, ConfigLoaderImpl)
     loader.get_search_path().prepend("command-line", path, anchor="schema")
     loader.repository.initialize_sources(loader.get_search_path())
 
 
-def _loader() -> ConfigLoader:
-    return GlobalHydra.instance().config_loader()
+def _loader() -> ConfigLoaderImpl:
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    return loader
 
 
 def _parse(line: str) -> Override:
@@ -112,31 +127,34 @@ def _parse(line: str) -> Override:
         raise UserError(f"'{line}' cannot be read ({reason}); check its brackets and quotes.") from error
 
 
-def _groups(loader: ConfigLoader, parent: str = "") -> dict[str, list[str]]:
-    """Group -> its options, those of groups below it as ``folder/option``."""
+def _groups(repository: IConfigRepository, parent: str = "") -> dict[str, list[str]]:
+    """Group -> its options, those of groups below it as ``folder/option``.
+
+    Args:
+        repository: the loader's own; the loader would copy all of it for each question.
+        parent: the group to look below.
+    """
     found: dict[str, list[str]] = {}
-    for name in loader.list_groups(parent):
+    for name in repository.get_group_options(parent, ObjectType.GROUP):
         group = f"{parent}/{name}" if parent else name
-        below = _groups(loader, group)
-        own = loader.get_group_options(group, ObjectType.CONFIG)
+        below = _groups(repository, group)
+        own = repository.get_group_options(group, ObjectType.CONFIG)
         deeper = [f"{sub.removeprefix(group + '/')}/{option}" for sub, opts in below.items() for option in opts]
         found |= {group: [*own, *dict.fromkeys(deeper)]} | below
     return found
 
 
-def _defaults(composed: Callable[[], DictConfig], config_name: str) -> set[str] | None:
+def _defaults(config_name: str) -> set[str] | None:
     """The groups with a default, or None where one must be given before anything can be composed."""
     try:
-        return {str(group) for group in composed().hydra.runtime.choices} | _lists(config_name)
+        return {str(group) for group in _composed(config_name).hydra.runtime.choices} | _lists(config_name)
     except HydraException:
         return None
 
 
 def _lists(config_name: str) -> set[str]:
     """The groups from which a config takes several options; Hydra's choices leave them out."""
-    loader = _loader()
-    assert isinstance(loader, ConfigLoaderImpl)
-    config = loader.repository.load_config(config_name)
+    config = _loader().repository.load_config(config_name)
     entries = config.defaults_list or [] if config else []
     return {str(entry.group) for entry in entries if isinstance(entry, GroupDefault) and isinstance(entry.value, list)}
 
@@ -146,8 +164,8 @@ def _refuse_sweep(override: Override) -> None:
     raise UserError(f"{key}={value} is several values; add -m to run each, or write '{key}=[{value}]' for a list.")
 
 
-def _check_group(override: Override, groups: dict[str, list[str]], defaults: set[str] | None) -> None:
-    """Refuse an option that its group lacks, and a plus too many or too few."""
+def _check_option(override: Override, groups: dict[str, list[str]]) -> None:
+    """Refuse an option that its group lacks."""
     group = override.key_or_group
     if group not in groups:
         return _check_new_name(override, groups)
@@ -156,13 +174,18 @@ def _check_group(override: Override, groups: dict[str, list[str]], defaults: set
         raise UserError(f"{group}=null is no option; to leave the group out, write '~{group}'.")
     if wrong := [value for value in values if value not in groups[group]]:
         raise UserError(_no_option(group, wrong[0], groups[group], override))
-    if defaults is None or override.package is not None or override.is_force_add() or not values:
-        return None
+    return None
+
+
+def _check_plus(override: Override, groups: Iterable[str], defaults: set[str] | None) -> None:
+    """Refuse a plus too many or too few before a group."""
+    group, values = override.key_or_group, _values(override)
+    if group not in groups or defaults is None or override.package is not None or override.is_force_add() or not values:
+        return
     if override.is_add() and group in defaults:
         raise UserError(f"{group} has a default already, so leave out the plus: {group}={values[0]}.")
     if not override.is_add() and group not in defaults:
         raise UserError(f"{group} has no default to replace, so it needs a plus: +{group}={values[0]}.")
-    return None
 
 
 def _check_new_name(override: Override, groups: Iterable[str]) -> None:

@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights
 
 from guided_seg.model.backbone import Backbone, Frozen, WeightsError, check_stride, read_weights
 from guided_seg.model.features import Anchor
@@ -157,6 +156,8 @@ def _fully(inputs: int, outputs: int, size: int, dilation: int = 1) -> nn.Conv2d
 
 
 def _torchvision_weights() -> dict[str, Tensor]:
+    from torchvision.models import VGG16_Weights  # takes a second
+
     try:
         return dict(VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True))
     except Exception as error:
