@@ -8,87 +8,34 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
-from hydra import compose, initialize_config_module
+from session.models import COMPOSITIONS, FULL, OWN_IMAGE_ALONE, ask, for_labels, network, same_labels
 
-import guided_seg.run  # noqa: F401  its resolvers are part of the configuration
-from guided_seg.build import build_network
-from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
-from guided_seg.model.network import Network
-from guided_seg.model.one_vs_rest import k_way
 from guided_seg.session import NEGATIVE, Session
-
-COMPOSITIONS = {
-    "late_global": ["+experiment=late_global"],
-    "skips": ["+experiment=late_global", "decoder=skips"],
-    "attention": ["+experiment=late_global", "merge=attention"],
-    "parameter_regression": ["+experiment=late_global", "conditioning=parameter_regression"],
-    "prototypes": ["+experiment=prototypes"],
-    "nearest_neighbors": ["+experiment=nearest_neighbors"],
-    "early_mask_regression": ["+experiment=early_mask_regression"],
-    "late_local": ["+experiment=late_local"],
-    "early_stack": ["+experiment=early_stack"],
-    "fine_tune": ["+experiment=fine_tune", "baseline.steps=2"],
-    "foreground_background": ["+experiment=foreground_background"],
-}
-READING = {"fine_tune": "one_vs_rest", "foreground_background": "one_vs_rest"}  # they know two labels
-OWN_IMAGE_ALONE = ("late_local", "early_stack")
 
 DOTS = [("a", 3, 5, "cup"), ("a", 30, 41, NEGATIVE), ("b", 12, 9, "cup"), ("b", 20, 33, "plate"), ("b", 0, 0, NEGATIVE)]
 
 
-def network(*overrides: str) -> Network:
-    with initialize_config_module("guided_seg.conf", version_base="1.3"):
-        torch.manual_seed(0)
-        return build_network(compose("config", list(overrides))).eval()
-
-
-@pytest.fixture(scope="module")
-def pictures() -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return {name: rng.integers(0, 256, (*size, 3), np.uint8) for name, size in (("a", (37, 50)), ("b", (45, 61)))}
-
-
-@pytest.fixture
-def late(pictures: dict[str, np.ndarray]) -> Session:
-    session = Session(network("+experiment=late_global"))
-    for name, picture in pictures.items():
-        session.add_image(name, picture)
-    return session
-
-
-def whole(
-    model: Network, pictures: dict[str, np.ndarray], query: str, dots: list[tuple[str, int, int, str]]
-) -> np.ndarray:
-    """The same question as one episode, with nothing kept from before."""
-    labels = [NEGATIVE, "cup", "plate"]
-    images = {name: torch.from_numpy(picture).permute(2, 0, 1) / 255 for name, picture in pictures.items()}
-    support = []
-    for name, image in images.items():
-        points = torch.tensor([[row, column, labels.index(what)] for where, row, column, what in dots if where == name])
-        if len(points) and (name == query or not model.needs_same_image):
-            support.append(Shot(image, points=points, is_query=name == query))
-    target = torch.zeros(images[query].shape[1:], dtype=torch.uint8)
-    with torch.inference_mode():
-        scores = model(collate([Episode(images[query], target, support, num_labels=3)]))
-    # a larger image of the support pads the batch
-    return scores[0, :, : target.shape[0], : target.shape[1]].argmax(0).numpy()
-
-
 @pytest.mark.parametrize("name", COMPOSITIONS)
 def test_an_answer_is_that_of_the_whole_episode(name: str, pictures: dict[str, np.ndarray]) -> None:
-    model = k_way(READING.get(name, "native"), network(*COMPOSITIONS[name]))
+    model = for_labels(name, 3)
     assert model.needs_same_image == (name in OWN_IMAGE_ALONE)
     session = Session(model)
+    assert session.update_cost == ("full" if name in FULL else "none" if name == "foreground_background" else "head")
     for image, picture in pictures.items():
         session.add_image(image, picture)
     session.add_label("cup")
     session.add_label("plate")
     for count, dot in enumerate(DOTS, 1):
         session.dot(*dot)
+        shown: dict[str, list[tuple[int, int, int]]] = {}
+        for image, row, column, label in DOTS[:count]:
+            shown.setdefault(image, []).append((row, column, session.labels.index(label)))
         for query in pictures:
-            assert (session.segment(query) == whole(model, pictures, query, DOTS[:count])).all()
+            labels, scores = session.segment(query, return_scores=True)
+            expected = ask(model, pictures, query, shown, 3)
+            assert np.abs(scores - expected.numpy()).max() < 1e-4
+            assert same_labels(labels, expected)
 
 
 def test_every_image_is_encoded_once(late: Session) -> None:
@@ -126,7 +73,7 @@ def test_an_image_may_be_a_file(tmp_path: Path, late: Session, pictures: dict[st
 
 
 def test_a_network_of_two_labels_says_what_to_do_with_three(pictures: dict[str, np.ndarray]) -> None:
-    session = Session(network("+experiment=fine_tune"))
+    session = Session(network("fine_tune"))
     session.add_image("a", pictures["a"])
     session.add_label("cup")
     session.add_label("plate")

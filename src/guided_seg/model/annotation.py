@@ -126,7 +126,7 @@ class Learned(Annotation):
         inside = inside.repeat_interleave(maps.shape[1], dim=0)
         hidden = torch.relu(self.first(both / (1 + both))) * inside
         own, near = (2 * torch.sigmoid(self.last(hidden))).unbind(1)
-        box = nn.functional.avg_pool2d(both[:, 0], 3, 1, padding=1)
+        box = nn.functional.avg_pool2d(both[:, :1], 3, 1, padding=1)[:, 0]  # four axes, as there may be no maps
         return ((both[:, 0] * own + box * near) * inside[:, 0]).view_as(maps)
 
 

@@ -72,7 +72,7 @@ class Late(Fusion):
     def mark(self, features: Features, batch: Batch) -> tuple[Features, Marks]:
         """The features of the shots, and their annotation on the same grid."""
         shots = replace(features, maps=features.maps.float(), skips=())[batch.shot_image]
-        if self.interpolation > 1:
+        if self.interpolation > 1 and len(batch.shot_image):
             shots = self._finer(shots)
         return shots, self.annotation(shots, batch)
 

@@ -120,15 +120,15 @@ class ByLabel(Engine):
         labels = range(num_labels)
         found = [self.cache.find(("map", name, label), self._version(name, label, num_labels)) for label in labels]
         stale = [label for label in labels if found[label] is None]
-        if stale and not self.pieces.separable:
-            stale = list(labels)
-        if stale:
+        # one by one: sums of several at once are rounded in another way, and undo would be exact only within that
+        groups = [[label] for label in stale] if self.pieces.separable else [list(labels)] if stale else []
+        for group in groups:
             prepared = self.cache.get(("prepared", name), lambda: self.pieces.prepare(self.features(name)))
-            z = {label: self._z(name, label, num_labels) for label in stale}
-            for label, scores in self.pieces.scores(prepared, z).items():
+            scores = self.pieces.scores(prepared, {label: self._z(name, label, num_labels) for label in group})
+            for label, own in scores.items():
                 # a view would keep the maps of all labels in memory
-                own = scores.clone() if len(stale) > 1 else scores
-                found[label] = self.cache.keep(("map", name, label), own, self._version(name, label, num_labels))
+                kept = own.clone() if len(group) > 1 else own
+                found[label] = self.cache.keep(("map", name, label), kept, self._version(name, label, num_labels))
         return [scores for scores in found if scores is not None]
 
     def _version(self, name: str, label: int, num_labels: int) -> Hashable:
