@@ -1,4 +1,4 @@
-"""The figures of experiments/throughput, in a process of their own, where nothing checks types and shapes."""
+"""The figures of the benchmark's suite of data, in a process of their own, where nothing checks types and shapes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "experiments/throughput/measure.py"
+CODE = """
+import json, sys, tempfile, pathlib, cv2, torch
+from guided_seg.benchmark.data import draw_archive, measure, ways
+torch.set_num_threads(1)
+cv2.setNumThreads(1)
+with tempfile.TemporaryDirectory() as folder:
+    draw_archive(pathlib.Path(folder), 20)
+    json.dump(measure(ways(pathlib.Path(folder)), turns=15, episodes=20), sys.stdout)
+"""
 QUIET = 700
 """Images a second that OpenCV alone decodes; fewer, and the machine is busy or slow, so only ratios mean something."""
 
 
 @pytest.fixture(scope="module")
 def rates() -> dict[str, float]:
-    small = ("--images", "20", "--turns", "15", "--episodes", "20", "--json")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = (sys.executable, str(SCRIPT), *small)
+    command = (sys.executable, "-c", CODE)
     answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, env=environment)
     sys.stdout.write(answer.stdout)
     return json.loads(answer.stdout)

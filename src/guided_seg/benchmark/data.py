@@ -1,4 +1,4 @@
-"""How many interactive training episodes a second one core samples: `python experiments/throughput/measure.py`.
+"""How many interactive training episodes a second one core samples.
 
 An archive in the VOC layout is drawn into a temporary folder: 500 x 375 JPEG images of smooth noise at quality 90 and
 palette PNG masks, sizes as in the real archive. Each way of sampling is timed in turns of a few episodes, so that a
@@ -7,20 +7,18 @@ busy moment of the machine meets all of them, and the median turn counts.
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
+from guided_seg.benchmark.timing import Row, row
 from guided_seg.data.episodes import TrainEpisodes
 from guided_seg.data.pascal import VOC_CLASSES
 from guided_seg.data.points import PointRange
@@ -30,31 +28,30 @@ from guided_seg.data.voc import Voc
 HEIGHT, WIDTH = 375, 500
 PLAIN = "disk, plain way"
 DECODE = "cv2.imdecode alone"
+IMAGES, EPISODES = 50, 25
+"""In the archive, and in a turn."""
+NAMES = {"decoded images": "episodes_per_second_decoded", "disk": "episodes_per_second_disk"}
 
 Way = Callable[[int], object]
 
 
-def main() -> None:
-    """Measure and print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=50, help="images in the archive")
-    parser.add_argument("--turns", type=int, default=40, help="turns of each way of sampling")
-    parser.add_argument("--episodes", type=int, default=25, help="episodes in a turn")
-    parser.add_argument("--json", action="store_true", help="write JSON instead of a table")
-    args = parser.parse_args()
+def rows(cfg: DictConfig) -> Iterator[Row]:
+    """The figures of sampling."""
+    threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        draw_archive(Path(folder), args.images)
-        rates = measure(ways(Path(folder)), args.turns, args.episodes)
-    console = Console()
-    if args.json:
-        console.print_json(json.dumps(rates))
-        return
-    table = Table("way", "episodes a second", "times the plain way")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            draw_archive(Path(folder), IMAGES)
+            rates = measure(ways(Path(folder)), 2 * cfg.rounds, EPISODES)
+    finally:
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])
     for name, rate in rates.items():
-        table.add_row(name, f"{rate:.0f}", f"{rate / rates[PLAIN]:.1f}")
-    console.print(table)
+        if name != PLAIN:
+            of = f"{name}, one core, {WIDTH} x {HEIGHT}; reference: the plain way, from disk"
+            found = row(NAMES.get(name, f"episodes_per_second_{name.replace(' ', '_')}"), rate, "1/s", of, rates[PLAIN])
+            yield {**found, "ratio": rate / rates[PLAIN]}
 
 
 def measure(ways: dict[str, Way], turns: int, episodes: int) -> dict[str, float]:
@@ -166,7 +163,3 @@ def _save_mask(path: Path, labels: np.ndarray) -> None:
     mask = Image.fromarray(labels)
     mask.putpalette(np.random.default_rng(0).integers(256, size=768).tolist())
     mask.save(path)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,30 @@
+"""The networks that are timed, of random weights, which do not change how long anything takes."""
+
+from __future__ import annotations
+
+import torch
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.initialize import get_gh_backup, restore_gh_from_backup
+
+from guided_seg.build import build_network
+from guided_seg.folders import register_resolvers
+from guided_seg.model.network import Network
+
+REVOLVER_LITE = ("+experiment=revolver_interactive", "backbone=vgg16_lite")
+"""The original's architecture in its lite form, without the border of 81 pixels in our own sessions."""
+LITE0 = ("+experiment=late_global", "backbone=efficientnet_lite0")
+
+
+def build(*overrides: str) -> Network:
+    """A network of the main command's configuration, in evaluation mode."""
+    register_resolvers()
+    torch.manual_seed(0)
+    # beside the configuration of the benchmark itself, which is put back
+    before = get_gh_backup()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("guided_seg.conf", version_base="1.3"):
+            return build_network(compose("config", [*overrides, "backbone.weights=random"])).eval()
+    finally:
+        restore_gh_from_backup(before)

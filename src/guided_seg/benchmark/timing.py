@@ -1,0 +1,104 @@
+"""Times that mean something on a noisy machine: ways take turns in one process, and medians count."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any, TypedDict
+
+import torch
+from torch import nn
+
+Way = Callable[[], Any]
+
+
+class Row(TypedDict):
+    """A figure and what it is compared with.
+
+    Keys:
+        name: of the figure.
+        value: what was measured.
+        unit: of ``value`` and ``reference``.
+        reference: measured in the same process by turns; None where there is nothing to compare with.
+        ratio: ``reference / value``: how many times better.
+        of: what was measured and what the reference is, in one line.
+    """
+
+    name: str
+    value: float
+    unit: str
+    reference: float | None
+    ratio: float | None
+    of: str
+
+
+def row(name: str, value: float, unit: str, of: str, reference: float | None = None) -> Row:
+    """A row with its ratio."""
+    ratio = None if reference is None or not value else reference / value
+    return {"name": name, "value": value, "unit": unit, "reference": reference, "ratio": ratio, "of": of}
+
+
+def by_turns(ways: Mapping[str, Way], rounds: int) -> dict[str, float]:
+    """Seconds that each way takes: the median of as many turns, after one that warms up.
+
+    Args:
+        ways: what is timed, by name.
+        rounds: turns of each.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            if turn:
+                seconds[name].append(time.perf_counter() - began)
+    return {name: median(times) for name, times in seconds.items()}
+
+
+@torch.inference_mode()
+def convolution_peak(dtype: torch.dtype, rounds: int = 5) -> float:
+    """Floating-point operations a second of the best of a few large convolutions, channels last.
+
+    What a network of convolutions can reach on this machine at most.
+    """
+    best = 0.0
+    for channels, height, width in ((512, 60, 108), (256, 120, 214), (512, 30, 54)):
+        conv = nn.Conv2d(channels, channels, 3, padding=1).to(dtype).to(memory_format=torch.channels_last)
+        images = torch.rand(1, channels, height, width).to(dtype).contiguous(memory_format=torch.channels_last)
+        seconds = by_turns({"conv": lambda conv=conv, images=images: conv(images)}, rounds)["conv"]  # type: ignore[misc]
+        best = max(best, 2 * 9 * channels**2 * height * width / seconds)
+    return best
+
+
+@torch.inference_mode()
+def matrix_peak(dtype: torch.dtype, rounds: int = 5) -> float:
+    """Floating-point operations a second of a product of two square matrices."""
+    size = 2048
+    a, b = (torch.rand(size, size).to(dtype) for _ in range(2))
+    return 2 * size**3 / by_turns({"product": lambda: a @ b}, rounds)["product"]
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "matrix_fp32_gflops": round(matrix_peak(torch.float32) / 1e9),
+        "matrix_bf16_gflops": round(matrix_peak(torch.bfloat16) / 1e9),
+        "convolution_fp32_gflops": round(convolution_peak(torch.float32) / 1e9),
+        "convolution_bf16_gflops": round(convolution_peak(torch.bfloat16) / 1e9),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

@@ -1,0 +1,61 @@
+"""What a frame of a video costs, reading and mask included."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from guided_seg.benchmark.models import LITE0, build
+from guided_seg.benchmark.timing import Row, by_turns, row
+from guided_seg.session import NEGATIVE, Session
+
+
+def rows(cfg: DictConfig) -> Iterator[Row]:
+    """The figures of streaming."""
+    network = build(*LITE0)
+    rng = np.random.default_rng(cfg.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_video(Path(folder) / "video.avi", cfg.height, cfg.width, cfg.frames, rng)
+        session = Session(network, precision="bf16")
+        session.add_video("video", path)
+        first = session.frame("video", 0)
+        for label in (NEGATIVE, session.add_label("object")):
+            for _ in range(cfg.points):
+                session.dot(first, int(rng.integers(cfg.height)), int(rng.integers(cfg.width)), label)
+        times, began = [], time.perf_counter()
+        for _ in session.segment_video("video"):
+            now = time.perf_counter()
+            times.append(now - began)
+            began = now
+    image, sizes = torch.rand(1, 3, cfg.height, cfg.width), torch.tensor([[cfg.height, cfg.width]])
+
+    def encode() -> None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            network.encode(image, sizes)
+
+    alone = by_turns({"encode": encode}, cfg.rounds)["encode"]
+    of = f"EfficientNet-Lite0 in bf16 at {cfg.height} x {cfg.width}, a video file; reference: its encoder alone"
+    yield row("video_ms_per_frame", 1e3 * median(times[3:]), "ms", of, 1e3 * alone)
+    encodes = session.encodes["video"] / len(times)
+    yield row("video_encodes_per_frame", encodes, "encodes", f"over {len(times)} frames")
+
+
+def write_video(path: Path, height: int, width: int, frames: int, rng: np.random.Generator) -> Path:
+    """A square that moves over smooth noise, as motion JPEG."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (width, height))
+    ground = cv2.resize(rng.integers(0, 256, (height // 16, width // 16, 3), np.uint8), (width, height))
+    for number in range(frames):
+        frame = ground.copy()
+        column = (5 * number) % (width - width // 4)
+        frame[height // 4 : height // 2, column : column + width // 4] = (40, 200, 240)
+        writer.write(frame)
+    writer.release()
+    return path

@@ -1,0 +1,145 @@
+"""The benchmark measures what it says, at a size at which it takes seconds; its figures mean nothing there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+from running import CONF, command, last_line, read
+from session.models import network
+
+from guided_seg.benchmark import data, encode, startup, suites, training, update, video
+from guided_seg.benchmark.suites import SUITES, chosen, run
+from guided_seg.benchmark.timing import Row, by_turns, row
+from guided_seg.errors import UserError
+from guided_seg.folders import register_resolvers
+
+TINY = ("height=48", "width=64", "points=2", "rounds=2", "edits=40", "frames=6")
+
+
+@pytest.fixture
+def config() -> DictConfig:
+    register_resolvers()
+    with initialize_config_module("guided_seg.conf", version_base="1.3"):
+        return compose("benchmark", [*TINY])
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small network for each, since VGG takes seconds to build."""
+    for module in (update, encode, training, video):
+        monkeypatch.setattr(module, "build", lambda *_: network("late_global"))
+
+
+def by_name(rows: Any) -> dict[str, Row]:
+    return {entry["name"]: entry for entry in rows}
+
+
+@pytest.mark.usefixtures("light")
+def test_an_edit_is_what_computing_from_scratch_gives(config: DictConfig) -> None:
+    found = by_name(update.rows(config))
+    assert list(found) == ["edit_ms", "edit_vs_full", "edit_k8_s20_ms", "edit_max_error"]
+    assert found["edit_max_error"]["value"] <= 1e-4
+    assert "; 0 labels differ" in found["edit_max_error"]["of"]
+    assert found["edit_ms"]["ratio"] == pytest.approx(found["edit_vs_full"]["value"])
+
+
+@pytest.mark.usefixtures("light")
+def test_a_video_is_encoded_once_a_frame(config: DictConfig) -> None:
+    found = by_name(video.rows(config))
+    assert found["video_encodes_per_frame"]["value"] == 1
+    assert found["video_ms_per_frame"]["value"] > 0
+
+
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize("module", [encode, training], ids=["encode", "training"])
+def test_bf16_beside_fp32(module: Any, config: DictConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "convolution_peak", lambda *_: 1e12)
+    found = by_name(module.rows(config))
+    assert all(entry["value"] > 0 for entry in found.values())
+    if module is encode:
+        assert list(found) == ["encode_vgg16_ms", "encode_vs_fp32", "encode_peak_share"]
+        assert found["encode_vgg16_ms"]["ratio"] == pytest.approx(found["encode_vs_fp32"]["value"])
+    else:
+        assert list(found) == ["train_step_ms", "train_step_ratio"]
+
+
+def test_sampling_is_compared_with_the_plain_way(config: DictConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "IMAGES", 3)
+    monkeypatch.setattr(data, "EPISODES", 2)
+    found = by_name(data.rows(config))
+    assert {"episodes_per_second_decoded", "episodes_per_second_disk"} <= set(found)
+    for entry in found.values():
+        assert entry["ratio"] == pytest.approx(entry["value"] / (entry["reference"] or 0))
+
+
+def test_start_up_is_that_of_fresh_processes(config: DictConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, ...]] = []
+    monkeypatch.setattr(startup, "_process", lambda *words: lambda: called.append(words))
+    assert list(by_name(startup.rows(config))) == ["import_session_s", "help_s", "config_s"]
+    assert ("-m", "guided_seg.run", "--help") in called
+
+
+def test_operations_are_those_of_the_convolutions() -> None:
+    model = network("late_global")
+    found: list[int] = []
+    for layer in model.backbone.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(
+                lambda own, _, out: found.append(2 * out.numel() * own.weight[0].numel())  # type: ignore[arg-type]
+            )
+    assert encode.operations(model, torch.rand(1, 3, 33, 41)) == sum(found) > 0
+
+
+def test_ways_take_turns() -> None:
+    order: list[str] = []
+    times = by_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
+    assert order == ["a", "b"] * 3  # one to warm up
+    assert set(times) == {"a", "b"}
+
+
+def test_a_ratio_is_how_many_times_better() -> None:
+    assert row("x", 2.0, "ms", "of", 10.0)["ratio"] == 5
+    assert row("x", 2.0, "ms", "of")["ratio"] is None
+
+
+def test_suites_leave_their_figures_one_after_the_other(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suites, "machine", lambda: {"processor": "this", "cores": 2})
+    monkeypatch.setattr(startup, "rows", lambda _: [row("help_s", 0.4, "s", "help", 2.0)])
+
+    def broken(_: DictConfig) -> list[Row]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(video, "rows", broken)
+    config.suite = ["startup", "video"]
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path)
+    assert read(tmp_path / "benchmark.json") == [
+        {"name": "help_s", "value": 0.4, "unit": "s", "reference": 2.0, "ratio": 5.0, "of": "help"}
+    ]
+    page = (tmp_path / "benchmark.md").read_text()
+    assert "| help_s | 0.4 | s | 2 | 5 | help |" in page
+    assert page.endswith("Machine: processor this, cores 2.\n")
+
+
+def test_suites_are_chosen_one_several_or_all() -> None:
+    assert chosen("all") == chosen(["all", "data"]) == list(SUITES)
+    assert chosen(["data", "video"]) == ["data", "video"]
+    with pytest.raises(UserError, match="no suite 'vido'; did you mean 'video'"):
+        chosen("vido")
+    comment = (CONF / "benchmark.yaml").read_text()
+    assert all(name in comment for name in SUITES)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    done = command("benchmark", "suite=data", "rounds=1", "output_dir=out", folder=tmp_path)
+    assert last_line(done) == str(tmp_path / "out")
+    assert "episodes_per_second_disk" in done.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"benchmark.json", "benchmark.md", "machine.json"}
+    assert read(tmp_path / "out" / "machine.json")["convolution_bf16_gflops"] > 0
