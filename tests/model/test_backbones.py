@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from running import THIN_VGG
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -253,8 +254,7 @@ def test_a_weights_package_that_is_not_installed_is_none(monkeypatch: pytest.Mon
 
 @pytest.fixture
 def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
-    layers = (2, 2, "pool", 2, 2, "pool", 2, 2, 2, "pool", 2, 2, 2, "pool", 2, 2, 512, "pool")
-    monkeypatch.setattr(vgg, "_LAYERS", layers)
+    monkeypatch.setattr(vgg, "_LAYERS", THIN_VGG)
 
 
 @pytest.mark.usefixtures("narrow_vgg")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from protocols.tiny import FINDS, WORLD, score, write_checkpoint
-from running import command, last_line, read
+from running import call, command, last_line, read
 
 from guided_seg import compare, episodes
 from guided_seg.data.frozen import FrozenEpisodes
@@ -81,7 +81,7 @@ def test_freezing_and_showing(tmp_path: Path) -> None:
     done = command("episodes", "freeze", *asked, folder=tmp_path)
     frozen = FrozenEpisodes.read(tmp_path / "frozen" / "clicks.json.gz")
     assert last_line(done).startswith("frozen/davis2016.json.gz: 16 video episodes of shapes test; ")
-    shown = command("episodes", "show", "frozen/clicks.json.gz", folder=tmp_path)
+    shown = call("episodes", "show", "frozen/clicks.json.gz", folder=tmp_path)
     assert last_line(shown) == (
         "frozen/clicks.json.gz: 2 interactive episodes of shapes test; 2 images, 2 classes or objects; up to S = 1 and "
         f"P = dense; SHA-256 {frozen.checksum}"
