@@ -40,8 +40,8 @@ TINY = (
 VGG = ("backbone.weights=random", "backbone.width=16")
 """What makes the original's backbone as small; no weights are downloaded."""
 
-THIN_VGG = (2, 2, "pool", 2, 2, "pool", 2, 2, 2, "pool", 2, 2, 2, "pool", 2, 2, 512, "pool")
-"""VGG-16 layer by layer, with as few channels as it can have: its fc6 expects 512."""
+THIN_VGG = (2, 2, "pool", 2, 2, "pool", 2, 2, 256, "pool", 2, 2, 512, "pool", 2, 2, 512, "pool")
+"""VGG-16 layer by layer, with as few channels as it can have: its skips and fc6 expect 256, 512 and 512."""
 
 
 PLAIN = {"COLUMNS": "120", "NO_COLOR": "1"}
@@ -68,6 +68,11 @@ def run(folder: Path, *overrides: str, figures: bool = False) -> Path:
     with nullcontext() if figures else no_figures():
         train(compose_run(*tiny, f"output_dir={folder}", *overrides), folder)
     return folder
+
+
+def thin_vgg() -> AbstractContextManager[Any]:
+    """What is built meanwhile with a VGG-16 has a thin one, which is forty times as fast."""
+    return patch("guided_seg.model.vgg._LAYERS", THIN_VGG)
 
 
 def no_figures() -> AbstractContextManager[Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import cv2
 import pytest
 from omegaconf import OmegaConf
-from running import CONF, THIN_VGG, read, run
+from running import CONF, read, run, thin_vgg
 
 from guided_seg.build import load_network
 
@@ -21,9 +20,9 @@ MODES = {"interactive", "semantic", "video"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def thin_vgg() -> Iterator[None]:
-    """The original's recipes take 40 seconds each with all channels, whose scores are those of test_revolver.py."""
-    with patch("guided_seg.model.vgg._LAYERS", THIN_VGG):
+def _thin_vgg() -> Iterator[None]:
+    """The original's recipes would take 40 seconds each; test_revolver.py has them with all channels."""
+    with thin_vgg():
         yield
 
 

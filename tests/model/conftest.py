@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from omegaconf import DictConfig
-from running import compose_run
+from running import compose_run, thin_vgg
 
 from guided_seg.data.episodes import TrainEpisodes
 from guided_seg.data.points import PointRange
@@ -20,6 +20,13 @@ from guided_seg.episode import Batch, Episode, Shot, collate
 def composed() -> Callable[..., DictConfig]:
     """The main command's config with some overrides."""
     return compose_run
+
+
+@pytest.fixture
+def narrow_vgg() -> Iterator[None]:
+    """For what does not depend on how many channels the thirteen convolutions have."""
+    with thin_vgg():
+        yield
 
 
 @pytest.fixture(scope="session")
