@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from running import TINY, call, command, last_line
 
+from guided_seg.build import load_network
 from guided_seg.session import NEGATIVE, Session
 
 CODE = '''
@@ -64,8 +65,8 @@ def test_one_file_and_one_yaml_are_a_new_conditioning(theirs: tuple[str, str], t
     with (folder / "study" / "study.csv").open(newline="") as file:
         assert {row["seed"] for row in csv.DictReader(file)} == {"0", "1"}
     # sessions know nothing of configurations: the checkpoint names the class
+    assert type(load_network(checkpoint)[0].conditioning).__name__ == "Product"
     session = Session.load(checkpoint)
-    assert type(session.network.conditioning).__name__ == "Product"
     session.add_image("a", np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
     session.add_label("cup")
     session.dot("a", 3, 4, "cup")

@@ -55,7 +55,7 @@ def test_the_command_prints_and_writes_the_table(
     compare.main([*map(str, folders), "--out", str(tmp_path / "table.md")])
     table = (tmp_path / "table.md").read_text()
     assert table.strip() in capsys.readouterr().out
-    assert len(table.splitlines()) == 2 + 9 + 7
+    assert len(table.splitlines()) == 2 + 9 + 9
 
 
 def test_what_cannot_be_compared(
