@@ -4,8 +4,10 @@ PYTHON     ?= python3
 VENV       ?= .venv
 EXPERIMENT ?= late_global
 ARGS       ?=
-# Tests run in parallel, one worker a core and at most four; WORKERS=0 runs them in this process.
+# Tests run in parallel, one worker a core and at most four; WORKERS=0 runs them in this process. Each worker begins
+# with neighbours, which share what is made once for a file, and takes over from others when it is done.
 WORKERS    ?= auto
+PARALLEL   := -n $(WORKERS) --maxprocesses=4 --dist=worksteal
 
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip --disable-pip-version-check
@@ -33,10 +35,10 @@ smoke: $(RUN)  ## the main experiment for a few steps, to see that it works (ARG
 	$(BIN)/python -m guided_seg.run +experiment=$(EXPERIMENT) trainer=smoke logger=none $(ARGS)
 
 test: $(DEV)  ## all tests, with coverage (ARGS=, WORKERS=)
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --cov $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov $(ARGS)
 
 test-fast: $(DEV)  ## the quick tests, up to the first failure (ARGS=, WORKERS=)
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 -x -m 'not slow' $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -x -m 'not slow' $(ARGS)
 
 golden: $(DEV)  ## write down the scores that tests/model/test_golden.py compares with, after a change that is meant
 	REFRESH_GOLDEN=1 $(BIN)/python -m pytest -n 0 tests/model/test_golden.py

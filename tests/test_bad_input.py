@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from running import TINY, write_davis, write_folder
+from running import TINY, call, write_davis, write_folder
 
-from guided_seg import run as main_command
 from guided_seg.training.module import EpisodicSegmentation
 
 MINE = ("data=folder", "data.root=mine", "data.min_pixels=10")
@@ -28,61 +22,44 @@ OWN = tuple(option for option in TINY if not option.startswith("data.size"))
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A fresh working folder, no training, and Hydra's and logging's state as it was."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh working folder, and no training."""
 
     def training_step(*_: Any) -> None:
         pytest.fail("training has started")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(EpisodicSegmentation, "training_step", training_step)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield tmp_path
-    for handler in set(root.handlers) - set(handlers):
-        handler.close()
-    root.handlers, root.level = handlers, level
-    GlobalHydra.instance().clear()
-    HydraConfig.instance().cfg = None
 
 
-@pytest.fixture
-def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def refusal(*overrides: str) -> str:
     """Calls the main command with overrides; the sentence that it ends with."""
-
-    def call(*overrides: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["run", *overrides])
-        with pytest.raises(SystemExit) as caught:
-            main_command.main()
-        err = capsys.readouterr().err
-        assert caught.value.code == 2, err
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1, "one sentence, one line"
-        assert "Traceback" not in err
-        return err.removeprefix("error: ").strip()
-
-    return call
+    done = call("run", *overrides, folder=Path())
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, "one sentence, one line"
+    assert "Traceback" not in done.stderr
+    return done.stderr.removeprefix("error: ").strip()
 
 
 def numbers(count: int) -> list[str]:
     return [f"{number:02d}" for number in range(count)]
 
 
-def test_training_is_what_these_tests_keep_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_is_what_these_tests_keep_from_starting() -> None:
     """With good input the command would train."""
     write_folder(Path("mine"), numbers(10))
-    monkeypatch.setattr(sys, "argv", ["run", *OWN, *MINE, "data.augment.size=48", "debug=true"])
     with pytest.raises(BaseException, match="training has started"):
-        main_command.main()
+        call("run", *OWN, *MINE, "data.augment.size=48", "debug=true", folder=Path())
 
 
-def test_a_root_that_is_missing(refusal: Any) -> None:
+def test_a_root_that_is_missing() -> None:
     for data in ("folder", "voc", "davis", "sbd", "coco", "camvid", "fss1000"):
         sentence = refusal(*OWN, f"data={data}", "data.root=nowhere")
         assert "nowhere does not exist; set data.root to a folder that holds" in sentence
 
 
-def test_a_root_that_is_empty(refusal: Any) -> None:
+def test_a_root_that_is_empty() -> None:
     Path("mine").mkdir()
     for data, lacking in LACKING:
         assert f"mine has no folder {lacking}; expected" in refusal(*OWN, f"data={data}", "data.root=mine")
@@ -91,12 +68,12 @@ def test_a_root_that_is_empty(refusal: Any) -> None:
     assert "images holds no images; expected .jpg" in refusal(*OWN, *MINE)
 
 
-def test_too_few_items_for_three_splits(refusal: Any) -> None:
+def test_too_few_items_for_three_splits() -> None:
     write_folder(Path("mine"), numbers(3))
     assert "holds 3 items, but train, val and test need 5" in refusal(*OWN, *MINE)
 
 
-def test_an_image_without_its_mask(refusal: Any) -> None:
+def test_an_image_without_its_mask() -> None:
     write_folder(Path("mine"), numbers(10))
     Path("mine/masks/07.png").unlink()
     sentence = refusal(*OWN, *MINE)
@@ -104,7 +81,7 @@ def test_an_image_without_its_mask(refusal: Any) -> None:
     assert "07.png" in sentence
 
 
-def test_an_image_and_a_mask_of_different_sizes(refusal: Any) -> None:
+def test_an_image_and_a_mask_of_different_sizes() -> None:
     write_folder(Path("mine"), numbers(10))
     cv2.imwrite("mine/masks/07.png", np.zeros((20, 30), np.uint8))
     sentence = refusal(*OWN, *MINE)
@@ -112,34 +89,34 @@ def test_an_image_and_a_mask_of_different_sizes(refusal: Any) -> None:
     assert "07.png is 20 x 30" in sentence
 
 
-def test_a_broken_jpeg(refusal: Any) -> None:
+def test_a_broken_jpeg() -> None:
     write_folder(Path("mine"), numbers(10))
     file = Path("mine/images/07.jpg")
     file.write_bytes(file.read_bytes()[:-200])
     assert "07.jpg is cut off" in refusal(*OWN, *MINE)
 
 
-def test_a_mask_of_one_label_only(refusal: Any) -> None:
+def test_a_mask_of_one_label_only() -> None:
     write_folder(Path("mine"), numbers(10))
     cv2.imwrite("mine/masks/07.png", np.zeros((48, 64), np.uint8))
     assert "07.png holds only the label 0; a task needs something to segment" in refusal(*OWN, *MINE)
 
 
-def test_an_unknown_class(refusal: Any) -> None:
+def test_an_unknown_class() -> None:
     write_folder(Path("mine"), numbers(10))
     Path("mine/classes.txt").write_text("square\n")
     sentence = refusal(*OWN, *MINE, "data.held_out=[sqare]")
     assert sentence.startswith("There is no class 'sqare'; did you mean 'square'?")
 
 
-def test_a_mode_that_the_data_has_not(refusal: Any) -> None:
+def test_a_mode_that_the_data_has_not() -> None:
     write_davis(Path("davis"))
     sentence = refusal(*OWN, "data=davis", "data.root=davis", "mode=semantic")
     assert sentence.startswith("The source 'davis' has no tasks for mode=semantic; it supports interactive, video.")
 
 
 @pytest.mark.parametrize("mode", ["mixed", "semantic", "video"])
-def test_local_guidance_on_other_images(refusal: Any, mode: str) -> None:
+def test_local_guidance_on_other_images(mode: str) -> None:
     sentence = refusal(*TINY, "locality=local", f"mode={mode}")
     assert "locality=local" in sentence
     assert f"mode={mode}" in sentence
@@ -168,13 +145,13 @@ def test_local_guidance_on_other_images(refusal: Any, mode: str) -> None:
         ("ckpt_path=tensors.pth", "tensors.pth is no checkpoint of guided_seg.run: it carries no config"),
     ],
 )
-def test_settings_that_cannot_be(refusal: Any, override: str, expected: str) -> None:
+def test_settings_that_cannot_be(override: str, expected: str) -> None:
     Path("file").write_text("text")
     torch.save({"weight": torch.zeros(1)}, "tensors.pth")
     assert expected in refusal(*TINY, override)
 
 
-def test_weights_that_are_not_there(refusal: Any) -> None:
+def test_weights_that_are_not_there() -> None:
     small = tuple(option for option in TINY if not option.startswith("backbone."))
     sentence = refusal(*small, "backbone=vgg16_lite", "backbone.weights=nowhere.pth")
     assert "no weights file nowhere.pth; check backbone.weights" in sentence

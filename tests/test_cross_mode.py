@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
-from running import TINY, command, compose_run, evaluate, read, run, scores
+from running import TINY, call, compose_run, evaluate, no_figures, read, run, scores
 
 from guided_seg.build import settings
 from guided_seg.data.source import MODES
@@ -40,11 +40,11 @@ def test_the_sweep_is_the_whole_matrix() -> None:
     assert list(cfg.evaluation.modes) == list(MODES)
 
 
-@pytest.mark.slow
 def test_one_command_runs_it(tmp_path: Path) -> None:
     """As much of it as the command line leaves: what is given there wins."""
     part = ("mode=video,mixed", "seed=1", "hydra.sweep.dir=all")
-    done = command("run", "-m", "+experiment=late_global", "+sweep=cross_mode", *part, *TINY, folder=tmp_path)
+    with no_figures():
+        done = call("run", "-m", "+experiment=late_global", "+sweep=cross_mode", *part, *TINY, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     found = [read(path) for path in sorted((tmp_path / "all").rglob("metrics.json"))]
     assert len(found) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 from omegaconf import OmegaConf
-from running import command, evaluate, last_line, read, run, scores, write_davis, write_folder
+from running import call, command, evaluate, last_line, read, run, scores, write_davis, write_folder
 
 from guided_seg.errors import UserError
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_scored_is_refused(trained: Path, tmp_path: Path, overrid
     assert not list((tmp_path / "out").iterdir())
 
 
-# ---- as a person types it; each costs seconds of imports ----
+# ---- as a person types it; a process of its own costs seconds of imports ----
 
 
 def test_the_command(trained: Path, tmp_path: Path) -> None:
@@ -106,12 +106,11 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.slow
 def test_from_anywhere_into_a_fresh_folder(trained: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "mine", "abcdef")
     relative = Path("..") / trained.relative_to(tmp_path.parent)
     data = ("data=folder", "data.root=mine", "data.whole=true", "evaluation.shots=[1]", "evaluation.points=[5]")
-    folders = {last_line(command("evaluate", f"checkpoint={relative}", *data, *FEW, folder=tmp_path)) for _ in range(2)}
+    folders = {last_line(call("evaluate", f"checkpoint={relative}", *data, *FEW, folder=tmp_path)) for _ in range(2)}
     assert len(folders) == 2
     for folder in map(Path, folders):
         assert folder.parent == tmp_path / "outputs" / "evaluate"
@@ -132,7 +131,7 @@ def test_from_anywhere_into_a_fresh_folder(trained: Path, tmp_path: Path) -> Non
     ],
 )
 def test_a_slip_ends_in_a_sentence(tmp_path: Path, argv: list[str], expected: str) -> None:
-    done = command("evaluate", *argv, folder=tmp_path)
+    done = call("evaluate", *argv, folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {expected}")
     assert done.stderr.count("\n") == 1

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from running import TINY
+from running import TINY, call, command, last_line
+
+from guided_seg.build import load_network
+from guided_seg.session import NEGATIVE, Session
 
 CODE = '''
 """A scorer that multiplies."""
@@ -36,52 +38,40 @@ scale: 0.1
 """
 
 
-# sessions know nothing of configurations: the checkpoint names the class
-SESSION = """
-import sys
-
-import numpy as np
-
-from guided_seg.session import NEGATIVE, Session
-
-session = Session.load(sys.argv[1])
-assert type(session.network.conditioning).__name__ == "Product"
-session.add_image("a", np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
-session.add_label("cup")
-session.dot("a", 3, 4, "cup")
-session.dot("a", 30, 40, NEGATIVE)
-assert session.segment("a").shape == (40, 50)
-"""
-
-
-@pytest.mark.slow
-def test_one_file_and_one_yaml_are_a_new_conditioning(tmp_path: Path) -> None:
+@pytest.fixture
+def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Both files where this process and new ones find them; the settings that choose them."""
     (tmp_path / "others_product.py").write_text(CODE)
-    (tmp_path / "others_session.py").write_text(SESSION)
     group = tmp_path / "conf" / "conditioning"
     group.mkdir(parents=True)
     (group / "product.yaml").write_text(YAML)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(tmp_path)
+    return f"hydra.searchpath=[file://{tmp_path / 'conf'}]", "conditioning=product"
 
-    def command(*words: str, fails: bool = False) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
-        return done.stdout + done.stderr
 
-    ours = (f"hydra.searchpath=[file://{tmp_path / 'conf'}]", "conditioning=product")
+@pytest.mark.slow
+def test_one_file_and_one_yaml_are_a_new_conditioning(theirs: tuple[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     sweep = ("seed=0,1", f"hydra.sweep.dir={folder}")
-    command("guided_seg.run", "-m", "+experiment=late_global", *TINY, *ours, *sweep)
+    last_line(command("run", "-m", "+experiment=late_global", *TINY, *theirs, *sweep, folder=tmp_path))
     runs = sorted(path.parent for path in folder.rglob("metrics.json"))
     assert len(runs) == 2
+    checkpoint = runs[0] / "checkpoints" / "best.ckpt"
     quick = ("evaluation.episodes=4", "evaluation.points=[5]", "num_workers=0", f"output_dir={tmp_path / 'again'}")
-    command("guided_seg.evaluate", f"checkpoint='{runs[0] / 'checkpoints' / 'best.ckpt'}'", *quick)
+    last_line(call("evaluate", f"checkpoint='{checkpoint}'", *quick, folder=tmp_path))
     assert (tmp_path / "again" / "evaluation.json").exists()
-    command("guided_seg.study", str(folder))
+    last_line(call("study.__main__", str(folder), folder=tmp_path))
     with (folder / "study" / "study.csv").open(newline="") as file:
         assert {row["seed"] for row in csv.DictReader(file)} == {"0", "1"}
-    command("others_session", str(runs[0] / "checkpoints" / "best.ckpt"))
-    local = command("guided_seg.run", *TINY, *ours, "locality=local", f"output_dir={tmp_path / 'none'}", fails=True)
-    assert "conditioning=product compares the query with one vector a label" in local
+    # sessions know nothing of configurations: the checkpoint names the class
+    assert type(load_network(checkpoint)[0].conditioning).__name__ == "Product"
+    session = Session.load(checkpoint)
+    session.add_image("a", np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
+    session.add_label("cup")
+    session.dot("a", 3, 4, "cup")
+    session.dot("a", 30, 40, NEGATIVE)
+    assert session.segment("a").shape == (40, 50)
+    local = call("run", *TINY, *theirs, "locality=local", f"output_dir={tmp_path / 'none'}", folder=tmp_path)
+    assert local.returncode == 2
+    assert "conditioning=product compares the query with one vector a label" in local.stderr

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
-from running import TINY, command, compose_run, last_line, read, run, scores
+from running import TINY, call, command, compose_run, last_line, no_figures, read, run, scores
 
 from guided_seg import train as training
 from guided_seg.errors import UserError
@@ -208,7 +208,7 @@ def test_the_best_checkpoint_is_the_one_tested(tmp_path: Path, monkeypatch: pyte
     assert any(not torch.equal(tested[0][name], tensor) for name, tensor in weights(tmp_path).items())
 
 
-# ---- as a person types it; each costs seconds of imports ----
+# ---- as a person types it; a process of its own costs seconds of imports ----
 
 QUICK = tuple(option for option in TINY if not option.startswith("logger="))
 
@@ -231,13 +231,13 @@ def test_the_command_with_its_default_loggers(tmp_path: Path) -> None:
     before = scores(folder)
     (folder / "metrics.json").unlink()
     resume = ("logger=csv", "ckpt_path=last")
-    assert Path(last_line(command("run", "+experiment=late_global", *QUICK, *resume, folder=tmp_path))) == folder
+    assert Path(last_line(call("run", "+experiment=late_global", *QUICK, *resume, folder=tmp_path))) == folder
     assert scores(folder) == before
 
 
-@pytest.mark.slow
 def test_a_sweep_over_seeds_gives_a_folder_each(tmp_path: Path) -> None:
-    last_line(command("run", "-m", "+experiment=late_global", *TINY, "seed=0,1", folder=tmp_path))
+    with no_figures():
+        last_line(call("run", "-m", "+experiment=late_global", *TINY, "seed=0,1", folder=tmp_path))
     folders = sorted(path.parent for path in tmp_path.glob("outputs/sweeps/late_global/*/metrics.json"))
     configs = [OmegaConf.load(folder / "config.yaml") for folder in folders]
     assert sorted(cfg.seed for cfg in configs) == [0, 1]

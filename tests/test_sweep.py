@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from running import CONF, TINY, compose_run, run
+from running import CONF, TINY, call, compose_run, no_figures, run
 
 from guided_seg import sweep
 from guided_seg.errors import CompositionError, UserError
@@ -261,12 +261,10 @@ def test_a_killed_ablation_finishes_only_what_is_missing(tmp_path: Path) -> None
     assert tables(tmp_path / "killed") == whole
 
 
-@pytest.mark.slow
 def test_a_failed_job_does_not_stop_the_others(tmp_path: Path) -> None:
     wanted = ("-m", "+experiment=late_global", *TINY, "optimizer.optimizer.lr=-1,0.01", "locality=local,global")
-    line = [sys.executable, str(Path(__file__).with_name("killed_sweep.py")), *wanted]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", "NO_COLOR": "1"}
-    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    with no_figures():
+        done = call("run", *wanted, folder=tmp_path)
     assert done.returncode == 1
     assert "4 jobs: 1 done now; 2 refused, as their options have no meaning together; 1 failed." in done.stdout
     (failed,) = [text for text in done.stderr.splitlines() if text.startswith("failed: ")]

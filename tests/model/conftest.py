@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
+from running import compose_run, thin_vgg
 
-import guided_seg.run  # noqa: F401  its resolvers are part of the configuration
 from guided_seg.data.episodes import TrainEpisodes
 from guided_seg.data.points import PointRange
 from guided_seg.data.shapes import Shapes
@@ -19,13 +18,15 @@ from guided_seg.episode import Batch, Episode, Shot, collate
 
 @pytest.fixture(scope="session")
 def composed() -> Callable[..., DictConfig]:
-    """The main command's config with some overrides; Hydra's state, one per process, lasts no longer than that."""
+    """The main command's config with some overrides."""
+    return compose_run
 
-    def compose_config(*overrides: str) -> DictConfig:
-        with initialize_config_module("guided_seg.conf", version_base="1.3"):
-            return compose("config", list(overrides))
 
-    return compose_config
+@pytest.fixture
+def narrow_vgg() -> Iterator[None]:
+    """For what does not depend on how many channels the thirteen convolutions have."""
+    with thin_vgg():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from guided_seg.errors import UserError
-from guided_seg.model import pretrained, vgg
+from guided_seg.model import pretrained
 from guided_seg.model.backbone import Blank, Small, WeightsError, read_weights
 from guided_seg.model.pretrained import TimmBackbone
 from guided_seg.model.vgg import Vgg16
@@ -249,12 +249,6 @@ def test_a_weights_package_that_is_not_installed_is_none(monkeypatch: pytest.Mon
     monkeypatch.setitem(pretrained._PACKAGED, LITE0, ("a_package_that_nobody_has", "File"))
     assert pretrained._packaged(LITE0) is None
     assert pretrained._packaged("resnet18") is None
-
-
-@pytest.fixture
-def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
-    layers = (2, 2, "pool", 2, 2, "pool", 2, 2, 2, "pool", 2, 2, 2, "pool", 2, 2, 512, "pool")
-    monkeypatch.setattr(vgg, "_LAYERS", layers)
 
 
 @pytest.mark.usefixtures("narrow_vgg")

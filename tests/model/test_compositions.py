@@ -83,6 +83,7 @@ def _loss(network: Network, batch: Batch) -> torch.Tensor:
     return F.cross_entropy(network(batch), batch.target.long(), ignore_index=IGNORE)
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 @every_composition
 def test_every_composition_trains_and_is_restored(
     overrides: tuple[str, ...], composed: Composed, odd_batch: Batch, tmp_path: Path
@@ -132,6 +133,7 @@ def test_every_composition_in_every_mode(
         assert network.eval()(tasks[mode]).argmax(1).shape == tasks[mode].target.shape
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 @every_composition
 def test_every_composition_runs_in_mixed_precision(
     overrides: tuple[str, ...], composed: Composed, odd_batch: Batch
@@ -144,6 +146,7 @@ def test_every_composition_runs_in_mixed_precision(
     assert loss.isfinite()
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 @pytest.mark.parametrize("name", GROUPS["backbone"])
 @pytest.mark.parametrize("size", [(45, 70), (32, 32), (33, 65)])
 def test_the_grid_has_a_cell_for_every_stride_begun(name: str, size: tuple[int, int], composed: Composed) -> None:
@@ -177,6 +180,7 @@ def test_pretrained_backbones_can_be_frozen() -> None:
     assert set(pretrained) <= set(FREEZABLE)
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 @pytest.mark.parametrize("frozen", [True, False, 0, 1, 3])
 @pytest.mark.parametrize("name", FREEZABLE)
 def test_frozen_stages_and_nothing_else(name: str, frozen: bool | int, composed: Composed, odd_batch: Batch) -> None:
@@ -202,6 +206,7 @@ def test_frozen_stages_and_nothing_else(name: str, frozen: bool | int, composed:
     assert all((p.grad is None) == (id(p) in held) for p in backbone.parameters())
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 @pytest.mark.parametrize("name", FREEZABLE)
 def test_all_pretrained_tensors_lie_in_the_stages(name: str, composed: Composed) -> None:
     """What `frozen: true` leaves trainable is only what has no pretrained weights."""

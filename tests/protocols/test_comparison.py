@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from protocols.tiny import FINDS, WORLD, score, write_checkpoint
-from running import command, last_line, read
+from running import call, command, last_line, read
 
 from guided_seg import compare, episodes
 from guided_seg.data.frozen import FrozenEpisodes
@@ -55,7 +55,7 @@ def test_the_command_prints_and_writes_the_table(
     compare.main([*map(str, folders), "--out", str(tmp_path / "table.md")])
     table = (tmp_path / "table.md").read_text()
     assert table.strip() in capsys.readouterr().out
-    assert len(table.splitlines()) == 2 + 9 + 7
+    assert len(table.splitlines()) == 2 + 9 + 9
 
 
 def test_what_cannot_be_compared(
@@ -81,7 +81,7 @@ def test_freezing_and_showing(tmp_path: Path) -> None:
     done = command("episodes", "freeze", *asked, folder=tmp_path)
     frozen = FrozenEpisodes.read(tmp_path / "frozen" / "clicks.json.gz")
     assert last_line(done).startswith("frozen/davis2016.json.gz: 16 video episodes of shapes test; ")
-    shown = command("episodes", "show", "frozen/clicks.json.gz", folder=tmp_path)
+    shown = call("episodes", "show", "frozen/clicks.json.gz", folder=tmp_path)
     assert last_line(shown) == (
         "frozen/clicks.json.gz: 2 interactive episodes of shapes test; 2 images, 2 classes or objects; up to S = 1 and "
         f"P = dense; SHA-256 {frozen.checksum}"
