@@ -163,12 +163,15 @@ def pool_mask(
 def upsample(
     maps: Float[Tensor, "N K h w"], size: tuple[int, int], anchor: Anchor | None = None
 ) -> Float[Tensor, "N K H W"]:
-    """Bilinear interpolation from the grid to the image, the transpose of `pool_mask`; clamped at the border."""
-    if anchor is None:
-        return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    """Bilinear interpolation from the grid to the image, the transpose of `pool_mask`; clamped at the border.
+
+    Along one axis and then along the other, as two products: several times as fast as `F.interpolate` on a CPU.
+    """
     height, width = maps.shape[-2:]
-    rows, columns = (_interpolation(*pair, anchor).to(maps) for pair in ((height, size[0]), (width, size[1])))
-    return rows @ maps @ columns.T
+    with torch.autocast(maps.device.type, enabled=False):  # which would round the weights
+        maps = maps.float()
+        rows, columns = (_interpolation(*pair, anchor).to(maps) for pair in ((height, size[0]), (width, size[1])))
+        return rows @ (maps @ columns.T)
 
 
 @lru_cache(maxsize=256)

