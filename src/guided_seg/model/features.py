@@ -176,7 +176,12 @@ def upsample(
 
 @lru_cache(maxsize=256)
 def _interpolation(cells_: int, pixels: int, anchor: Anchor | None = None) -> Tensor:
-    """``[pixels, cells]``: the weights of bilinear upsampling along one axis."""
+    """``[pixels, cells]``: the weights of bilinear upsampling along one axis; kept, so they must serve training too."""
+    with torch.inference_mode(False):
+        return _weights(cells_, pixels, anchor)
+
+
+def _weights(cells_: int, pixels: int, anchor: Anchor | None) -> Tensor:
     if anchor is None:
         return F.interpolate(torch.eye(cells_)[None], size=pixels, mode="linear", align_corners=False)[0].T.contiguous()
     position = (torch.arange(pixels) + 0.5 - anchor.start) / anchor.stride - 0.5
