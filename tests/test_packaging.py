@@ -88,6 +88,7 @@ def test_the_wheel_says_the_version_and_the_commands(installed: Path) -> None:
         "guided-seg-episodes": "guided_seg.episodes:main",
         "guided-seg-compare": "guided_seg.compare:main",
         "guided-seg-prepare": "guided_seg.data.prepare:main",
+        "guided-seg-benchmark": "guided_seg.benchmark.__main__:main",
         "guided-seg-inspect": "guided_seg.data.inspect:main",
     }
 

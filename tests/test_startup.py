@@ -65,6 +65,7 @@ def test_a_session_costs_little_more_than_torch() -> None:
         ("compare --help", "THEIRS"),
         ("data.prepare --help", "davis"),
         ("data.inspect --help", "shapes"),
+        ("benchmark --help", "suite=update"),
         ("run --cfg job", "\nname: run\n"),
         ("run +experiment=late_global --cfg job", "\nname: late_global\n"),
         ("evaluate checkpoint=some.ckpt --cfg job", "\ncheckpoint: some.ckpt\n"),
