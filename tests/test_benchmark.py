@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from running import CONF, command, last_line, read
 from session.models import network
 
-from guided_seg.benchmark import data, encode, startup, suites, training, update, video
+from guided_seg.benchmark import data, encode, memory, startup, suites, training, update, video
 from guided_seg.benchmark.suites import SUITES, chosen, run
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.errors import UserError
@@ -31,7 +31,7 @@ def config() -> DictConfig:
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small network for each, since VGG takes seconds to build."""
-    for module in (update, encode, training, video):
+    for module in (update, memory, encode, training, video):
         monkeypatch.setattr(module, "build", lambda *_: network("late_global"))
 
 
@@ -46,6 +46,18 @@ def test_an_edit_is_what_computing_from_scratch_gives(config: DictConfig) -> Non
     assert found["edit_max_error"]["value"] <= 1e-4
     assert "; 0 labels differ" in found["edit_max_error"]["of"]
     assert found["edit_ms"]["ratio"] == pytest.approx(found["edit_vs_full"]["value"])
+
+
+@pytest.mark.usefixtures("light")
+def test_memory_is_measured_over_images_that_come_back(config: DictConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "IMAGES", 3)
+    monkeypatch.setattr(memory, "CACHE_MB", 0.15)
+    monkeypatch.setattr(memory, "STAY", 4)
+    found = by_name(memory.rows(config))
+    assert list(found) == ["memory_growth", "memory_encodes_per_visit"]
+    assert found["memory_growth"]["value"] > -1
+    # ten visits to three images, of which not all have room
+    assert 0.2 < found["memory_encodes_per_visit"]["value"] <= 1
 
 
 @pytest.mark.usefixtures("light")

@@ -121,6 +121,21 @@ def test_a_dot_between_two_frames_and_a_new_object_hold_from_the_next(session: S
     assert session.images == ["clip#0"]
 
 
+def test_what_is_undone_on_a_frame_that_has_passed_can_be_done_again(session: Session) -> None:
+    session.add_video("camera", moving())
+    frames = session.segment_video("camera")
+    next(frames)
+    annotate(session, session.frame("camera", 0))
+    with_dots = session.segment("camera#0")
+    assert session.undo()
+    assert session.undo()
+    next(frames)
+    assert session.redo()
+    assert session.redo()
+    assert next(frames)[0] == 2
+    assert (session.segment("camera#0") == with_dots).all()
+
+
 def test_a_stream_gives_frames_once(session: Session) -> None:
     session.add_video("camera", moving())
     frames = session.segment_video("camera")

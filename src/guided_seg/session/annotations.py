@@ -98,9 +98,9 @@ class Annotations:
         """The annotated images in the order in which they came, or those with some label."""
         return [name for name, own in self._images.items() if (own.labels() if label is None else own.has(label))]
 
-    def labels(self, image: str) -> set[int]:
-        """The labels that an image annotates."""
-        return self._images.get(image, _Image()).labels()
+    def knows(self, image: str) -> bool:
+        """Whether an image is annotated, or was."""
+        return image in self._images
 
     def points(self, image: str) -> list[tuple[int, int, int]]:
         """The dots of an image, rows of (row, column, label), in an order that does not depend on how they came."""

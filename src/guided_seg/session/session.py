@@ -164,8 +164,8 @@ class Session(Store):
                     hidden = self._later(video_id, index) if corrections == "forward" else frozenset()
                     yield index, self._segment_frame(name, pixels, hidden)
                 finally:
-                    # it could be annotated while it was shown
-                    if passing and not self._annotations.labels(name):
+                    # it could be annotated while it was shown, and what was undone can be done again
+                    if passing and not self._annotations.knows(name):
                         del self._images[name]
                         self._engine.forget(name)
 
