@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from protocols.tiny import CONF, NAMES, Stub, network_of
-from running import compose_evaluation
+from running import compose_evaluation, read
 
 from guided_seg.data.coco import Coco
 from guided_seg.data.davis import Davis
@@ -21,7 +21,7 @@ from guided_seg.data.voc import Voc
 from guided_seg.episode import Episode
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.evaluation import build_protocol
-from guided_seg.protocols.scores import scores
+from guided_seg.protocols.scores import markdown, scores
 
 SHIPPED = CONF.parent / "experiments" / "protocols" / "episodes"
 FILES = sorted(SHIPPED.glob("*/*.json.gz"))
@@ -50,6 +50,17 @@ def test_a_file_is_whole_and_of_its_protocol(path: Path) -> None:
 
 def test_every_protocol_has_its_episodes_of_shapes() -> None:
     assert {path.name.removesuffix(".json.gz") for path in FILES if path.parent.name == "shapes"} == set(NAMES)
+
+
+@pytest.mark.parametrize("source", ["shapes", *REAL])
+def test_the_committed_figures_are_of_these_files(source: str) -> None:
+    found = read(SHIPPED.parent / source / "protocols.json")
+    assert {name: scored["episodes_sha256"] for name, scored in found.items()} == {
+        path.name.removesuffix(".json.gz"): FrozenEpisodes.read(path).checksum
+        for path in SHIPPED.glob(f"{source}/*.gz")
+    }
+    table = (SHIPPED.parent / source / "protocols.md").read_text()
+    assert table == markdown(found)
 
 
 @pytest.mark.parametrize("name", ["clicks", "davis2017"])
