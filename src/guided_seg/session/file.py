@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
@@ -136,12 +135,16 @@ def _find(reference: list[str], folder: Path) -> Path:
 
 
 def _as_png(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "PNG")
     return data.getvalue()
 
 
 def _png(data: bytes) -> np.ndarray:
+    from PIL import Image
+
     return np.array(Image.open(io.BytesIO(data)))
 
 

@@ -10,13 +10,10 @@ from queue import Queue
 from threading import Event, Thread
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from guided_seg.data.files import IMAGE_SUFFIXES, natural
-from guided_seg.data.images import read_image
 from guided_seg.errors import UserError
 
 RGB = UInt8[np.ndarray, "H W 3"]
@@ -53,6 +50,8 @@ class Picture:
             UserError: the file cannot be read, or the array is no RGB image.
         """
         if isinstance(image, (str, Path)):
+            from guided_seg.data.images import read_image  # OpenCV and Pillow come with the first file
+
             path = Path(image)
             return cls(name, lambda: read_image(path), path, read_image(path))
         pixels = check_rgb(name, image).copy()
@@ -112,7 +111,9 @@ class VideoFile(Video):
             raise UserError(f"There is no video {path}; give a video file or a folder of frames.")
         self._open().release()
 
-    def _open(self) -> cv2.VideoCapture:
+    def _open(self) -> Any:
+        import cv2
+
         capture = cv2.VideoCapture(str(self.path))
         if not capture.isOpened():
             raise UserError(f"The video {self.path} cannot be opened; convert it, for instance to MP4, or give frames.")
@@ -120,6 +121,8 @@ class VideoFile(Video):
 
     def frames(self, start: int) -> Iterator[Frame]:
         """See `Video.frames`; a file that says it has more frames than can be read is broken."""
+        import cv2
+
         capture, index = self._open(), 0
         try:
             said = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -150,6 +153,8 @@ class FrameFolder(Video):
     """
 
     def __init__(self, path: Path) -> None:
+        from guided_seg.data.files import IMAGE_SUFFIXES, natural
+
         self.path = path
         found = (file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         self._files = sorted(found, key=lambda file: natural(file.name))
@@ -158,6 +163,8 @@ class FrameFolder(Video):
 
     def frames(self, start: int) -> Iterator[Frame]:
         """See `Video.frames`."""
+        from guided_seg.data.images import read_image
+
         return ((index, read_image(file)) for index, file in enumerate(self._files[start:], start))
 
     def frame(self, index: int) -> RGB:
