@@ -21,7 +21,8 @@ score() {
     "$PYTHON" -m guided_seg.evaluate "checkpoint=$OUT/$2/checkpoints/best.ckpt" "protocol=[$3]" "${data[@]}" \
         "episodes=$HERE/episodes/$1" "output_dir=$OUT/on_$1" ${EVALUATE:-}
     mkdir -p "$HERE/$1"
-    cp "$OUT/on_$1"/protocols.{md,json} "$OUT/on_$1"/figures/{clicks,interactive_video}.png "$HERE/$1" 2>/dev/null || true
+    cp "$OUT/on_$1"/protocols.{md,json} "$OUT/on_$1/figures/clicks.png" "$HERE/$1"
+    case $3 in *interactive_video*) cp "$OUT/on_$1/figures/interactive_video.png" "$HERE/$1" ;; esac
 }
 
 network shapes

@@ -12,7 +12,7 @@ from guided_seg.folders import register_resolvers
 from guided_seg.model.network import Network
 
 REVOLVER_LITE = ("+experiment=revolver_interactive", "backbone=vgg16_lite")
-"""The original's architecture in its lite form, without the border of 81 pixels in our own sessions."""
+"""The original's architecture in its lite form; only `encode` compares with its border of 81 pixels."""
 LITE0 = ("+experiment=late_global", "backbone=efficientnet_lite0")
 
 

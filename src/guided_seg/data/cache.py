@@ -74,11 +74,6 @@ class Cache(Generic[T]):
         """Whether it can be kept at all."""
         return self._size(thing) <= self.megabytes * 2**20
 
-    @property
-    def used(self) -> int:
-        """The bytes of what is kept."""
-        return int(self.megabytes * 2**20) - self._free
-
 
 def sample_bytes(sample: Sample) -> int:
     """The bytes of an image and its label map."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from guided_seg.protocols.records import Records
 from guided_seg.protocols.runner import Asked, Job, run
 from guided_seg.protocols.scores import Scored, markdown, plain, scores, terminal
 from guided_seg.report.results import write_json
+from guided_seg.writing import sha256
 
 
 def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
@@ -82,7 +82,7 @@ def _records(cfg: DictConfig, name: str, frozen: FrozenEpisodes, out: Path) -> R
     of = {
         "protocol": name,
         "rule": OmegaConf.to_container(cfg.protocol[name], resolve=True),
-        "checkpoint_sha256": _sha256(Path(cfg.checkpoint)),
+        "checkpoint_sha256": sha256(Path(cfg.checkpoint)),
         "episodes_sha256": frozen.checksum,
         "k_way": cfg.k_way,
     }
@@ -159,8 +159,3 @@ def _device(accelerator: str) -> str:
     if not there:
         raise UserError(f"accelerator={accelerator} is not there on this machine; leave it at auto, or take cpu.")
     return str(accelerator)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -16,16 +15,10 @@ from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
 from guided_seg.session.pictures import Picture
 from guided_seg.session.store import Store
-from guided_seg.writing import whole_file
+from guided_seg.writing import sha256, whole_file
 
 FORMAT = 1
 """The version of the file's layout."""
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(store: Store, model: dict[str, Any] | None, path: Path) -> None:

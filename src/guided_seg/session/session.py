@@ -21,6 +21,7 @@ from guided_seg.session import file
 from guided_seg.session.engine import Precision, best, engine_for, labels_touch_each_other
 from guided_seg.session.pictures import RGB, ahead
 from guided_seg.session.store import Labels, Store
+from guided_seg.writing import sha256
 
 KWay = Literal["native", "one_vs_rest"]
 Corrections = Literal["all", "forward"]
@@ -95,7 +96,7 @@ class Session(Store):
 
         path = Path(checkpoint)
         network = k_way(reading, load_network(path)[0])
-        return cls(network, device, precision, cache_mb, Model(path, file.sha256(path), reading))
+        return cls(network, device, precision, cache_mb, Model(path, sha256(path), reading))
 
     @property
     def encodes(self) -> Mapping[str, int]:
