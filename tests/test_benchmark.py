@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 from running import CONF, command, last_line, read
+from running import TINY as SMALL
 from session.models import network
 
-from guided_seg.benchmark import data, encode, memory, startup, suites, training, update, video
+from guided_seg.benchmark import accuracy, data, encode, memory, startup, suites, training, update, video
 from guided_seg.benchmark.suites import SUITES, chosen, run
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.errors import UserError
 from guided_seg.folders import register_resolvers
+from guided_seg.session.encoder import fastest
 
+ENCODE = ("encode_vgg16_ms", "encode_vs_fp32", "encode_other_precision_ms", "encode_peak_share")
 TINY = ("height=48", "width=64", "points=2", "rounds=2", "edits=40", "frames=6")
 
 
@@ -42,7 +47,7 @@ def by_name(rows: Any) -> dict[str, Row]:
 @pytest.mark.usefixtures("light")
 def test_an_edit_is_what_computing_from_scratch_gives(config: DictConfig) -> None:
     found = by_name(update.rows(config))
-    assert list(found) == ["edit_ms", "edit_vs_full", "edit_k8_s20_ms", "edit_max_error"]
+    assert list(found) == ["edit_ms", "edit_vs_full", "edit_vs_full_without_border", "edit_k8_s20_ms", "edit_max_error"]
     assert found["edit_max_error"]["value"] <= 1e-4
     assert "; 0 labels differ" in found["edit_max_error"]["of"]
     assert found["edit_ms"]["ratio"] == pytest.approx(found["edit_vs_full"]["value"])
@@ -74,7 +79,7 @@ def test_bf16_beside_fp32(module: Any, config: DictConfig, monkeypatch: pytest.M
     found = by_name(module.rows(config))
     assert all(entry["value"] > 0 for entry in found.values())
     if module is encode:
-        assert list(found) == ["encode_vgg16_ms", "encode_vs_fp32", "encode_peak_share"]
+        assert list(found) == [*ENCODE, *(["encode_fp32_peak_share"] if fastest(torch.device("cpu")) == "fp32" else [])]
         assert found["encode_vgg16_ms"]["ratio"] == pytest.approx(found["encode_vs_fp32"]["value"])
     else:
         assert list(found) == ["train_step_ms", "train_step_ratio"]
@@ -96,6 +101,30 @@ def test_start_up_is_that_of_fresh_processes(config: DictConfig, monkeypatch: py
     assert ("-m", "guided_seg.run", "--help") in called
 
 
+def test_accuracy_is_drawn_against_time(config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accuracy, "load_network", lambda _: (network("late_global"), None))
+    monkeypatch.setattr(accuracy, "LIMIT", 3)
+    config.checkpoint, config.objects, config.output_dir = "some.ckpt", 2, str(tmp_path)
+    found = by_name(accuracy.rows(config))
+    assert all(0 <= found[f"accuracy_iou_{clicks}"]["value"] <= 1 for clicks in (1, 3))
+    times = list(csv.DictReader((tmp_path / "accuracy.csv").read_text().splitlines()))
+    assert [row["clicks"] for row in times] == ["1", "2", "3"]
+    for name in ("session_ms", "scratch_ms"):
+        column = [float(row[name]) for row in times]
+        assert 0 < column[0] <= column[1] <= column[2]
+    assert cv2.imread(str(tmp_path / "accuracy.png")) is not None
+
+
+def test_accuracy_trains_a_network_where_none_is_given(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accuracy, "TRAINING", (*accuracy.TRAINING, *SMALL))
+    monkeypatch.setattr(accuracy, "LIMIT", 1)
+    config.objects, config.output_dir = 1, str(tmp_path)
+    assert list(accuracy.rows(config))
+    assert (tmp_path / "accuracy" / "checkpoints" / "best.ckpt").is_file()
+
+
 def test_operations_are_those_of_the_convolutions() -> None:
     model = network("late_global")
     found: list[int] = []
@@ -104,7 +133,7 @@ def test_operations_are_those_of_the_convolutions() -> None:
             layer.register_forward_hook(
                 lambda own, _, out: found.append(2 * out.numel() * own.weight[0].numel())  # type: ignore[arg-type]
             )
-    assert encode.operations(model, torch.rand(1, 3, 33, 41)) == sum(found) > 0
+    assert encode.operations(model, torch.rand(3, 33, 41)) == sum(found) > 0
 
 
 def test_ways_take_turns() -> None:

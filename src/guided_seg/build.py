@@ -213,10 +213,13 @@ def check_modes(network: Network, modes: list[Mode]) -> None:
 def load_network(checkpoint: str | Path) -> tuple[Network, DictConfig]:
     """The trained network of a checkpoint of the main command, in evaluation mode, and its config.
 
+    Args:
+        checkpoint: a file or a run folder; see `checkpoint_file`.
+
     Raises:
         UserError: there is no such file, it is not such a checkpoint, or its tensors do not fit its config.
     """
-    content = read_checkpoint(Path(checkpoint))
+    content = read_checkpoint(checkpoint_file(checkpoint))
     cfg = OmegaConf.create(content["config"])
     if missing := [group for group in ARCHITECTURE if group not in cfg]:
         raise _of_another_version(checkpoint, f"it lacks the choice of {missing[0]}")
@@ -237,6 +240,17 @@ def _of_another_version(checkpoint: str | Path, reason: str) -> UserError:
         f"The tensors of {checkpoint} do not fit the network that it names ({reason}); it was written by another "
         "version of guided_seg: train again, or use that version."
     )
+
+
+def checkpoint_file(path: str | Path) -> Path:
+    """The file itself, or the best checkpoint of a run folder. Raises `UserError` where the folder has none."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    best = path / "checkpoints" / "best.ckpt"
+    if not best.is_file():
+        raise UserError(f"The folder {path} has no checkpoints/best.ckpt; give the folder of a run, or a checkpoint.")
+    return best
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

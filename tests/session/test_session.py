@@ -100,3 +100,20 @@ def test_a_network_of_two_labels_says_what_to_do_with_three(pictures: dict[str, 
 def test_what_makes_no_sense_is_refused(late: Session, act: Callable[[Session], object], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         act(late)
+
+
+@pytest.mark.parametrize(("batch", "most"), [(1, 1), (2, 2), (3, 2), (100, 3)])
+def test_images_of_one_size_are_encoded_together(batch: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, together = Session(network("late_global")), Session(network("late_global"))
+    for session in (one, together):
+        rng = np.random.default_rng(0)
+        for number, width in enumerate((20, 24, 20, 20, 24)):
+            session.add_image(f"{number}", rng.integers(0, 256, (16, width, 3), np.uint8))
+        session.dot("1", 3, 4, session.add_label("it"))
+    encoder, sizes = together._engine.encoder, []
+    monkeypatch.setattr(together._engine, "encoder", lambda images: (sizes.append(len(images)), encoder(images))[1])
+    for (name, labels), (other, expected) in zip(together.segment_all(batch), one.segment_all(), strict=True):
+        assert name == other
+        np.testing.assert_array_equal(labels, expected)
+    assert together.encodes == one.encodes == dict.fromkeys(map(str, range(5)), 1)
+    assert max(sizes) == most

@@ -21,7 +21,7 @@ STAY = 20
 def rows(cfg: DictConfig) -> Iterator[Row]:
     """The figures of memory, after a first visit to every image."""
     rng = np.random.default_rng(cfg.seed)
-    session = Session(build(*LITE0), precision="bf16", cache_mb=CACHE_MB)
+    session = Session(build(*LITE0), precision="auto", cache_mb=CACHE_MB)
     session.add_label("object")
     for number in range(IMAGES):
         session.add_image(f"{number}", rng.integers(0, 256, (cfg.height, cfg.width, 3), np.uint8))

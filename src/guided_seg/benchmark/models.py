@@ -6,6 +6,7 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.initialize import get_gh_backup, restore_gh_from_backup
+from omegaconf import DictConfig
 
 from guided_seg.build import build_network
 from guided_seg.folders import register_resolvers
@@ -18,13 +19,18 @@ LITE0 = ("+experiment=late_global", "backbone=efficientnet_lite0")
 
 def build(*overrides: str) -> Network:
     """A network of the main command's configuration, in evaluation mode."""
-    register_resolvers()
     torch.manual_seed(0)
+    return build_network(composed(*overrides, "backbone.weights=random")).eval()
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The main command's configuration."""
+    register_resolvers()
     # beside the configuration of the benchmark itself, which is put back
     before = get_gh_backup()
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("guided_seg.conf", version_base="1.3"):
-            return build_network(compose("config", [*overrides, "backbone.weights=random"])).eval()
+            return compose("config", [*overrides])
     finally:
         restore_gh_from_backup(before)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from guided_seg.benchmark.models import LITE0, build
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.session import NEGATIVE, Session
+from guided_seg.session.encoder import Encoder
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
@@ -24,7 +25,8 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
     rng = np.random.default_rng(cfg.seed)
     with tempfile.TemporaryDirectory() as folder:
         path = write_video(Path(folder) / "video.avi", cfg.height, cfg.width, cfg.frames, rng)
-        session = Session(network, precision="bf16")
+        session = Session(network, precision="auto")
+        session.warm_up(cfg.height, cfg.width)
         session.add_video("video", path)
         first = session.frame("video", 0)
         for label in (NEGATIVE, session.add_label("object")):
@@ -35,14 +37,10 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
             now = time.perf_counter()
             times.append(now - began)
             began = now
-    image, sizes = torch.rand(1, 3, cfg.height, cfg.width), torch.tensor([[cfg.height, cfg.width]])
-
-    def encode() -> None:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            network.encode(image, sizes)
-
-    alone = by_turns({"encode": encode}, cfg.rounds)["encode"]
-    of = f"EfficientNet-Lite0 in bf16 at {cfg.height} x {cfg.width}, a video file; reference: its encoder alone"
+    encoder, image = Encoder(network, torch.device("cpu"), "auto"), torch.rand(3, cfg.height, cfg.width)
+    alone = by_turns({"encode": lambda: encoder(image[None])}, cfg.rounds)["encode"]
+    of = f"EfficientNet-Lite0 in {encoder.precision} (auto) at {cfg.height} x {cfg.width}, a video file"
+    of += "; reference: its encoder alone"
     yield row("video_ms_per_frame", 1e3 * median(times[3:]), "ms", of, 1e3 * alone)
     encodes = session.encodes["video"] / len(times)
     yield row("video_encodes_per_frame", encodes, "encodes", f"over {len(times)} frames")

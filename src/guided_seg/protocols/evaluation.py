@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from guided_seg.build import load_network
+from guided_seg.build import checkpoint_file, load_network
 from guided_seg.data.freeze import freeze
 from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.data.source import DataError, Source
@@ -82,7 +82,7 @@ def _records(cfg: DictConfig, name: str, frozen: FrozenEpisodes, out: Path) -> R
     of = {
         "protocol": name,
         "rule": OmegaConf.to_container(cfg.protocol[name], resolve=True),
-        "checkpoint_sha256": sha256(Path(cfg.checkpoint)),
+        "checkpoint_sha256": sha256(checkpoint_file(cfg.checkpoint)),
         "episodes_sha256": frozen.checksum,
         "k_way": cfg.k_way,
     }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Hashable, Mapping
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -16,24 +17,26 @@ from guided_seg.data.cache import Cache
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features, stack
-from guided_seg.model.incremental import Pieces, has_pieces
+from guided_seg.model.incremental import Pieces, Prepared, has_pieces
 from guided_seg.model.network import GuidedNetwork, Network
 from guided_seg.session.annotations import Annotations
+from guided_seg.session.encoder import Encoder, threads
 from guided_seg.session.pictures import RGB, Picture
 
-Precision = Literal["fp32", "bf16"]
 Maps = list[Float[Tensor, "H W"]]
+
+SMALL = 2**21
+"""Bytes of a query, as a head reads it, that one thread compares as fast as several."""
 
 
 class Engine(ABC):
     """Scores of a session's images.
 
     Args:
-        network: in evaluation mode, on ``device``.
+        network: in evaluation mode.
+        encoder: of the same network.
         images: by name; they come and go.
         annotations: of them.
-        device: where the network runs.
-        precision: of the encoder; scores are computed in fp32 from what it gives.
         cache_mb: megabytes of features, and of what is made of them, that are kept.
 
     Attributes:
@@ -44,17 +47,17 @@ class Engine(ABC):
     def __init__(
         self,
         network: Network,
+        encoder: Encoder,
         images: Mapping[str, Picture],
         annotations: Annotations,
-        device: torch.device,
-        precision: Precision,
         cache_mb: float,
     ) -> None:
-        self.network, self.device, self.precision = network, device, precision
+        self.network, self.encoder, self.device = network, encoder, encoder.device
         self.images, self.annotations = images, annotations
         self.encodes: Counter[str] = Counter()
         self.cache: Cache[Any] = Cache(_bytes, cache_mb)
         self.hidden: frozenset[str] = frozenset()
+        self._all_threads: int | None = None
 
     @abstractmethod
     def maps(self, name: str, num_labels: int) -> Maps:
@@ -67,21 +70,29 @@ class Engine(ABC):
             UserError: its pixels cannot be had, or its features alone are more than the cache may hold.
         """
         found: Features | None = self.cache.find(("features", name))
-        return self._encode(name, self.images[name].read() if pixels is None else pixels) if found is None else found
+        if found is not None:
+            return found
+        return self._encode([name], [self.images[name].read() if pixels is None else pixels])[0]
 
-    def _encode(self, name: str, pixels: RGB) -> Features:
-        image = self.tensor(pixels)[None]
-        sizes = torch.tensor([image.shape[-2:]], device=self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            features = _full(self.network.encode(image, sizes))
-        self.encodes[self.images[name].counted_as] += 1
-        if not self.cache.fits(features):
-            raise UserError(
-                f"The features of {name!r} take {features.nbytes / 2**20:.0f} MB and the session may keep "
-                f"{self.cache.megabytes:.0f}; give it more (cache_mb), or a smaller image."
-            )
-        kept: Features = self.cache.keep(("features", name), features)
-        return kept
+    def encode(self, names: Sequence[str]) -> None:
+        """Encode those of the images whose features are not kept, all of one size at once."""
+        missing = [name for name in names if self.cache.find(("features", name)) is None]
+        for size in dict.fromkeys(self.images[name].size for name in missing):
+            alike = [name for name in missing if self.images[name].size == size]
+            self._encode(alike, [self.images[name].read() for name in alike])
+
+    def _encode(self, names: Sequence[str], pixels: Sequence[RGB]) -> list[Features]:
+        with threads(self._all_threads or torch.get_num_threads()):
+            encoded = self.encoder(torch.stack([self.tensor(each) for each in pixels]))
+        self.encodes.update(self.images[name].counted_as for name in names)
+        for name, features in zip(names, encoded, strict=True):
+            if not self.cache.fits(features):
+                raise UserError(
+                    f"The features of {name!r} take {features.nbytes / 2**20:.0f} MB and the session may keep "
+                    f"{self.cache.megabytes:.0f}; give it more (cache_mb), or a smaller image."
+                )
+            self.cache.keep(("features", name), features)
+        return encoded
 
     def tensor(self, pixels: RGB) -> Float[Tensor, "3 H W"]:
         """Pixels as a network takes them."""
@@ -124,12 +135,26 @@ class ByLabel(Engine):
         groups = [[label] for label in stale] if self.pieces.separable else [list(labels)] if stale else []
         for group in groups:
             prepared = self.cache.get(("prepared", name), lambda: self.pieces.prepare(self.features(name)))
-            scores = self.pieces.scores(prepared, {label: self._z(name, label, num_labels) for label in group})
+            with self._threads_for(prepared):
+                scores = self.pieces.scores(prepared, {label: self._z(name, label, num_labels) for label in group})
             for label, own in scores.items():
                 # a view would keep the maps of all labels in memory
                 kept = own.clone() if len(group) > 1 else own
                 found[label] = self.cache.keep(("map", name, label), kept, self._version(name, label, num_labels))
         return [scores for scores in found if scores is not None]
+
+    @contextmanager
+    def _threads_for(self, prepared: Prepared) -> Iterator[None]:
+        """One for a small head, which is done sooner than several threads have waited for each other."""
+        if _bytes([prepared.query, prepared.skips]) > SMALL:
+            yield
+            return
+        self._all_threads = torch.get_num_threads()
+        try:
+            with threads(1):
+                yield
+        finally:
+            self._all_threads = None
 
     def _version(self, name: str, label: int, num_labels: int) -> Hashable:
         """Another one where what the map depends on is another."""
@@ -194,22 +219,17 @@ def labels_touch_each_other(network: Network) -> bool:
     return isinstance(network, GuidedNetwork) and has_pieces(network) and Pieces(network).together
 
 
-def best(maps: Maps) -> UInt8[Tensor, "H W"]:
+def best(maps: Maps) -> UInt8[np.ndarray, "H W"]:
     """The label of the highest score at each pixel; of equal ones the first."""
-    if len(maps) == 2:
-        return (maps[1] > maps[0]).view(torch.uint8)
-    highest, labels = maps[0].clone(), torch.zeros_like(maps[0], dtype=torch.uint8)
-    for label, scores in enumerate(maps[1:], 1):
+    if maps[0].device.type != "cpu":
+        return torch.stack(maps).argmax(0).to(torch.uint8).cpu().numpy()
+    highest, *others = (scores.numpy() for scores in maps)  # numpy compares three times as fast as torch
+    labels = np.greater(others[0], highest).view(np.uint8)
+    for label, scores in enumerate(others[1:], 2):
+        highest = np.maximum(highest, others[label - 2])
         # later labels are larger, so a maximum sets them; seven times as fast as filling where they are better
-        torch.maximum(labels, (scores > highest).view(torch.uint8) * label, out=labels)
-        torch.maximum(highest, scores, out=highest)
+        np.maximum(labels, np.greater(scores, highest) * np.uint8(label), out=labels)
     return labels
-
-
-def _full(features: Features) -> Features:
-    """In fp32, whatever the encoder ran in, and cell by cell in memory, so that a dot gathers without a copy."""
-    maps = features.maps.float().contiguous(memory_format=torch.channels_last)
-    return replace(features, maps=maps, skips=tuple(_full(skip) for skip in features.skips))
 
 
 def _bytes(thing: Any) -> int:

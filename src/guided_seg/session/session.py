@@ -18,7 +18,8 @@ from guided_seg.errors import UserError
 from guided_seg.model.network import Network, UpdateCost
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.session import file
-from guided_seg.session.engine import Precision, best, engine_for, labels_touch_each_other
+from guided_seg.session.encoder import Encoder, Precision
+from guided_seg.session.engine import best, engine_for, labels_touch_each_other
 from guided_seg.session.pictures import RGB, ahead
 from guided_seg.session.store import Labels, Store
 from guided_seg.writing import sha256
@@ -46,12 +47,13 @@ class Session(Store):
     Args:
         network: in evaluation mode, as `guided_seg.build.load_network` gives it.
         device: where it runs.
-        precision: of the encoder, ``fp32`` or ``bf16``, which is faster where the processor has it.
+        precision: of the encoder: ``fp32``, ``bf16``, or ``auto``, which takes the faster one; see `Encoder`.
         cache_mb: megabytes of features and score maps that are kept; the least recently used go first.
         model: where the network came from, for `save`.
+        compiled: compile the encoder, for videos or many images of one size; see `Encoder` and `warm_up`.
 
     Example:
-        >>> session = Session.load("outputs/late_global/RUN/checkpoints/best.ckpt")  # doctest: +SKIP
+        >>> session = Session.load("outputs/late_global/RUN")  # doctest: +SKIP
         >>> session.add_image("cat", "cat.jpg")  # doctest: +SKIP
         >>> session.dot("cat", 40, 61, session.add_label("cat"))  # doctest: +SKIP
         >>> session.segment("cat")  # doctest: +SKIP
@@ -64,12 +66,12 @@ class Session(Store):
         precision: Precision = "fp32",
         cache_mb: float = 1024,
         model: Model | None = None,
+        compiled: bool = False,
     ) -> None:
-        if precision not in ("fp32", "bf16"):
-            raise UserError(f"precision={precision}: expected fp32 or bf16.")
         network, self.model = network.to(device).eval(), model
         super().__init__(together=labels_touch_each_other(network))
-        self._engine = engine_for(network, self._images, self._annotations, torch.device(device), precision, cache_mb)
+        encoder = Encoder(network, torch.device(device), precision, compiled)
+        self._engine = engine_for(network, encoder, self._images, self._annotations, cache_mb)
 
     @classmethod
     def load(
@@ -79,29 +81,35 @@ class Session(Store):
         precision: Precision = "fp32",
         reading: KWay = "native",
         cache_mb: float = 1024,
+        compiled: bool = False,
     ) -> Session:
         """A session with the network of a checkpoint of the main command.
 
         Args:
-            checkpoint: a ``best.ckpt`` or ``last.ckpt``.
+            checkpoint: a run folder, of which the best checkpoint is taken, or a ``best.ckpt`` or ``last.ckpt``.
             device: where it runs.
             precision: see `Session`.
             reading: how several labels are answered, all at once or ``one_vs_rest``, which suits any network.
             cache_mb: see `Session`.
+            compiled: see `Session`.
 
         Raises:
             UserError: see `guided_seg.build.load_network`.
         """
-        from guided_seg.build import load_network  # which knows how to build any network, and takes its time
+        from guided_seg.build import checkpoint_file, load_network  # which know how to build any network, and take time
 
-        path = Path(checkpoint)
+        path = checkpoint_file(Path(checkpoint))
         network = k_way(reading, load_network(path)[0])
-        return cls(network, device, precision, cache_mb, Model(path, sha256(path), reading))
+        return cls(network, device, precision, cache_mb, Model(path, sha256(path), reading), compiled)
 
     @property
     def encodes(self) -> Mapping[str, int]:
         """How often each image, or some frame of each video, went through the encoder."""
         return dict(self._engine.encodes)
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Encode an empty image of a size, so that the first real one need not wait for what happens only once."""
+        self._engine.encoder(torch.zeros(1, 3, height, width, device=self._engine.encoder.device))
 
     @property
     def update_cost(self) -> UpdateCost:
@@ -129,13 +137,22 @@ class Session(Store):
         if len(self.labels) < 2:
             raise UserError("There is nothing to segment yet; add_label names it.")
         maps = self._engine.maps(image_id, len(self.labels))
-        labels = best(maps).cpu().numpy()
+        labels = best(maps)
         return (labels, torch.stack(maps).cpu().numpy()) if return_scores else labels
 
-    def segment_all(self) -> Iterator[tuple[str, Labels]]:
-        """Each of `images` with its labels, one after the other."""
-        for name in self.images:
-            yield name, self.segment(name)
+    def segment_all(self, batch: int = 1) -> Iterator[tuple[str, Labels]]:
+        """Each of `images` with its labels, one after the other.
+
+        Args:
+            batch: images that are encoded together if they are of one size; it pays for small images, and on a GPU.
+        """
+        names = self.images
+        for first in range(0, len(names), batch):
+            together = names[first : first + batch]
+            if batch > 1:
+                self._engine.encode(together)
+            for name in together:
+                yield name, self.segment(name)
 
     def segment_video(
         self, video_id: str, start: int = 0, corrections: Corrections = "all"
@@ -206,6 +223,7 @@ class Session(Store):
         precision: Precision = "fp32",
         cache_mb: float = 1024,
         network: Network | None = None,
+        compiled: bool = False,
     ) -> Session:
         """A session as it was saved.
 
@@ -215,6 +233,7 @@ class Session(Store):
             precision: see `Session`.
             cache_mb: see `Session`.
             network: another one than that of the checkpoint that the file names.
+            compiled: see `Session`.
 
         Raises:
             UserError: the file is no session, or the network, an image or a video is gone or is another one now.
@@ -222,9 +241,9 @@ class Session(Store):
         content = file.read(Path(path))
         if network is None:
             checkpoint = file.checkpoint_of(content, Path(path))
-            session = cls.load(checkpoint, device, precision, content["model"]["reading"], cache_mb)
+            session = cls.load(checkpoint, device, precision, content["model"]["reading"], cache_mb, compiled)
         else:
-            session = cls(network, device, precision, cache_mb)
+            session = cls(network, device, precision, cache_mb, compiled=compiled)
         file.fill(session, content, Path(path))
         return session
 
