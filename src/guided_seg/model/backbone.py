@@ -100,9 +100,10 @@ class Backbone(nn.Module, ABC):
         return max(1, -(-(pixels + 2 * self.border) // self.stride) - self.lost)
 
     def freeze(self) -> None:
-        """Take the gradient from the frozen stages; subclasses call it once they are built."""
+        """Take the gradient and new batch statistics from the frozen stages; subclasses call it once they are built."""
+        # Lightning trains in the mode that it finds, so `train` alone would come too late
         for stage in self._frozen_stages():
-            stage.requires_grad_(False)
+            stage.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Backbone:
         """As `nn.Module.train`, but frozen stages keep the batch statistics of their weights."""
