@@ -96,6 +96,10 @@ class FileSource(IndexedSource):
         pair = self._pairs[str(key)]
         return self._cache.get(key, lambda: read_pair(pair))
 
+    def images(self) -> list[Hashable]:
+        """See `IndexedSource.images`; several label maps may belong to one image."""
+        return list({self.image_file(key): key for key in super().images()}.values())
+
     def image_file(self, key: Hashable) -> Path:
         """The image file of a key."""
         return self._pairs[str(key)].image

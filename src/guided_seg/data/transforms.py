@@ -83,4 +83,4 @@ class Augment:
 
 def _checksum(image: np.ndarray) -> int:
     """Tells images apart wherever their files lie."""
-    return zlib.crc32(np.ascontiguousarray(image))
+    return zlib.crc32(np.ascontiguousarray(image).data)
