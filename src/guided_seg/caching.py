@@ -89,7 +89,7 @@ def _training(data: Episodes, steps: int) -> _Images:
     source, augment = _indexed(data, "train"), data.augment
     draws = steps * data.batch_size * (1 + data.shots[1] * data.objects[1])
     if augment is None:
-        return _Images(min(draws, len(source.images())), _mean_size(source))
+        return _Images(min(draws, len(source.image_keys())), _mean_size(source))
     if augment.variants is None:
         raise CompositionError(
             f"{SETTING} keeps what is asked for again, but each augmented crop is a new image; choose "
@@ -107,7 +107,7 @@ def _evaluation(data: Episodes, modes: Sequence[Mode]) -> list[_Images]:
 def _shown(source: IndexedSource, loaders: Sequence[DataLoader[Episode]], shots: int) -> _Images:
     """Of fixed episodes, each with a query and so many images that show it."""
     batches = sum(len(loader) * (loader.batch_size or 1) for loader in loaders)
-    return _Images(min(batches * (1 + shots), len(source.images())), _mean_size(source))
+    return _Images(min(batches * (1 + shots), len(source.image_keys())), _mean_size(source))
 
 
 def _indexed(data: Episodes, split: Split) -> IndexedSource:
@@ -121,7 +121,7 @@ def _indexed(data: Episodes, split: Split) -> IndexedSource:
 
 
 def _mean_size(source: IndexedSource) -> tuple[int, int]:
-    keys = source.images()
+    keys = source.image_keys()
     sizes = []
     for key in keys[:: -(-len(keys) // _LOOKED_AT)]:
         with suppress(BrokenFile):  # which are counted, and fatal if many, in training

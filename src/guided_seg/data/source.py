@@ -184,7 +184,7 @@ class IndexedSource(Source):
         several = [targets for table in (self.classes, self.videos) for targets in table.values()]
         return list(dict.fromkeys(target for targets in ([t for _, t in self.objects], *several) for target in targets))
 
-    def images(self) -> list[Hashable]:
+    def image_keys(self) -> list[Hashable]:
         """One key of each image that tasks show."""
         return list(dict.fromkeys(target.key for target in self.targets()))
 
