@@ -14,7 +14,7 @@ from rich.filesize import decimal
 from torch.utils.data import DataLoader
 
 from guided_seg.data.datamodule import Episodes
-from guided_seg.data.disk import check_space
+from guided_seg.data.disk import check_space, free_space
 from guided_seg.data.source import BrokenFile, IndexedSource, Mode, Split
 from guided_seg.episode import Episode
 from guided_seg.errors import CompositionError
@@ -48,12 +48,12 @@ def open_cache(cfg: DictConfig, network: Network, data: Episodes, modes: Sequenc
     check_can_be_made(cache.folder.absolute(), "feature cache", SETTING)
     precision = _PRECISION.get(cfg.trainer.precision, torch.float32)
     images = [_training(data, cfg.trainer.max_steps), *_evaluation(data, modes)]
-    shares = precision.itemsize / torch.float32.itemsize
-    need = int(shares * sum(number * cache.bytes_of(size) for number, size in images))
-    there = cache.bytes_kept(precision)
+    share = precision.itemsize / torch.float32.itemsize
+    need = int(share * sum(number * cache.bytes_of(size) for number, size in images))
+    there, free = cache.bytes_kept(precision), free_space(cache.folder.absolute())
     Console().print(
         f"{SETTING}={cache.folder}: up to {sum(number for number, _ in images):,} images, about {decimal(need)} in "
-        f"all; {decimal(there)} are there.",
+        f"all; {decimal(there)} are there, {decimal(free)} are free.",
         soft_wrap=True,
         highlight=False,
     )
