@@ -70,6 +70,18 @@ def test_workers_change_nothing(whole: Path, tmp_path: Path) -> None:
     assert scores(run(tmp_path, *LONGER, "num_workers=1")) == scores(whole)
 
 
+def test_training_leaves_the_batch_statistics_of_frozen_stages_as_they_were(tmp_path: Path) -> None:
+    """Lightning trains a network in the mode that it finds it in and never calls its `train`."""
+    ours = [option for option in TINY if not option.startswith("backbone.")]
+    lite = ("backbone=efficientnet_lite0", "backbone.weights=random", "backbone.width=16", f"output_dir={tmp_path}")
+    with no_figures():
+        training.train(compose_run(*ours, *lite), tmp_path)
+    trained = weights(tmp_path)
+    counts = {name: int(count) for name, count in trained.items() if name.endswith("num_batches_tracked")}
+    assert {name.split(".")[2] for name, count in counts.items() if count} == {"norm"}
+    assert sum(".net." in name for name in counts) > 40
+
+
 def test_another_seed_gives_other_scores(whole: Path, tmp_path: Path) -> None:
     other = run(tmp_path, *LONGER, "seed=1")
     assert rows(other, "train/loss")[0] != rows(whole, "train/loss")[0]

@@ -34,13 +34,17 @@ def check_folder(cfg: DictConfig, several: bool) -> None:
         several: whether it is the folder of a sweep.
     """
     folder = _run_folder(cfg, several)
-    if folder is None:
-        return
+    if folder is not None:
+        key = "output_dir" if "output_dir" in cfg else f"hydra.{'sweep' if several else 'run'}.dir"
+        check_can_be_made(folder, "run folder", key)
+
+
+def check_can_be_made(folder: Path, what: str, key: str) -> None:
+    """Refuse a folder that can neither be made nor be written to; ``what`` it is and the ``key`` that names it."""
     above = next(path for path in (folder, *folder.parents) if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        what = "may not be written to" if above.is_dir() else "is not a folder"
-        key = "output_dir" if "output_dir" in cfg else f"hydra.{'sweep' if several else 'run'}.dir"
-        raise UserError(f"The run folder {folder} cannot be made, as {above} {what}; choose another with {key}=...")
+        why = "may not be written to" if above.is_dir() else "is not a folder"
+        raise UserError(f"The {what} {folder} cannot be made, as {above} {why}; choose another with {key}=...")
 
 
 def check_numbers(cfg: DictConfig) -> None:

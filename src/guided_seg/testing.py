@@ -80,6 +80,7 @@ def lightning_refusals(setting: str) -> Iterator[None]:
 def quiet_lightning() -> None:
     """Leave the terminal to progress bars, the table and what goes wrong."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*exists and is not empty.*"):
+    known = (".*does not have many workers.*", ".*LeafSpec.*", ".*exists and is not empty.*")
+    for message in (*known, ".*in eval mode at the start of training.*"):  # frozen stages are, see Backbone.freeze
         warnings.filterwarnings("ignore", message)
     torch.set_float32_matmul_precision("high")

@@ -25,6 +25,7 @@ from guided_seg.build import (
     network_config,
 )
 from guided_seg.build import settings as evaluation_settings
+from guided_seg.caching import open_cache
 from guided_seg.data.datamodule import Episodes
 from guided_seg.folders import last_checkpoint
 from guided_seg.model.one_vs_rest import k_way
@@ -96,7 +97,8 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
     check_modes(network, list(data.weights))
     data.setup("fit")
     data.setup("test")
-    modes_to_test(network, data, known_modes(cfg.evaluation.modes), settings)
+    modes = modes_to_test(network, data, known_modes(cfg.evaluation.modes), settings)
+    cache = open_cache(cfg, network, data, modes)
     optimizer, schedule = instantiate(cfg.optimizer.optimizer), instantiate(cfg.optimizer.schedule)
     return EpisodicSegmentation(
         network,
@@ -106,6 +108,7 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
         cfg.evaluation.seed,
         network_config(cfg),
         cfg.trainer.log_every_n_steps,
+        cache,
     ), data
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from boxes import Boxes
 
 from guided_seg.data.source import DataError, IndexedSource, Sample, Target
 
@@ -35,3 +36,11 @@ def test_balance_decides_how_often_a_class_is_drawn(balance: float, share: float
 def test_a_balance_that_cannot_be_is_refused(balance: float) -> None:
     with pytest.raises(DataError, match=r"data.balance=.*expected a number from 0, .*, to 1, all alike"):
         Listed(balance)
+
+
+def test_what_tasks_show_is_counted_once() -> None:
+    source = Boxes({"a": (1, 2), "b": (2,), "film/0": (3,), "film/1": (1, 3)})
+    assert sorted(source.image_keys()) == ["a", "b", "film/0", "film/1"]
+    shown = {(target.key, target.value) for target in source.targets()}
+    assert shown >= {("a", 1), ("a", 2), ("b", 2), ("film/0", 3), ("film/1", 1), ("film/1", 3)}
+    assert len(source.targets()) == len(set(source.targets()))

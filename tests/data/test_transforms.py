@@ -187,3 +187,30 @@ class TestPurity:
 def test_what_cannot_be_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"augment: size=\d+, .*expected size >= 16"):
         Augment(**options)
+
+
+class TestVariants:
+    def crops(self, augment: Augment, sample: Sample, values: tuple[int, ...], number: int = 60) -> set[bytes]:
+        return {augment(sample, values, np.random.default_rng(seed)).image.tobytes() for seed in range(number)}
+
+    @pytest.mark.parametrize("variants", [1, 3])
+    def test_an_image_has_so_many_crops_for_the_same_values(self, variants: int) -> None:
+        augment, sample = Augment(48, variants=variants), _painted(64, 80, 0)
+        found = self.crops(augment, sample, (100,))
+        assert len(found) == variants
+        assert self.crops(augment, Sample(sample.image.copy(), sample.labels), (100,)) == found, "wherever it is kept"
+        assert not self.crops(augment, sample, (200,)) & found
+        assert not self.crops(augment, _painted(64, 80, 1), (100,)) & found
+
+    def test_they_are_endless_by_default(self) -> None:
+        assert len(self.crops(Augment(48), _painted(64, 80, 0), (100,))) == 60
+
+    def test_each_still_shows_what_it_is_about(self) -> None:
+        sample = _painted(64, 80, 0)
+        for seed in range(20):
+            assert (Augment(48, variants=4)(sample, (200,), np.random.default_rng(seed)).labels == 200).any()
+
+    @pytest.mark.parametrize("variants", [0, -1, True])
+    def test_a_number_that_cannot_be_is_refused(self, variants: Any) -> None:
+        with pytest.raises(DataError, match=r"augment.variants=.*: expected a whole number from 1, or null"):
+            Augment(48, variants=variants)

@@ -149,6 +149,12 @@ def test_objects_come_from_instance_masks(instances: Path, squares: Callable[...
     assert _objects(Voc(instances, "test", ["cow"])) == [("cow", "v1", 2), ("cow", "v2", 1)]
 
 
+def test_an_image_is_one_however_many_masks_it_has(instances: Path) -> None:
+    source = Voc(instances, "train")
+    assert {target.key.split("/")[0] for target in source.targets()} == {"SegmentationClass", "SegmentationObject"}
+    assert len(source.image_keys()) == len({source.image_file(target.key) for target in source.targets()}) == len(TRAIN)
+
+
 def test_instance_masks_can_be_passed_over(instances: Path) -> None:
     assert ("dog", "t4", DOG) in _objects(Voc(instances, "train", instances=False))
 

@@ -33,11 +33,15 @@ def disk_refusals(folder: Path, setting: str) -> Iterator[None]:
         raise DataError(f"Writing to {folder} failed: {error}.") from error
 
 
+def free_space(folder: Path) -> int:
+    """The bytes that the disk of ``folder``, there or not yet, has free."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
 def check_space(folder: Path, need: int, setting: str) -> None:
     """Raise `DataError` where the disk of ``folder``, there or not yet, has less than ``need`` bytes free."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if free < need:
+    if (free := free_space(folder)) < need:
         raise DataError(
             f"The disk of {folder} has {decimal(free)} free, but {decimal(need)} are needed; free some space, or "
             f"set {setting} elsewhere."

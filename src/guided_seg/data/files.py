@@ -96,6 +96,10 @@ class FileSource(IndexedSource):
         pair = self._pairs[str(key)]
         return self._cache.get(key, lambda: read_pair(pair))
 
+    def image_keys(self) -> list[Hashable]:
+        """See `IndexedSource.image_keys`; several label maps may belong to one image."""
+        return list({self.image_file(key): key for key in super().image_keys()}.values())
+
     def image_file(self, key: Hashable) -> Path:
         """The image file of a key."""
         return self._pairs[str(key)].image

@@ -179,6 +179,15 @@ class IndexedSource(Source):
         """See `Source.most`."""
         return self._several.most(mode)
 
+    def targets(self) -> list[Target]:
+        """Each thing that tasks ask for, once, whatever the mode."""
+        several = [targets for table in (self.classes, self.videos) for targets in table.values()]
+        return list(dict.fromkeys(target for targets in ([t for _, t in self.objects], *several) for target in targets))
+
+    def image_keys(self) -> list[Hashable]:
+        """One key of each image that tasks show."""
+        return list(dict.fromkeys(target.key for target in self.targets()))
+
     def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
         """A random task: a random object; or a class (see ``balance``) or video, and then an image of it."""
         self.require(mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,15 +23,18 @@ class Augment:
         scale: least and most magnification.
         flip: chance of a left-right mirror.
         colour: strength of the change of brightness, contrast and saturation, 0 for none.
+        variants: how many crops there are of an image for the same values, always the same ones, whatever the run's
+            seed; None for endless ones.
 
     Raises:
-        DataError: a size, scale or strength that cannot be.
+        DataError: a size, scale, strength or number that cannot be.
     """
 
     size: int
     scale: Sequence[float] = (0.7, 1.4)
     flip: float = 0.5
     colour: float = 0.3
+    variants: int | None = None
 
     def __post_init__(self) -> None:
         shares = 0 <= self.flip <= 1 and 0 <= self.colour < 1
@@ -39,9 +43,13 @@ class Augment:
                 f"augment: size={self.size}, scale={list(self.scale)}, flip={self.flip}, colour={self.colour}; "
                 "expected size >= 16, 0 < least scale <= most scale, 0 <= flip <= 1 and 0 <= colour < 1."
             )
+        if self.variants is not None and (type(self.variants) is not int or self.variants < 1):
+            raise DataError(f"augment.variants={self.variants}: expected a whole number from 1, or null for no limit.")
 
     def __call__(self, sample: Sample, values: tuple[int, ...], rng: np.random.Generator) -> Sample:
         """A crop of ``sample`` around a pixel of one of ``values``, if it has any."""
+        if self.variants is not None:
+            rng = np.random.default_rng((_checksum(sample.image), *values, int(rng.integers(self.variants))))
         matrix = self._matrix(self._centre(sample, values, rng), rng)
         shape = (self.size, self.size)
         image = cv2.warpAffine(sample.image, matrix, shape, flags=cv2.INTER_LINEAR)
@@ -71,3 +79,8 @@ class Augment:
         linear = gain * (saturation * np.eye(3) + (1 - saturation) * grey)
         offset = rng.uniform(-40, 40) * self.colour + 128 * (1 - gain) * rng.random()
         return cv2.transform(image, np.column_stack([linear, np.full(3, offset)]))
+
+
+def _checksum(image: np.ndarray) -> int:
+    """Tells images apart wherever their files lie."""
+    return zlib.crc32(np.ascontiguousarray(image).data)

@@ -56,10 +56,21 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
-        """The features ``[N, C, h, w]`` of normalised images, then the earlier maps of ``skip_channels``."""
+        """What normalised images become as far as the pretrained stages go, then the earlier maps of ``skip_channels``.
+
+        It is the features ``[N, C, h, w]`` themselves, or what `finish` makes them of.
+        """
+
+    def finish(self, maps: list[Tensor]) -> list[Tensor]:
+        """The features by the layers that are always trained, where there are any; then the earlier maps, as given."""
+        return maps
 
     def pyramid(self, images: Float[Tensor, "N 3 H W"], extra: Float[Tensor, "N E H W"] | None = None) -> list[Tensor]:
-        """Normalise and extract the features and the earlier maps.
+        """The features and the earlier maps; see `trunk`."""
+        return self.finish(self.trunk(images, extra))
+
+    def trunk(self, images: Float[Tensor, "N 3 H W"], extra: Float[Tensor, "N E H W"] | None = None) -> list[Tensor]:
+        """Normalise and extract the `maps`, which stay the same for good where all stages are frozen.
 
         Args:
             images: RGB in 0..1.
@@ -89,9 +100,10 @@ class Backbone(nn.Module, ABC):
         return max(1, -(-(pixels + 2 * self.border) // self.stride) - self.lost)
 
     def freeze(self) -> None:
-        """Take the gradient from the frozen stages; subclasses call it once they are built."""
+        """Take the gradient and new batch statistics from the frozen stages; subclasses call it once they are built."""
+        # Lightning trains in the mode that it finds, so `train` alone would come too late
         for stage in self._frozen_stages():
-            stage.requires_grad_(False)
+            stage.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Backbone:
         """As `nn.Module.train`, but frozen stages keep the batch statistics of their weights."""

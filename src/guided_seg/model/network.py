@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -14,7 +15,7 @@ from guided_seg.episode import Batch
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.decoder import Bilinear, Decoder
-from guided_seg.model.features import Features, by_size, place, upsample
+from guided_seg.model.features import Anchor, Features, by_size, place, upsample
 from guided_seg.model.guide import Guidance, Guide
 
 UpdateCost = Literal["none", "head", "full"]
@@ -42,11 +43,7 @@ class Network(nn.Module, ABC):
 
     def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
         """φ of padded images; the padding is cut off first, so a batch gives what single images give."""
-        groups = [(rows, self._maps(images[rows, :, :height, :width])) for (height, width), rows in by_size(sizes)]
-        first, *skips = (
-            _join([(rows, maps[level]) for rows, maps in groups], sizes) for level in range(len(groups[0][1]))
-        )
-        return replace(first, skips=tuple(skips), anchor=self.backbone.anchor)
+        return gather(self._maps, images, sizes, self.backbone.anchor)
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         return self.backbone.pyramid(images) if self.decoder.uses_skips else [self.backbone(images)]
@@ -116,6 +113,25 @@ class GuidedNetwork(Network):
         """See `Network.segment`."""
         assert guidance is not None
         return self.conditioning(query, guidance)
+
+
+def gather(
+    maps: Callable[[Float[Tensor, "n 3 H W"]], list[Tensor]],
+    images: Float[Tensor, "N 3 H W"],
+    sizes: Int[Tensor, "N 2"],
+    anchor: Anchor | None = None,
+) -> Features:
+    """The features of padded images, whose padding is cut off first.
+
+    Args:
+        maps: gives the features ``[n, C, h, w]`` of images of one size, and then the earlier maps.
+        images: zero-padded at the bottom and right.
+        sizes: the height and width of each image before padding.
+        anchor: where the grids lie.
+    """
+    groups = [(rows, maps(images[rows, :, :height, :width])) for (height, width), rows in by_size(sizes)]
+    first, *skips = (_join([(rows, made[level]) for rows, made in groups], sizes) for level in range(len(groups[0][1])))
+    return replace(first, skips=tuple(skips), anchor=anchor)
 
 
 def own_labels(scores: Float[Tensor, "B K H W"], batch: Batch) -> Float[Tensor, "B K H W"]:

@@ -77,18 +77,19 @@ class TimmBackbone(Backbone):
         return parts
 
     def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
-        """See `Backbone.maps`."""
-        levels = self._levels(images)
+        """See `Backbone.maps`: the levels that are to be joined, from fine to coarse."""
         first = len(self.skip_channels)
-        finest, *coarser = [project(level) for project, level in zip(self.project, levels[first:], strict=True)]
-        for level in coarser:
-            finest = finest + F.interpolate(level, finest.shape[-2:], mode="bilinear", align_corners=False)
-        return [self.norm(finest), *levels[:first][::-1]]
-
-    def _levels(self, images: Tensor) -> list[Tensor]:
         # nothing below the projection needs a gradient when all of it is frozen, so none is recorded
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
-            return list(self.net(images))
+            levels = list(self.net(images))
+        return [*levels[first:], *levels[:first][::-1]]
+
+    def finish(self, maps: list[Tensor]) -> list[Tensor]:
+        """Project and join the levels."""
+        finest, *coarser = [project(level) for project, level in zip(self.project, maps, strict=False)]
+        for level in coarser:
+            finest = finest + F.interpolate(level, finest.shape[-2:], mode="bilinear", align_corners=False)
+        return [self.norm(finest), *maps[len(self.project) :]]
 
 
 def load_timm(net: nn.Module, model: str, weights: str) -> None:

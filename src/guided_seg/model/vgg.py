@@ -80,18 +80,22 @@ class Vgg16(Backbone):
         return [layer for layer in self.convolutions if isinstance(layer, nn.Conv2d)]
 
     def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
-        """See `Backbone.maps`."""
+        """See `Backbone.maps`: the last pooling."""
         images = self._bordered(images)
         pools = []
         for layer in self.convolutions:
             images = layer(images)
             if isinstance(layer, nn.MaxPool2d):
                 pools.append(images)
-        x = self.dropout(torch.relu(self.fc6(images)))
+        # pool4 and pool3 (strides 16 and 8), as far as they are finer than the features
+        return [images, *pools[3:1:-1][2 - len(self.skip_channels) :]]
+
+    def finish(self, maps: list[Tensor]) -> list[Tensor]:
+        """Fc6, and fc7 where it is part of the backbone."""
+        x = self.dropout(torch.relu(self.fc6(maps[0])))
         if self.fc7 is not None:
             x = self.dropout(torch.relu(self.fc7(x)))
-        # pool4 and pool3 (strides 16 and 8), as far as they are finer than the features
-        return [x, *pools[3:1:-1][2 - len(self.skip_channels) :]]
+        return [x, *maps[1:]]
 
     def _bordered(self, images: Tensor) -> Tensor:
         """Zeros around the normalised images, and below small ones as many as one cell of fc6 needs."""

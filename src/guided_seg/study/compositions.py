@@ -14,8 +14,8 @@ Settings = tuple[tuple[str, str], ...]
 """(setting, value) pairs of a composition, in the order of the columns."""
 
 _NO_CHOICE = (
-    *("seed", "output_dir", "ckpt_path", "debug", "num_workers", "max_broken", "logger", "evaluation.points"),
-    *("evaluation.modes", "evaluation.batch_size", "trainer.accelerator", "trainer.devices"),
+    *("seed", "output_dir", "ckpt_path", "debug", "num_workers", "max_broken", "logger", "feature_cache"),
+    *("evaluation.points", "evaluation.modes", "evaluation.batch_size", "trainer.accelerator", "trainer.devices"),
     *("trainer.enable_progress_bar", "trainer.log_every_n_steps"),
 )
 """Settings that no score depends on, and the seed, over which scores are averaged."""

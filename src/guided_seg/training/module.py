@@ -18,6 +18,7 @@ from guided_seg.data.source import MODES, Mode
 from guided_seg.episode import IGNORE, Batch
 from guided_seg.metrics import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
 from guided_seg.model.network import Network
+from guided_seg.training.feature_cache import FeatureCache
 
 Setting = tuple[int, int | None]
 """(S, P), where P counts dots per label and None is a dense mask."""
@@ -37,6 +38,7 @@ class EpisodicSegmentation(LightningModule):
         dot_seed: of the dots in validation and test.
         config: plain values that rebuild the network; every checkpoint carries them.
         log_every: training steps between two records; the metrics of the others are not computed.
+        cache: encodes in place of the network, whose backbone is frozen.
     """
 
     def __init__(
@@ -48,23 +50,24 @@ class EpisodicSegmentation(LightningModule):
         dot_seed: int = 0,
         config: dict[str, Any] | None = None,
         log_every: int = 10,
+        cache: FeatureCache | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self._optimizer, self._schedule = optimizer, schedule
         self.settings, self.dot_seed, self.config = list(settings), dot_seed, config or {}
-        self.log_every = log_every
+        self.log_every, self.cache = log_every, cache
         self.validation = {mode: new_metric(mode) for mode in MODES}
         self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
         self.groups: dict[int, str] = {}
 
     def forward(self, batch: Batch) -> Tensor:
         """Scores ``[B, K, H, W]``."""
-        return self.network(batch)
+        return self.network(batch, self.cache.encode(batch.images, batch.sizes) if self.cache else None)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy over labels against the dense target (DESIGN 3.7)."""
-        scores = self.network(batch)
+        scores = self(batch)
         loss = F.cross_entropy(scores, batch.target.long(), ignore_index=IGNORE)
         if (self.global_step + 1) % self.log_every == 0:
             counts = intersection_union(scores.detach().argmax(1), batch.target, batch.num_labels)
@@ -74,7 +77,7 @@ class EpisodicSegmentation(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one-shot episodes, of any modes."""
-        prediction = self.network(restrict(batch, *VALIDATION, self.dot_seed)).argmax(1)
+        prediction = self(restrict(batch, *VALIDATION, self.dot_seed)).argmax(1)
         for mode in {meta["mode"] for meta in batch.metas}:
             kept = [meta["mode"] == mode and _asked(meta, VALIDATION[0]) for meta in batch.metas]
             rows = torch.tensor(kept, device=prediction.device)
@@ -103,7 +106,7 @@ class EpisodicSegmentation(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Encode once, then guide by every (S, P)."""
         mode: Mode = batch.metas[0]["mode"]
-        features = self.network.encode(batch.images, batch.sizes)
+        features = (self.cache or self.network).encode(batch.images, batch.sizes)
         for setting in settings_of(mode, self.settings):
             asked = restrict(batch, *setting, self.dot_seed)
             prediction = self.network(asked, features).argmax(1)
