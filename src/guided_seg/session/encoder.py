@@ -54,7 +54,7 @@ class Encoder:
             self._network = self._network if self._network is not network else deepcopy(network)
             backbone = self._network.backbone
             # not whole: the size of an image is read as numbers before its pixels are
-            backbone.maps = torch.compile(backbone.maps, dynamic=False)  # type: ignore[method-assign]
+            backbone.pyramid = torch.compile(backbone.pyramid, dynamic=False)  # type: ignore[method-assign]
         if device.type == "cpu":
             keep_freed_memory()
 
