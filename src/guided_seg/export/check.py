@@ -56,7 +56,7 @@ def _obstacles(network: Network) -> Iterator[str]:
             "locality=global, or conditioning=nearest_neighbors"
         )
     if network.backbone.border:
-        yield "backbone.border=true lays a border around images that depends on their size; choose backbone.border=false"
+        yield "backbone.border=true pads small images more than large ones; choose backbone.border=false"
     if getattr(fusion, "interpolation", 1) > 1:
         yield f"resolution.interpolation={fusion.interpolation} works image by image; choose resolution=native"
 

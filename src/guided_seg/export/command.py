@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import torch
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE
 from rich.console import Console
@@ -21,10 +21,10 @@ import guided_seg
 from guided_seg.build import ARCHITECTURE, load_network
 from guided_seg.data.classes import unknown
 from guided_seg.errors import UserError
-from guided_seg.export.check import by_parts, by_session, difference, exportable, question
+from guided_seg.export.check import Question, by_parts, by_session, difference, exportable, question
 from guided_seg.export.graphs import Call, read_onnx, read_torch, write_onnx, write_torch
 from guided_seg.export.parts import Part, fixed_labels, parts_of
-from guided_seg.export.weights import CARD, load, write_weights
+from guided_seg.export.weights import CARD, PARTS, load, write_weights
 from guided_seg.model.network import GuidedNetwork
 from guided_seg.report.results import write_json
 from guided_seg.writing import sha256
@@ -62,12 +62,13 @@ def export(cfg: DictConfig, out: Path) -> float:
     with _filled_or_gone(out) as partial:
         _check_format(cfg.format)
         network, trained = load_network(cfg.checkpoint)
-        # as files keep tensors: in no order of memory but the plain one
-        network = exportable(network).to(memory_format=torch.contiguous_format)
+        network = exportable(network)
         console = Console()
         with console.status(f"Exporting {cfg.checkpoint}"):
+            asked = question(network)
+            wanted = by_session(network, asked)
             _write(network, cfg, trained, partial)
-            largest = _compare(network, cfg.format, partial)
+            largest = difference(_answers(cfg.format, partial, asked), wanted)
     console.print(_table(out))
     console.print(f"Largest difference from the scores of a session: {largest:.1e}", highlight=False)
     console.print(str(out), soft_wrap=True, highlight=False)
@@ -122,14 +123,11 @@ def _write(network: GuidedNetwork, cfg: DictConfig, trained: DictConfig, folder:
     )
 
 
-def _compare(network: GuidedNetwork, form: str, folder: Path) -> float:
-    asked = question(network)
-    if form in GRAPHS:
-        calls = {name: GRAPHS[form].read(folder / f"{name}.{GRAPHS[form].suffix}") for name in parts_of(network)}
-        found = by_parts(calls, asked)
-    else:
-        found = by_session(load(folder), asked)
-    return difference(found, by_session(network, asked))
+def _answers(form: str, folder: Path, asked: Question) -> list[np.ndarray]:
+    """The scores that the files give."""
+    if form not in GRAPHS:
+        return by_session(load(folder), asked)
+    return by_parts({name: GRAPHS[form].read(folder / f"{name}.{GRAPHS[form].suffix}") for name in PARTS}, asked)
 
 
 def _table(folder: Path) -> Table:

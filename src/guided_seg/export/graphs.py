@@ -28,13 +28,14 @@ def trace(part: Part) -> ExportedProgram:
     inputs, free = zip(*part.example(), strict=True)
     shapes = dict(signature(part.forward).bind(*free).arguments)
     # else a length of 1, such as one annotated image, would be taken for another kind of input
-    with _config.patch(backed_size_oblivious=True), patch.object(padding, "get_same_padding", _same_padding):
+    with patch.object(_config, "backed_size_oblivious", True), patch.object(padding, "get_same_padding", _same_padding):
         return torch.export.export(part, inputs, dynamic_shapes=shapes)
 
 
 def write_torch(parts: Mapping[str, Part], folder: Path) -> dict[str, Any]:
     """A ``.pt2`` file for each part; nothing further to say of them."""
     for name, part in parts.items():
+        part.to(memory_format=torch.contiguous_format)  # as the file keeps tensors, whatever order is fastest
         torch.export.save(trace(part), folder / f"{name}.pt2")
     return {}
 
@@ -67,7 +68,7 @@ def write_onnx(parts: Mapping[str, Part], folder: Path) -> dict[str, Any]:
 
 def read_onnx(path: Path) -> Call:
     """A part of `write_onnx`."""
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]

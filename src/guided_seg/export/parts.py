@@ -14,6 +14,7 @@ from torch.export import Dim
 from guided_seg.episode import Batch
 from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.features import Features
+from guided_seg.model.fusion import Late
 from guided_seg.model.guide import Guidance, annotated_features
 from guided_seg.model.incremental import shown
 from guided_seg.model.network import GuidedNetwork
@@ -86,7 +87,7 @@ class GuidePart(Part):
         num_labels: Int[Tensor, ""],
     ) -> tuple[Tensor, ...]:
         """Z of each label, ``valid`` where z is a set, and which labels are annotated."""
-        labels = num_labels.item()
+        labels: Any = num_labels.item()  # a symbol, while it is traced
         torch._check(labels >= 1)
         found = Features(features, grids, sizes)
         batch = shown(found, points, None, labels)
@@ -97,9 +98,10 @@ class GuidePart(Part):
 
     def _every(self, features: Features, batch: Batch, labels: int) -> tuple[Tensor, ...]:
         """The features at all dots, then the learned one, for each label; valid says which are its own."""
+        assert isinstance(self.guide.fusion, Late)
         found, _, label = annotated_features(*self.guide.fusion.mark(features, batch))
         own = label == torch.arange(labels)[:, None]
-        annotated = own.any(1)
+        annotated = own.sum(1) > 0  # any() of no dots at all is undefined in ONNX
         # twice, since a graph cannot be free to have one candidate alone
         z = torch.cat([found, self.guide.no_guidance.expand(2, -1)]).T
         return z.expand(labels, -1, -1), torch.cat([own, ~annotated[:, None].expand(-1, 2)], dim=1), annotated
@@ -145,7 +147,7 @@ class SegmentorPart(Part):
         labels, grid = ({} if self.labels else {0: LABELS}), {2: ANY, 3: ANY}
         number = self.labels or 3
         query = (torch.zeros(1, self.channels, 5, 7), grid)
-        size = (torch.tensor([19, 27]), {})
+        size: tuple[Tensor, dict[int, Any]] = (torch.tensor([19, 27]), {})
         skips = [(torch.zeros(1, c, 11 + 2 * i, 13 + 2 * i), grid) for i, c in enumerate(self.skips)]
         if not self.keeps_all:
             return [query, (torch.zeros(number, self.channels), labels), size, *skips]

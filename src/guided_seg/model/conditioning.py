@@ -222,7 +222,8 @@ class NearestNeighbors(ByDistance):
     def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
         """See `TwoStep.compare`."""
         assert guidance.valid is not None
-        distance = _distances(prepared, guidance.z.transpose(1, 2).flatten(2)).unflatten(1, guidance.valid.shape[1:])
+        distance = _distances(prepared, guidance.z.transpose(1, 2).flatten(2))
+        distance = distance.view(*guidance.valid.shape, *distance.shape[2:])
         return -self.temperature * distance.masked_fill(~guidance.valid[..., None, None], torch.inf).amin(2)
 
 

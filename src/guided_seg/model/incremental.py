@@ -138,7 +138,8 @@ def shown(
         mask: of the first image, a label per pixel.
         num_labels: K.
     """
-    device, height, width = features.maps.device, *(mask.shape if mask is not None else (0, 0))
+    device = features.maps.device
+    height, width = mask.shape if mask is not None else (0, 0)
     number = torch.arange(features.sizes.shape[0], device=device)
     return Batch(
         images=torch.zeros(1, 1, 1, 1, device=device).expand(features.sizes.shape[0], 3, height, width),
