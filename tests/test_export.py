@@ -43,7 +43,7 @@ def _covering() -> list[tuple[str, ...]]:
     wanted = {f"{group}={name}" for group in CROSSED[::2] + CROSSED[3:] for name in GROUPS[group]} & set(chain(*late))
     found = []
     while wanted:
-        found.append(max(late, key=lambda c: (len(c & wanted), sorted(c))))
+        found.append(min(late, key=lambda c: (-len(c & wanted), sorted(c))))
         wanted -= found[-1]
     decoders = [f"decoder={name}" for name in GROUPS["decoder"]]
     rows = zip_longest(found, decoders, fillvalue=None)
@@ -60,9 +60,10 @@ def _elsewhere() -> list[tuple[str, ...]]:
 @pytest.fixture(autouse=True, scope="module")
 def _symbols() -> Iterator[None]:
     """While a graph is traced lengths are symbols, which are no numbers to the checker of types and shapes."""
+    before = config.jaxtyping_disable
     config.update("jaxtyping_disable", True)
     yield
-    config.update("jaxtyping_disable", False)
+    config.update("jaxtyping_disable", before)
 
 
 def composed(checkpoint: Path, form: str) -> Any:
