@@ -90,6 +90,7 @@ def test_the_wheel_says_the_version_and_the_commands(installed: Path) -> None:
         "guided-seg-prepare": "guided_seg.data.prepare:main",
         "guided-seg-benchmark": "guided_seg.benchmark.__main__:main",
         "guided-seg-inspect": "guided_seg.data.inspect:main",
+        "guided-seg-export": "guided_seg.export.__main__:main",
     }
 
 
@@ -119,7 +120,7 @@ def test_the_lists_in_setup_cfg_are_whole() -> None:
     setup.read(ROOT / "setup.cfg")
     folders = {name.removesuffix("/__init__.py").replace("/", ".") for name in _tree("src", "__init__.py")}
     assert set(setup["options"]["packages"].split()) == folders | {"guided_seg.conf"}
-    for extra, others in {"test": ("tensorboard", "efficientnet"), "dev": ("test",)}.items():
+    for extra, others in {"test": ("tensorboard", "efficientnet", "export"), "dev": ("test",)}.items():
         assert all(f"%({other})s" in setup["options.extras_require"][extra] for other in others)
 
 

@@ -66,6 +66,7 @@ def test_a_session_costs_little_more_than_torch() -> None:
         ("data.prepare --help", "davis"),
         ("data.inspect --help", "shapes"),
         ("benchmark --help", "suite=update"),
+        ("export --help", "format=safetensors"),
         ("run --cfg job", "\nname: run\n"),
         ("run +experiment=late_global --cfg job", "\nname: late_global\n"),
         ("evaluate checkpoint=some.ckpt --cfg job", "\ncheckpoint: some.ckpt\n"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from inspect import signature
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from guided_seg.data.classes import as_split
 from guided_seg.data.datamodule import Episodes
@@ -221,23 +223,37 @@ def load_network(checkpoint: str | Path) -> tuple[Network, DictConfig]:
     """
     content = read_checkpoint(checkpoint_file(checkpoint))
     cfg = OmegaConf.create(content["config"])
-    if missing := [group for group in ARCHITECTURE if group not in cfg]:
-        raise _of_another_version(checkpoint, f"it lacks the choice of {missing[0]}")
-    if "weights" in cfg.backbone:  # they are in the checkpoint
-        cfg.backbone.weights = "random"
-    network = build_network(cfg)
     prefix = "network."
     state = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
+    return restore(cfg, state, checkpoint), cfg
+
+
+def restore(cfg: DictConfig, state: Mapping[str, Tensor], origin: str | PathLike[str]) -> Network:
+    """The network of a config and its tensors, in evaluation mode.
+
+    Args:
+        cfg: the groups of `ARCHITECTURE`; its backbone's weights become ``random``, as ``state`` has them.
+        state: every tensor of the network.
+        origin: the file or folder that both are from.
+
+    Raises:
+        UserError: the tensors do not fit the config.
+    """
+    if missing := [group for group in ARCHITECTURE if group not in cfg]:
+        raise _of_another_version(origin, f"it lacks the choice of {missing[0]}")
+    if "weights" in cfg.backbone:
+        cfg.backbone.weights = "random"
+    network = build_network(cfg)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise _of_another_version(checkpoint, str(error).splitlines()[-1].strip()) from error
-    return network.eval(), cfg
+        raise _of_another_version(origin, str(error).splitlines()[-1].strip()) from error
+    return network.eval()
 
 
-def _of_another_version(checkpoint: str | Path, reason: str) -> UserError:
+def _of_another_version(origin: str | PathLike[str], reason: str) -> UserError:
     return UserError(
-        f"The tensors of {checkpoint} do not fit the network that it names ({reason}); it was written by another "
+        f"The tensors of {origin} do not fit the network that it names ({reason}); it was written by another "
         "version of guided_seg: train again, or use that version."
     )
 

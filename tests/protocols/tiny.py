@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from running import CONF, TINY, VGG, compose_evaluation, compose_run
 
 from guided_seg.build import build_network, network_config
@@ -28,17 +29,21 @@ FINDS = ("conditioning=prototypes", "conditioning.floor=false")
 def network_of(*overrides: str) -> Network:
     """An untrained network, always the same."""
     torch.manual_seed(0)
-    tiny = [word for word in TINY if not (VGG[0] in overrides and word.startswith("backbone."))]
-    return build_network(compose_run(*tiny, *WORLD, *overrides)).eval()
+    return build_network(_config(*overrides)).eval()
 
 
 def write_checkpoint(path: Path, *overrides: str, seed: int = 0) -> Path:
     """What the main command would write without training."""
-    cfg = compose_run(*TINY, *WORLD, *overrides)
+    cfg = _config(*overrides)
     torch.manual_seed(seed)
     state = {f"network.{name}": value for name, value in build_network(cfg).state_dict().items()}
     torch.save({"config": network_config(cfg), "state_dict": state}, path)
     return path
+
+
+def _config(*overrides: str) -> DictConfig:
+    tiny = [word for word in TINY if not (VGG[0] in overrides and word.startswith("backbone."))]
+    return compose_run(*tiny, *WORLD, *overrides)
 
 
 def score(checkpoint: Path, out: Path, names: Sequence[str], *overrides: str) -> dict[str, Scored]:

@@ -65,7 +65,7 @@ class Interpolate(Annotation):
         shot, pixels, label = batch.points[:, 0], batch.points[:, 1:3], batch.points[:, 3]
         cell, weight = cells(pixels, shots.sizes[shot], shots.grids[shot], width, shots.anchor)
         maps = self._dense(shots, batch, (height, width))
-        counts = maps.new_zeros(len(batch.shot_image), batch.num_labels)
+        counts = maps.new_zeros(batch.shot_image.shape[0], batch.num_labels)
         counts = counts.index_put((shot, label), weight.new_ones(()), accumulate=True)
         counts[batch.mask_shot] = maps.sum((2, 3)).round()
         return Marks(shot, label, cell, weight.to(maps.dtype), maps, batch.mask_shot, counts, counts)
@@ -114,7 +114,7 @@ class Learned(Annotation):
         marks = self.fixed(shots, batch)
         inside = _inside(shots)
         maps = self._weigh(spread(marks, shots.maps.shape[-2:]), inside)
-        none, every = slice(0, 0), torch.arange(len(maps), device=maps.device)
+        none, every = slice(0, 0), torch.arange(maps.shape[0], device=maps.device)
         return Marks(
             marks.shot[none], marks.label[none], marks.cell[none], marks.weight[none], maps, every, marks.counts,
             maps.sum((2, 3)),
@@ -123,7 +123,7 @@ class Learned(Annotation):
     def _weigh(self, maps: Float[Tensor, "T K h w"], inside: Float[Tensor, "T 1 h w"]) -> Float[Tensor, "T K h w"]:
         both = torch.stack([maps, maps.sum(1, keepdim=True) - maps], dim=2).flatten(0, 1)
         # what lies outside the image stays zero, as if the grid ended there
-        inside = inside.repeat_interleave(maps.shape[1], dim=0)
+        inside = inside.expand_as(maps).flatten(0, 1)[:, None]
         hidden = torch.relu(self.first(both / (1 + both))) * inside
         own, near = (2 * torch.sigmoid(self.last(hidden))).unbind(1)
         box = nn.functional.avg_pool2d(both[:, :1], 3, 1, padding=1)[:, 0]  # four axes, as there may be no maps

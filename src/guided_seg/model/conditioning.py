@@ -222,12 +222,9 @@ class NearestNeighbors(ByDistance):
     def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
         """See `TwoStep.compare`."""
         assert guidance.valid is not None
-        scores = []
-        for label in range(guidance.z.shape[1]):
-            distance = _distances(prepared, guidance.z[:, label])
-            distance = distance.masked_fill(~guidance.valid[:, label, :, None, None], torch.inf)
-            scores.append(-self.temperature * distance.amin(1))
-        return torch.stack(scores, dim=1)
+        distance = _distances(prepared, guidance.z.transpose(1, 2).flatten(2))
+        distance = distance.view(*guidance.valid.shape, *distance.shape[2:])
+        return -self.temperature * distance.masked_fill(~guidance.valid[..., None, None], torch.inf).amin(2)
 
 
 class Direct(Conditioning):

@@ -65,8 +65,10 @@ class Features:
 
 
 def _select(maps: Tensor, rows: Tensor) -> Tensor:
-    # one image is all there is to choose from: a view, where a copy would cost as much as the rest of an update
-    return maps if len(maps) == len(rows) == 1 else maps.index_select(0, rows)
+    # one image is all there is to choose from: a view, where a copy would cost as much as the rest of an update; but an
+    # exported graph is to serve any number of images
+    one = not torch.compiler.is_exporting() and len(maps) == len(rows) == 1
+    return maps if one else maps.index_select(0, rows)
 
 
 def stack(parts: Sequence[Features]) -> Features:

@@ -65,7 +65,8 @@ class Pieces:
             mask: a label per pixel, `guided_seg.episode.IGNORE` where none is annotated.
             num_labels: K.
         """
-        batch = _one_shot(features, points, mask, num_labels)
+        rows = torch.nn.functional.pad(points, (1, 0)) if points is not None else None
+        batch = shown(features, rows, mask, num_labels)
         if self.guide.keeps_all:
             found, _, label = annotated_features(*self.fusion.mark(features, batch))
             return {k: found[label == k].T for k in range(num_labels) if (label == k).any()}
@@ -126,19 +127,27 @@ def has_pieces(network: Network) -> bool:
     )
 
 
-def _one_shot(features: Features, points: Tensor | None, mask: Tensor | None, num_labels: int) -> Batch:
-    """A batch of one annotated image that nothing is asked of; late fusion does not read its pixels."""
+def shown(
+    features: Features, points: Int[Tensor, "P 4"] | None, mask: UInt8[Tensor, "H W"] | None, num_labels: int
+) -> Batch:
+    """A batch of one task, shown on all images of ``features``; late fusion does not read their pixels.
+
+    Args:
+        features: of the annotated images.
+        points: rows of (image, row, column, label); or
+        mask: of the first image, a label per pixel.
+        num_labels: K.
+    """
     device = features.maps.device
     height, width = mask.shape if mask is not None else (0, 0)
-    rows = points if points is not None else torch.zeros(0, 3, dtype=torch.int64, device=device)
-    number = torch.zeros(1, dtype=torch.int64, device=device)
+    number = torch.arange(features.sizes.shape[0], device=device)
     return Batch(
-        images=torch.zeros(1, 1, 1, 1, device=device).expand(1, 3, height, width),
+        images=torch.zeros(1, 1, 1, 1, device=device).expand(features.sizes.shape[0], 3, height, width),
         sizes=features.sizes,
         target=torch.zeros(1, 1, 1, dtype=torch.uint8, device=device).expand(1, height, width),
         shot_image=number,
-        shot_episode=number,
-        points=torch.nn.functional.pad(rows, (1, 0)),
+        shot_episode=torch.zeros_like(number),
+        points=points if points is not None else torch.zeros(0, 4, dtype=torch.int64, device=device),
         masks=mask[None] if mask is not None else torch.zeros(0, 0, 0, dtype=torch.uint8, device=device),
         mask_shot=number[: int(mask is not None)],
         num_labels=num_labels,

@@ -42,7 +42,7 @@ class Global(Locality):
         dots = at_dots(shots, marks)
         total = flat.new_zeros(number * labels, channels)
         total = total.index_add(0, marks.shot * labels + marks.label, dots).view(number, labels, channels)
-        if len(marks.map_shot):
+        if marks.map_shot.shape[0]:
             dense = marks.maps.flatten(2).to(flat.dtype) @ flat.index_select(0, marks.map_shot).transpose(1, 2)
             total = total.index_add(0, marks.map_shot, dense)
         return total / torch.where(marks.counts > 0, marks.total, 1.0)[..., None].to(flat.dtype)

@@ -1,0 +1,115 @@
+"""What can be exported, and whether what was exported answers as a session does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from guided_seg.errors import UserError
+from guided_seg.export.graphs import Call
+from guided_seg.export.parts import fixed_labels
+from guided_seg.model.incremental import has_pieces
+from guided_seg.model.network import GuidedNetwork, Network
+from guided_seg.model.rules import named
+from guided_seg.session import Session
+
+TOLERANCE = 1e-3
+"""How far scores may be from the session's."""
+
+
+class Question(NamedTuple):
+    """Images, uint8 ``[H, W, 3]``; dots as rows of (image, row, column, label), int64 ``[P, 4]``; and K."""
+
+    images: list[np.ndarray]
+    points: np.ndarray
+    num_labels: int
+
+
+def exportable(network: Network) -> GuidedNetwork:
+    """The network, if it falls into parts that can be traced.
+
+    Raises:
+        UserError: what stands in the way, and what to choose instead.
+    """
+    for sentence in _obstacles(network):
+        raise UserError(f"This checkpoint cannot be exported: {sentence}.")
+    assert isinstance(network, GuidedNetwork)
+    return network
+
+
+def _obstacles(network: Network) -> Iterator[str]:
+    if not isinstance(network, GuidedNetwork):
+        yield f"baseline={named(type(network))} has no guide; choose one that was trained with baseline=none"
+        return
+    fusion = network.guide.fusion
+    if not has_pieces(network):
+        yield (
+            f"fusion={named(type(fusion))} with conditioning={named(type(network.conditioning))} reads image and dots "
+            "together, and has no encoder that runs once an image; choose fusion=late"
+        )
+        return
+    if network.needs_same_image:
+        yield (
+            f"locality={named(type(fusion.locality))} keeps positions, which mean nothing on another image; choose "
+            "locality=global, or conditioning=nearest_neighbors"
+        )
+    if network.backbone.border:
+        yield "backbone.border=true pads small images more than large ones; choose backbone.border=false"
+    if getattr(fusion, "interpolation", 1) > 1:
+        yield f"resolution.interpolation={fusion.interpolation} works image by image; choose resolution=native"
+
+
+def question(network: GuidedNetwork) -> Question:
+    """Two images of two sizes, and some dots, unlike those that the parts were traced with."""
+    rng, sizes = np.random.default_rng(0), ((58, 83), (71, 46))
+    num_labels = fixed_labels(network) or 3
+    each = [[rng.integers(bound, size=6) for bound in (*size, num_labels)] for size in sizes]
+    points = [(image, *dot) for image, columns in enumerate(each) for dot in zip(*columns, strict=True)]
+    once = {dot[:3]: dot for dot in points}
+    images = [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    return Question(images, np.array(list(once.values()), np.int64), num_labels)
+
+
+def by_session(network: Network, asked: Question) -> list[np.ndarray]:
+    """The scores ``[K, H, W]`` of each image."""
+    session = Session(network)
+    labels = ["negative", *(session.add_label(f"label {number}") for number in range(1, asked.num_labels))]
+    for number, image in enumerate(asked.images):
+        session.add_image(str(number), image)
+    for number, row, column, label in asked.points.tolist():
+        session.dot(str(number), row, column, labels[label])
+    return [session.segment(name, return_scores=True)[1] for name in session.images]
+
+
+def by_parts(parts: Mapping[str, Call], asked: Question) -> list[np.ndarray]:
+    """The same from encoder, guide and segmentor that were read back."""
+    encoded = [parts["encoder"](_pixels(image)) for image in asked.images]
+    features = [maps[0] for maps in encoded]
+    grids, sizes = (np.array([a.shape[i : i + 2] for a in of]) for i, of in ((2, features), (0, asked.images)))
+    height, width = grids.max(0)
+    padded = [np.pad(f, ((0, 0), (0, 0), (0, height - f.shape[2]), (0, width - f.shape[3]))) for f in features]
+    num_labels = np.array(asked.num_labels)
+    z, *valid, _ = parts["guide"](np.concatenate(padded), grids, sizes, asked.points, num_labels)
+    answers = zip(encoded, sizes, strict=True)
+    return [parts["segmentor"](maps[0], z, size, *valid, *maps[1:])[0] for maps, size in answers]
+
+
+def difference(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
+    """The largest between two lists of scores.
+
+    Raises:
+        UserError: it is above `TOLERANCE`.
+    """
+    largest = max(float(np.abs(one - other).max()) for one, other in zip(found, wanted, strict=True))
+    if not largest <= TOLERANCE:
+        raise UserError(
+            f"The exported parts give scores that differ by {largest:.2g} from the session's, and {TOLERANCE:g} is "
+            "allowed; nothing was written. Choose another format, or other versions of torch and onnxscript."
+        )
+    return largest
+
+
+def _pixels(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image.transpose(2, 0, 1)[None] / np.float32(255))

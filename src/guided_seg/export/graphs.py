@@ -1,0 +1,105 @@
+"""Parts as graphs that run without guided_seg: traced by torch.export, and translated to ONNX or saved as they are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from timm.layers import padding
+from torch.export import ExportedProgram
+from torch.fx.experimental import _config
+
+from guided_seg.export.parts import Part
+
+Call = Callable[..., list[np.ndarray]]
+"""A part as it was read back: arrays in the order of its inputs to arrays in the order of its outputs."""
+
+
+@torch.no_grad()
+def trace(part: Part) -> ExportedProgram:
+    """The graph of a part, for any size of what `Part.example` leaves free."""
+    inputs, free = zip(*part.example(), strict=True)
+    shapes = dict(signature(part.forward).bind(*free).arguments)
+    # else a length of 1, such as one annotated image, would be taken for another kind of input
+    with patch.object(_config, "backed_size_oblivious", True), patch.object(padding, "get_same_padding", _same_padding):
+        return torch.export.export(part, inputs, dynamic_shapes=shapes)
+
+
+def write_torch(parts: Mapping[str, Part], folder: Path) -> dict[str, Any]:
+    """A ``.pt2`` file for each part; nothing further to say of them."""
+    for name, part in parts.items():
+        part.to(memory_format=torch.contiguous_format)  # as the file keeps tensors, whatever order is fastest
+        torch.export.save(trace(part), folder / f"{name}.pt2")
+    return {}
+
+
+def read_torch(path: Path) -> Call:
+    """A part of `write_torch`."""
+    module = torch.export.load(path).module()
+
+    def call(*arrays: np.ndarray) -> list[np.ndarray]:
+        with torch.inference_mode():
+            out = module(*map(torch.from_numpy, arrays))
+        return [tensor.numpy() for tensor in (out if isinstance(out, tuple) else (out,))]
+
+    return call
+
+
+def write_onnx(parts: Mapping[str, Part], folder: Path) -> dict[str, Any]:
+    """An ``.onnx`` file for each part, weights included; the version of the operators that they use."""
+    opset = 0
+    for name, part in parts.items():
+        with _quiet_onnx():
+            program = torch.onnx.export(
+                trace(part), input_names=list(part.inputs), output_names=list(part.outputs), verbose=False
+            )
+            assert program is not None
+            program.save(folder / f"{name}.onnx", external_data=False)
+        opset = program.model.opset_imports[""]
+    return {"opset": opset}
+
+
+def read_onnx(path: Path) -> Call:
+    """A part of `write_onnx`."""
+    import onnxruntime  # type: ignore[import-untyped]
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+
+    def call(*arrays: np.ndarray) -> list[np.ndarray]:
+        found: list[np.ndarray] = session.run(None, dict(zip(names, arrays, strict=True)))
+        return found
+
+    return call
+
+
+def _same_padding(pixels: int, kernel: int, stride: int, dilation: int) -> int:
+    """As timm's, of a side of any length, in whole numbers: its fraction keeps the tracer busy for hours.
+
+    Example:
+        >>> [_same_padding(pixels, 3, 2, 1) == padding.get_same_padding(pixels, 3, 2, 1) for pixels in (8, 9)]
+        [True, True]
+    """
+    reach = (kernel - 1) * dilation
+    return reach - (pixels - 1) % stride if reach >= stride - 1 else max(reach - (pixels - 1) % stride, 0)
+
+
+@contextmanager
+def _quiet_onnx() -> Iterator[None]:
+    """Without the remarks of the translator on single operators."""
+    loggers = [logging.getLogger(name) for name in ("onnx_ir", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,186 @@
+"""A guided network cut in three: what runs once an image, once an annotation, and once an answer (paper, section 4)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.export import Dim
+
+from guided_seg.episode import Batch
+from guided_seg.model.conditioning import FeatureFusion
+from guided_seg.model.features import Features
+from guided_seg.model.fusion import Late
+from guided_seg.model.guide import Guidance, annotated_features
+from guided_seg.model.incremental import shown
+from guided_seg.model.network import GuidedNetwork
+
+Example = list[tuple[Tensor, dict[int, Any]]]
+ANY = Dim.DYNAMIC
+IMAGES, LABELS, CANDIDATES = Dim("images", min=1), Dim("labels", min=2), Dim("candidates", min=2)
+
+
+class Part(nn.Module, ABC):
+    """What becomes one file.
+
+    Attributes:
+        inputs: the type and shape of each in words, in order; they are arguments of `forward`.
+        outputs: likewise.
+    """
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+    @abstractmethod
+    def example(self) -> Example:
+        """Inputs to trace with; of each, the axes whose length is free."""
+
+
+class EncoderPart(Part):
+    """φ of one image; the earlier maps follow where the decoder reads them."""
+
+    def __init__(self, network: GuidedNetwork) -> None:
+        super().__init__()
+        self.backbone, self.skips = network.backbone, network.decoder.uses_skips
+        self.inputs = {"image": "float32 [1, 3, H, W], RGB in 0..1"}
+        self.outputs = _maps(network)
+
+    def forward(self, image: Float[Tensor, "1 3 H W"]) -> tuple[Tensor, ...]:
+        """The maps of ``outputs``."""
+        maps = self.backbone.pyramid(image)
+        return tuple(maps if self.skips else maps[:1])
+
+    def example(self) -> Example:
+        """See `Part.example`."""
+        return [(torch.zeros(1, 3, 197, 262), {2: ANY, 3: ANY})]
+
+
+class GuidePart(Part):
+    """g of all annotated images together, whose merge is part of it."""
+
+    def __init__(self, network: GuidedNetwork) -> None:
+        super().__init__()
+        self.guide, self.channels = network.guide, network.backbone.channels
+        self.inputs = {
+            "features": f"float32 [S, {self.channels}, h, w] of S annotated images; below and to the right of the "
+            "smaller ones are zeros",
+            "grids": "int64 [S, 2], the rows and columns of each image's own features",
+            "sizes": "int64 [S, 2], the height and width of each image",
+            "points": "int64 [P, 4], of each dot the image (0 to S - 1), row, column and label (0 is the negative); "
+            "no pixel twice",
+            "num_labels": "int64 [], K, with the negative",
+        }
+        self.outputs = _guidance(network) | {
+            "annotated": "bool [K], which labels have dots; z of the others is what was learned for want of any"
+        }
+
+    def forward(
+        self,
+        features: Float[Tensor, "S C h w"],
+        grids: Int[Tensor, "S 2"],
+        sizes: Int[Tensor, "S 2"],
+        points: Int[Tensor, "P 4"],
+        num_labels: Int[Tensor, ""],
+    ) -> tuple[Tensor, ...]:
+        """Z of each label, ``valid`` where z is a set, and which labels are annotated."""
+        labels: Any = num_labels.item()  # a symbol, while it is traced
+        torch._check(labels >= 1)
+        found = Features(features, grids, sizes)
+        batch = shown(found, points, None, labels)
+        if self.guide.keeps_all:
+            return self._every(found, batch, labels)
+        guidance = self.guide(found, batch)
+        return guidance.z[0], guidance.annotated[0]
+
+    def _every(self, features: Features, batch: Batch, labels: int) -> tuple[Tensor, ...]:
+        """The features at all dots, then the learned one, for each label; valid says which are its own."""
+        assert isinstance(self.guide.fusion, Late)
+        found, _, label = annotated_features(*self.guide.fusion.mark(features, batch))
+        own = label == torch.arange(labels)[:, None]
+        annotated = own.sum(1) > 0  # any() of no dots at all is undefined in ONNX
+        # twice, since a graph cannot be free to have one candidate alone
+        z = torch.cat([found, self.guide.no_guidance.expand(2, -1)]).T
+        return z.expand(labels, -1, -1), torch.cat([own, ~annotated[:, None].expand(-1, 2)], dim=1), annotated
+
+    def example(self) -> Example:
+        """See `Part.example`."""
+        # two tensors: one given twice would be traced as one input
+        grids, sizes = torch.ones(2, 2, dtype=torch.int64), torch.ones(2, 2, dtype=torch.int64)
+        features, points = torch.zeros(2, self.channels, 5, 7), torch.zeros(3, 4, dtype=torch.int64)
+        each = {0: IMAGES}
+        query = (features, each | {2: ANY, 3: ANY})
+        return [query, (grids, each), (sizes, each), (points, {0: ANY}), (torch.tensor(3), {})]
+
+
+class SegmentorPart(Part):
+    """f of one query, with the decoder; scores at the size of the image."""
+
+    def __init__(self, network: GuidedNetwork) -> None:
+        super().__init__()
+        self.conditioning, self.decoder = network.conditioning, network.decoder
+        self.channels, self.keeps_all = network.backbone.channels, network.guide.keeps_all
+        self.skips, self.labels = _skip_channels(network), fixed_labels(network)
+        features, *skips = _maps(network).items()
+        z, *valid = _guidance(network).items()
+        size = ("size", "int64 [2], H and W of the image")
+        self.inputs = dict([features, z, size, *valid, *skips])
+        self.outputs = {"scores": "float32 [K, H, W]; softmax over K gives probabilities"}
+
+    def forward(
+        self, features: Float[Tensor, "1 C h w"], z: Float[Tensor, "K C *M"], size: Int[Tensor, " 2"], *more: Tensor
+    ) -> Float[Tensor, "K H W"]:
+        """The score of each label at each pixel; ``more`` are ``valid`` where z is a set, and the earlier maps."""
+        height, width = size.tolist()
+        torch._check(height >= 1)
+        torch._check(width >= 1)
+        valid, skips = (more[0][None], more[1:]) if self.keeps_all else (None, more)
+        guidance = Guidance(z[None], torch.ones(1, z.shape[0], dtype=torch.bool), valid)
+        fine = self.decoder(self.conditioning(features, guidance), skips)
+        return F.interpolate(fine, (height, width), mode="bilinear", align_corners=False)[0]
+
+    def example(self) -> Example:
+        """See `Part.example`."""
+        labels, grid = ({} if self.labels else {0: LABELS}), {2: ANY, 3: ANY}
+        number = self.labels or 3
+        query = (torch.zeros(1, self.channels, 5, 7), grid)
+        size: tuple[Tensor, dict[int, Any]] = (torch.tensor([19, 27]), {})
+        skips = [(torch.zeros(1, c, 11 + 2 * i, 13 + 2 * i), grid) for i, c in enumerate(self.skips)]
+        if not self.keeps_all:
+            return [query, (torch.zeros(number, self.channels), labels), size, *skips]
+        z, valid = torch.zeros(number, self.channels, 4), torch.ones(number, 4, dtype=torch.bool)
+        return [query, (z, labels | {2: CANDIDATES}), size, (valid, labels | {1: CANDIDATES}), *skips]
+
+
+def parts_of(network: GuidedNetwork) -> dict[str, Part]:
+    """The three parts by name; they share the network's weights."""
+    return {"encoder": EncoderPart(network), "guide": GuidePart(network), "segmentor": SegmentorPart(network)}
+
+
+def fixed_labels(network: GuidedNetwork) -> int:
+    """K, where the scorer knows no other; 0 where any will do."""
+    return network.conditioning.joint if isinstance(network.conditioning, FeatureFusion) else 0
+
+
+def _maps(network: GuidedNetwork) -> dict[str, str]:
+    """The features, and the earlier maps that the decoder reads, from coarse to fine."""
+    channels = {"features": network.backbone.channels}
+    channels |= {f"skip_{i}": c for i, c in enumerate(_skip_channels(network))}
+    return {name: f"float32 [1, {c}, rows, columns] of one image" for name, c in channels.items()}
+
+
+def _skip_channels(network: GuidedNetwork) -> tuple[int, ...]:
+    return network.backbone.skip_channels if network.decoder.uses_skips else ()
+
+
+def _guidance(network: GuidedNetwork) -> dict[str, str]:
+    channels = network.backbone.channels
+    if not network.guide.keeps_all:
+        return {"z": f"float32 [K, {channels}], the guidance of each label"}
+    return {
+        "z": f"float32 [K, {channels}, M], features that may guide each label",
+        "valid": "bool [K, M], which of them do",
+    }
