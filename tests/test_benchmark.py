@@ -82,7 +82,8 @@ def test_bf16_beside_fp32(module: Any, config: DictConfig, monkeypatch: pytest.M
         assert list(found) == [*ENCODE, *(["encode_fp32_peak_share"] if fastest(torch.device("cpu")) == "fp32" else [])]
         assert found["encode_vgg16_ms"]["ratio"] == pytest.approx(found["encode_vs_fp32"]["value"])
     else:
-        assert list(found) == ["train_step_ms", "train_step_ratio"]
+        ratios = [f"train_step_{name}" for name in ("ms", "ratio", "cached_ms", "cached_ratio")]
+        assert list(found) == ratios
 
 
 def test_sampling_is_compared_with_the_plain_way(config: DictConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 import guided_seg
-from guided_seg.build import ARCHITECTURE, load_network
+from guided_seg.build import ARCHITECTURE, checkpoint_file, load_network
 from guided_seg.data.classes import unknown
 from guided_seg.errors import UserError
 from guided_seg.export.check import Question, by_parts, by_session, difference, exportable, question
@@ -102,7 +102,7 @@ def _filled_or_gone(out: Path) -> Iterator[Path]:
 
 
 def _write(network: GuidedNetwork, cfg: DictConfig, trained: DictConfig, folder: Path) -> None:
-    checkpoint, parts = Path(cfg.checkpoint), parts_of(network)
+    checkpoint, parts = checkpoint_file(cfg.checkpoint), parts_of(network)
     graphs = GRAPHS.get(cfg.format)
     facts = graphs.write(parts, folder) if graphs else write_weights(network, folder)
     suffix = graphs.suffix if graphs else "safetensors"
