@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def config() -> DictConfig:
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small network for each, since VGG takes seconds to build."""
     for module in (update, memory, encode, training, video):
-        monkeypatch.setattr(module, "build", lambda *_: network("late_global"))
+        monkeypatch.setattr(module, "build", lambda *_: deepcopy(network("late_global")))
 
 
 def by_name(rows: Any) -> dict[str, Row]:

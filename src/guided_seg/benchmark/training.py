@@ -1,4 +1,4 @@
-"""What a training step costs in bf16 against fp32, and of a frozen backbone from a feature cache, as one override chooses."""
+"""What one override saves of a training step: bf16, or a feature cache where the backbone is frozen."""
 
 from __future__ import annotations
 
