@@ -83,7 +83,9 @@ class Engine(ABC):
 
     def _encode(self, names: Sequence[str], pixels: Sequence[RGB]) -> list[Features]:
         with threads(self._all_threads or torch.get_num_threads()):
-            encoded = self.encoder(torch.stack([self.tensor(each) for each in pixels]))
+            images = [self.tensor(each)[None] for each in pixels]
+            # one alone stays as it lies in memory, channels last
+            encoded = self.encoder(torch.cat(images) if len(images) > 1 else images[0])
         self.encodes.update(self.images[name].counted_as for name in names)
         for name, features in zip(names, encoded, strict=True):
             if not self.cache.fits(features):
