@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-import guided_seg
 from guided_seg.benchmark.timing import Row, machine
 from guided_seg.data.classes import unknown
 from guided_seg.report.results import write_json
@@ -33,7 +31,7 @@ def run(cfg: DictConfig, out: Path) -> list[Row]:
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     console = Console()
-    about = machine() | {"date": f"{date.today()}", "guided_seg": guided_seg.__version__}
+    about = machine()
     found: list[Row] = []
     for name in names:
         with console.status(f"Measuring {name}"):

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any, TypedDict
@@ -85,6 +86,7 @@ def matrix_peak(dtype: torch.dtype, rounds: int = 5) -> float:
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     return {
+        "date": date.today().isoformat(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
