@@ -16,6 +16,7 @@ from guided_seg.build import (
     build_network,
     check_modes,
     check_resumable,
+    checkpoint_file,
     known_modes,
     load_network,
     modes_to_test,
@@ -29,6 +30,7 @@ from guided_seg.episode import Batch
 from guided_seg.errors import UserError
 from guided_seg.model.baseline import ForegroundBackground
 from guided_seg.model.network import GuidedNetwork
+from guided_seg.session import Session
 from guided_seg.training.module import EpisodicSegmentation
 
 
@@ -51,6 +53,18 @@ def plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(plain(entry) for entry in value)
     return value is None or isinstance(value, str | int | float | bool | torch.Tensor)
+
+
+def test_a_run_folder_stands_for_its_best_checkpoint(trained: Path, tmp_path: Path) -> None:
+    best = trained / "checkpoints" / "best.ckpt"
+    assert checkpoint_file(trained) == checkpoint_file(str(best)) == best
+    whole, named = load_network(trained)[0].state_dict(), load_network(best)[0].state_dict()
+    assert all(torch.equal(whole[name], named[name]) for name in named)
+    loaded = Session.load(trained).model
+    assert loaded is not None
+    assert loaded.checkpoint == best
+    with pytest.raises(UserError, match=r"has no checkpoints/best.ckpt; give the folder of a run, or a checkpoint\.$"):
+        load_network(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])

@@ -117,3 +117,14 @@ def test_images_of_one_size_are_encoded_together(batch: int, most: int, monkeypa
         np.testing.assert_array_equal(labels, expected)
     assert together.encodes == one.encodes == dict.fromkeys(map(str, range(5)), 1)
     assert max(sizes) == most
+
+
+def test_features_that_have_no_room_are_refused_and_the_session_goes_on(pictures: dict[str, np.ndarray]) -> None:
+    session = Session(network("late_global"), cache_mb=0.05)
+    session.add_image("small", pictures["a"][:16, :16])
+    session.dot("small", 3, 4, session.add_label("it"))
+    before = session.segment("small")
+    session.add_image("large", np.zeros((200, 200, 3), np.uint8))
+    with pytest.raises(UserError, match=r"'large' take .* MB and the session may keep 0; give it more \(cache_mb\)"):
+        session.segment("large")
+    np.testing.assert_array_equal(session.segment("small"), before)
