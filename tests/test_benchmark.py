@@ -120,7 +120,7 @@ def test_accuracy_is_drawn_against_time(config: DictConfig, tmp_path: Path, monk
 def test_accuracy_trains_a_network_where_none_is_given(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accuracy, "TRAINING", (*accuracy.TRAINING, *SMALL))
+    monkeypatch.setattr(accuracy, "TRAINING", (*accuracy.TRAINING, *SMALL, "trainer.max_steps=2"))
     monkeypatch.setattr(accuracy, "LIMIT", 1)
     config.objects, config.output_dir = 1, str(tmp_path)
     assert list(accuracy.rows(config))
