@@ -54,6 +54,7 @@ if __name__ == "__main__":
         session.add_image(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
     for image, row, column, label in (map(int, word.split(",")) for word in sys.argv[4:]):
         session.dot(image, row, column, label)
+    Path(sys.argv[3]).mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(paths):
         labels = session.scores(number, 1 + max(session.dots.values())).argmax(0)
         cv2.imwrite(str(Path(sys.argv[3]) / f"{path.stem}.png"), labels.astype(np.uint8))

@@ -15,6 +15,6 @@ for path in sorted(folder.iterdir()):
 session.dot(session.images[0], 20, 30, thing)  # row and column on the first image: what to segment,
 session.dot(session.images[0], 2, 2, NEGATIVE)  # and what not
 session.add_video("video", video)
-answers = [*session.segment_all(), *session.segment_video("video")]
-for name, labels in answers:
+out.mkdir(parents=True, exist_ok=True)
+for name, labels in [*session.segment_all(), *session.segment_video("video")]:
     Image.fromarray(labels * 255).save(out / f"{name}.png")

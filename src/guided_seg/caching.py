@@ -95,7 +95,9 @@ def _training(data: Episodes, steps: int) -> _Images:
             f"{SETTING} keeps what is asked for again, but each augmented crop is a new image; choose "
             f"data.augment=null, a number of crops of each image as in data.augment.variants=8, or {SETTING}=null."
         )
-    return _Images(min(draws, augment.variants * len(source.targets())), (augment.size, augment.size))
+    # several objects of a task share a crop, so there are as many as there are choices of objects
+    crops = draws if data.objects[1] > 1 else augment.variants * len(source.targets())
+    return _Images(min(draws, crops), (augment.size, augment.size))
 
 
 def _evaluation(data: Episodes, modes: Sequence[Mode]) -> list[_Images]:

@@ -19,7 +19,7 @@ SCRIPT = CONF.parent / "examples" / "segment.py"
 
 def test_it_segments_a_folder_and_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    for folder in ("images", "frames", "out"):
+    for folder in ("images", "frames"):
         (tmp_path / folder).mkdir()
     for path in ("images/a.jpg", "images/b.jpg", "frames/0.png", "frames/1.png"):
         cv2.imwrite(str(tmp_path / path), rng.integers(0, 256, (40, 50, 3), np.uint8))

@@ -95,6 +95,7 @@ def test_a_network_of_two_labels_says_what_to_do_with_three(pictures: dict[str, 
         (lambda s: s.add_image("c", np.zeros((4, 4), np.uint8)), r"uint8 \(4, 4\); expected uint8 \(H, W, 3\)"),
         (lambda s: s.add_image("c", np.zeros((4, 4, 3))), "float64"),
         (lambda s: s.add_image("c", "nowhere.jpg"), "nowhere.jpg"),
+        (lambda s: list(s.segment_all(batch=0)), "batch=0: expected how many images"),
     ],
 )
 def test_what_makes_no_sense_is_refused(late: Session, act: Callable[[Session], object], sentence: str) -> None:
@@ -125,6 +126,6 @@ def test_features_that_have_no_room_are_refused_and_the_session_goes_on(pictures
     session.dot("small", 3, 4, session.add_label("it"))
     before = session.segment("small")
     session.add_image("large", np.zeros((200, 200, 3), np.uint8))
-    with pytest.raises(UserError, match=r"'large' take .* MB and the session may keep 0; give it more \(cache_mb\)"):
+    with pytest.raises(UserError, match=r"'large' take .* MB and the session may keep 0.05; give it more \(cache_mb\)"):
         session.segment("large")
     np.testing.assert_array_equal(session.segment("small"), before)

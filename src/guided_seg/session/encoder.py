@@ -23,6 +23,9 @@ from guided_seg.model.network import Network
 
 Precision = Literal["auto", "fp32", "bf16"]
 
+SIZES = 64
+"""Of images, and numbers of them at once, that are compiled in a process; torch stops after eight by default."""
+
 
 class Encoder:
     """Encodes images.
@@ -35,8 +38,8 @@ class Encoder:
         network: in evaluation mode, on ``device``; it stays as it is.
         device: where it runs.
         precision: of the convolutions; features are fp32 in any case.
-        compiled: by ``torch.compile``, once for each size of image: the first image of a size takes up to a minute, or
-            seconds where torch has it in its cache on disk (``TORCHINDUCTOR_CACHE_DIR``).
+        compiled: by ``torch.compile``, once for each size of image, up to `SIZES`: the first image of a size takes up
+            to a minute, or seconds where torch has it in its cache on disk (``TORCHINDUCTOR_CACHE_DIR``).
 
     Raises:
         UserError: there is no such precision, or no C++ compiler to compile with.
@@ -53,6 +56,7 @@ class Encoder:
         if compiled:
             self._network = self._network if self._network is not network else deepcopy(network)
             backbone = self._network.backbone
+            torch._dynamo.config.recompile_limit = max(SIZES, torch._dynamo.config.recompile_limit)
             # not whole: the size of an image is read as numbers before its pixels are
             backbone.pyramid = torch.compile(backbone.pyramid, dynamic=False)  # type: ignore[method-assign]
         if device.type == "cpu":
@@ -134,9 +138,11 @@ def keep_freed_memory() -> None:
     """Let this process keep up to 2 GB of freed memory.
 
     By default glibc gives large blocks back to the system at once, and the system fills them with zeros when the next
-    layer asks for them again: nearly half of the time of a small network. Elsewhere than on Linux nothing is changed.
+    layer asks for them again: nearly half of the time of a small network. Elsewhere than on Linux with a recent glibc
+    nothing is changed.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         trim_threshold, mmap_threshold = -1, -3
-        library.mallopt(mmap_threshold, 2**30)
-        library.mallopt(trim_threshold, 2**31 - 1)
+        # an older glibc cannot keep large blocks, and the other setting alone would make it worse
+        if library.mallopt(mmap_threshold, 2**30):
+            library.mallopt(trim_threshold, 2**31 - 1)

@@ -90,8 +90,8 @@ class Engine(ABC):
         for name, features in zip(names, encoded, strict=True):
             if not self.cache.fits(features):
                 raise UserError(
-                    f"The features of {name!r} take {features.nbytes / 2**20:.0f} MB and the session may keep "
-                    f"{self.cache.megabytes:.0f}; give it more (cache_mb), or a smaller image."
+                    f"The features of {name!r} take {features.nbytes / 2**20:,.1f} MB and the session may keep "
+                    f"{self.cache.megabytes:,g}; give it more (cache_mb), or a smaller image."
                 )
             self.cache.keep(("features", name), features)
         return encoded

@@ -145,7 +145,13 @@ class Session(Store):
 
         Args:
             batch: images that are encoded together if they are of one size; it pays for small images, and on a GPU.
+                Of an image that cannot be had the whole batch goes without an answer.
+
+        Raises:
+            UserError: the batch is no number from 1, or an image cannot be had.
         """
+        if batch < 1:
+            raise UserError(f"batch={batch}: expected how many images to encode together, from 1.")
         names = self.images
         for first in range(0, len(names), batch):
             together = names[first : first + batch]
