@@ -51,9 +51,12 @@ def build_network(cfg: DictConfig) -> Network:
     support = fusion.encoder if isinstance(fusion, Early) else None
     backbone = instantiate(cfg.backbone) if support is None or chosen.conditioning.reads_query else Blank(support)
     channels = (support or backbone).channels
-    guide = Guide(fusion, _with(cfg.merge, channels=channels), channels, chosen.conditioning.needs == "set")
+    kinds = chosen.conditioning
+    merge = _with(cfg.merge, channels=channels)
+    guide = Guide(fusion, merge, channels, kinds.needs == "set", kinds.places, kinds.limit)
     conditioning = _with(cfg.conditioning, channels=channels, guides=1 if fusion.joint else None)
-    decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels)
+    carried = {"hidden": conditioning.hidden} if kinds.carried else {}
+    decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels, **carried)
     return make(backbone=backbone, guide=guide, conditioning=conditioning, decoder=decoder)
 
 
@@ -62,6 +65,7 @@ def choices(cfg: DictConfig) -> Choices:
     return Choices(
         **{name: get_class(cfg[name]._target_) for name in ("fusion", "annotation", "locality", "merge")},
         conditioning=get_class(cfg.conditioning._target_),
+        decoder=get_class(cfg.decoder._target_),
         interpolation=cfg.resolution.interpolation,
         roles=cfg.fusion.get("roles", "per_label"),
         scorer=cfg.conditioning.get("scorer", "joint"),

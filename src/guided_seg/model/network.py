@@ -75,7 +75,7 @@ class Network(nn.Module, ABC):
         """Z of each episode; None for a network without guidance."""
 
     @abstractmethod
-    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K h w"]:
+    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K *E h w"]:
         """Scores on the feature grid of B queries of one size, given z alone."""
 
 
@@ -109,7 +109,7 @@ class GuidedNetwork(Network):
         """See `Network.extract`."""
         return self.guide(features, batch)
 
-    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K h w"]:
+    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K *E h w"]:
         """See `Network.segment`."""
         assert guidance is not None
         return self.conditioning(query, guidance)

@@ -10,6 +10,7 @@ from itertools import chain
 from guided_seg.errors import CompositionError
 from guided_seg.model.annotation import Annotation
 from guided_seg.model.conditioning import Conditioning
+from guided_seg.model.decoder import Bilinear, Decoder
 from guided_seg.model.fusion import Fusion
 from guided_seg.model.locality import Locality
 from guided_seg.model.merge import Merge
@@ -25,6 +26,7 @@ class Choices:
         locality: m_P.
         merge: m_S.
         conditioning: f.
+        decoder: what follows f.
         interpolation: of the features of the support.
         roles: of early fusion by stacking.
         scorer: of feature fusion.
@@ -36,6 +38,7 @@ class Choices:
     locality: type[Locality]
     merge: type[Merge]
     conditioning: type[Conditioning]
+    decoder: type[Decoder] = Bilinear
     interpolation: int = 1
     roles: str = "per_label"
     scorer: str = "joint"
@@ -43,7 +46,7 @@ class Choices:
 
     def check(self) -> None:
         """Raise `CompositionError` with a sentence on the first two choices that have no meaning together."""
-        for sentence in chain(self._early(), self._pooled(), self._compared(), self._read_directly()):
+        for sentence in chain(self._early(), self._pooled(), self._compared(), self._read_directly(), self._carried()):
             raise CompositionError(sentence)
 
     def _early(self) -> Iterator[str]:
@@ -99,6 +102,18 @@ class Choices:
                 f"{self['conditioning']} reads nothing but a z that has seen the whole image at every position, and "
                 f"{self['fusion']} with {self['locality']} has none; choose fusion=early_stack and locality=local, or "
                 "conditioning=feature_fusion."
+            )
+
+    def _carried(self) -> Iterator[str]:
+        if self.conditioning.carried and not self.decoder.carries:
+            yield (
+                f"{self['conditioning']} gives hidden maps to be carried to a finer grid and scored there, and "
+                f"{self['decoder']} takes scores; choose decoder=carried, or conditioning=feature_fusion."
+            )
+        if self.decoder.carries and not self.conditioning.carried:
+            yield (
+                f"{self['decoder']} scores hidden maps, and {self['conditioning']} gives scores; choose "
+                "conditioning=fused, or decoder=skips."
             )
 
     def __getitem__(self, group: str) -> str:
