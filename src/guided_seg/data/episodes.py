@@ -98,7 +98,7 @@ class FixedEpisodes(Dataset[Episode]):
         source: the labelled images.
         mode: which tasks.
         shots: the largest S.
-        episodes: how many of the source's fixed tasks, evenly spread, or what there are if fewer; None for all.
+        episodes: how many of the source's fixed tasks, see `Source.spread`; None for all.
         seed: decides random supports.
         objects: positive labels of a task, as far as the source has tasks of so many.
     """
@@ -107,9 +107,7 @@ class FixedEpisodes(Dataset[Episode]):
         self, source: Source, mode: Mode, shots: int, episodes: int | None, seed: int, objects: int = 1
     ) -> None:
         self.source, self.mode, self.shots, self.seed, self.objects = source, mode, shots, seed, objects
-        total = source.count(mode, objects)
-        number = min(episodes or total, total)
-        self.indices = [i * total // number for i in range(number)]
+        self.indices = source.spread(mode, episodes, objects)
         self._images: dict[object, tuple[Sample, torch.Tensor]] = {}
 
     def __len__(self) -> int:
