@@ -22,6 +22,7 @@ MakeSource = Callable[..., Source]
 
 EVERYTHING: Mapping[str, Any] = {
     "held_out": (),
+    "without": (),
     "test_classes": "all",
     "test_images": None,
     "min_pixels": 1,
