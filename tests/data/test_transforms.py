@@ -145,6 +145,15 @@ class TestStrength:
         assert 18 <= sides.min() < 25
         assert 65 < sides.max() <= 82
 
+    @pytest.mark.parametrize("longest", [50, 100, 400])
+    def test_relative_to_the_size_an_image_is_seen_at_the_same_scale_whatever_its_own(self, longest: int) -> None:
+        sample = Sample(np.zeros((longest // 2, longest, 3), np.uint8), np.zeros((longest // 2, longest), np.uint8))
+        edge = longest // 10
+        sample.labels[edge : 2 * edge, edge : 2 * edge] = 1
+        augment = Augment(200, scale=(1.5, 1.5), relative=True)
+        area = (augment(sample, (1,), np.random.default_rng(0)).labels == 1).sum()
+        assert np.sqrt(area) == pytest.approx(0.1 * 200 * 1.5, rel=0.1)
+
     def test_colour_changes_the_image_and_not_the_labels(self) -> None:
         sample = _painted(64, 64, 0)
         plain, tinted = (Augment(64, colour=c)(sample, (100,), np.random.default_rng(5)) for c in (0.0, 0.5))

@@ -20,7 +20,16 @@ from guided_seg.episode import IGNORE
 MakeSource = Callable[..., Source]
 """A source but for its split: what ``data.source`` of a config is."""
 
-EVERYTHING: Mapping[str, Any] = {"held_out": (), "min_pixels": 1, "oracle": False, "cache_mb": 0.0, "balance": 0.0}
+EVERYTHING: Mapping[str, Any] = {
+    "held_out": (),
+    "without": (),
+    "test_classes": "all",
+    "test_images": None,
+    "min_pixels": 1,
+    "oracle": False,
+    "cache_mb": 0.0,
+    "balance": 0.0,
+}
 """The settings of a source with which nothing is left out; they say how data is used, not what there is."""
 
 

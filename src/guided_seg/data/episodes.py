@@ -11,7 +11,8 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import Dataset, Sampler
 
-from guided_seg.data.points import DENSE, PointRange, binarize, keep_labels, sample_points
+from guided_seg.data.placing import place_points
+from guided_seg.data.points import DENSE, PointRange, binarize, keep_labels
 from guided_seg.data.source import BrokenFile, DataError, Mode, Sample, Source, Task, View
 from guided_seg.data.transforms import Augment
 from guided_seg.episode import IGNORE, Episode, Meta, Shot
@@ -70,15 +71,31 @@ class TrainEpisodes(Dataset[Episode]):
         support = []
         for view in task.support:
             if mode == "interactive":
-                mask, tensor = target, image
+                sample, tensor = query, image
             else:
                 sample = self._load(view, rng)
-                mask, tensor = binarize(sample.labels, view.values), to_tensor(sample.image)
-            labels = self.points.labels(len(view.values) + 1, rng)
-            of_shot = self.points.draw_shot(points, labels, rng)
-            support.append(_shot(tensor, mask, of_shot, labels, mode == "interactive", rng))
+                tensor = to_tensor(sample.image)
+            support.append(self._shot(tensor, sample.labels, view.values, points, mode == "interactive", rng))
         meta = {"mode": mode, "source": self.source.name, "broken": broken, **_names(task)}
         return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1)
+
+    def _shot(
+        self,
+        image: torch.Tensor,
+        objects: np.ndarray,
+        values: tuple[int, ...],
+        points: int | None,
+        is_query: bool,
+        rng: np.random.Generator,
+    ) -> Shot:
+        """An image annotated by dots or densely; ``points`` are those of the episode."""
+        mask = binarize(objects, values)
+        labels = self.points.labels(len(values) + 1, rng)
+        of_shot = self.points.draw_shot(points, labels, rng)
+        if of_shot is DENSE:
+            return Shot(image, mask=torch.from_numpy(keep_labels(mask, labels)), is_query=is_query)
+        dots = place_points(mask, of_shot, self.points.draw_places(labels, rng), objects, rng)
+        return Shot(image, points=dots, is_query=is_query)
 
     def _load(self, view: View, rng: np.random.Generator) -> Sample:
         sample = self.source.load(view.key)
@@ -98,7 +115,7 @@ class FixedEpisodes(Dataset[Episode]):
         source: the labelled images.
         mode: which tasks.
         shots: the largest S.
-        episodes: how many of the source's fixed tasks, evenly spread, or what there are if fewer; None for all.
+        episodes: how many of the source's fixed tasks, see `Source.spread`; None for all.
         seed: decides random supports.
         objects: positive labels of a task, as far as the source has tasks of so many.
     """
@@ -107,9 +124,7 @@ class FixedEpisodes(Dataset[Episode]):
         self, source: Source, mode: Mode, shots: int, episodes: int | None, seed: int, objects: int = 1
     ) -> None:
         self.source, self.mode, self.shots, self.seed, self.objects = source, mode, shots, seed, objects
-        total = source.count(mode, objects)
-        number = min(episodes or total, total)
-        self.indices = [i * total // number for i in range(number)]
+        self.indices = source.spread(mode, episodes, objects)
         self._images: dict[object, tuple[Sample, torch.Tensor]] = {}
 
     def __len__(self) -> int:
@@ -193,19 +208,6 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
     planes = np.empty((3, *image.shape[:2]), np.uint8)
     cv2.split(image, list(planes))  # twice as fast as a transposed copy
     return torch.from_numpy(np.divide(planes, np.float32(255)))  # one pass, where torch takes two
-
-
-def _shot(
-    image: torch.Tensor,
-    mask: np.ndarray,
-    points: int | Mapping[int, int] | None,
-    labels: tuple[int, ...],
-    is_query: bool,
-    rng: np.random.Generator,
-) -> Shot:
-    if points is not DENSE:
-        return Shot(image, points=sample_points(mask, points, labels, rng), is_query=is_query)
-    return Shot(image, mask=torch.from_numpy(keep_labels(mask, labels)), is_query=is_query)
 
 
 def _rank_and_world() -> tuple[int, int]:

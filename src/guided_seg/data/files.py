@@ -100,6 +100,10 @@ class FileSource(IndexedSource):
         """See `IndexedSource.image_keys`; several label maps may belong to one image."""
         return list({self.image_file(key): key for key in super().image_keys()}.values())
 
+    def image_files(self) -> set[Path]:
+        """See `Source.image_files`."""
+        return {self.image_file(target.key) for target in self.targets()}
+
     def image_file(self, key: Hashable) -> Path:
         """The image file of a key."""
         return self._pairs[str(key)].image

@@ -135,9 +135,9 @@ def _by_group(mode: Mode, of_mode: Balance, most: int | None) -> Grid:
 
 
 def _faults(settings: Mapping[str, object], found: list[str], workers: int) -> list[str]:
-    """A sentence for each broken file, and whether all files were read."""
+    """A sentence for each broken file, and whether all files were read where an index could say so."""
     if "root" not in settings:
-        return []
+        return [f"broken: {sentence}" for sentence in found]
     root = Path(str(settings["root"])).expanduser().absolute()
     index = find_index(root, settings, workers)
     told = [sentence.replace(f"{root}{os.sep}", "") for sentence in found] + (index["broken"] if index else [])

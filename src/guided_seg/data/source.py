@@ -107,6 +107,24 @@ class Source(ABC):
         """The largest number of positive labels in a task of ``mode``."""
         return 1
 
+    def spread(self, mode: Mode, number: int | None, objects: int = 1) -> list[int]:
+        """Which ``number`` of the fixed tasks stand for all, evenly spread; all where these are fewer, or for None."""
+        total = self.count(mode, objects)
+        number = min(number or total, total)
+        return [i * total // number for i in range(number)]
+
+    def targets(self) -> list[Target]:
+        """Each thing that tasks ask for, once, whatever the mode; none where images are made without end."""
+        return []
+
+    def image_keys(self) -> list[Hashable]:
+        """One key of each image that tasks show; none where images are made without end."""
+        return []
+
+    def image_files(self) -> set[Path]:
+        """The files of the images that tasks show, if they are in files."""
+        return set()
+
     def require(self, mode: Mode) -> None:
         """Raise `DataError` unless this source has tasks of ``mode``."""
         if mode not in self.modes:
@@ -180,12 +198,12 @@ class IndexedSource(Source):
         return self._several.most(mode)
 
     def targets(self) -> list[Target]:
-        """Each thing that tasks ask for, once, whatever the mode."""
+        """See `Source.targets`."""
         several = [targets for table in (self.classes, self.videos) for targets in table.values()]
         return list(dict.fromkeys(target for targets in ([t for _, t in self.objects], *several) for target in targets))
 
     def image_keys(self) -> list[Hashable]:
-        """One key of each image that tasks show."""
+        """See `Source.image_keys`."""
         return list(dict.fromkeys(target.key for target in self.targets()))
 
     def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:

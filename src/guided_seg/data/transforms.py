@@ -21,6 +21,8 @@ class Augment:
     Attributes:
         size: side of the square crop, pixels; where the image ends, labels are `IGNORE`.
         scale: least and most magnification.
+        relative: count magnification from that at which the image's longest side is ``size``, so that images of all
+            sizes are seen at the same scales.
         flip: chance of a left-right mirror.
         colour: strength of the change of brightness, contrast and saturation, 0 for none.
         variants: how many crops there are of an image for the same values, always the same ones, whatever the run's
@@ -35,6 +37,7 @@ class Augment:
     flip: float = 0.5
     colour: float = 0.3
     variants: int | None = None
+    relative: bool = False
 
     def __post_init__(self) -> None:
         shares = 0 <= self.flip <= 1 and 0 <= self.colour < 1
@@ -50,7 +53,8 @@ class Augment:
         """A crop of ``sample`` around a pixel of one of ``values``, if it has any."""
         if self.variants is not None:
             rng = np.random.default_rng((_checksum(sample.image), *values, int(rng.integers(self.variants))))
-        matrix = self._matrix(self._centre(sample, values, rng), rng)
+        unit = self.size / max(sample.labels.shape) if self.relative else 1.0
+        matrix = self._matrix(self._centre(sample, values, rng), unit, rng)
         shape = (self.size, self.size)
         image = cv2.warpAffine(sample.image, matrix, shape, flags=cv2.INTER_LINEAR)
         labels = cv2.warpAffine(sample.labels, matrix, shape, flags=cv2.INTER_NEAREST, borderValue=IGNORE)
@@ -64,8 +68,8 @@ class Augment:
         height, width = sample.labels.shape
         return rng.uniform(0, [width, height])
 
-    def _matrix(self, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        zoom = float(np.exp(rng.uniform(*np.log(self.scale))))
+    def _matrix(self, centre: np.ndarray, unit: float, rng: np.random.Generator) -> np.ndarray:
+        zoom = unit * float(np.exp(rng.uniform(*np.log(self.scale))))
         mirror = -1.0 if rng.random() < self.flip else 1.0
         linear = np.diag([zoom * mirror, zoom])
         # the chosen pixel lands anywhere but in the outer sixth of the crop; on a pixel, so that it is never lost
