@@ -9,8 +9,9 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 from rich.console import Console
 
-from guided_seg.build import build_test_data, check_modes, known_modes, load_network, modes_to_test
+from guided_seg.build import build_test_data, check_modes, known_modes, modes_to_test
 from guided_seg.build import settings as evaluation_settings
+from guided_seg.checkpoints import load_network
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.report.results import Results, markdown, table, write_json
 from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups

@@ -18,7 +18,8 @@ from rich.filesize import decimal
 from rich.table import Table
 
 import guided_seg
-from guided_seg.build import ARCHITECTURE, checkpoint_file, load_network
+from guided_seg.build import ARCHITECTURE
+from guided_seg.checkpoints import checkpoint_file, load_network
 from guided_seg.data.classes import unknown
 from guided_seg.errors import UserError
 from guided_seg.export.check import Question, by_parts, by_session, difference, exportable, question

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from guided_seg.build import checkpoint_file, load_network
+from guided_seg.checkpoints import checkpoint_file, load_network
 from guided_seg.data.freeze import freeze
 from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.data.source import DataError, Source

@@ -45,7 +45,7 @@ class Session(Store):
     `update_cost`. A network whose guidance keeps positions, such as ``late_local``, is guided by the same image alone.
 
     Args:
-        network: in evaluation mode, as `guided_seg.build.load_network` gives it.
+        network: in evaluation mode, as `guided_seg.checkpoints.load_network` gives it.
         device: where it runs.
         precision: of the encoder: ``fp32``, ``bf16``, or ``auto``, which takes the faster one; see `Encoder`.
         cache_mb: megabytes of features and score maps that are kept; the least recently used go first.
@@ -94,9 +94,10 @@ class Session(Store):
             compiled: see `Session`.
 
         Raises:
-            UserError: see `guided_seg.build.load_network`.
+            UserError: see `guided_seg.checkpoints.load_network`.
         """
-        from guided_seg.build import checkpoint_file, load_network  # which know how to build any network, and take time
+        # which know how to build any network, and take time
+        from guided_seg.checkpoints import checkpoint_file, load_network
 
         path = checkpoint_file(Path(checkpoint))
         network = k_way(reading, load_network(path)[0])
