@@ -130,6 +130,18 @@ def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
     return make(source=instantiate(data.source), test_split=as_split(cfg.split), **_evaluation(cfg))
 
 
+def data_to_test(cfg: DictConfig, trained: DictConfig) -> DictConfig:
+    """The data that ``cfg`` asks for, or that a network was trained on.
+
+    Raises:
+        UserError: neither says anything of data.
+    """
+    data = cfg.get("data") or trained.get("data")
+    if data is None:
+        raise UserError(f"{cfg.checkpoint} does not say what to test on; add data=..., as in data=shapes.")
+    return data
+
+
 def _evaluation(cfg: DictConfig) -> dict[str, Any]:
     return {
         "eval_shots": max(cfg.evaluation.shots),

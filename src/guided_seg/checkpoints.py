@@ -1,37 +1,78 @@
-"""From a checkpoint back to a network."""
+"""From a name back to a network: checkpoints of the main command, and released models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from guided_seg import released
 from guided_seg.build import ARCHITECTURE, build_network, network_config
 from guided_seg.errors import UserError
 from guided_seg.model.network import Network
+from guided_seg.released.hub import from_hub, is_hub_id
+from guided_seg.released.weights import read_weights
 
 _NO_ARCHITECTURE = {"weights", "normalization", "frozen"}
 
 
-def load_network(checkpoint: str | Path) -> tuple[Network, DictConfig]:
-    """The trained network of a checkpoint of the main command, in evaluation mode, and its config.
+def load_network(name: str | PathLike[str]) -> tuple[Network, DictConfig]:
+    """A trained network, in evaluation mode, and the config that it was built of.
 
     Args:
-        checkpoint: a file or a run folder; see `checkpoint_file`.
+        name: see `checkpoint_file`.
+
+    Returns:
+        the network, and the groups of `ARCHITECTURE`; those of a checkpoint also say what it was trained on (``data``).
 
     Raises:
-        UserError: there is no such file, it is not such a checkpoint, or its tensors do not fit its config.
+        UserError: there is no such file, it holds no such network, or its tensors do not fit its config.
     """
-    content = read_checkpoint(checkpoint_file(checkpoint))
-    cfg = OmegaConf.create(content["config"])
-    prefix = "network."
+    file = checkpoint_file(name)
+    config, state = read_weights(file) if file.suffix == ".safetensors" else _of_training(file)
+    cfg = OmegaConf.create(config)
+    return restore(cfg, state, file), cfg
+
+
+def _of_training(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    content, prefix = read_checkpoint(file), "network."
     state = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
-    return restore(cfg, state, checkpoint), cfg
+    return content["config"], state
+
+
+def checkpoint_file(name: str | PathLike[str]) -> Path:
+    """The file that a name stands for, wherever a network is asked for.
+
+    Args:
+        name: of a model that ships with guided_seg (`guided_seg.released.names`); a run folder, which stands for its
+            best checkpoint; a ``best.ckpt`` or ``last.ckpt``; the folder or the file of a released model; or
+            ``owner/name`` or ``owner/name@revision`` of a released model on the Hugging Face hub. A path comes before
+            the hub, and a model that ships before both.
+
+    Raises:
+        UserError: there is nothing of that name.
+    """
+    text = fspath(name)
+    if text in released.names():
+        return released.shipped(text)
+    path = Path(text)
+    if not path.exists() and is_hub_id(text):
+        path = from_hub(text)
+    for file in (path, path / "checkpoints" / "best.ckpt", path / released.MODEL):
+        if file.is_file():
+            return file
+    lacking = f"The folder {path} has neither checkpoints/best.ckpt nor {released.MODEL}"
+    ships = f", or one that ships: {', '.join(released.names())}" if released.names() else ""
+    raise UserError(
+        f"{lacking if path.is_dir() else f'There is no checkpoint {text}'}; give the folder of a run, its best.ckpt or "
+        f"last.ckpt, the folder of a released model, or owner/name of one on the Hugging Face hub{ships}."
+    )
 
 
 def restore(cfg: DictConfig, state: Mapping[str, Tensor], origin: str | PathLike[str]) -> Network:
@@ -49,11 +90,12 @@ def restore(cfg: DictConfig, state: Mapping[str, Tensor], origin: str | PathLike
         raise _of_another_version(origin, f"it lacks the choice of {missing[0]}")
     if "weights" in cfg.backbone:
         cfg.backbone.weights = "random"
-    network = build_network(cfg)
     try:
+        network = build_network(cfg)
         network.load_state_dict(state)
-    except RuntimeError as error:
-        raise _of_another_version(origin, str(error).splitlines()[-1].strip()) from error
+    except (InstantiationException, TypeError, RuntimeError) as error:
+        # a setting that a class does not know is a TypeError, and Hydra's own message goes on for lines
+        raise _of_another_version(origin, str(error.__cause__ or error).splitlines()[-1].strip()) from error
     return network.eval()
 
 
@@ -64,21 +106,12 @@ def _of_another_version(origin: str | PathLike[str], reason: str) -> UserError:
     )
 
 
-def checkpoint_file(path: str | Path) -> Path:
-    """The file itself, or the best checkpoint of a run folder. Raises `UserError` where the folder has none."""
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    best = path / "checkpoints" / "best.ckpt"
-    if not best.is_file():
-        raise UserError(f"The folder {path} has no checkpoints/best.ckpt; give the folder of a run, or a checkpoint.")
-    return best
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, read without running any code in it."""
-    if not path.is_file():
-        raise UserError(f"There is no checkpoint {path}; give the path of a best.ckpt or last.ckpt of a run.")
+    """The content of a checkpoint of the main command, read without running any code in it.
+
+    Raises:
+        UserError: it is none, or cannot be read.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is no pickle at all can raise anything
