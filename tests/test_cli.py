@@ -219,26 +219,24 @@ def test_debug_and_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyP
 
 
 PROGRAM = """
-import sys
-import hydra
 from guided_seg import cli
 from guided_seg.errors import UserError
 
-@hydra.main(config_path="pkg://tiny_conf", config_name="config", version_base="1.3")
-@cli.kind_errors
+cli.CONF = "tiny_conf"
+
+@cli.command("program", "config", ["seed=2"])
 def job(cfg):
     if cfg.seed == 3:
         raise UserError("Three is [not] a seed.")
     print("seed", cfg.seed)
 
 if __name__ == "__main__":
-    cli.check_overrides("config", sys.argv[1:], "tiny_conf")
     job()
 """
 
 
 @pytest.mark.usefixtures("conf")
-def test_around_hydra_main(tmp_path: Path) -> None:
+def test_a_job_becomes_a_command(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
 
@@ -247,5 +245,6 @@ def test_around_hydra_main(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert call("-m", "seed=1,2").stdout.count("seed ") == 2
+    assert "program seed=2" in call("--help").stdout
     failed = call("seed=3")
     assert (failed.returncode, failed.stderr) == (2, "error: Three is [not] a seed.\n")

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from protocols.tiny import write_checkpoint
 from running import CONF, VGG, call, thin_vgg
 
-from guided_seg.build import load_network
+from guided_seg.checkpoints import load_network
 from guided_seg.errors import UserError
 from guided_seg.export import graphs
 from guided_seg.export.check import Question, by_parts, by_session, difference

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from running import TINY, call, command, last_line
 
-from guided_seg.build import load_network
+from guided_seg.checkpoints import load_network
 from guided_seg.session import NEGATIVE, Session
 
 CODE = '''

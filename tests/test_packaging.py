@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import guided_seg
+from guided_seg.released import CARD, CHECKSUMS, MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
 SKIPPED = ("__pycache__", ".egg-info")
@@ -58,7 +59,8 @@ def test_the_wheel_holds_every_file(wheel: Path) -> None:
     splits = {
         f"guided_seg/data/splits/{name}" for name in _tree("src/guided_seg/data/splits", "*.txt") | {"SHA256SUMS"}
     }
-    code = _tree("src", "*.py") | splits | {"guided_seg/py.typed"}
+    released = {file for name in (CARD, MODEL, CHECKSUMS) for file in _tree("src", f"guided_seg/released/**/{name}")}
+    code = _tree("src", "*.py") | splits | released | {"guided_seg/py.typed"}
     configuration = {f"guided_seg/conf/{name}" for name in _tree("conf", "*.yaml") | {"__init__.py"}}
     assert code | configuration <= names
     assert {name for name in names if "dist-info" not in name} == code | configuration
@@ -91,6 +93,7 @@ def test_the_wheel_says_the_version_and_the_commands(installed: Path) -> None:
         "guided-seg-benchmark": "guided_seg.benchmark.__main__:main",
         "guided-seg-inspect": "guided_seg.data.inspect:main",
         "guided-seg-export": "guided_seg.export.__main__:main",
+        "guided-seg-release": "guided_seg.release:main",
     }
 
 

@@ -55,6 +55,12 @@ def test_a_session_costs_little_more_than_torch() -> None:
     assert facts["session"] < 0.3 / 2.2 * facts["torch"]
 
 
+def test_the_package_imports_nothing_for_work() -> None:
+    _, facts = play(AT_EXIT + "import guided_seg; guided_seg.load")
+    assert "guided_seg" in facts["modules"]
+    assert (NOT_FOR_A_SESSION | WORK) & set(facts["modules"]) == set()
+
+
 @pytest.mark.parametrize(
     ("line", "printed"),
     [
@@ -67,6 +73,7 @@ def test_a_session_costs_little_more_than_torch() -> None:
         ("data.inspect --help", "shapes"),
         ("benchmark --help", "suite=update"),
         ("export --help", "format=safetensors"),
+        ("release --help", "name=guided-lite0"),
         ("run --cfg job", "\nname: run\n"),
         ("run +experiment=late_global --cfg job", "\nname: late_global\n"),
         ("evaluate checkpoint=some.ckpt --cfg job", "\ncheckpoint: some.ckpt\n"),

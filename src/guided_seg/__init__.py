@@ -1,3 +1,27 @@
 """Guided networks: a segmentation task is shown with a few dots, not trained."""
 
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from guided_seg.model.network import Network
+
 __version__ = "0.1.0"
+
+
+def load(name: str | PathLike[str]) -> Network:
+    """A trained network, in evaluation mode: for `guided_seg.session.Session`, or to be called with a `Batch`.
+
+    Args:
+        name: of a model that ships, such as ``guided-lite0``, which takes neither training nor a network connection; a
+            run folder or a checkpoint in it; the folder or file of a released model; or ``owner/name[@revision]`` of
+            one on the Hugging Face hub. See `guided_seg.checkpoints.checkpoint_file`.
+
+    Raises:
+        UserError: there is nothing of that name, or it is damaged.
+    """
+    from guided_seg.checkpoints import load_network  # importing the package must stay quick
+
+    return load_network(name)[0]

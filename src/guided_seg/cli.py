@@ -1,18 +1,19 @@
 """The kind side of the commands: help at once, and one sentence instead of a traceback.
 
-A command is three lines around Hydra's own main:
+A command is a function of its config, which imports what it needs when it is called:
 
-    cli.help_if_asked(sys.argv[1:], "python -m guided_seg.run", EXAMPLES)
-    cli.check_overrides("config", sys.argv[1:])
-    hydra_main()  # its job is decorated with cli.kind_errors
+    @cli.command("python -m guided_seg.export", "export", EXAMPLES)
+    def main(cfg: DictConfig) -> None: ...
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from rich.console import Console
@@ -24,8 +25,41 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 T = TypeVar("T")
+Main = Callable[[], None]
 
 CONF = "guided_seg.conf"
+"""The package that holds the configs."""
+
+
+def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[Callable[[DictConfig], object]], Main]:
+    """Make a job the entry point of a command, with its help, its checks and Hydra around it.
+
+    Args:
+        line: how the command is called.
+        config_name: its primary config.
+        examples: whole command lines without ``line``.
+    """
+
+    def entry(job: Callable[[DictConfig], object]) -> Main:
+        @wraps(job)  # Hydra names the job after the file of the innermost function
+        def main() -> None:
+            argv = sys.argv[1:]
+            help_if_asked(argv, line, examples, config_name)
+            check_overrides(config_name, argv, CONF)
+            import hydra  # takes longer than the help
+
+            hydra.main(f"pkg://{CONF}", config_name, version_base="1.3")(kind_errors(job))()
+
+        return main
+
+    return entry
+
+
+def output_dir() -> Path:
+    """The folder that Hydra made for the job that is running."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return Path(HydraConfig.get().runtime.output_dir)
 
 
 def help_if_asked(argv: Sequence[str], command: str, examples: Sequence[str], config_name: str = "config") -> None:

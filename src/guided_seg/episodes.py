@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
 from rich.console import Console
 
 from guided_seg import cli
@@ -31,8 +30,7 @@ EXAMPLES = (
 )
 
 
-@hydra.main(config_path="pkg://guided_seg.conf", config_name="episodes", version_base="1.3")
-@cli.kind_errors
+@cli.command(COMMAND, "episodes", EXAMPLES)
 def _freeze(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
@@ -79,7 +77,6 @@ def main() -> None:
     if verb == "show":
         _show(rest)
     elif verb == "freeze":
-        cli.check_overrides("episodes", rest)
         sys.argv[1:] = rest
         _freeze()
     else:

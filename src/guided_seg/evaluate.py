@@ -5,12 +5,7 @@ python -m guided_seg.evaluate checkpoint=PATH mode=video data=davis data.root=PA
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
 
 from guided_seg import cli
 
@@ -26,10 +21,10 @@ EXAMPLES = (
 )
 
 
-@hydra.main(config_path="pkg://guided_seg.conf", config_name="evaluate", version_base="1.3")
-@cli.kind_errors
-def _main(cfg: DictConfig) -> None:
-    out = Path(HydraConfig.get().runtime.output_dir)
+@cli.command(COMMAND, "evaluate", EXAMPLES)
+def main(cfg: DictConfig) -> None:
+    """Entry point."""
+    out = cli.output_dir()
     if cfg.get("protocol"):
         from guided_seg.protocols.evaluation import score_protocols
 
@@ -38,13 +33,6 @@ def _main(cfg: DictConfig) -> None:
         from guided_seg.score import score
 
         score(cfg, out)
-
-
-def main() -> None:
-    """Entry point."""
-    cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES, "evaluate")
-    cli.check_overrides("evaluate", sys.argv[1:])
-    _main()
 
 
 if __name__ == "__main__":

@@ -5,13 +5,7 @@ python -m guided_seg.run +experiment=late_global
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
 from guided_seg import cli, sweep
 from guided_seg.folders import register_resolvers
@@ -30,13 +24,14 @@ EXAMPLES = (
 )
 
 
-@hydra.main(config_path="pkg://guided_seg.conf", config_name="config", version_base="1.3")
-@cli.kind_errors
+@cli.command(COMMAND, "config", EXAMPLES)
 def _main(cfg: DictConfig) -> Any:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
     from guided_seg.train import train
 
-    state = HydraConfig.get()
-    folder = Path(state.runtime.output_dir)
+    state, folder = HydraConfig.get(), cli.output_dir()
     if state.mode == RunMode.MULTIRUN:
         return sweep.run_job(train, cfg, folder, state.overrides.task)
     return train(cfg, folder)
@@ -45,8 +40,6 @@ def _main(cfg: DictConfig) -> Any:
 def main() -> None:
     """Entry point."""
     register_resolvers()
-    cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES)
-    cli.check_overrides("config", sys.argv[1:])
     _main()
     sweep.report()
 

@@ -9,8 +9,9 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 from rich.console import Console
 
-from guided_seg.build import build_test_data, check_modes, known_modes, load_network, modes_to_test
+from guided_seg.build import build_test_data, check_modes, data_to_test, known_modes, modes_to_test
 from guided_seg.build import settings as evaluation_settings
+from guided_seg.checkpoints import load_network
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.report.results import Results, markdown, table, write_json
 from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
@@ -31,7 +32,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
     quiet_lightning()
     settings = evaluation_settings(cfg)
     network, trained = load_network(cfg.checkpoint)
-    data_cfg = cfg.get("data") or trained.data
+    data_cfg = data_to_test(cfg, trained)
     data = build_test_data(cfg, data_cfg)
     wanted = list(data.requested) if cfg.get("mode") else known_modes(cfg.evaluation.modes)
     if len(wanted) == 1:

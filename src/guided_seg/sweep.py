@@ -109,7 +109,7 @@ def report() -> None:
 
 def resumable(cfg: DictConfig, run_dir: Path) -> Path | None:
     """The last checkpoint of an earlier, incomplete run of the same config, if there is one that can be read."""
-    from guided_seg.build import check_resumable
+    from guided_seg.checkpoints import check_resumable
 
     checkpoint = run_dir / "checkpoints" / "last.ckpt"
     if not checkpoint.is_file() or _difference(cfg, run_dir):

@@ -19,13 +19,13 @@ from guided_seg.build import (
     build_data,
     build_network,
     check_modes,
-    check_resumable,
     known_modes,
     modes_to_test,
     network_config,
 )
 from guided_seg.build import settings as evaluation_settings
 from guided_seg.caching import open_cache
+from guided_seg.checkpoints import check_resumable
 from guided_seg.data.datamodule import Episodes
 from guided_seg.folders import last_checkpoint
 from guided_seg.model.one_vs_rest import k_way

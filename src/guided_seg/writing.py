@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and their checksums."""
+"""Files and folders that are there whole or not at all, and checksums."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from guided_seg.errors import UserError
 
 
 @contextmanager
@@ -23,6 +26,28 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def filled_or_gone(out: Path) -> Iterator[Path]:
+    """A folder to write to, whose files are moved to ``out`` when the block ends; where it fails, ``out`` is gone.
+
+    Args:
+        out: an empty folder, as Hydra makes it.
+
+    Raises:
+        UserError: it is not empty.
+    """
+    if any(out.iterdir()):
+        raise UserError(f"The folder {out} is not empty; choose a new or an empty one with output_dir=...")
+    try:
+        with TemporaryDirectory(dir=out, prefix=".partial-") as partial:
+            yield Path(partial)
+            for file in sorted(Path(partial).iterdir()):
+                file.replace(out / file.name)
+    except BaseException:
+        out.rmdir()
+        raise
 
 
 def sha256(path: Path) -> str:

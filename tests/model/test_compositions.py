@@ -32,10 +32,10 @@ from torch import nn
 from guided_seg.build import (
     build_network,
     check_modes,
-    load_network,
     network_config,
     usable_modes,
 )
+from guided_seg.checkpoints import load_network
 from guided_seg.data.source import MODES, Mode
 from guided_seg.episode import IGNORE, Batch
 from guided_seg.errors import CompositionError, UserError

@@ -5,12 +5,7 @@ python -m guided_seg.benchmark suite=update
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
 
 from guided_seg import cli
 
@@ -21,19 +16,12 @@ COMMAND = "python -m guided_seg.benchmark"
 EXAMPLES = ("suite=all", "suite=[update,video] output_dir=PATH", "suite=update edits=100 rounds=5")
 
 
-@hydra.main(config_path="pkg://guided_seg.conf", config_name="benchmark", version_base="1.3")
-@cli.kind_errors
-def _main(cfg: DictConfig) -> None:
+@cli.command(COMMAND, "benchmark", EXAMPLES)
+def main(cfg: DictConfig) -> None:
+    """Entry point."""
     from guided_seg.benchmark.suites import run
 
-    run(cfg, Path(HydraConfig.get().runtime.output_dir))
-
-
-def main() -> None:
-    """Entry point."""
-    cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES, "benchmark")
-    cli.check_overrides("benchmark", sys.argv[1:])
-    _main()
+    run(cfg, cli.output_dir())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,7 @@ python -m guided_seg.data.inspect data=voc data.root=PATH
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
 
 from guided_seg import cli
 
@@ -25,19 +20,12 @@ EXAMPLES = (
 )
 
 
-@hydra.main(config_path="pkg://guided_seg.conf", config_name="inspect", version_base="1.3")
-@cli.kind_errors
-def _main(cfg: DictConfig) -> None:
+@cli.command(COMMAND, "inspect", EXAMPLES)
+def main(cfg: DictConfig) -> None:
+    """Entry point."""
     from guided_seg.data.overview import overview
 
-    overview(cfg, Path(HydraConfig.get().runtime.output_dir))
-
-
-def main() -> None:
-    """Entry point."""
-    cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES, "inspect")
-    cli.check_overrides("inspect", sys.argv[1:])
-    _main()
+    overview(cfg, cli.output_dir())
 
 
 if __name__ == "__main__":

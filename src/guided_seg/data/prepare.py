@@ -5,10 +5,7 @@ python -m guided_seg.data.prepare data=voc data.root=PATH
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
-
-import hydra
 
 from guided_seg import cli
 
@@ -23,19 +20,12 @@ EXAMPLES = (
 )
 
 
-@hydra.main(config_path="pkg://guided_seg.conf", config_name="prepare", version_base="1.3")
-@cli.kind_errors
-def _main(cfg: DictConfig) -> None:
+@cli.command(COMMAND, "prepare", EXAMPLES)
+def main(cfg: DictConfig) -> None:
+    """Entry point."""
     from guided_seg.data.provide import provide
 
     provide(cfg, COMMAND)
-
-
-def main() -> None:
-    """Entry point."""
-    cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES, "prepare")
-    cli.check_overrides("prepare", sys.argv[1:])
-    _main()
 
 
 if __name__ == "__main__":

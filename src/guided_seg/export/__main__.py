@@ -5,12 +5,7 @@ python -m guided_seg.export checkpoint=PATH format=onnx
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
 
 from guided_seg import cli
 
@@ -25,19 +20,12 @@ EXAMPLES = (
 )
 
 
-@hydra.main(config_path="pkg://guided_seg.conf", config_name="export", version_base="1.3")
-@cli.kind_errors
-def _main(cfg: DictConfig) -> None:
+@cli.command(COMMAND, "export", EXAMPLES)
+def main(cfg: DictConfig) -> None:
+    """Entry point."""
     from guided_seg.export.command import export
 
-    export(cfg, Path(HydraConfig.get().runtime.output_dir))
-
-
-def main() -> None:
-    """Entry point."""
-    cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES, "export")
-    cli.check_overrides("export", sys.argv[1:])
-    _main()
+    export(cfg, cli.output_dir())
 
 
 if __name__ == "__main__":

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +16,8 @@ from rich.filesize import decimal
 from rich.table import Table
 
 import guided_seg
-from guided_seg.build import ARCHITECTURE, checkpoint_file, load_network
+from guided_seg.build import ARCHITECTURE
+from guided_seg.checkpoints import checkpoint_file, load_network
 from guided_seg.data.classes import unknown
 from guided_seg.errors import UserError
 from guided_seg.export.check import Question, by_parts, by_session, difference, exportable, question
@@ -27,7 +26,7 @@ from guided_seg.export.parts import Part, fixed_labels, parts_of
 from guided_seg.export.weights import CARD, PARTS, load, write_weights
 from guided_seg.model.network import GuidedNetwork
 from guided_seg.report.results import write_json
-from guided_seg.writing import sha256
+from guided_seg.writing import filled_or_gone, sha256
 
 
 class Graphs(NamedTuple):
@@ -59,15 +58,16 @@ def export(cfg: DictConfig, out: Path) -> float:
     Raises:
         UserError: the format, the checkpoint, its network or the folder cannot be used; nothing is left then.
     """
-    with _filled_or_gone(out) as partial:
+    with filled_or_gone(out) as partial:
         _check_format(cfg.format)
-        network, trained = load_network(cfg.checkpoint)
+        checkpoint = checkpoint_file(cfg.checkpoint)
+        network, trained = load_network(checkpoint)
         network = exportable(network)
         console = Console()
         with console.status(f"Exporting {cfg.checkpoint}"):
             asked = question(network)
             wanted = by_session(network, asked)
-            _write(network, cfg, trained, partial)
+            _write(network, cfg.format, trained, checkpoint, partial)
             largest = difference(_answers(cfg.format, partial, asked), wanted)
     console.print(_table(out))
     console.print(f"Largest difference from the scores of a session: {largest:.1e}", highlight=False)
@@ -86,24 +86,8 @@ def _check_format(name: str) -> None:
             )
 
 
-@contextmanager
-def _filled_or_gone(out: Path) -> Iterator[Path]:
-    """A folder to write to, whose files are moved to ``out`` when the block ends; where it fails, ``out`` is gone."""
-    if any(out.iterdir()):
-        raise UserError(f"The folder {out} is not empty; choose a new or an empty one with output_dir=...")
-    try:
-        with TemporaryDirectory(dir=out, prefix=".partial-") as partial:
-            yield Path(partial)
-            for file in sorted(Path(partial).iterdir()):
-                file.replace(out / file.name)
-    except BaseException:
-        out.rmdir()
-        raise
-
-
-def _write(network: GuidedNetwork, cfg: DictConfig, trained: DictConfig, folder: Path) -> None:
-    checkpoint, parts = checkpoint_file(cfg.checkpoint), parts_of(network)
-    graphs = GRAPHS.get(cfg.format)
+def _write(network: GuidedNetwork, form: str, trained: DictConfig, checkpoint: Path, folder: Path) -> None:
+    parts, graphs = parts_of(network), GRAPHS.get(form)
     facts = graphs.write(parts, folder) if graphs else write_weights(network, folder)
     suffix = graphs.suffix if graphs else "safetensors"
     ports = {name: {"inputs": part.inputs, "outputs": part.outputs} if graphs else {} for name, part in parts.items()}
@@ -111,7 +95,7 @@ def _write(network: GuidedNetwork, cfg: DictConfig, trained: DictConfig, folder:
     write_json(
         folder / CARD,
         {
-            "format": cfg.format,
+            "format": form,
             "parts": {name: {"file": f"{name}.{suffix}", **port} for name, port in ports.items()},
             "stride": network.backbone.stride,
             "num_labels": fixed_labels(network) or "any",

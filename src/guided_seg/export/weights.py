@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from guided_seg.build import ARCHITECTURE, restore
+from guided_seg.build import ARCHITECTURE
+from guided_seg.checkpoints import restore
 from guided_seg.errors import UserError
 from guided_seg.model.network import GuidedNetwork, Network
 

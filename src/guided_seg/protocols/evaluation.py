@@ -11,7 +11,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from guided_seg.build import checkpoint_file, load_network
+from guided_seg.build import data_to_test
+from guided_seg.checkpoints import checkpoint_file, load_network
 from guided_seg.data.freeze import freeze
 from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.data.source import DataError, Source
@@ -41,11 +42,13 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     if cfg.get("mode"):
         raise UserError("mode=... is for evaluation without a protocol; set protocol.NAME.modes=[...] instead.")
     protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
-    network, trained = load_network(cfg.checkpoint)
+    checkpoint = checkpoint_file(cfg.checkpoint)
+    network, trained = load_network(checkpoint)
     network = k_way(cfg.k_way, network)
-    source = instantiate((cfg.get("data") or trained.data).source)(split=cfg.split)
+    source = instantiate(data_to_test(cfg, trained).source)(split=cfg.split)
     frozen = {name: episodes_of(cfg, name, protocol, source) for name, protocol in protocols.items()}
-    jobs = [Job(name, protocols[name], frozen[name], _records(cfg, name, frozen[name], out)) for name in protocols]
+    records = {name: _records(cfg, name, sha256(checkpoint), frozen[name], out) for name in protocols}
+    jobs = [Job(name, protocols[name], frozen[name], records[name]) for name in protocols]
     keep = _keeper(cfg, source, jobs, out / "predictions")
     answered = run(jobs, Asked(network, source, _device(cfg.accelerator), cfg.num_workers, keep), cfg.processes)
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
@@ -77,12 +80,12 @@ def _keeper(cfg: DictConfig, source: Source, jobs: Sequence[Job], folder: Path) 
     return keeper(folder, source.name)
 
 
-def _records(cfg: DictConfig, name: str, frozen: FrozenEpisodes, out: Path) -> Records:
+def _records(cfg: DictConfig, name: str, checkpoint: str, frozen: FrozenEpisodes, out: Path) -> Records:
     """Where the records of a protocol go, and what they are of."""
     of = {
         "protocol": name,
         "rule": OmegaConf.to_container(cfg.protocol[name], resolve=True),
-        "checkpoint_sha256": sha256(checkpoint_file(cfg.checkpoint)),
+        "checkpoint_sha256": checkpoint,
         "episodes_sha256": frozen.checksum,
         "k_way": cfg.k_way,
     }

@@ -13,6 +13,7 @@ import numpy as np
 
 from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
+from guided_seg.released import with_checksum
 from guided_seg.session.pictures import Picture
 from guided_seg.session.store import Store
 from guided_seg.writing import sha256, whole_file
@@ -150,7 +151,8 @@ def checkpoint_of(content: dict[str, Any], path: Path) -> Path:
     model = content["model"]
     if model is None:
         raise UserError(f"{path} was saved by a session whose network came from no checkpoint; give network=....")
-    checkpoint = _find(model["checkpoint"], path.resolve().parent)
+    # one that ships lies elsewhere on another machine
+    checkpoint = with_checksum(model["sha256"]) or _find(model["checkpoint"], path.resolve().parent)
     if sha256(checkpoint) != model["sha256"]:
         raise UserError(
             f"{checkpoint} is not the network that {path} was saved with: its checksum differs; put the old one back, "

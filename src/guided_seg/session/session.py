@@ -45,7 +45,7 @@ class Session(Store):
     `update_cost`. A network whose guidance keeps positions, such as ``late_local``, is guided by the same image alone.
 
     Args:
-        network: in evaluation mode, as `guided_seg.build.load_network` gives it.
+        network: in evaluation mode, as `guided_seg.load` gives it.
         device: where it runs.
         precision: of the encoder: ``fp32``, ``bf16``, or ``auto``, which takes the faster one; see `Encoder`.
         cache_mb: megabytes of features and score maps that are kept; the least recently used go first.
@@ -83,10 +83,11 @@ class Session(Store):
         cache_mb: float = 1024,
         compiled: bool = False,
     ) -> Session:
-        """A session with the network of a checkpoint of the main command.
+        """A session with a trained network.
 
         Args:
-            checkpoint: a run folder, of which the best checkpoint is taken, or a ``best.ckpt`` or ``last.ckpt``.
+            checkpoint: a run folder, a checkpoint in it, or a released model; see
+                `guided_seg.checkpoints.checkpoint_file`.
             device: where it runs.
             precision: see `Session`.
             reading: how several labels are answered, all at once or ``one_vs_rest``, which suits any network.
@@ -94,13 +95,14 @@ class Session(Store):
             compiled: see `Session`.
 
         Raises:
-            UserError: see `guided_seg.build.load_network`.
+            UserError: see `guided_seg.checkpoints.load_network`.
         """
-        from guided_seg.build import checkpoint_file, load_network  # which know how to build any network, and take time
+        # which know how to build any network, and take time
+        from guided_seg.checkpoints import checkpoint_file, load_network
 
-        path = checkpoint_file(Path(checkpoint))
-        network = k_way(reading, load_network(path)[0])
-        return cls(network, device, precision, cache_mb, Model(path, sha256(path), reading), compiled)
+        file = checkpoint_file(checkpoint)
+        network = k_way(reading, load_network(file)[0])
+        return cls(network, device, precision, cache_mb, Model(file, sha256(file), reading), compiled)
 
     @property
     def encodes(self) -> Mapping[str, int]:

@@ -1,0 +1,104 @@
+"""The file of a released model: tensors in half the space, and the config that says what network they belong to.
+
+It is a ``.safetensors`` file. Floating tensors are kept in fp16 and become fp32 again, others stay as they are. The
+metadata has one entry, `ENTRY`, in JSON: more would be written in any order, and equal networks give equal files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+import guided_seg
+from guided_seg.errors import UserError
+from guided_seg.model.network import Network
+from guided_seg.preflight import settings
+from guided_seg.released import check_whole
+
+ENTRY = "guided_seg"
+"""Its values: ``name``, ``version`` of guided_seg, and ``config``, the groups that decide the network."""
+
+_PARTS = "guided_seg.model."
+"""Where the classes are that a config may name."""
+
+
+def write_weights(network: Network, name: str, config: Mapping[str, Any], path: Path) -> None:
+    """Write a network and its config.
+
+    Args:
+        network: whose tensors are written, those of the backbone as well.
+        name: of the model.
+        config: the groups of `guided_seg.build.ARCHITECTURE`, as plain values.
+        path: the file.
+
+    Raises:
+        UserError: a tensor has values too large for fp16.
+    """
+    state = {key: _halved(key, tensor) for key, tensor in network.state_dict().items()}
+    about = {"name": name, "version": guided_seg.__version__, "config": config}
+    # its save_file makes files that others may not read
+    path.write_bytes(save(state, {ENTRY: json.dumps(about)}))
+
+
+def _halved(key: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    half = tensor.half().contiguous()
+    if not torch.equal(half.isfinite(), tensor.isfinite()):
+        raise UserError(
+            f"{key} has values up to {tensor.abs().max():.3g}, and fp16 ends at 65504; train with less, as by "
+            "normalising what it is multiplied with."
+        )
+    return half
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config and the tensors of a file, whose checksum is compared where there is a list of them beside it.
+
+    Raises:
+        UserError: it is damaged, or holds no network of guided_seg.
+    """
+    check_whole(path)
+    try:
+        with safe_open(path, "pt") as file:
+            text = file.metadata()[ENTRY]
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
+        config: dict[str, Any] = json.loads(text)["config"]
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read as a released model ({error}); get it again.") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} says nothing of a network of guided_seg; give a file that guided_seg.release wrote."
+        ) from error
+    _check_parts(config, path)
+    return config, state
+
+
+def _check_parts(config: dict[str, Any], path: Path) -> None:
+    """Refuse to make anything but parts of a network, since a file from elsewhere must not choose what runs here."""
+    if "${" in str(config):
+        raise UserError(f"The config in {path} has values that refer to others; a released model has plain ones.")
+    for key, target in settings(OmegaConf.create(config)).items():
+        # the name alone proves nothing: guided_seg.model.x.os.system would be found as well
+        if key.endswith("_target_") and not (str(target).startswith(_PARTS) and _home(target, path).startswith(_PARTS)):
+            raise UserError(f"The config in {path} asks for {target}, which is no part of a network of guided_seg.")
+
+
+def _home(target: str, path: Path) -> str:
+    """The module that defines a class."""
+    try:
+        return get_class(target).__module__
+    except Exception as error:
+        raise UserError(
+            f"The config in {path} asks for {target}, which guided_seg {guided_seg.__version__} does not have; use the "
+            "version that the model's card names."
+        ) from error
