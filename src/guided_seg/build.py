@@ -108,6 +108,7 @@ def build_data(cfg: DictConfig) -> Episodes:
         shots=list(cfg.episode.shots),
         objects=list(cfg.episode.objects),
         points=instantiate(cfg.episode.points),
+        earlier=cfg.episode.earlier,
         batch_size=training.batch_size,
         steps_per_epoch=steps_per_epoch(cfg.trainer.max_steps, training.validate_every),
         val_episodes=training.val_episodes,

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import Dataset, Sampler
 
+from guided_seg.data.earlier import disturb
 from guided_seg.data.placing import place_points
 from guided_seg.data.points import DENSE, PointRange, binarize, keep_labels
 from guided_seg.data.source import BrokenFile, DataError, Mode, Sample, Source, Task, View
@@ -32,6 +33,7 @@ class TrainEpisodes(Dataset[Episode]):
         augment: the joint augmentation, or None.
         seed: another seed is another stream of episodes.
         objects: least and most positive labels K - 1 of a task, as far as the source has tasks of so many.
+        earlier: the share of video tasks that come with an earlier answer, see `guided_seg.data.earlier.disturb`.
     """
 
     source: Source
@@ -41,8 +43,11 @@ class TrainEpisodes(Dataset[Episode]):
     augment: Augment | None
     seed: int
     objects: tuple[int, int] = (1, 1)
+    earlier: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.earlier <= 1:
+            raise DataError(f"episode.earlier={self.earlier}: expected a share from 0 to 1.")
         for name, (least, most) in (("shots", self.shots), ("objects", self.objects)):
             if not 1 <= least <= most:
                 raise DataError(f"episode.{name}=[{least}, {most}]: expected [least, most] with 1 <= least <= most.")
@@ -77,7 +82,11 @@ class TrainEpisodes(Dataset[Episode]):
                 tensor = to_tensor(sample.image)
             support.append(self._shot(tensor, sample.labels, view.values, points, mode == "interactive", rng))
         meta = {"mode": mode, "source": self.source.name, "broken": broken, **_names(task)}
-        return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1)
+        previous = torch.from_numpy(disturb(target, rng)) if mode == "video" and self._has_earlier(rng) else None
+        return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1, previous)
+
+    def _has_earlier(self, rng: np.random.Generator) -> bool:
+        return self.earlier > 0 and rng.random() < self.earlier
 
     def _shot(
         self,

@@ -27,7 +27,8 @@ class Conditioning(nn.Module, ABC):
         reads_query: whether it reads the features of the query; else these are never computed.
         per_label: whether it needs a z for each label.
         carried: it gives hidden maps of the positive labels, which a decoder scores, instead of scores.
-        places: whether z is to have the places of dots, see `Guidance`.
+        places: whether z has the places of dots, see `Guidance`.
+        memory: whether it reads an earlier answer, see `Guidance.previous`.
         limit: the most cells of one mask that it wants of a label in a set; None for all.
     """
 
@@ -36,6 +37,7 @@ class Conditioning(nn.Module, ABC):
     per_label = True
     carried = False
     places = False
+    memory = False
     limit: int | None = None
 
     @abstractmethod
@@ -110,8 +112,7 @@ class FeatureFusion(TwoStep):
             raise UserError(f"conditioning.init={init}; expected default or original.")
         hidden = hidden or 2 * channels
         self.joint = num_labels if scorer == "joint" else 0
-        self.separable = not self.joint
-        self.per_label = matching or not self.joint
+        self.separable, self.per_label = not self.joint, matching or not self.joint
         self.guides = (guides or num_labels) if self.joint else 1
         self.query = nn.Conv2d(channels, hidden, 1)
         self.guidance = nn.Linear(channels * self.guides, hidden, bias=False)
