@@ -105,6 +105,11 @@ class Episodes(LightningDataModule):
                 )
             self.source("val")
             _check_objects(self.source("train"), list(self.weights), self.objects[1], "episode.objects")
+            if self.augment and self.augment.paste and not self.source("train").targets():
+                raise DataError(
+                    f"data.augment.paste={self.augment.paste}, but '{self.source('train').name}' makes its images and "
+                    "has no others to paste from; set it to 0, or choose other data."
+                )
         if stage == "test":
             source = self.source(self.test_split)
             if "train" in self._sources and self.test_split != "train":

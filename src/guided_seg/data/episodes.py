@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -65,7 +66,7 @@ class TrainEpisodes(Dataset[Episode]):
         objects = int(rng.integers(self.objects[0], self.objects[1] + 1)) if self.objects[1] > 1 else 1
         task = self.source.sample(mode, shots, rng, objects)
         points = self.points.draw(rng)
-        query = self._load(task.query, rng)
+        query = self._load(task, task.query, rng)
         target = binarize(query.labels, task.query.values)
         image = to_tensor(query.image)
         support = []
@@ -73,7 +74,7 @@ class TrainEpisodes(Dataset[Episode]):
             if mode == "interactive":
                 sample, tensor = query, image
             else:
-                sample = self._load(view, rng)
+                sample = self._load(task, view, rng)
                 tensor = to_tensor(sample.image)
             support.append(self._shot(tensor, sample.labels, view.values, points, mode == "interactive", rng))
         meta = {"mode": mode, "source": self.source.name, "broken": broken, **_names(task)}
@@ -97,9 +98,13 @@ class TrainEpisodes(Dataset[Episode]):
         dots = place_points(mask, of_shot, self.points.draw_places(labels, rng), objects, rng)
         return Shot(image, points=dots, is_query=is_query)
 
-    def _load(self, view: View, rng: np.random.Generator) -> Sample:
+    def _load(self, task: Task, view: View, rng: np.random.Generator) -> Sample:
         sample = self.source.load(view.key)
-        return self.augment(sample, view.values, rng) if self.augment else sample
+        return self.augment(sample, view.values, rng, partial(self._donor, task.groups)) if self.augment else sample
+
+    def _donor(self, groups: tuple[str, ...], rng: np.random.Generator) -> tuple[Sample, int] | None:
+        target = self.source.donor(groups, rng)
+        return (self.source.load(target.key), target.value) if target else None
 
 
 class FixedEpisodes(Dataset[Episode]):
