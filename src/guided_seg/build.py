@@ -109,6 +109,7 @@ def build_data(cfg: DictConfig) -> Episodes:
         augment=instantiate(cfg.data.augment),
         shots=list(cfg.episode.shots),
         objects=list(cfg.episode.objects),
+        hard=cfg.episode.hard,
         points=instantiate(cfg.episode.points),
         batch_size=training.batch_size,
         steps_per_epoch=steps_per_epoch(cfg.trainer.max_steps, training.validate_every),

@@ -19,6 +19,8 @@ from guided_seg.data.transforms import Augment
 from guided_seg.episode import IGNORE, Episode, Meta, Shot
 
 _ATTEMPTS = 20
+_HARD_ATTEMPTS = 3
+_HARD = 0.005  # of a crop: so much of other objects makes it a hard one
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class TrainEpisodes(Dataset[Episode]):
         augment: the joint augmentation, or None.
         seed: another seed is another stream of episodes.
         objects: least and most positive labels K - 1 of a task, as far as the source has tasks of so many.
+        hard: the share of episodes whose query should show another object that the source knows, a negative that is
+            easily mistaken: where it does not, another task is drawn, three times at most. Sources and parts with
+            several objects in an image are drawn more often for it.
     """
 
     source: Source
@@ -42,8 +47,11 @@ class TrainEpisodes(Dataset[Episode]):
     augment: Augment | None
     seed: int
     objects: tuple[int, int] = (1, 1)
+    hard: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.hard <= 1:
+            raise DataError(f"episode.hard={self.hard}: a share lies in 0..1.")
         for name, (least, most) in (("shots", self.shots), ("objects", self.objects)):
             if not 1 <= least <= most:
                 raise DataError(f"episode.{name}=[{least}, {most}]: expected [least, most] with 1 <= least <= most.")
@@ -67,6 +75,12 @@ class TrainEpisodes(Dataset[Episode]):
         task = self.source.sample(mode, shots, rng, objects)
         points = self.points.draw(rng)
         query = self._load(task, task.query, rng)
+        if self.hard and rng.random() < self.hard:
+            for _ in range(_HARD_ATTEMPTS):
+                if _is_hard(query.labels, task.query.values):
+                    break
+                task = self.source.sample(mode, shots, rng, objects)
+                query = self._load(task, task.query, rng)
         target = binarize(query.labels, task.query.values)
         image = to_tensor(query.image)
         support = []
@@ -194,6 +208,11 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
     def __len__(self) -> int:
         rank, world = _rank_and_world()
         return len(range(rank, self.length, world))
+
+
+def _is_hard(labels: np.ndarray, values: tuple[int, ...]) -> bool:
+    """Whether enough of the image is another object."""
+    return bool(((binarize(labels, values) == 0) & (labels > 0)).mean() >= _HARD)
 
 
 def _left_out(meta: Meta) -> Episode:
