@@ -107,6 +107,7 @@ def build_data(cfg: DictConfig) -> Episodes:
         augment=instantiate(cfg.data.augment),
         shots=list(cfg.episode.shots),
         objects=list(cfg.episode.objects),
+        hard=cfg.episode.hard,
         points=instantiate(cfg.episode.points),
         earlier=cfg.episode.earlier,
         batch_size=training.batch_size,

@@ -92,6 +92,21 @@ class TestPositive:
         assert any(1 in values for values in found)
         assert any(2 in values for values in found)
 
+    @many
+    @given(height=st.integers(20, 150), width=st.integers(20, 150), scale=st.floats(0.4, 2.5), seed=seeds)
+    def test_inside_nothing_is_lost_that_need_not_be(self, height: int, width: int, scale: float, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        labels = np.zeros((height, width), np.uint8)
+        labels[rng.integers(height), rng.integers(width)] = 7
+        augment = Augment(48, scale=(scale, scale), inside=True)
+        crop = augment(Sample(np.zeros((height, width, 3), np.uint8), labels), (7,), rng)
+        if scale >= 1:
+            assert (crop.labels == 7).any()
+        rows, columns = np.nonzero(crop.labels != IGNORE)
+        for found, side in ((rows, height), (columns, width)):
+            # as much of the image as there is room for, but for a pixel at its end
+            assert np.ptp(found) + 1 >= min(48, side * scale) - 3
+
     def test_an_image_without_the_value_is_cropped_anywhere(self) -> None:
         sample = Sample(np.full((60, 60, 3), 9, np.uint8), np.zeros((60, 60), np.uint8))
         crop = Augment(32, colour=0.0)(sample, (1,), np.random.default_rng(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ from guided_seg.data.transforms import Augment
 from guided_seg.episode import IGNORE, Episode, Meta, Shot
 
 _ATTEMPTS = 20
+_HARD_ATTEMPTS = 3
+_HARD = 0.005  # of a crop: so much of other objects makes it a hard one
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class TrainEpisodes(Dataset[Episode]):
         seed: another seed is another stream of episodes.
         objects: least and most positive labels K - 1 of a task, as far as the source has tasks of so many.
         earlier: the share of video tasks that come with an earlier answer, see `guided_seg.data.earlier.disturb`.
+        hard: the share of episodes whose query should show another object that the source knows, a negative that is
+            easily mistaken: where it does not, another task is drawn, three times at most. Sources and parts with
+            several objects in an image are drawn more often for it.
     """
 
     source: Source
@@ -45,9 +51,12 @@ class TrainEpisodes(Dataset[Episode]):
     objects: tuple[int, int] = (1, 1)
     earlier: float = 0.0
 
+    hard: float = 0.0
+
     def __post_init__(self) -> None:
-        if not 0 <= self.earlier <= 1:
-            raise DataError(f"episode.earlier={self.earlier}: expected a share from 0 to 1.")
+        for name, share in (("earlier", self.earlier), ("hard", self.hard)):
+            if not 0 <= share <= 1:
+                raise DataError(f"episode.{name}={share}: a share lies in 0..1.")
         for name, (least, most) in (("shots", self.shots), ("objects", self.objects)):
             if not 1 <= least <= most:
                 raise DataError(f"episode.{name}=[{least}, {most}]: expected [least, most] with 1 <= least <= most.")
@@ -70,7 +79,13 @@ class TrainEpisodes(Dataset[Episode]):
         objects = int(rng.integers(self.objects[0], self.objects[1] + 1)) if self.objects[1] > 1 else 1
         task = self.source.sample(mode, shots, rng, objects)
         points = self.points.draw(rng)
-        query = self._load(task.query, rng)
+        query = self._load(task, task.query, rng)
+        if self.hard and rng.random() < self.hard:
+            for _ in range(_HARD_ATTEMPTS):
+                if _is_hard(query.labels, task.query.values):
+                    break
+                task = self.source.sample(mode, shots, rng, objects)
+                query = self._load(task, task.query, rng)
         target = binarize(query.labels, task.query.values)
         image = to_tensor(query.image)
         support = []
@@ -78,7 +93,7 @@ class TrainEpisodes(Dataset[Episode]):
             if mode == "interactive":
                 sample, tensor = query, image
             else:
-                sample = self._load(view, rng)
+                sample = self._load(task, view, rng)
                 tensor = to_tensor(sample.image)
             support.append(self._shot(tensor, sample.labels, view.values, points, mode == "interactive", rng))
         meta = {"mode": mode, "source": self.source.name, "broken": broken, **_names(task)}
@@ -106,9 +121,13 @@ class TrainEpisodes(Dataset[Episode]):
         dots = place_points(mask, of_shot, self.points.draw_places(labels, rng), objects, rng)
         return Shot(image, points=dots, is_query=is_query)
 
-    def _load(self, view: View, rng: np.random.Generator) -> Sample:
+    def _load(self, task: Task, view: View, rng: np.random.Generator) -> Sample:
         sample = self.source.load(view.key)
-        return self.augment(sample, view.values, rng) if self.augment else sample
+        return self.augment(sample, view.values, rng, partial(self._donor, task.groups)) if self.augment else sample
+
+    def _donor(self, groups: tuple[str, ...], rng: np.random.Generator) -> tuple[Sample, int] | None:
+        target = self.source.donor(groups, rng)
+        return (self.source.load(target.key), target.value) if target else None
 
 
 class FixedEpisodes(Dataset[Episode]):
@@ -198,6 +217,11 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
     def __len__(self) -> int:
         rank, world = _rank_and_world()
         return len(range(rank, self.length, world))
+
+
+def _is_hard(labels: np.ndarray, values: tuple[int, ...]) -> bool:
+    """Whether enough of the image is another object."""
+    return bool(((binarize(labels, values) == 0) & (labels > 0)).mean() >= _HARD)
 
 
 def _left_out(meta: Meta) -> Episode:

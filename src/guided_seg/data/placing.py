@@ -75,7 +75,7 @@ def _weights(
     if place == "border":
         return _band(mask, label, region)
     if place == "distractor" and label == 0:
-        return (region & (objects > 0) & (objects != IGNORE)).astype(float)
+        return (region & (objects > 0)).astype(float)
     return None
 
 

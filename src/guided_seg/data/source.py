@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -117,6 +118,10 @@ class Source(ABC):
         """Each thing that tasks ask for, once, whatever the mode; none where images are made without end."""
         return []
 
+    def donor(self, groups: Sequence[str], rng: np.random.Generator) -> Target | None:
+        """A random thing to paste beside what a task of ``groups`` asks for: of none of them; None without another."""
+        return None
+
     def image_keys(self) -> list[Hashable]:
         """One key of each image that tasks show; none where images are made without end."""
         return []
@@ -201,6 +206,25 @@ class IndexedSource(Source):
         """See `Source.targets`."""
         several = [targets for table in (self.classes, self.videos) for targets in table.values()]
         return list(dict.fromkeys(target for targets in ([t for _, t in self.objects], *several) for target in targets))
+
+    def donor(self, groups: Sequence[str], rng: np.random.Generator) -> Target | None:
+        """See `Source.donor`; a random group, and then one of its objects."""
+        others = [group for group in self._donors if group not in groups]
+        if not others:
+            return None
+        found = self._donors[others[int(rng.integers(len(others)))]]
+        return found[int(rng.integers(len(found)))]
+
+    @cached_property
+    def _donors(self) -> dict[str, list[Target]]:
+        """What may be pasted: objects, and where there are none classes or videos."""
+        several = self.classes or self.videos
+        named = self.objects or [(group, target) for group, found in several.items() for target in found]
+        donors: dict[str, list[Target]] = {}
+        for group, target in named:
+            if target.visible:
+                donors.setdefault(group, []).append(target)
+        return donors
 
     def image_keys(self) -> list[Hashable]:
         """See `Source.image_keys`."""
