@@ -127,7 +127,7 @@ def test_from_anywhere_into_a_fresh_folder(trained: Path, tmp_path: Path) -> Non
         ),
         (["checkpoint=x", "data=davs"], "There is no data=davs; did you mean data=davis?"),
         (["checkpoint=x", "mode=vidoe"], "There is no mode=vidoe; did you mean mode=video?"),
-        (["checkpoint=x"], "There is no checkpoint x; give the path of a best.ckpt or last.ckpt of a run."),
+        (["checkpoint=x"], "There is no checkpoint x; give the folder of a run, its best.ckpt or last.ckpt, "),
     ],
 )
 def test_a_slip_ends_in_a_sentence(tmp_path: Path, argv: list[str], expected: str) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.filesize import decimal
 
-from guided_seg.build import ARCHITECTURE
 from guided_seg.checkpoints import checkpoint_file, load_network, read_checkpoint
 from guided_seg.data.episodes import FixedEpisodes
 from guided_seg.data.points import restrict
@@ -66,8 +65,7 @@ def release(cfg: DictConfig, out: Path) -> Rounding:
         content = read_checkpoint(file)
         network, trained = load_network(file)
         model = partial / MODEL
-        config = {group: OmegaConf.to_container(trained[group], resolve=True) for group in ARCHITECTURE}
-        write_weights(network, cfg.name, config, model)
+        write_weights(network, cfg.name, trained, model)
         parameters = sum(tensor.numel() for tensor in network.parameters())
         _check_size(model, parameters)
         (partial / CHECKSUMS).write_text(f"{sha256(model)}  {MODEL}\n", encoding="utf-8")

@@ -7,18 +7,18 @@ metadata has one entry, `ENTRY`, in JSON: more would be written in any order, an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.utils import get_class
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 import guided_seg
+from guided_seg.build import ARCHITECTURE
 from guided_seg.errors import UserError
 from guided_seg.model.network import Network
 from guided_seg.preflight import settings
@@ -31,19 +31,20 @@ _PARTS = "guided_seg.model."
 """Where the classes are that a config may name."""
 
 
-def write_weights(network: Network, name: str, config: Mapping[str, Any], path: Path) -> None:
+def write_weights(network: Network, name: str, cfg: DictConfig, path: Path) -> None:
     """Write a network and its config.
 
     Args:
         network: whose tensors are written, those of the backbone as well.
         name: of the model.
-        config: the groups of `guided_seg.build.ARCHITECTURE`, as plain values.
+        cfg: of the network; the groups of `guided_seg.build.ARCHITECTURE` are written.
         path: the file.
 
     Raises:
         UserError: a tensor has values too large for fp16.
     """
     state = {key: _halved(key, tensor) for key, tensor in network.state_dict().items()}
+    config = {group: OmegaConf.to_container(cfg[group], resolve=True) for group in ARCHITECTURE}
     about = {"name": name, "version": guided_seg.__version__, "config": config}
     # its save_file makes files that others may not read
     path.write_bytes(save(state, {ENTRY: json.dumps(about)}))
