@@ -102,7 +102,7 @@ class Carried(Decoder):
         maps = hidden.flatten(0, 1)
         for project, mix, skip in zip(self.skips, self.mix, skips, strict=True):
             up = F.interpolate(maps, skip.shape[-2:], mode="bilinear", align_corners=False)
-            maps = torch.relu(up.unflatten(0, (batch, labels)) + project(skip)[:, None]).flatten(0, 1)
+            maps = torch.relu(up.view(batch, labels, *up.shape[1:]) + project(skip)[:, None]).flatten(0, 1)
             maps = maps + torch.relu(mix(maps))
         scores = self.score(maps).view(batch, labels, *maps.shape[-2:])
         return F.pad(scores, (0, 0, 0, 0, 1, 0))
