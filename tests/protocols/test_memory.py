@@ -21,6 +21,8 @@ from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Masks
 
 BOXES = Boxes({f"{name}/{i}": values for name, values in {"a": (1, 2), "b": (2, 3)}.items() for i in range(4)})
+FRAMES = 4
+"""Of each video of `SHAPES`, beside the one that is shown."""
 FUSED = ("+experiment=fused",)
 
 
@@ -30,8 +32,8 @@ def masks(**values: Any) -> Masks:
 
 
 def questions(protocol: Masks) -> list[Question]:
-    data = Questions(BOXES, freeze(BOXES, "test", protocol.plan))
-    return [data[number] for number in range(len(data))]
+    data = Questions(SHAPES, freeze(SHAPES, "test", protocol.plan))
+    return [data[number] for number in range(2 * FRAMES)]
 
 
 class Counting(Answers):
@@ -58,20 +60,16 @@ def test_each_frame_has_the_answer_to_the_one_before_and_the_first_that_to_what_
     answers = Counting()
     for question in questions(protocol):
         protocol.measure(question, answers)
-    # a video: the frame that dots are on, then each of three frames by dots and by its mask
-    video = answers.asked[:7]
+    # a video: the frame that dots are on, then each frame by dots and by its mask
+    video = answers.asked[: 1 + 2 * FRAMES]
     assert video[0].support[0].is_query
     assert torch.equal(video[0].query, video[1].support[0].image)
-    assert [number(episode.previous) for episode in (video[1], video[3], video[4], video[5], video[6])] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-    ]
-    assert torch.equal(video[2].previous, video[2].support[0].mask)
-    assert len(answers.asked) == 4 * 7
-    assert [i for i, episode in enumerate(answers.asked) if episode.support[0].is_query] == [0, 7, 14, 21]
+    assert [number(episode.previous) for episode in (video[1], *video[3:])] == list(range(1, 2 * FRAMES))
+    previous, mask = video[2].previous, video[2].support[0].mask
+    assert previous is not None
+    assert mask is not None
+    assert torch.equal(previous, mask)
+    assert [i for i, episode in enumerate(answers.asked) if episode.support[0].is_query] == [0, 1 + 2 * FRAMES]
 
 
 def test_frames_of_a_video_are_tied_and_nothing_else_is() -> None:
