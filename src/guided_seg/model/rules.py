@@ -28,6 +28,7 @@ class Choices:
         conditioning: f.
         decoder: what follows f.
         interpolation: of the features of the support.
+        longest: side of the images that are encoded.
         roles: of early fusion by stacking.
         scorer: of feature fusion.
         matching: of feature fusion.
@@ -40,6 +41,7 @@ class Choices:
     conditioning: type[Conditioning]
     decoder: type[Decoder] = Bilinear
     interpolation: int = 1
+    longest: int | None = None
     roles: str = "per_label"
     scorer: str = "joint"
     matching: bool = False
@@ -54,6 +56,11 @@ class Choices:
             yield (
                 f"{self['annotation']} maps the annotation to features, and {self['fusion']} reads it in pixels, "
                 "beside the image; choose annotation=interpolate or fusion=late."
+            )
+        if self.fusion.early and self.longest is not None:
+            yield (
+                f"resolution.longest reduces images before they are encoded, and {self['fusion']} reads dots in the "
+                "pixels of the image itself; choose resolution.longest=null or fusion=late."
             )
         if self.roles == "joint" and (self.scorer != "joint" or self.matching):
             yield (
