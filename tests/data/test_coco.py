@@ -10,7 +10,8 @@ import pytest
 
 from guided_seg.data.classes import hashed
 from guided_seg.data.coco import COCO_CLASSES, Coco
-from guided_seg.data.source import BrokenFile, DataError, IndexedSource
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import BrokenFile, DataError
 from guided_seg.data.splits import fold_classes
 
 PERSON, BICYCLE, CAR = 1, 2, 3

@@ -10,7 +10,8 @@ import pytest
 
 from guided_seg.data.davis import Davis
 from guided_seg.data.episodes import FixedEpisodes
-from guided_seg.data.source import DataError, IndexedSource
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import DataError
 
 TRAIN = {f"train{i}": [(1,), (1,), (1,)] for i in range(6)}
 VAL = {"bear": [(1,), (1,), (), (1,)], "two": [(1,), (1, 2), (2,)], "late": [(), (1,), (1,)]}

@@ -15,9 +15,10 @@ from guided_seg.data.census import take_census
 from guided_seg.data.coco import COCO_CLASSES, Coco
 from guided_seg.data.davis import Davis
 from guided_seg.data.images import read_labels
+from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.mixture import Mixture
 from guided_seg.data.pascal import VOC_CLASSES
-from guided_seg.data.source import SPLITS, IndexedSource
+from guided_seg.data.source import SPLITS
 from guided_seg.data.voc import Voc
 
 DATA = Path(os.environ.get("GUIDED_SEG_DATA") or Path(__file__).parents[2] / "../shared/data").resolve()

@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 
 from guided_seg.data.cache import Cache, sample_bytes
 from guided_seg.data.images import read_image, read_labels
-from guided_seg.data.source import BrokenFile, DataError, IndexedSource, Sample
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import BrokenFile, DataError, Sample
 from guided_seg.data.tables import Tables
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")

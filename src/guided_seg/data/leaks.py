@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from guided_seg.data.source import DataError, IndexedSource, Source, Target
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import DataError, Source, Target
 
 
 def leaks(train: IndexedSource, held_out: Collection[str]) -> list[str]:
