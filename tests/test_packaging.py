@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import guided_seg
-from guided_seg.released import CARD, CHECKSUMS, MODEL
+from guided_seg.released import CARD, CHECKSUMS, MODEL, names
 
 ROOT = Path(__file__).resolve().parents[1]
 SKIPPED = ("__pycache__", ".egg-info")
@@ -102,6 +102,23 @@ def test_each_command_imports_from_the_wheel(installed: Path, module: str) -> No
     code = f"import {module} as command; print(callable(command.main), command.__file__)"
     file = installed / f"{module.replace('.', '/')}.py"
     assert _run("-c", code, folder=installed, path=str(installed)) == f"True {file}"
+
+
+OFFLINE = """
+import sys
+
+def refuse(event, _):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise PermissionError("the network was asked")
+
+sys.addaudithook(refuse)
+"""
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_released_model_loads_from_the_wheel_without_network(installed: Path, name: str) -> None:
+    code = f"{OFFLINE}\nimport guided_seg; print(guided_seg.load('{name}').training, guided_seg.__file__)"
+    assert _run("-c", code, folder=installed, path=str(installed)) == f"False {installed / 'guided_seg/__init__.py'}"
 
 
 def test_the_changelog_starts_with_this_version() -> None:
