@@ -16,7 +16,7 @@ network() {
 score() {
     "$PYTHON" -m guided_seg.evaluate "checkpoint=$2" "protocol=[$3]" "output_dir=$OUT/on_$1" ${EVALUATE:-} "${@:4}"
     mkdir -p "$HERE/$1"
-    cp "$OUT/on_$1"/protocols.{md,json} "$HERE/$1"
+    cp "$OUT/on_$1"/protocols.{md,json} "$OUT/on_$1"/figures/*.png "$HERE/$1"
 }
 
 MODEL=guided-lite0 # the weights that ship; with TRAIN=1 they are made again
@@ -34,4 +34,5 @@ for class in $HELD_OUT; do
     [ "$class" = cow ] || { network "$class"; model=$OUT/$class; }
     score "held_out_$class" "$model" held_out data=voc "data.root=$DATA/voc2012" "data.held_out=[$class]"
 done
+"$PYTHON" "$HERE/cases.py" "$MODEL" "$OUT/on_davis" davis2016 5 "$HERE/davis"
 "$PYTHON" "$HERE/reach.py"
