@@ -8,7 +8,8 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 
-from guided_seg.data.source import IndexedSource, Sample, Target
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import Sample, Target
 
 
 class Boxes(IndexedSource):

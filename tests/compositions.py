@@ -42,7 +42,7 @@ def whole(group: str, name: str) -> dict[str, Any]:
 
 def refusal(chosen: dict[str, str]) -> str | None:
     """What composing these choices is answered with, if it is refused."""
-    names = {"resolution": "native", **chosen}
+    names = {"resolution": "native", "decoder": "bilinear", **chosen}
     cfg = OmegaConf.create({group: whole(group, name) for group, name in names.items()})
     try:
         choices(cfg).check()
@@ -51,14 +51,22 @@ def refusal(chosen: dict[str, str]) -> str | None:
     return None
 
 
-CROSSED = [dict(zip(CORE, names, strict=True)) for names in product(*(GROUPS[group] for group in CORE))]
+CARRIED = {"locality": "local", "conditioning": "fused", "decoder": "carried"}
+"""The one conditioning that is scored by a decoder of its own; each is refused without the other."""
+
+
+def crossed(names: dict[str, str]) -> dict[str, str]:
+    return names | ({"decoder": "carried"} if names["conditioning"] == "fused" else {})
+
+
+CROSSED = [crossed(dict(zip(CORE, names, strict=True))) for names in product(*(GROUPS[group] for group in CORE))]
 REFUSED = [(chosen, sentence) for chosen in CROSSED if (sentence := refusal(chosen))]
 
 
 def _alone() -> Iterator[dict[str, str]]:
     for group in ARCHITECTURE:
         if group not in CORE:
-            yield from ({group: name} for name in GROUPS[group])
+            yield from (CARRIED if name == "carried" else {group: name} for name in GROUPS[group])
     for backbone, resolution in product(GROUPS["backbone"], GROUPS["resolution"]):
         if resolution != "native":
             yield {"backbone": backbone, "resolution": resolution, "decoder": "skips"}

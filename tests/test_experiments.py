@@ -30,14 +30,15 @@ def _thin_vgg() -> Iterator[None]:
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of one experiment, tested at every setting of the default evaluation."""
     every = ("evaluation.shots=[1,5]", "evaluation.points=[1,5,25,dense]")
-    few = ("baseline.steps=2",) if request.param == "fine_tune" else ()
+    few = {"fine_tune": ("baseline.steps=2",), "guided_lite0": ("data=shapes", "backbone=small")}.get(request.param, ())
     return run(tmp_path_factory.mktemp(request.param), f"+experiment={request.param}", *every, *few, figures=True)
 
 
 def modes(folder: Path) -> set[str]:
     """What the experiment's network can do."""
     cfg = OmegaConf.load(folder / "config.yaml")
-    anywhere = cfg.conditioning._target_.endswith("NearestNeighbors")  # it keeps features, but no positions
+    # these keep features, but no positions
+    anywhere = cfg.conditioning._target_.endswith(("NearestNeighbors", "Fused"))
     return {"interactive"} if cfg.locality._target_.endswith("Local") and not anywhere else MODES
 
 

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from packing import davis_tree, voc_tree
 from rich.filesize import decimal
 from running import TINY, VGG, compose_run, no_figures, scores, thin_vgg, write_folder
 from torch import Tensor
 
-from guided_seg.build import build_network
+from guided_seg.build import build_data, build_network
+from guided_seg.caching import open_cache
 from guided_seg.data.source import DataError
 from guided_seg.episode import Batch
 from guided_seg.errors import CompositionError, UserError
@@ -290,6 +292,19 @@ def test_its_size_is_announced(at_work: Work, tmp_path: Path, capsys: pytest.Cap
     assert [there for *_, there in sentences] == ["0 bytes", decimal(sum(path.stat().st_size for path in kept))]
     assert {unit for _, _, unit, _ in sentences} == {"kB"}
     assert float(sentences[0][1]) * 1000 == pytest.approx(sum(path.stat().st_size for path in kept), rel=0.1)
+
+
+def test_the_crops_of_a_mixture_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    voc_tree(tmp_path / "voc2012")
+    davis_tree(tmp_path / "davis")
+    parts = ("~data.sources.coco", "data.held_out=[]", "data.augment.variants=3")
+    mixture = ("data=mixture", f"data.root={tmp_path}", *parts, "data.training.val_episodes=2", "num_workers=0")
+    cfg = compose_run(*FROZEN, *mixture, f"feature_cache={tmp_path}/cache", "evaluation.episodes=2")
+    data = build_data(cfg)
+    data.setup("fit")
+    open_cache(cfg, build_network(cfg), data, [])
+    # three crops of twelve targets (VOC's four objects and four classes, two objects in two frames), and val's images
+    assert "up to 40 images" in capsys.readouterr().out
 
 
 TRAINED = r"keeps what a frozen backbone makes of images, but this one is trained; add backbone.frozen=true"

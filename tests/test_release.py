@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 from protocols.tiny import network_of, write_checkpoint
 from running import TINY, call, last_line, no_figures
 
+import guided_seg
+from guided_seg.checkpoints import load_network
 from guided_seg.errors import UserError
 from guided_seg.released import CARD, FOLDER, making
 from guided_seg.released.card import portable, read_template
@@ -84,6 +86,7 @@ def test_the_card_of_an_earlier_release_keeps_what_was_written_by_hand(tmp_path:
             "checkpoint=best.ckpt name=mine output_dir=full",
             "is not empty; choose a new or an empty one with output_dir",
         ),
+        ("checkpoint=best.ckpt name=mine longest=8", "longest=8: expected a whole number of pixels from 32, or null."),
         ("checkpoint=short.md name=mine", "short.md cannot be read as a checkpoint"),
     ],
 )
@@ -100,6 +103,15 @@ def test_bad_input_leaves_nothing(tmp_path: Path, words: str, sentence: str) -> 
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_model_may_reduce_large_images(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    checkpoint = write_checkpoint(tmp_path / "best.ckpt")
+    cfg = OmegaConf.create({"checkpoint": str(checkpoint), "name": "mine", "card": None, "longest": 64})
+    release(cfg, tmp_path / "out")
+    assert load_network(checkpoint)[0].backbone.longest is None
+    assert guided_seg.load(tmp_path / "out").backbone.longest == 64
 
 
 def test_a_model_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from guided_seg.data.classes import as_split
 from guided_seg.data.datamodule import Episodes
 from guided_seg.data.source import MODES, Mode
 from guided_seg.errors import CompositionError, UserError
-from guided_seg.model.backbone import Blank
+from guided_seg.model.backbone import Backbone, Blank
 from guided_seg.model.fusion import Early, Fusion
 from guided_seg.model.guide import Guide
 from guided_seg.model.network import GuidedNetwork, Network
@@ -36,19 +36,33 @@ def build_network(cfg: DictConfig) -> Network:
     """
     kind, make = get_class(cfg.baseline._target_), instantiate(cfg.baseline, _partial_=True)
     if not issubclass(kind, GuidedNetwork):
-        backbone = instantiate(cfg.backbone)
+        backbone = _backbone(cfg)
         decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels)
         return make(backbone=backbone, channels=backbone.channels, decoder=decoder)
     chosen = choices(cfg)
     chosen.check()
     fusion = _fusion(cfg, chosen.fusion)
     support = fusion.encoder if isinstance(fusion, Early) else None
-    backbone = instantiate(cfg.backbone) if support is None or chosen.conditioning.reads_query else Blank(support)
+    backbone = _backbone(cfg) if support is None or chosen.conditioning.reads_query else Blank(support)
     channels = (support or backbone).channels
-    guide = Guide(fusion, _with(cfg.merge, channels=channels), channels, chosen.conditioning.needs == "set")
+    kinds = chosen.conditioning
+    merge = _with(cfg.merge, channels=channels)
+    guide = Guide(fusion, merge, channels, kinds.needs == "set", kinds.places, kinds.limit)
     conditioning = _with(cfg.conditioning, channels=channels, guides=1 if fusion.joint else None)
-    decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels)
+    carried = {"hidden": conditioning.hidden} if kinds.carried else {}
+    decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels, **carried)
     return make(backbone=backbone, guide=guide, conditioning=conditioning, decoder=decoder)
+
+
+def _backbone(cfg: DictConfig) -> Backbone:
+    backbone: Backbone = instantiate(cfg.backbone)
+    backbone.longest = cfg.resolution.get("longest")  # which checkpoints of earlier versions lack
+    if backbone.longest is not None and backbone.border:
+        raise CompositionError(
+            "resolution.longest reduces images, and backbone.border counts pixels around them as they are; choose "
+            "resolution.longest=null or backbone.border=false."
+        )
+    return backbone
 
 
 def choices(cfg: DictConfig) -> Choices:
@@ -56,7 +70,9 @@ def choices(cfg: DictConfig) -> Choices:
     return Choices(
         **{name: get_class(cfg[name]._target_) for name in ("fusion", "annotation", "locality", "merge")},
         conditioning=get_class(cfg.conditioning._target_),
+        decoder=get_class(cfg.decoder._target_),
         interpolation=cfg.resolution.interpolation,
+        longest=cfg.resolution.get("longest"),
         roles=cfg.fusion.get("roles", "per_label"),
         scorer=cfg.conditioning.get("scorer", "joint"),
         matching=cfg.conditioning.get("matching", False),
@@ -103,7 +119,9 @@ def build_data(cfg: DictConfig) -> Episodes:
         augment=instantiate(cfg.data.augment),
         shots=list(cfg.episode.shots),
         objects=list(cfg.episode.objects),
+        hard=cfg.episode.hard,
         points=instantiate(cfg.episode.points),
+        earlier=cfg.episode.earlier,
         batch_size=training.batch_size,
         steps_per_epoch=steps_per_epoch(cfg.trainer.max_steps, training.validate_every),
         val_episodes=training.val_episodes,

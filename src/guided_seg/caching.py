@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from guided_seg.data.datamodule import Episodes
 from guided_seg.data.disk import check_space, free_space
-from guided_seg.data.source import BrokenFile, IndexedSource, Mode, Split
+from guided_seg.data.source import BrokenFile, Mode, Source, Split
 from guided_seg.episode import Episode
 from guided_seg.errors import CompositionError
 from guided_seg.model.network import Network
@@ -86,7 +86,7 @@ def _check_frozen(network: Network) -> None:
 
 
 def _training(data: Episodes, steps: int) -> _Images:
-    source, augment = _indexed(data, "train"), data.augment
+    source, augment = _finite(data, "train"), data.augment
     draws = steps * data.batch_size * (1 + data.shots[1] * data.objects[1])
     if augment is None:
         return _Images(min(draws, len(source.image_keys())), _mean_size(source))
@@ -101,20 +101,20 @@ def _training(data: Episodes, steps: int) -> _Images:
 
 
 def _evaluation(data: Episodes, modes: Sequence[Mode]) -> list[_Images]:
-    validation = _shown(_indexed(data, "val"), [data.val_dataloader()], data.objects[1])
+    validation = _shown(_finite(data, "val"), [data.val_dataloader()], data.objects[1])
     loaders = [data.test_loader(mode) for mode in modes]
-    return [validation, _shown(_indexed(data, data.test_split), loaders, data.eval_shots * data.eval_objects)]
+    return [validation, _shown(_finite(data, data.test_split), loaders, data.eval_shots * data.eval_objects)]
 
 
-def _shown(source: IndexedSource, loaders: Sequence[DataLoader[Episode]], shots: int) -> _Images:
+def _shown(source: Source, loaders: Sequence[DataLoader[Episode]], shots: int) -> _Images:
     """Of fixed episodes, each with a query and so many images that show it."""
     batches = sum(len(loader) * (loader.batch_size or 1) for loader in loaders)
     return _Images(min(batches * (1 + shots), len(source.image_keys())), _mean_size(source))
 
 
-def _indexed(data: Episodes, split: Split) -> IndexedSource:
+def _finite(data: Episodes, split: Split) -> Source:
     source = data.source(split)
-    if not isinstance(source, IndexedSource):
+    if not source.targets():
         raise CompositionError(
             f"{SETTING} keeps what is asked for again, but data={source.name} makes new images without end; choose "
             f"other data, such as your own with data=folder, or {SETTING}=null."
@@ -122,7 +122,7 @@ def _indexed(data: Episodes, split: Split) -> IndexedSource:
     return source
 
 
-def _mean_size(source: IndexedSource) -> tuple[int, int]:
+def _mean_size(source: Source) -> tuple[int, int]:
     keys = source.image_keys()
     sizes = []
     for key in keys[:: -(-len(keys) // _LOOKED_AT)]:

@@ -84,10 +84,12 @@ class Episode:
         meta: facts of the task; ``group`` names the class or object that IoU is grouped by.
         num_labels: K, the negative included; labels in target and support are below it. Not every positive label has
             to be shown by every shot, or be in the query.
+        previous: uint8 ``[H, W]`` an earlier answer to a frame like the query, `IGNORE` where it says nothing; or None.
+            It is extra: z says what is segmented, this where it may be.
 
     Raises:
-        UserError: target and query differ in size, a shot flagged ``is_query`` has another size than the query, or a
-            dot, a mask or the target has a label that the episode lacks.
+        UserError: target or an earlier answer and query differ in size, a shot flagged ``is_query`` has another size
+            than the query, or a dot, a mask or the target has a label that the episode lacks.
     """
 
     query: Float[Tensor, "3 H W"]
@@ -95,11 +97,15 @@ class Episode:
     support: Sequence[Shot]
     meta: Meta = field(default_factory=dict)
     num_labels: int = 2
+    previous: UInt8[Tensor, "H W"] | None = None
 
     def __post_init__(self) -> None:
         if self.target.shape != self.query.shape[-2:]:
             found, expected = tuple(self.target.shape), tuple(self.query.shape[-2:])
             raise UserError(f"The target is {found} but the query is {expected}; they must have one size.")
+        if self.previous is not None and self.previous.shape != self.target.shape:
+            found, expected = tuple(self.previous.shape), tuple(self.target.shape)
+            raise UserError(f"The earlier answer is {found} but the query is {expected}; they must have one size.")
         self._check_labels("The target", _highest(self.target))
         for shot in self.support:
             if shot.is_query and shot.image.shape != self.query.shape:
@@ -136,6 +142,7 @@ class Batch:
         num_labels: K, the largest of the episodes'.
         labels: the K of each of the B episodes; scores of a label that an episode lacks are -inf for it.
         metas: the episodes' meta, in order.
+        previous: uint8 ``[B, H, W]`` earlier answers, `IGNORE` for an episode without one; None if none has.
     """
 
     images: Float[Tensor, "N 3 H W"]
@@ -149,6 +156,7 @@ class Batch:
     num_labels: int
     labels: tuple[int, ...]
     metas: tuple[Meta, ...]
+    previous: UInt8[Tensor, "B H W"] | None = None
 
     def __len__(self) -> int:
         return self.target.shape[0]
@@ -219,7 +227,17 @@ def collate(episodes: Sequence[Episode]) -> Batch:
         num_labels=max(episode.num_labels for episode in episodes),
         labels=tuple(episode.num_labels for episode in episodes),
         metas=tuple(episode.meta for episode in episodes),
+        previous=_earlier(episodes, height, width),
     )
+
+
+def _earlier(episodes: Sequence[Episode], height: int, width: int) -> UInt8[Tensor, "B H W"] | None:
+    """The earlier answers of episodes that have one; of one that has none, all `IGNORE`."""
+    found = [episode.previous for episode in episodes]
+    if all(previous is None for previous in found):
+        return None
+    blank = (torch.full_like(e.target, IGNORE) if e.previous is None else e.previous for e in episodes)
+    return _pad(blank, height, width, IGNORE)
 
 
 def check_points(points: Tensor, height: int, width: int) -> None:

@@ -109,6 +109,7 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
         network_config(cfg),
         cfg.trainer.log_every_n_steps,
         cache,
+        instantiate(cfg.loss),
     ), data
 
 

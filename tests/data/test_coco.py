@@ -10,7 +10,8 @@ import pytest
 
 from guided_seg.data.classes import hashed
 from guided_seg.data.coco import COCO_CLASSES, Coco
-from guided_seg.data.source import BrokenFile, DataError, IndexedSource
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import BrokenFile, DataError
 from guided_seg.data.splits import fold_classes
 
 PERSON, BICYCLE, CAR = 1, 2, 3
@@ -253,6 +254,15 @@ class TestPolygons:
         kept = {key.split("/")[1] for _, key, _ in _objects(Coco(root, "train"))}
         assert kept == parts["train"] & set(names[30:])
 
+    def test_fewer_images_of_the_test_are_always_the_same(self, polygons: Callable[..., Path]) -> None:
+        root = polygons({f"{i}": [(CAR, LEFT)] for i in range(60)})
+        every = [key.removeprefix("object/") for _, key, _ in _objects(Coco(root, "test"))]
+        few = [key.removeprefix("object/") for _, key, _ in _objects(Coco(root, "test", test_images=5))]
+        least = sorted(every, key=hashed)[:5]
+        assert few == [name for name in every if name in least]
+        for split in ("train", "val"):
+            assert _objects(Coco(root, split, test_images=5)) == _objects(Coco(root, split))
+
     def test_lists_come_first(self, polygons: Callable[..., Path]) -> None:
         root = polygons({name: [(CAR, LEFT)] for name in "abc"} | {"none": None})
         (root / "train.txt").write_text("b\nnone\n")
@@ -276,6 +286,14 @@ class TestPolygons:
         )
         (root / "train.txt").write_text("a\nb\nc\nnone\nempty\n")
         return root
+
+    def test_the_test_may_ask_for_all_classes_though_some_are_held_out(self, root: Path) -> None:
+        held: dict[str, Any] = {"held_out": ["car"], "test_classes": "all"}
+        assert _objects(Coco(root, "train", **held)) == _objects(Coco(root, "train", ["car"]))
+        (root / "train.txt").rename(root / "test.txt")
+        assert _objects(Coco(root, "test", **held)) == _objects(Coco(root, "test"))
+        with pytest.raises(DataError, match=r"There is no data\.test_classes 'every'; choose from held_out, all"):
+            Coco(root, "test", test_classes="every")
 
     def test_label_maps(self, root: Path) -> None:
         source = Coco(root, "train")

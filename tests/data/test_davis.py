@@ -10,7 +10,8 @@ import pytest
 
 from guided_seg.data.davis import Davis
 from guided_seg.data.episodes import FixedEpisodes
-from guided_seg.data.source import DataError, IndexedSource
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import DataError
 
 TRAIN = {f"train{i}": [(1,), (1,), (1,)] for i in range(6)}
 VAL = {"bear": [(1,), (1,), (), (1,)], "two": [(1,), (1, 2), (2,)], "late": [(), (1,), (1,)]}
@@ -30,6 +31,14 @@ def test_splits(root: Path) -> None:
     assert list(Davis(root, "val").videos) == ["train5"]
     test = Davis(root, "test")
     assert {key.split("/")[0] for keys in _frames(test).values() for key in keys} == set(VAL)
+
+
+def test_sequences_can_be_left_out_of_training(root: Path) -> None:
+    assert list(Davis(root, "train", without=["train1", "train3"]).videos) == ["train0", "train2", "train4"]
+    assert list(Davis(root, "val", without=["train1"]).videos) == ["train5"]
+    assert _frames(Davis(root, "test", without=["train1"])) == _frames(Davis(root, "test"))
+    with pytest.raises(DataError, match=r"no sequence of train \(data\.without\) 'trian1'; did you mean 'train1'"):
+        Davis(root, "train", without=["trian1"])
 
 
 def test_each_value_is_an_object_from_its_first_frame_to_the_end(root: Path) -> None:

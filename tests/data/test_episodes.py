@@ -343,3 +343,24 @@ def test_decoded_images_are_shared_and_not_written_to(folder: Callable[..., Path
     for key, (image, labels) in before.items():
         assert np.array_equal(source.load(key).image, image)
         assert np.array_equal(source.load(key).labels, labels)
+
+
+class TestHard:
+    def share(self, folder: Path, hard: float) -> float:
+        """Of the episodes whose query shows another object than that asked for."""
+        watched = Watched(Folder(folder, "train"))
+        data = _train(watched, "semantic", hard=hard)
+        keys = [str(watched.tasks[-1].query.key) for index in range(150) if data[(0, index)]]
+        return float(np.mean([key.startswith("both") for key in keys]))
+
+    def test_so_many_queries_show_another_object_as_there_are_tries(self, folder: Callable[..., Path]) -> None:
+        root = folder({**{f"alone{i}": (1,) for i in range(18)}, **{f"both{i}": (1, 2) for i in range(4)}})
+        plain, some, all_ = (self.share(root, hard) for hard in (0.0, 0.5, 1.0))
+        missed = 1 - plain
+        assert all_ == pytest.approx(1 - missed**4, abs=0.1)
+        assert some == pytest.approx((plain + 1 - missed**4) / 2, abs=0.12)
+
+    @pytest.mark.parametrize("hard", [-0.1, 1.5])
+    def test_a_share_that_cannot_be_is_refused(self, hard: float) -> None:
+        with pytest.raises(DataError, match=r"episode\.hard=.*: a share lies in 0\.\.1"):
+            _train(hard=hard)

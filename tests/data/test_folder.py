@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from guided_seg.data.folder import Folder
-from guided_seg.data.source import DataError, IndexedSource
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import DataError
 
 TEN = {f"{i}": (1, 2) for i in range(1, 11)}
 

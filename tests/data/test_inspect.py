@@ -95,6 +95,18 @@ def test_broken_files_are_listed(voc: Path, tmp_path: Path, capsys: pytest.Captu
     assert told[0][2:] in capsys.readouterr().out
 
 
+def test_a_mixture_and_the_broken_files_of_its_parts(tmp_path: Path) -> None:
+    cut = voc_tree(tmp_path / "voc2012") / "JPEGImages/2007_000001.jpg"
+    cut.write_bytes(cut.read_bytes()[:-20])
+    davis_tree(tmp_path / "davis")
+    cfg = config("data=mixture", f"data.root={tmp_path}", "data.held_out=[]", "sheet.episodes=2")
+    del cfg.data.sources.coco
+    found = lines(overview(cfg, tmp_path / "out"))
+    assert "| train | semantic | 2 | 1 | voc/dog (2) | voc/dog (2) |" in found
+    assert "| val | video | 2 | 2 | davis/camel/1 (1) | davis/camel/2 (1) |" in found
+    assert [line for line in found if line.startswith("- broken: The image ") and "2007_000001.jpg is cut off" in line]
+
+
 def test_what_only_decoding_finds_comes_from_the_index(voc: Path, tmp_path: Path) -> None:
     cfg = config("data=voc", f"data.root={voc}", "data.held_out=[]")
     spoil_jpeg(voc / "JPEGImages/2007_000001.jpg")

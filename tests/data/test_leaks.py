@@ -15,10 +15,11 @@ from guided_seg.data.camvid import CAMVID_CLASSES, Camvid
 from guided_seg.data.coco import COCO_CLASSES, Coco
 from guided_seg.data.datamodule import MixedEpisodes
 from guided_seg.data.folder import Folder
+from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.leaks import leaks
 from guided_seg.data.pascal import VOC_CLASSES
 from guided_seg.data.sbd import Sbd
-from guided_seg.data.source import DataError, IndexedSource, Split, Task
+from guided_seg.data.source import DataError, Split, Task
 from guided_seg.data.voc import Voc
 
 Make = Callable[..., IndexedSource]

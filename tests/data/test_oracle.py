@@ -11,9 +11,10 @@ import pytest
 
 from guided_seg.data.davis import Davis
 from guided_seg.data.folder import Folder
+from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.pascal import VOC_CLASSES
 from guided_seg.data.shapes import PALETTES, Shapes
-from guided_seg.data.source import MODES, IndexedSource, Source, Task
+from guided_seg.data.source import MODES, Source, Task
 from guided_seg.data.voc import Voc
 
 COW = VOC_CLASSES.index("cow") + 1

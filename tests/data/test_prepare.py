@@ -177,6 +177,12 @@ def test_what_is_drawn_needs_nothing(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == "shapes is not made of files, so there is nothing to prepare.\n"
 
 
+def test_a_mixture_is_prepared_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
+    assert provide(config("data=mixture", "data.root=nowhere")) is None
+    expected = "mixture is made of other data; prepare each by its own name, so there is nothing to prepare.\n"
+    assert capsys.readouterr().out == expected
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3000])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,8 +15,10 @@ from guided_seg.data.census import take_census
 from guided_seg.data.coco import COCO_CLASSES, Coco
 from guided_seg.data.davis import Davis
 from guided_seg.data.images import read_labels
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.mixture import Mixture
 from guided_seg.data.pascal import VOC_CLASSES
-from guided_seg.data.source import SPLITS, IndexedSource
+from guided_seg.data.source import SPLITS
 from guided_seg.data.voc import Voc
 
 DATA = Path(os.environ.get("GUIDED_SEG_DATA") or Path(__file__).parents[2] / "../shared/data").resolve()
@@ -108,6 +111,34 @@ def test_coco_splits_have_every_labelled_image_once() -> None:
     parts = {split: _images(Coco(DATA / "coco", split, min_pixels=1)) for split in SPLITS}
     assert {split: len(images) for split, images in parts.items()} == {"train": 64, "val": 12, "test": 22}
     assert set.union(*parts.values()) == {path.stem for path in (DATA / "coco/labels").glob("*.txt")}
+
+
+@needs_coco
+def test_twenty_images_of_coco_are_tested_by_the_mixture_and_none_of_them_is_trained_on() -> None:
+    test = Coco(DATA / "coco", "test", ["cow"], test_classes="all", test_images=20)
+    assert len(_images(test)) == len(test.image_files()) == 20
+    every = Coco(DATA / "coco", "test")
+    assert _images(every) - _images(test) == {"000000000086", "000000000149"}
+    for split in ("train", "val"):
+        assert not Coco(DATA / "coco", split).image_files() & every.image_files()
+
+
+@needs_voc
+@needs_davis
+@needs_coco
+def test_a_mixture_of_all_three_without_dogs() -> None:
+    sources: dict[str, Any] = {
+        "voc": {"source": partial(Voc, DATA / "voc2012", held_out=["dog"]), "weights": {"semantic": 1}},
+        "coco": {"source": partial(Coco, DATA / "coco", held_out=["dog"]), "weights": {"interactive": 1, "video": 1}},
+        "davis": {"source": partial(Davis, DATA / "davis", without=["dog"]), "weights": {"interactive": 1, "video": 1}},
+    }
+    train = Mixture("train", sources)
+    rng = np.random.default_rng(0)
+    tasks = [train.sample(mode, 1, rng) for mode in train.modes for _ in range(100)]
+    assert {task.query.key[0] for task in tasks} == set(sources)
+    assert not [task.group for task in tasks if "dog" in task.group]
+    sample = train.load(tasks[0].query.key)
+    assert sample.image.shape[:2] == sample.labels.shape
 
 
 @needs_coco

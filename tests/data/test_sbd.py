@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.pascal import VOC_CLASSES
 from guided_seg.data.sbd import Sbd
-from guided_seg.data.source import BrokenFile, DataError, IndexedSource
+from guided_seg.data.source import BrokenFile, DataError
 from guided_seg.data.splits import read_split
 from guided_seg.data.voc import Voc
 

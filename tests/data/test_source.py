@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from boxes import Boxes
 
-from guided_seg.data.source import DataError, IndexedSource, Sample, Target
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import DataError, Sample, Target
 
 DRAWS = 4000
 

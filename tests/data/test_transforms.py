@@ -92,6 +92,21 @@ class TestPositive:
         assert any(1 in values for values in found)
         assert any(2 in values for values in found)
 
+    @many
+    @given(height=st.integers(20, 150), width=st.integers(20, 150), scale=st.floats(0.4, 2.5), seed=seeds)
+    def test_inside_nothing_is_lost_that_need_not_be(self, height: int, width: int, scale: float, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        labels = np.zeros((height, width), np.uint8)
+        labels[rng.integers(height), rng.integers(width)] = 7
+        augment = Augment(48, scale=(scale, scale), inside=True)
+        crop = augment(Sample(np.zeros((height, width, 3), np.uint8), labels), (7,), rng)
+        if scale >= 1:
+            assert (crop.labels == 7).any()
+        rows, columns = np.nonzero(crop.labels != IGNORE)
+        for found, side in ((rows, height), (columns, width)):
+            # as much of the image as there is room for, but for a pixel at its end
+            assert np.ptp(found) + 1 >= min(48, side * scale) - 3
+
     def test_an_image_without_the_value_is_cropped_anywhere(self) -> None:
         sample = Sample(np.full((60, 60, 3), 9, np.uint8), np.zeros((60, 60), np.uint8))
         crop = Augment(32, colour=0.0)(sample, (1,), np.random.default_rng(0))
@@ -144,6 +159,15 @@ class TestStrength:
         sides = np.sqrt(areas)
         assert 18 <= sides.min() < 25
         assert 65 < sides.max() <= 82
+
+    @pytest.mark.parametrize("longest", [50, 100, 400])
+    def test_relative_to_the_size_an_image_is_seen_at_the_same_scale_whatever_its_own(self, longest: int) -> None:
+        sample = Sample(np.zeros((longest // 2, longest, 3), np.uint8), np.zeros((longest // 2, longest), np.uint8))
+        edge = longest // 10
+        sample.labels[edge : 2 * edge, edge : 2 * edge] = 1
+        augment = Augment(200, scale=(1.5, 1.5), relative=True)
+        area = (augment(sample, (1,), np.random.default_rng(0)).labels == 1).sum()
+        assert np.sqrt(area) == pytest.approx(0.1 * 200 * 1.5, rel=0.1)
 
     def test_colour_changes_the_image_and_not_the_labels(self) -> None:
         sample = _painted(64, 64, 0)

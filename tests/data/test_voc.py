@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.pascal import VOC_CLASSES
-from guided_seg.data.source import BrokenFile, DataError, IndexedSource, Target
+from guided_seg.data.source import BrokenFile, DataError, Target
 from guided_seg.data.splits import fold_classes
 from guided_seg.data.voc import Voc
 

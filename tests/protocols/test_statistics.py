@@ -84,6 +84,7 @@ def counted(rows: Table, name: str) -> float:
         "positive_iou": iou(*total[:2]),
         "class_miou": float(np.mean([iou(*values[:2]) for values in sums.values()])),
         "fb_iou": (iou(*total[:2]) + iou(*total[2:])) / 2,
+        "mean_iou": sum(rows["j"]) / len(rows["j"]),
         "J": j,
         "F": f,
         "J&F": (j + f) / 2,

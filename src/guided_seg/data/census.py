@@ -12,7 +12,8 @@ from typing import Any, TypedDict
 import numpy as np
 
 from guided_seg.data.files import FileSource
-from guided_seg.data.source import SPLITS, IndexedSource, Source, Split, Target
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import SPLITS, Source, Split, Target
 from guided_seg.data.tables import Counts
 from guided_seg.data.verify import leaving_out_broken, survey
 from guided_seg.episode import IGNORE
@@ -20,7 +21,16 @@ from guided_seg.episode import IGNORE
 MakeSource = Callable[..., Source]
 """A source but for its split: what ``data.source`` of a config is."""
 
-EVERYTHING: Mapping[str, Any] = {"held_out": (), "min_pixels": 1, "oracle": False, "cache_mb": 0.0, "balance": 0.0}
+EVERYTHING: Mapping[str, Any] = {
+    "held_out": (),
+    "without": (),
+    "test_classes": "all",
+    "test_images": None,
+    "min_pixels": 1,
+    "oracle": False,
+    "cache_mb": 0.0,
+    "balance": 0.0,
+}
 """The settings of a source with which nothing is left out; they say how data is used, not what there is."""
 
 

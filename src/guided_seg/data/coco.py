@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from guided_seg.data.classes import HeldOut, as_split, class_values, hashed, open_keys, open_values
+from guided_seg.data.classes import HeldOut, as_split, class_values, hashed, open_keys, open_values, unknown
 from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, Pair, by_stem
 from guided_seg.data.folder import listed_items
 from guided_seg.data.outlines import Annotated, read_json, read_polygons
@@ -35,6 +35,8 @@ COCO_CLASSES = (
 LAYOUT = "annotations/instances_train2017.json with train2017/ and val2017/, or images/ with labels/"
 VAL = 0.05
 """The share of the official train that is val."""
+TESTED = ("held_out", "all")
+"""Which classes test asks for."""
 POLYGON_SPLITS = {"test": (0.0, 0.2), "val": (0.2, 0.3), "train": (0.3, 1.0)}
 """Without lists, the place of an image's name, see `hashed`, in each split."""
 
@@ -63,6 +65,9 @@ class Coco(FileSource):
         balance: how evenly classes are drawn, see `IndexedSource`.
         oracle: held-out classes are in train and val as well; their images are still not those of test.
         mixed_images: images of open and held-out classes: drop, or background; see `open_keys`.
+        test_classes: held_out: test asks for the held-out classes alone, if any; or all: for every class.
+        test_images: test on so many images alone, those whose names have the least hash; the others of test are in
+            no split. None for all.
 
     Raises:
         DataError: a missing folder or file, an unknown split or class, or a file that cannot be used.
@@ -79,14 +84,21 @@ class Coco(FileSource):
         balance: float = 1.0,
         oracle: bool = False,
         mixed_images: str = "drop",
+        test_classes: str = "held_out",
+        test_images: int | None = None,
     ) -> None:
         split = as_split(split)
+        if test_classes not in TESTED:
+            raise unknown("data.test_classes", test_classes, TESTED)
         root = open_root(root, LAYOUT, ())
         names = dict(enumerate(COCO_CLASSES, 1))
         held = class_values(fold_classes("coco20i", held_out) if isinstance(held_out, int) else held_out, names)
-        hidden = set() if oracle and split != "test" else held
+        hidden = set() if (test_classes == "all" if split == "test" else oracle) else held
         polygons = not (root / "annotations").is_dir()
         images = _polygons(root, split) if polygons else _official(root, split, str(year))
+        if split == "test" and test_images is not None:
+            tested = set(sorted(images, key=hashed)[:test_images])
+            images = {name: item for name, item in images.items() if name in tested}
         found = survey(images, lambda image: _inspect(images[image], min_pixels), "Checking the instances")
         counts = {f"class/{image}": content.classes for image, content in found.items()}
         keys = open_keys(split, counts, hidden, mixed_images)

@@ -42,6 +42,8 @@ class Episodes(LightningDataModule):
         test_split: the split that is tested.
         objects: least and most positive labels of a training task; validation asks for the most.
         eval_objects: positive labels of a test task.
+        earlier: see `TrainEpisodes`.
+        hard: the share of training episodes with another object in the query, see `TrainEpisodes`.
 
     Raises:
         DataError: a negative weight, or none above 0.
@@ -66,6 +68,8 @@ class Episodes(LightningDataModule):
         test_split: Split = "test",
         objects: Sequence[int] = (1, 1),
         eval_objects: int = 1,
+        earlier: float = 0.0,
+        hard: float = 0.0,
     ) -> None:
         super().__init__()
         if min(weights.values()) < 0 or not any(weights.values()):
@@ -78,6 +82,8 @@ class Episodes(LightningDataModule):
         self.val_episodes, self.test_episodes = val_episodes, test_episodes
         self.num_workers, self.seed, self.eval_seed = num_workers, seed, eval_seed
         self.test_split, self.objects, self.eval_objects = test_split, (objects[0], objects[1]), eval_objects
+        self.earlier = earlier
+        self.hard = hard
         self._sources: dict[Split, Source] = {}
 
     def source(self, split: Split) -> Source:
@@ -105,6 +111,11 @@ class Episodes(LightningDataModule):
                 )
             self.source("val")
             _check_objects(self.source("train"), list(self.weights), self.objects[1], "episode.objects")
+            if self.augment and self.augment.paste and not self.source("train").targets():
+                raise DataError(
+                    f"data.augment.paste={self.augment.paste}, but '{self.source('train').name}' makes its images and "
+                    "has no others to paste from; set it to 0, or choose other data."
+                )
         if stage == "test":
             source = self.source(self.test_split)
             if "train" in self._sources and self.test_split != "train":
@@ -114,7 +125,8 @@ class Episodes(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Episode]:
         """Batches of random episodes."""
         args = (self.source("train"), self.weights, self.shots, self.points, self.augment, self.seed, self.objects)
-        return self._loader(TrainEpisodes(*args), self.batch_size * self.steps_per_epoch, self.batch_size)
+        data = TrainEpisodes(*args, self.earlier, self.hard)
+        return self._loader(data, self.batch_size * self.steps_per_epoch, self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Episode]:
         """Fixed one-shot episodes of every trained mode that the validation split has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ class Davis(FileSource):
         min_pixels: an object of fewer pixels counts as not visible in a frame.
         cache_mb: megabytes of decoded samples that each process keeps.
         single: all objects of a sequence are one.
+        without: sequences that are left out of train and val, such as those of a class that other data holds out.
         oracle: changes nothing: there are no classes to hold out, and the sequences of a split are its own.
 
     Raises:
@@ -60,11 +62,12 @@ class Davis(FileSource):
         cache_mb: float = 0.0,
         oracle: bool = False,
         single: bool = False,
+        without: Sequence[str] = (),
     ) -> None:
         split = as_split(split)
         root = open_root(root, LAYOUT, ("JPEGImages", "Annotations"))
         resolution = _resolution(root / "JPEGImages", resolution)
-        sequences = _sequences(root, str(year), resolution, split)
+        sequences = _sequences(root, str(year), resolution, split, without)
         files = {name: _pairs(root, resolution, name, single) for name in sequences}
         pairs = {key: pair for found in files.values() for key, pair in found.items()}
         counts = survey(pairs, lambda key: count_labels(pairs[key]), "Checking the frames")
@@ -92,10 +95,10 @@ def _height(resolution: str) -> tuple[bool, list[tuple[bool, int, str]]]:
     return not resolution[:1].isdigit(), natural(resolution)
 
 
-def _sequences(root: Path, year: str, resolution: str, split: Split) -> list[str]:
+def _sequences(root: Path, year: str, resolution: str, split: Split, without: Sequence[str]) -> list[str]:
     lists = root / "ImageSets"
     if not lists.is_dir():
-        return _part(_shipped(root, year, resolution, split), f"{year}'s train", split)
+        return _part(_shipped(root, year, resolution, split), f"{year}'s train", split, without)
     folder = next((lists / name for name in (year, resolution) if (lists / name).is_dir()), None)
     if folder is None:
         raise unknown(f"year in {lists}", year, sorted(path.name for path in lists.iterdir()))
@@ -103,17 +106,19 @@ def _sequences(root: Path, year: str, resolution: str, split: Split) -> list[str
     found = _names(val if split == "test" else train)
     if split != "test" and val.is_file():
         check_apart(found, _names(val))
-    return _part(found, str(train), split)
+    return _part(found, str(train), split, without)
 
 
-def _part(names: list[str], listed: str, split: Split) -> list[str]:
+def _part(names: list[str], listed: str, split: Split, without: Sequence[str]) -> list[str]:
     """What a split has of its list."""
     if split == "test":
         return names
     if len(names) < 2:
         raise DataError(f"The list {listed} names one sequence; train and val need two at least, so add some.")
+    if missing := [name for name in without if name not in names]:
+        raise unknown("sequence of train (data.without)", missing[0], names)
     cut = len(names) - max(1, len(names) // VAL_SHARE)
-    return names[:cut] if split == "train" else names[cut:]
+    return [name for name in (names[:cut] if split == "train" else names[cut:]) if name not in without]
 
 
 def _shipped(root: Path, year: str, resolution: str, split: Split) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -11,12 +12,16 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import Dataset, Sampler
 
-from guided_seg.data.points import DENSE, PointRange, binarize, keep_labels, sample_points
+from guided_seg.data.earlier import disturb
+from guided_seg.data.placing import place_points
+from guided_seg.data.points import DENSE, PointRange, binarize, keep_labels
 from guided_seg.data.source import BrokenFile, DataError, Mode, Sample, Source, Task, View
 from guided_seg.data.transforms import Augment
 from guided_seg.episode import IGNORE, Episode, Meta, Shot
 
 _ATTEMPTS = 20
+_HARD_ATTEMPTS = 3
+_HARD = 0.005  # of a crop: so much of other objects makes it a hard one
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,10 @@ class TrainEpisodes(Dataset[Episode]):
         augment: the joint augmentation, or None.
         seed: another seed is another stream of episodes.
         objects: least and most positive labels K - 1 of a task, as far as the source has tasks of so many.
+        earlier: the share of video tasks that come with an earlier answer, see `guided_seg.data.earlier.disturb`.
+        hard: the share of episodes whose query should show another object that the source knows, a negative that is
+            easily mistaken: where it does not, another task is drawn, three times at most. Sources and parts with
+            several objects in an image are drawn more often for it.
     """
 
     source: Source
@@ -40,8 +49,14 @@ class TrainEpisodes(Dataset[Episode]):
     augment: Augment | None
     seed: int
     objects: tuple[int, int] = (1, 1)
+    earlier: float = 0.0
+
+    hard: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, share in (("earlier", self.earlier), ("hard", self.hard)):
+            if not 0 <= share <= 1:
+                raise DataError(f"episode.{name}={share}: a share lies in 0..1.")
         for name, (least, most) in (("shots", self.shots), ("objects", self.objects)):
             if not 1 <= least <= most:
                 raise DataError(f"episode.{name}=[{least}, {most}]: expected [least, most] with 1 <= least <= most.")
@@ -64,25 +79,55 @@ class TrainEpisodes(Dataset[Episode]):
         objects = int(rng.integers(self.objects[0], self.objects[1] + 1)) if self.objects[1] > 1 else 1
         task = self.source.sample(mode, shots, rng, objects)
         points = self.points.draw(rng)
-        query = self._load(task.query, rng)
+        query = self._load(task, task.query, rng)
+        if self.hard and rng.random() < self.hard:
+            for _ in range(_HARD_ATTEMPTS):
+                if _is_hard(query.labels, task.query.values):
+                    break
+                task = self.source.sample(mode, shots, rng, objects)
+                query = self._load(task, task.query, rng)
         target = binarize(query.labels, task.query.values)
         image = to_tensor(query.image)
         support = []
         for view in task.support:
             if mode == "interactive":
-                mask, tensor = target, image
+                sample, tensor = query, image
             else:
-                sample = self._load(view, rng)
-                mask, tensor = binarize(sample.labels, view.values), to_tensor(sample.image)
-            labels = self.points.labels(len(view.values) + 1, rng)
-            of_shot = self.points.draw_shot(points, labels, rng)
-            support.append(_shot(tensor, mask, of_shot, labels, mode == "interactive", rng))
+                sample = self._load(task, view, rng)
+                tensor = to_tensor(sample.image)
+            support.append(self._shot(tensor, sample.labels, view.values, points, mode == "interactive", rng))
         meta = {"mode": mode, "source": self.source.name, "broken": broken, **_names(task)}
-        return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1)
+        previous = torch.from_numpy(disturb(target, rng)) if mode == "video" and self._has_earlier(rng) else None
+        return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1, previous)
 
-    def _load(self, view: View, rng: np.random.Generator) -> Sample:
+    def _has_earlier(self, rng: np.random.Generator) -> bool:
+        return self.earlier > 0 and rng.random() < self.earlier
+
+    def _shot(
+        self,
+        image: torch.Tensor,
+        objects: np.ndarray,
+        values: tuple[int, ...],
+        points: int | None,
+        is_query: bool,
+        rng: np.random.Generator,
+    ) -> Shot:
+        """An image annotated by dots or densely; ``points`` are those of the episode."""
+        mask = binarize(objects, values)
+        labels = self.points.labels(len(values) + 1, rng)
+        of_shot = self.points.draw_shot(points, labels, rng)
+        if of_shot is DENSE:
+            return Shot(image, mask=torch.from_numpy(keep_labels(mask, labels)), is_query=is_query)
+        dots = place_points(mask, of_shot, self.points.draw_places(labels, rng), objects, rng)
+        return Shot(image, points=dots, is_query=is_query)
+
+    def _load(self, task: Task, view: View, rng: np.random.Generator) -> Sample:
         sample = self.source.load(view.key)
-        return self.augment(sample, view.values, rng) if self.augment else sample
+        return self.augment(sample, view.values, rng, partial(self._donor, task.groups)) if self.augment else sample
+
+    def _donor(self, groups: tuple[str, ...], rng: np.random.Generator) -> tuple[Sample, int] | None:
+        target = self.source.donor(groups, rng)
+        return (self.source.load(target.key), target.value) if target else None
 
 
 class FixedEpisodes(Dataset[Episode]):
@@ -98,7 +143,7 @@ class FixedEpisodes(Dataset[Episode]):
         source: the labelled images.
         mode: which tasks.
         shots: the largest S.
-        episodes: how many of the source's fixed tasks, evenly spread, or what there are if fewer; None for all.
+        episodes: how many of the source's fixed tasks, see `Source.spread`; None for all.
         seed: decides random supports.
         objects: positive labels of a task, as far as the source has tasks of so many.
     """
@@ -107,9 +152,7 @@ class FixedEpisodes(Dataset[Episode]):
         self, source: Source, mode: Mode, shots: int, episodes: int | None, seed: int, objects: int = 1
     ) -> None:
         self.source, self.mode, self.shots, self.seed, self.objects = source, mode, shots, seed, objects
-        total = source.count(mode, objects)
-        number = min(episodes or total, total)
-        self.indices = [i * total // number for i in range(number)]
+        self.indices = source.spread(mode, episodes, objects)
         self._images: dict[object, tuple[Sample, torch.Tensor]] = {}
 
     def __len__(self) -> int:
@@ -176,6 +219,11 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
         return len(range(rank, self.length, world))
 
 
+def _is_hard(labels: np.ndarray, values: tuple[int, ...]) -> bool:
+    """Whether enough of the image is another object."""
+    return bool(((binarize(labels, values) == 0) & (labels > 0)).mean() >= _HARD)
+
+
 def _left_out(meta: Meta) -> Episode:
     """An episode in which nothing is annotated or scored."""
     image, mask = torch.zeros(3, 32, 32), torch.full((32, 32), IGNORE, dtype=torch.uint8)
@@ -193,19 +241,6 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
     planes = np.empty((3, *image.shape[:2]), np.uint8)
     cv2.split(image, list(planes))  # twice as fast as a transposed copy
     return torch.from_numpy(np.divide(planes, np.float32(255)))  # one pass, where torch takes two
-
-
-def _shot(
-    image: torch.Tensor,
-    mask: np.ndarray,
-    points: int | Mapping[int, int] | None,
-    labels: tuple[int, ...],
-    is_query: bool,
-    rng: np.random.Generator,
-) -> Shot:
-    if points is not DENSE:
-        return Shot(image, points=sample_points(mask, points, labels, rng), is_query=is_query)
-    return Shot(image, mask=torch.from_numpy(keep_labels(mask, labels)), is_query=is_query)
 
 
 def _rank_and_world() -> tuple[int, int]:

@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 
 from guided_seg.data.cache import Cache, sample_bytes
 from guided_seg.data.images import read_image, read_labels
-from guided_seg.data.source import BrokenFile, DataError, IndexedSource, Sample
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import BrokenFile, DataError, Sample
 from guided_seg.data.tables import Tables
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -99,6 +100,10 @@ class FileSource(IndexedSource):
     def image_keys(self) -> list[Hashable]:
         """See `IndexedSource.image_keys`; several label maps may belong to one image."""
         return list({self.image_file(key): key for key in super().image_keys()}.values())
+
+    def image_files(self) -> set[Path]:
+        """See `Source.image_files`."""
+        return {self.image_file(target.key) for target in self.targets()}
 
     def image_file(self, key: Hashable) -> Path:
         """The image file of a key."""

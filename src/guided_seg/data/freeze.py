@@ -99,8 +99,7 @@ def _tasks(source: Source, mode: Mode, plan: Plan, seed: int) -> Iterator[_Drawn
     members = _members(source, mode, plan, seed, total) if mode == "video" or plan.draw == "random" else {}
     last = {found[-1] for found in members.values()} if mode == "video" else set()
     if plan.draw == "spread":
-        number = min(plan.episodes or total, total)
-        indices = [i * total // number for i in range(number)]
+        indices = source.spread(mode, plan.episodes, plan.objects)
     else:
         rng, groups = np.random.default_rng((seed, total)), list(members.values())
         drawn = (groups[rng.integers(len(groups))] for _ in range(plan.episodes or 0))

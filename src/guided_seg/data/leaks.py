@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from guided_seg.data.files import FileSource
-from guided_seg.data.source import DataError, IndexedSource, Source, Target
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.source import DataError, Source, Target
 
 
 def leaks(train: IndexedSource, held_out: Collection[str]) -> list[str]:
@@ -20,18 +20,12 @@ def leaks(train: IndexedSource, held_out: Collection[str]) -> list[str]:
 
 def check_unseen(train: Source, test: Source) -> None:
     """Raise `DataError` where an image file of the test is in training; sources without files are passed over."""
-    if not isinstance(train, FileSource) or not isinstance(test, FileSource):
-        return
-    both = sorted(_files(train) & _files(test))
+    both = sorted(train.image_files() & test.image_files())
     if both:
         raise DataError(
             f"Training would see {len(both)} images that are tested, such as {both[0]}; give train and test images of "
             "their own (data.whole=true is for evaluation alone)."
         )
-
-
-def _files(source: FileSource) -> set[str]:
-    return {str(source.image_file(target.key)) for _, target in _targets(source)}
 
 
 def _targets(source: IndexedSource) -> Iterator[tuple[str, Target]]:

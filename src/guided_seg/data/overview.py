@@ -15,8 +15,9 @@ from rich.console import Console
 from guided_seg.data.classes import as_split
 from guided_seg.data.episodes import FixedEpisodes
 from guided_seg.data.index import find_index
+from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.points import sample_points
-from guided_seg.data.source import MODES, SPLITS, IndexedSource, Mode, Source
+from guided_seg.data.source import MODES, SPLITS, Mode, Source
 from guided_seg.data.verify import leaving_out_broken
 from guided_seg.episode import Episode
 from guided_seg.report.balance import balance_chart, order
@@ -135,9 +136,9 @@ def _by_group(mode: Mode, of_mode: Balance, most: int | None) -> Grid:
 
 
 def _faults(settings: Mapping[str, object], found: list[str], workers: int) -> list[str]:
-    """A sentence for each broken file, and whether all files were read."""
+    """A sentence for each broken file, and whether all files were read where an index could say so."""
     if "root" not in settings:
-        return []
+        return [f"broken: {sentence}" for sentence in found]
     root = Path(str(settings["root"])).expanduser().absolute()
     index = find_index(root, settings, workers)
     told = [sentence.replace(f"{root}{os.sep}", "") for sentence in found] + (index["broken"] if index else [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -22,6 +22,9 @@ VARY = ("episode", "shot", "label")
 
 SPACING = ("log", "uniform")
 """How P is drawn between its least and most."""
+
+PLACES = ("uniform", "centre", "border", "distractor")
+"""Where dots fall, see `guided_seg.data.placing`."""
 
 _DRAW, _TRIES = 256, 8
 
@@ -81,11 +84,11 @@ class PointRange:
         missing: the share of shots in which one of the labels is left out.
         vary: within what P stays the same: all shots of an ``episode``, all labels of a ``shot``, or one ``label`` of
             a shot. With the last two, dots and masks come mixed in one episode.
-
         spacing: ``log``, so that 1 to 2 is as likely as 10 to 20, or ``uniform``, as the original drew P.
+        place: how often the dots of a label of a shot fall in each of `PLACES`, relative to the others.
 
     Raises:
-        DataError: a range, share, ``vary`` or ``spacing`` that cannot be.
+        DataError: a range, share, ``vary``, ``spacing`` or ``place`` that cannot be.
 
     Example:
         >>> PointRange(low=1, high=25, dense=0.0).draw(np.random.default_rng(0)) in range(1, 26)
@@ -98,6 +101,7 @@ class PointRange:
     missing: float = 0.05
     vary: str = "episode"
     spacing: str = "log"
+    place: Mapping[str, float] = field(default_factory=lambda: {"uniform": 1.0})
 
     def __post_init__(self) -> None:
         if self.spacing not in SPACING:
@@ -112,6 +116,10 @@ class PointRange:
             raise DataError(f"episode.points.dense={self.dense}, points.missing={self.missing}: shares lie in 0..1.")
         if self.vary not in VARY:
             raise DataError(f"episode.points.vary={self.vary}: expected {', '.join(VARY)}.")
+        if not set(self.place) <= set(PLACES) or not any(self.place.values()) or min(self.place.values()) < 0:
+            raise DataError(
+                f"episode.points.place={dict(self.place)}: expected shares from 0 of {', '.join(PLACES)}, one above 0."
+            )
 
     def draw(self, rng: np.random.Generator) -> int | None:
         """P for one episode; None is dense."""
@@ -127,6 +135,14 @@ class PointRange:
         if self.vary == "shot" or of_shot is DENSE:
             return of_shot
         return {label: self._dots(rng) for label in labels}
+
+    def draw_places(self, labels: tuple[int, ...], rng: np.random.Generator) -> dict[int, str]:
+        """Where the dots of each of a shot's ``labels`` fall. Draws nothing if there is no choice."""
+        shares = {place: share for place, share in self.place.items() if share > 0}
+        if len(shares) == 1:
+            return dict.fromkeys(labels, *shares)
+        chances = np.array(list(shares.values())) / sum(shares.values())
+        return {label: list(shares)[int(rng.choice(len(shares), p=chances))] for label in labels}
 
     def _dots(self, rng: np.random.Generator) -> int:
         if self.spacing == "uniform":

@@ -33,7 +33,8 @@ def provide(cfg: DictConfig, command: str = "python -m guided_seg.data.prepare")
     """
     console, make = Console(highlight=False, soft_wrap=True), instantiate(cfg.data.source)
     if "root" not in make.keywords:
-        console.print(f"{cfg.data.name} is not made of files, so there is nothing to prepare.")
+        own = "made of other data; prepare each by its own name" if "sources" in cfg.data else "not made of files"
+        console.print(f"{cfg.data.name} is {own}, so there is nothing to prepare.")
         return None
     root = Path(make.keywords["root"]).expanduser().absolute()
     if needed := needed_archives(cfg, root):

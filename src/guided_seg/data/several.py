@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from guided_seg.data.source import Mode, Target
+from guided_seg.data.source import Mode, Target
 
 T = TypeVar("T")
 V = TypeVar("V")

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from guided_seg.data.classes import as_split
+from guided_seg.data.indexed import halving_order
 from guided_seg.data.materials import PATTERNS
 from guided_seg.data.scenes import Scene, Thing, draw_labels, merge_classes, outline, paint, spread
-from guided_seg.data.source import MODES, SPLITS, DataError, Mode, Sample, Source, Split, Task, View, halving_order
+from guided_seg.data.source import MODES, SPLITS, DataError, Mode, Sample, Source, Split, Task, View
 
 PALETTES: dict[Split, range] = {"train": range(80), "val": range(80, 100), "test": range(100, 140)}
 """Palettes of each split: 480 training classes, 120 validation classes and 240 test classes."""

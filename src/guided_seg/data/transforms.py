@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from guided_seg.data.pasting import Donor, paste
 from guided_seg.data.points import sample_points
 from guided_seg.data.source import DataError, Sample
 from guided_seg.episode import IGNORE
@@ -21,10 +22,14 @@ class Augment:
     Attributes:
         size: side of the square crop, pixels; where the image ends, labels are `IGNORE`.
         scale: least and most magnification.
+        relative: count magnification from that at which the image's longest side is ``size``, so that images of all
+            sizes are seen at the same scales.
         flip: chance of a left-right mirror.
         colour: strength of the change of brightness, contrast and saturation, 0 for none.
+        inside: where the image is larger than the crop, the crop lies within it, and else the image within the crop.
         variants: how many crops there are of an image for the same values, always the same ones, whatever the run's
             seed; None for endless ones.
+        paste: the share of crops on which an object of another image is pasted, see `guided_seg.data.pasting`.
 
     Raises:
         DataError: a size, scale, strength or number that cannot be.
@@ -35,26 +40,42 @@ class Augment:
     flip: float = 0.5
     colour: float = 0.3
     variants: int | None = None
+    relative: bool = False
+    inside: bool = False
+    paste: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = 0 <= self.flip <= 1 and 0 <= self.colour < 1
+        shares = 0 <= self.flip <= 1 and 0 <= self.colour < 1 and 0 <= self.paste <= 1
         if self.size < 16 or not 0 < self.scale[0] <= self.scale[1] or not shares:
             raise DataError(
-                f"augment: size={self.size}, scale={list(self.scale)}, flip={self.flip}, colour={self.colour}; "
-                "expected size >= 16, 0 < least scale <= most scale, 0 <= flip <= 1 and 0 <= colour < 1."
+                f"augment: size={self.size}, scale={list(self.scale)}, flip={self.flip}, colour={self.colour}, "
+                f"paste={self.paste}; expected size >= 16, 0 < least scale <= most scale, 0 <= flip <= 1, 0 <= colour "
+                "< 1 and 0 <= paste <= 1."
             )
         if self.variants is not None and (type(self.variants) is not int or self.variants < 1):
             raise DataError(f"augment.variants={self.variants}: expected a whole number from 1, or null for no limit.")
 
-    def __call__(self, sample: Sample, values: tuple[int, ...], rng: np.random.Generator) -> Sample:
-        """A crop of ``sample`` around a pixel of one of ``values``, if it has any."""
+    def __call__(
+        self, sample: Sample, values: tuple[int, ...], rng: np.random.Generator, donor: Donor | None = None
+    ) -> Sample:
+        """A crop of ``sample`` around a pixel of one of ``values``, if it has any.
+
+        Args:
+            sample: an image and its labels.
+            values: those labels that are positive.
+            rng: the source of randomness.
+            donor: draws what may be pasted.
+        """
         if self.variants is not None:
             rng = np.random.default_rng((_checksum(sample.image), *values, int(rng.integers(self.variants))))
-        matrix = self._matrix(self._centre(sample, values, rng), rng)
+        matrix = self._matrix(sample.labels.shape, self._centre(sample, values, rng), rng)
         shape = (self.size, self.size)
         image = cv2.warpAffine(sample.image, matrix, shape, flags=cv2.INTER_LINEAR)
         labels = cv2.warpAffine(sample.labels, matrix, shape, flags=cv2.INTER_NEAREST, borderValue=IGNORE)
-        return Sample(self._tint(image, rng) if self.colour else image, labels)
+        crop = Sample(image, labels)
+        if self.paste and donor and rng.random() < self.paste and (found := donor(rng)):
+            crop = paste(crop, values, *found, rng)
+        return Sample(self._tint(crop.image, rng), crop.labels) if self.colour else crop
 
     def _centre(self, sample: Sample, values: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         dots = sample_points(sample.labels, 1, values, rng)
@@ -64,13 +85,24 @@ class Augment:
         height, width = sample.labels.shape
         return rng.uniform(0, [width, height])
 
-    def _matrix(self, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        zoom = float(np.exp(rng.uniform(*np.log(self.scale))))
+    def _matrix(self, shape: tuple[int, ...], centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        unit = self.size / max(shape) if self.relative else 1.0
+        zoom = unit * float(np.exp(rng.uniform(*np.log(self.scale))))
         mirror = -1.0 if rng.random() < self.flip else 1.0
         linear = np.diag([zoom * mirror, zoom])
         # the chosen pixel lands anywhere but in the outer sixth of the crop; on a pixel, so that it is never lost
         place = rng.integers(self.size // 6, self.size * 5 // 6 + 1, size=2)
-        return np.column_stack([linear, place - linear @ centre])
+        offset = place - linear @ centre
+        if self.inside:
+            offset += self._into(shape, linear, offset)
+        return np.column_stack([linear, offset])
+
+    def _into(self, shape: tuple[int, ...], linear: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        """The shortest way, in whole pixels, after which image and crop lie one within the other."""
+        corner = linear @ [shape[1] - 1, shape[0] - 1]
+        to_first, to_last = -(offset + np.minimum(corner, 0)), self.size - 1 - (offset + np.maximum(corner, 0))
+        # between the ways that make their first or their last edges meet, either holds the other
+        return np.trunc(np.clip(0, np.minimum(to_first, to_last), np.maximum(to_first, to_last)))
 
     def _tint(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         low, high = 1 - self.colour, 1 + self.colour

@@ -55,6 +55,13 @@ def _obstacles(network: Network) -> Iterator[str]:
             f"locality={named(type(fusion.locality))} keeps positions, which mean nothing on another image; choose "
             "locality=global, or conditioning=nearest_neighbors"
         )
+    if network.conditioning.carried:
+        yield (
+            f"conditioning={named(type(network.conditioning))} solves a system of equations for each answer, for which "
+            "ONNX has no operator; choose conditioning=nearest_neighbors"
+        )
+    if network.backbone.longest is not None:
+        yield "resolution.longest reduces large images alone; choose resolution.longest=null, and reduce them before"
     if network.backbone.border:
         yield "backbone.border=true pads small images more than large ones; choose backbone.border=false"
     if getattr(fusion, "interpolation", 1) > 1:

@@ -15,7 +15,7 @@ from guided_seg.episode import Batch
 from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.features import Features
 from guided_seg.model.fusion import Late
-from guided_seg.model.guide import Guidance, annotated_features
+from guided_seg.model.guide import Guidance
 from guided_seg.model.incremental import shown
 from guided_seg.model.network import GuidedNetwork
 
@@ -99,11 +99,11 @@ class GuidePart(Part):
     def _every(self, features: Features, batch: Batch, labels: int) -> tuple[Tensor, ...]:
         """The features at all dots, then the learned one, for each label; valid says which are its own."""
         assert isinstance(self.guide.fusion, Late)
-        found, _, label = annotated_features(*self.guide.fusion.mark(features, batch))
+        found, _, label = self.guide.annotated(features, batch)
         own = label == torch.arange(labels)[:, None]
         annotated = own.sum(1) > 0  # any() of no dots at all is undefined in ONNX
         # twice, since a graph cannot be free to have one candidate alone
-        z = torch.cat([found, self.guide.no_guidance.expand(2, -1)]).T
+        z = torch.cat([found, self.guide.absent.expand(2, -1)]).T
         return z.expand(labels, -1, -1), torch.cat([own, ~annotated[:, None].expand(-1, 2)], dim=1), annotated
 
     def example(self) -> Example:

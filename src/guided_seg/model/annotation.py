@@ -142,6 +142,17 @@ def at_dots(shots: Features, marks: Marks) -> Float[Tensor, "D C"]:
     return (touched * marks.weight[..., None].to(table.dtype)).sum(1)
 
 
+def dot_cells(marks: Marks, width: int) -> Float[Tensor, "D 2"]:
+    """Where each dot is on the grid, as row and column in cells, of which 0 is the middle of the first.
+
+    Args:
+        marks: see `Marks`.
+        width: columns of the grid.
+    """
+    rows, columns = marks.cell // width, marks.cell % width
+    return torch.stack([(rows * marks.weight).sum(1), (columns * marks.weight).sum(1)], dim=1)
+
+
 def spread(marks: Marks, grid: Sequence[int]) -> Float[Tensor, "T K h w"]:
     """The annotation of every shot in dense form, whether it came as dots or as masks."""
     shots, labels = marks.counts.shape

@@ -32,6 +32,8 @@ class Backbone(nn.Module, ABC):
         lost: cells that convolutions without padding take away.
         anchor: where the grid lies on the image, with a border; None where the grid spans the image.
         skip_channels: channels of the earlier maps that `pyramid` gives besides, from coarse to fine.
+        longest: pixels of the longest side to which larger images are reduced before they are encoded; None for no
+            limit. Maps span the image in any case, so nothing else has to know of it.
     """
 
     channels: int
@@ -40,6 +42,7 @@ class Backbone(nn.Module, ABC):
     lost: int = 0
     anchor: Anchor | None = None
     skip_channels: tuple[int, ...] = ()
+    longest: int | None = None
     mean: Tensor
     std: Tensor
 
@@ -70,14 +73,14 @@ class Backbone(nn.Module, ABC):
         return self.finish(self.trunk(images, extra))
 
     def trunk(self, images: Float[Tensor, "N 3 H W"], extra: Float[Tensor, "N E H W"] | None = None) -> list[Tensor]:
-        """Normalise and extract the `maps`, which stay the same for good where all stages are frozen.
+        """Reduce, normalise and extract the `maps`, which stay the same for good where all stages are frozen.
 
         Args:
             images: RGB in 0..1.
             extra: further channels in 0..1, if `widen` made room for them; brought to the spread of the image, as the
                 original's dots of 128 beside pixels of -128 to 128.
         """
-        images = (images - self.mean) / self.std
+        images = (reduced(images, self.longest) - self.mean) / self.std
         if extra is not None:
             images = torch.cat([images, extra * (128 / 255 / self.std.mean())], dim=1)
         return self.maps(images.contiguous(memory_format=torch.channels_last))
@@ -115,6 +118,20 @@ class Backbone(nn.Module, ABC):
     def _frozen_stages(self) -> list[nn.Module]:
         stages = self.stages()
         return stages[: len(stages) if self.frozen is True else int(self.frozen)]
+
+
+def reduced(images: Float[Tensor, "N 3 H W"], longest: int | None) -> Float[Tensor, "N 3 y x"]:
+    """The images, with their longest side of at most so many pixels; what is larger is averaged, not skipped.
+
+    Example:
+        >>> reduced(torch.zeros(1, 3, 300, 400), 200).shape, reduced(torch.zeros(1, 3, 30, 40), 200).shape
+        (torch.Size([1, 3, 150, 200]), torch.Size([1, 3, 30, 40]))
+    """
+    height, width = images.shape[-2:]
+    if longest is None or max(height, width) <= longest:
+        return images
+    size = [max(1, round(side * longest / max(height, width))) for side in (height, width)]
+    return nn.functional.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

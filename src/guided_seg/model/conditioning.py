@@ -26,15 +26,23 @@ class Conditioning(nn.Module, ABC):
         needs: the form of guidance that it reads.
         reads_query: whether it reads the features of the query; else these are never computed.
         per_label: whether it needs a z for each label.
+        carried: it gives hidden maps of the positive labels, which a decoder scores, instead of scores.
+        places: whether z has the places of dots, see `Guidance`.
+        memory: whether it reads an earlier answer, see `Guidance.previous`.
+        limit: the most cells of one mask that it wants of a label in a set; None for all.
     """
 
     needs: Needs = "any"
     reads_query = True
     per_label = True
+    carried = False
+    places = False
+    memory = False
+    limit: int | None = None
 
     @abstractmethod
-    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
-        """A score per label and cell; softmax over labels gives probabilities."""
+    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K *E h w"]:
+        """A score per label and cell, or ``carried`` maps; softmax over labels gives probabilities."""
 
 
 class TwoStep(Conditioning):
@@ -53,10 +61,10 @@ class TwoStep(Conditioning):
         """The first step, the same for any guidance."""
 
     @abstractmethod
-    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K *E h w"]:
         """The second step, without the floor; where `separable`, the guidance may be of some labels alone."""
 
-    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
+    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K *E h w"]:
         """See `Conditioning.forward`."""
         return self.floor(self.compare(self.prepare(query), guidance))
 
@@ -104,8 +112,7 @@ class FeatureFusion(TwoStep):
             raise UserError(f"conditioning.init={init}; expected default or original.")
         hidden = hidden or 2 * channels
         self.joint = num_labels if scorer == "joint" else 0
-        self.separable = not self.joint
-        self.per_label = matching or not self.joint
+        self.separable, self.per_label = not self.joint, matching or not self.joint
         self.guides = (guides or num_labels) if self.joint else 1
         self.query = nn.Conv2d(channels, hidden, 1)
         self.guidance = nn.Linear(channels * self.guides, hidden, bias=False)
@@ -133,8 +140,7 @@ class FeatureFusion(TwoStep):
             raise ValueError(f"A joint scorer was trained for {self.guides} labels and got {labels}; use shared.")
         groups = z.flatten(1, 2)[:, None] if self.joint else z
         part = self.guidance(groups.movedim(2, -1)).movedim(-1, 2)
-        hidden = F.relu(query[:, None] + part)
-        scores = self.score(self.context(hidden.flatten(0, 1)))
+        scores = self.score(self.context(F.relu(query[:, None] + part).flatten(0, 1)))
         scores = scores.view(batch, -1, *query.shape[-2:])
         return scores if self.temperature is None else scores + self.temperature * _cosine(unit[0], guidance.z)
 
@@ -165,8 +171,7 @@ class ParameterRegression(TwoStep):
         weights = self.regress(guidance.z.movedim(2, -1)).movedim(-1, 2)
         form = "bchw,bkc->bkhw" if weights.ndim == 3 else "bchw,bkchw->bkhw"
         scores = torch.einsum(form, hidden, weights[:, :, :-1]) / hidden.shape[1] ** 0.5
-        bias = weights[:, :, -1]
-        return scores + (bias[..., None, None] if bias.ndim == 2 else bias)
+        return scores + (weights[:, :, -1, None, None] if weights.ndim == 3 else weights[:, :, -1])
 
 
 class ByDistance(TwoStep, ABC):
@@ -271,7 +276,7 @@ class Floor(nn.Module):
 
 
 def _distances(prepared: tuple[Tensor, ...], to: Float[Tensor, "B C M"]) -> Float[Tensor, "B M h w"]:
-    """From every position of the query to M vectors, without building all differences; see `ByDistance.prepare`."""
+    """From each position of the query to M vectors, without all their differences; see `ByDistance.prepare`."""
     if len(prepared) == 1:
         return 1 - torch.einsum("bchw,bcm->bmhw", prepared[0], F.normalize(to, dim=1))
     query, square = prepared

@@ -10,18 +10,22 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from guided_seg.errors import CompositionError
+
 
 class Decoder(nn.Module, ABC):
     """Refines scores, each label by the same weights, so K stays free.
 
     Attributes:
         uses_skips: whether it reads the backbone's earlier maps, which are then kept with the features.
+        carries: it is given hidden maps of the positive labels instead of scores, see `Carried`.
     """
 
     uses_skips = False
+    carries = False
 
     @abstractmethod
-    def forward(self, scores: Float[Tensor, "B K h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
+    def forward(self, scores: Float[Tensor, "B L *E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
         """Scores as fine or finer; ``skips`` are maps of the query from coarse to fine."""
 
 
@@ -63,6 +67,45 @@ class Refine(Decoder):
         for i, step in enumerate(self.steps):
             scores = step(scores, skips[i] if self.uses_skips else None)
         return scores
+
+
+class Carried(Decoder):
+    """Hidden maps of each positive label, carried to the resolution of the earliest map and only then scored.
+
+    A score alone would have lost what else is known of a cell when it meets the edges of the earlier map. The score of
+    the negative is 0.
+
+    Args:
+        skip_channels: channels of the earlier maps, from coarse to fine.
+        hidden: maps of each label.
+
+    Raises:
+        CompositionError: the backbone has no earlier map.
+    """
+
+    uses_skips = True
+    carries = True
+
+    def __init__(self, skip_channels: Sequence[int], hidden: int) -> None:
+        super().__init__()
+        if not skip_channels:
+            raise CompositionError("decoder=carried needs an earlier map of the backbone; choose another backbone.")
+        self.skips = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, hidden, 1, bias=False), nn.BatchNorm2d(hidden)) for c in skip_channels
+        )
+        self.mix = nn.ModuleList(nn.Conv2d(hidden, hidden, 3, padding=1) for _ in skip_channels)
+        self.score = nn.Conv2d(hidden, 1, 3, padding=1)
+
+    def forward(self, hidden: Float[Tensor, "B L E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
+        """Scores of K = L + 1 labels."""
+        batch, labels = hidden.shape[:2]
+        maps = hidden.flatten(0, 1)
+        for project, mix, skip in zip(self.skips, self.mix, skips, strict=True):
+            up = F.interpolate(maps, skip.shape[-2:], mode="bilinear", align_corners=False)
+            maps = torch.relu(up.view(batch, labels, *up.shape[1:]) + project(skip)[:, None]).flatten(0, 1)
+            maps = maps + torch.relu(mix(maps))
+        scores = self.score(maps).view(batch, labels, *maps.shape[-2:])
+        return F.pad(scores, (0, 0, 0, 0, 1, 0))
 
 
 class _Step(nn.Module):

@@ -18,7 +18,7 @@ from guided_seg.episode import Batch
 from guided_seg.model.conditioning import TwoStep
 from guided_seg.model.features import Anchor, Features, upsample
 from guided_seg.model.fusion import Late
-from guided_seg.model.guide import Guidance, annotated_features
+from guided_seg.model.guide import Guidance
 from guided_seg.model.network import GuidedNetwork, Network
 
 
@@ -41,6 +41,7 @@ class Pieces:
     Attributes:
         separable: see `TwoStep.separable`; else `scores` takes all labels together.
         together: the guidance of a label depends on what else is annotated in the image (learned annotation).
+        places: guidance says where it was annotated, which means something on its own image alone; see `elsewhere`.
     """
 
     def __init__(self, network: GuidedNetwork) -> None:
@@ -49,6 +50,8 @@ class Pieces:
         self.network, self.guide = network, network.guide
         self.fusion, self.conditioning = network.guide.fusion, network.conditioning
         self.separable, self.together = self.conditioning.separable, self.fusion.annotation.learned
+        self.places, absent = self.guide.places, self.guide.absent
+        self._absent = absent[:, None] if self.guide.keeps_all else absent
 
     def of_image(
         self,
@@ -68,15 +71,19 @@ class Pieces:
         rows = torch.nn.functional.pad(points, (1, 0)) if points is not None else None
         batch = shown(features, rows, mask, num_labels)
         if self.guide.keeps_all:
-            found, _, label = annotated_features(*self.fusion.mark(features, batch))
+            found, _, label = self.guide.annotated(features, batch)
             return {k: found[label == k].T for k in range(num_labels) if (label == k).any()}
         z, annotated = self.fusion(features, batch)
         return {k: z[0, k] for k in range(num_labels) if annotated[0, k]}
 
+    def elsewhere(self, part: Tensor) -> Tensor:
+        """The guidance of one image, see `of_image`, for a query that is another image."""
+        return torch.cat([part[:-1], torch.zeros_like(part[-1:])]) if self.places else part
+
     def of_label(self, images: Sequence[Tensor]) -> Tensor:
         """Z of a label from the guidance of the images that annotate it; the learned "no guidance" where none does."""
         if not images:
-            return self.guide.no_guidance[:, None] if self.guide.keeps_all else self.guide.no_guidance
+            return self._absent
         if self.guide.keeps_all:
             return torch.cat(list(images), dim=1)
         shots = torch.stack(list(images))[:, None]
@@ -103,19 +110,25 @@ class Pieces:
         anchor = prepared.anchor.finer(fine.shape[-1] / grids.shape[-1]) if prepared.anchor else None
         return dict(zip(labels, upsample(fine, prepared.size, anchor)[0], strict=True))
 
-    def _compare(self, prepared: Prepared, z: Sequence[Tensor]) -> Float[Tensor, "1 K h w"]:
+    def _compare(self, prepared: Prepared, z: Sequence[Tensor]) -> Float[Tensor, "1 K *E h w"]:
         if not self.guide.keeps_all:
             if any(part.ndim == 3 for part in z):  # local: the learned vector stands at each position
                 z = [part if part.ndim == 3 else part[:, None, None].expand(-1, *prepared.grid) for part in z]
             stacked = torch.stack(list(z))[None]
             seen = torch.ones(1, len(z), dtype=torch.bool, device=stacked.device)
             return self.conditioning.compare(prepared.query, Guidance(stacked, seen))
-        # sets of different sizes, one by one
-        each = []
-        for part in z:
-            valid = torch.ones(1, 1, part.shape[1], dtype=torch.bool, device=part.device)
-            each.append(self.conditioning.compare(prepared.query, Guidance(part[None, None], valid.any(2), valid)))
-        return torch.cat(each, dim=1)
+        if not self.separable:
+            return self.conditioning.compare(prepared.query, self._sets(z))
+        # one by one, as rounding may depend on how many are compared
+        return torch.cat([self.conditioning.compare(prepared.query, self._sets([part])) for part in z], dim=1)
+
+    def _sets(self, z: Sequence[Tensor]) -> Guidance:
+        """Sets of different sizes as one guidance."""
+        most = max(part.shape[1] for part in z)
+        padded = torch.stack([torch.nn.functional.pad(part, (0, most - part.shape[1])) for part in z])
+        valid = torch.arange(most) < torch.tensor([part.shape[1] for part in z])[:, None]
+        seen = torch.tensor([part is not self._absent for part in z])
+        return Guidance(padded[None], seen[None].to(padded.device), valid[None].to(padded.device))
 
 
 def has_pieces(network: Network) -> bool:

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from guided_seg.episode import Batch
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.decoder import Bilinear, Decoder
-from guided_seg.model.features import Anchor, Features, by_size, place, upsample
+from guided_seg.model.features import Anchor, Features, by_size, place, pool_mask, upsample
 from guided_seg.model.guide import Guidance, Guide
 
 UpdateCost = Literal["none", "head", "full"]
@@ -75,7 +75,7 @@ class Network(nn.Module, ABC):
         """Z of each episode; None for a network without guidance."""
 
     @abstractmethod
-    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K h w"]:
+    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K *E h w"]:
         """Scores on the feature grid of B queries of one size, given z alone."""
 
 
@@ -107,9 +107,12 @@ class GuidedNetwork(Network):
 
     def extract(self, features: Features, batch: Batch) -> Guidance:
         """See `Network.extract`."""
-        return self.guide(features, batch)
+        guidance = self.guide(features, batch)
+        if batch.previous is None or not self.conditioning.memory:
+            return guidance
+        return replace(guidance, previous=cell_shares(features[slice(len(batch))], batch.previous, batch.num_labels))
 
-    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K h w"]:
+    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K *E h w"]:
         """See `Network.segment`."""
         assert guidance is not None
         return self.conditioning(query, guidance)
@@ -132,6 +135,24 @@ def gather(
     groups = [(rows, maps(images[rows, :, :height, :width])) for (height, width), rows in by_size(sizes)]
     first, *skips = (_join([(rows, made[level]) for rows, made in groups], sizes) for level in range(len(groups[0][1])))
     return replace(first, skips=tuple(skips), anchor=anchor)
+
+
+def cell_shares(queries: Features, labels: UInt8[Tensor, "B H W"], number: int) -> Float[Tensor, "B K h w"]:
+    """The share of each of K labels in each cell.
+
+    Args:
+        queries: features of the B images.
+        labels: of their pixels; any but 0 to K - 1 is none.
+        number: K.
+    """
+    parts: list[tuple[Tensor | slice, Tensor]] = []
+    for (height, width), rows in by_size(queries.sizes):
+        grid = (int(queries.grids[rows][0, 0]), int(queries.grids[rows][0, 1]))
+        inside = labels[rows, None, :height, :width] == torch.arange(number, device=labels.device).view(-1, 1, 1)
+        whole = pool_mask(torch.ones(1, 1, height, width, device=labels.device), (height, width), grid, queries.anchor)
+        counted = pool_mask(inside.float(), (height, width), grid, queries.anchor)
+        parts.append((rows, counted / whole.clamp(min=1e-6)))
+    return place(parts, len(labels))
 
 
 def own_labels(scores: Float[Tensor, "B K H W"], batch: Batch) -> Float[Tensor, "B K H W"]:

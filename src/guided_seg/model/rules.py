@@ -10,6 +10,7 @@ from itertools import chain
 from guided_seg.errors import CompositionError
 from guided_seg.model.annotation import Annotation
 from guided_seg.model.conditioning import Conditioning
+from guided_seg.model.decoder import Bilinear, Decoder
 from guided_seg.model.fusion import Fusion
 from guided_seg.model.locality import Locality
 from guided_seg.model.merge import Merge
@@ -25,7 +26,9 @@ class Choices:
         locality: m_P.
         merge: m_S.
         conditioning: f.
+        decoder: what follows f.
         interpolation: of the features of the support.
+        longest: side of the images that are encoded.
         roles: of early fusion by stacking.
         scorer: of feature fusion.
         matching: of feature fusion.
@@ -36,14 +39,16 @@ class Choices:
     locality: type[Locality]
     merge: type[Merge]
     conditioning: type[Conditioning]
+    decoder: type[Decoder] = Bilinear
     interpolation: int = 1
+    longest: int | None = None
     roles: str = "per_label"
     scorer: str = "joint"
     matching: bool = False
 
     def check(self) -> None:
         """Raise `CompositionError` with a sentence on the first two choices that have no meaning together."""
-        for sentence in chain(self._early(), self._pooled(), self._compared(), self._read_directly()):
+        for sentence in chain(self._early(), self._pooled(), self._compared(), self._read_directly(), self._carried()):
             raise CompositionError(sentence)
 
     def _early(self) -> Iterator[str]:
@@ -51,6 +56,11 @@ class Choices:
             yield (
                 f"{self['annotation']} maps the annotation to features, and {self['fusion']} reads it in pixels, "
                 "beside the image; choose annotation=interpolate or fusion=late."
+            )
+        if self.fusion.early and self.longest is not None:
+            yield (
+                f"resolution.longest reduces images before they are encoded, and {self['fusion']} reads dots in the "
+                "pixels of the image itself; choose resolution.longest=null or fusion=late."
             )
         if self.roles == "joint" and (self.scorer != "joint" or self.matching):
             yield (
@@ -99,6 +109,18 @@ class Choices:
                 f"{self['conditioning']} reads nothing but a z that has seen the whole image at every position, and "
                 f"{self['fusion']} with {self['locality']} has none; choose fusion=early_stack and locality=local, or "
                 "conditioning=feature_fusion."
+            )
+
+    def _carried(self) -> Iterator[str]:
+        if self.conditioning.carried and not self.decoder.carries:
+            yield (
+                f"{self['conditioning']} gives hidden maps to be carried to a finer grid and scored there, and "
+                f"{self['decoder']} takes scores; choose decoder=carried, or conditioning=feature_fusion."
+            )
+        if self.decoder.carries and not self.conditioning.carried:
+            yield (
+                f"{self['decoder']} scores hidden maps, and {self['conditioning']} gives scores; choose "
+                "conditioning=fused, or decoder=skips."
             )
 
     def __getitem__(self, group: str) -> str:

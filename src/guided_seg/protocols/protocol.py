@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import UInt8
 
 from guided_seg.build import known_modes
 from guided_seg.data.freeze import Plan
+from guided_seg.data.frozen import FrozenEpisode
 from guided_seg.data.questions import Question
 from guided_seg.data.source import DataError
 from guided_seg.episode import IGNORE
@@ -63,6 +65,10 @@ class Protocol(ABC):
         self.about, self.plan, self.figures, self.unit = about, plan, list(figures), unit
         self.size = (size[0], size[1]) if size else None
 
+    def tied(self, episodes: Sequence[FrozenEpisode]) -> list[range]:
+        """The numbers of episodes that are asked one after the other, since an answer needs the one before."""
+        return [range(number, number + 1) for number in range(len(episodes))]
+
     @abstractmethod
     def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
         """Ask the question, in all its versions, and measure the answers.
@@ -85,6 +91,8 @@ class Masks(Protocol):
         figures: see `Protocol`.
         contours: measure F of DAVIS as well, which takes a few milliseconds.
         skip_last: the last frame of a video is answered but not scored.
+        memory: each frame of a video is answered with the answer to the frame before at hand, and the first with the
+            mask of the annotated frame, or the answer to it where it was shown by dots; for networks with memory.
         episodes: see `guided_seg.data.freeze.Plan`, as ``draw``, ``seeds`` and ``objects``.
     """
 
@@ -103,12 +111,24 @@ class Masks(Protocol):
         objects: int = 1,
         unit: str = "episodes",
         size: Sequence[int] | None = None,
+        memory: bool = False,
     ) -> None:
         _check_settings(shots, points)
+        if memory and list(modes) != ["video"]:
+            raise DataError(f"memory=true is for frames of videos and modes={list(modes)}; choose modes=[video].")
         most = max((p for p in points if not isinstance(p, str)), default=0)
         plan = Plan(known_modes(modes), episodes, draw, list(seeds), max(shots), most, objects)
         super().__init__(about, plan, figures, [*COUNTS, "j", *(["f"] if contours else [])], unit, size)
         self.shots, self.points, self.contours, self.skip_last = list(shots), list(points), contours, skip_last
+        self.memory = memory
+
+    def tied(self, episodes: Sequence[FrozenEpisode]) -> list[range]:
+        """See `Protocol.tied`; with memory, the frames of a video."""
+        if not self.memory:
+            return super().tied(episodes)
+        videos = [(episode.groups, episode.seed) for episode in episodes]
+        starts = [i for i, video in enumerate(videos) if i == 0 or video != videos[i - 1]]
+        return [range(start, end) for start, end in pairwise([*starts, len(episodes)])]
 
     def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
         """See `Protocol.measure`."""
@@ -118,9 +138,13 @@ class Masks(Protocol):
                 episode = question.ask(shots, None if isinstance(points, str) else points)
                 if episode is None:
                     continue
-                prediction = answers.segment(question, episode)
+                setting = f"s{shots}_p{points}"
+                if self.memory:
+                    prediction = answers.remember(question, episode, setting)
+                else:
+                    prediction = answers.segment(question, episode)
                 if keep:
-                    keep(question, f"s{shots}_p{points}", prediction)
+                    keep(question, setting, prediction)
                 if not (self.skip_last and question.frozen.last):
                     rows += self._rows(question, {"shots": shots, "points": str(points)}, prediction)
         return rows

@@ -111,10 +111,10 @@ def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int, refusa
 
 def _share(rank: int, job: Job, asked: Asked, processes: int) -> None:
     """Its share of one protocol: neighbours stay together, since they share images."""
-    numbers = range(len(job.frozen.episodes))
-    size = -(-len(numbers) // processes)
+    tied = job.protocol.tied(job.frozen.episodes)
+    size = -(-len(tied) // processes)
     done = job.records.read()
-    mine = [number for number in numbers[rank * size : (rank + 1) * size] if number not in done]
+    mine = [n for numbers in tied[rank * size : (rank + 1) * size] if not done.keys() >= {*numbers} for n in numbers]
     answers = Answers(asked.network, _device(asked.device, rank))
     keep = asked.keep(job.name) if asked.keep else None
     silent = rank > 0 or not Console().is_terminal

@@ -90,6 +90,7 @@ STATISTICS: dict[str, Statistic] = {
     "positive_iou": positive_iou,
     "class_miou": class_miou,
     "fb_iou": fb_iou,
+    "mean_iou": mean_of("j"),
     "J": _J,
     "F": _F,
     "J&F": _j_and_f,

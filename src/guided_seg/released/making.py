@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.filesize import decimal
 
+from guided_seg.build import choices
 from guided_seg.checkpoints import checkpoint_file, load_network, read_checkpoint
 from guided_seg.data.episodes import FixedEpisodes
 from guided_seg.data.points import restrict
@@ -64,6 +65,9 @@ def release(cfg: DictConfig, out: Path) -> Rounding:
         template, file = read_template(cfg.card), checkpoint_file(cfg.checkpoint)
         content = read_checkpoint(file)
         network, trained = load_network(file)
+        if cfg.get("longest") is not None:
+            _limit(network, trained, cfg.longest)
+            content["config"]["resolution"]["longest"] = cfg.longest
         model = partial / MODEL
         write_weights(network, cfg.name, trained, model)
         parameters = sum(tensor.numel() for tensor in network.parameters())
@@ -77,6 +81,15 @@ def release(cfg: DictConfig, out: Path) -> Rounding:
     console.print(f"{cfg.name}: {parameters:,} parameters, {size}; {found}.", soft_wrap=True)
     console.print(str(out), soft_wrap=True)
     return found
+
+
+def _limit(network: Network, trained: DictConfig, longest: int) -> None:
+    """Let the model reduce what is larger; maps span their image in any case, so no weight depends on it."""
+    if type(longest) is not int or longest < 32:
+        raise UserError(f"longest={longest}: expected a whole number of pixels from 32, or null.")
+    trained.resolution.longest = longest
+    choices(trained).check()
+    network.backbone.longest = longest
 
 
 def _check_name(name: str) -> None:

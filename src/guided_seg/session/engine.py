@@ -165,10 +165,13 @@ class ByLabel(Engine):
         return (*(changed(each, own) for each in labels), self.hidden)
 
     def _z(self, name: str, label: int, num_labels: int) -> Tensor:
-        def make() -> Tensor:
-            return self.pieces.of_label([self._part(i, label, num_labels) for i in self.guides(name, label)])
+        guides = self.guides(name, label)
 
-        if self.network.needs_same_image:
+        def make() -> Tensor:
+            parts = {image: self._part(image, label, num_labels) for image in guides}
+            return self.pieces.of_label([p if i == name else self.pieces.elsewhere(p) for i, p in parts.items()])
+
+        if self.network.needs_same_image or (self.pieces.places and name in guides):
             return make()
         z: Tensor = self.cache.get(("z", label), make, (self.annotations.changed(label), self.hidden))
         return z

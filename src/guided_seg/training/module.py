@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
@@ -15,10 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from guided_seg.data.points import restrict
 from guided_seg.data.source import MODES, Mode
-from guided_seg.episode import IGNORE, Batch
+from guided_seg.episode import Batch
 from guided_seg.metrics import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
 from guided_seg.model.network import Network
 from guided_seg.training.feature_cache import FeatureCache
+from guided_seg.training.losses import CrossEntropy
 
 Setting = tuple[int, int | None]
 """(S, P), where P counts dots per label and None is a dense mask."""
@@ -39,6 +39,7 @@ class EpisodicSegmentation(LightningModule):
         config: plain values that rebuild the network; every checkpoint carries them.
         log_every: training steps between two records; the metrics of the others are not computed.
         cache: encodes in place of the network, whose backbone is frozen.
+        loss: of scores and target; the paper's by default.
     """
 
     def __init__(
@@ -51,12 +52,13 @@ class EpisodicSegmentation(LightningModule):
         config: dict[str, Any] | None = None,
         log_every: int = 10,
         cache: FeatureCache | None = None,
+        loss: CrossEntropy | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self._optimizer, self._schedule = optimizer, schedule
         self.settings, self.dot_seed, self.config = list(settings), dot_seed, config or {}
-        self.log_every, self.cache = log_every, cache
+        self.log_every, self.cache, self.loss = log_every, cache, loss or CrossEntropy()
         self.validation = {mode: new_metric(mode) for mode in MODES}
         self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
         self.groups: dict[int, str] = {}
@@ -66,9 +68,9 @@ class EpisodicSegmentation(LightningModule):
         return self.network(batch, self.cache.encode(batch.images, batch.sizes) if self.cache else None)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Cross-entropy over labels against the dense target (DESIGN 3.7)."""
+        """The loss of one batch (DESIGN 3.7)."""
         scores = self(batch)
-        loss = F.cross_entropy(scores, batch.target.long(), ignore_index=IGNORE)
+        loss = self.loss(scores, batch.target)
         if (self.global_step + 1) % self.log_every == 0:
             counts = intersection_union(scores.detach().argmax(1), batch.target, batch.num_labels)
             inside, union = counts.sum((0, 1)).tolist()

@@ -1,0 +1,197 @@
+"""One head that weighs all there is to know of a label: its mean, its single features, a fit to both, and places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from guided_seg.errors import UserError
+from guided_seg.model.conditioning import TwoStep
+from guided_seg.model.guide import PLACES, Guidance
+from guided_seg.model.neck import Block
+
+FEW = 4
+"""Features of which the mean similarity is taken beside the best one: a single dot may lie on an odd pixel."""
+
+NEAR = (1.5, 5.0)
+"""How far a dot of the query's own image reaches, in cells: the standard deviations of the bells around it."""
+
+
+class Fused(TwoStep):
+    """Each positive label against all the rest, by a small network on maps of evidence (after paper, section 4.2).
+
+    The evidence of a cell, for the label and for the rest (everything annotated as another label), is its cosine to the
+    mean of the annotated features (global guidance) and to the nearest of them (local guidance); how a linear
+    classifier that is fitted to all annotated features, in closed form, decides (ridge regression on their cosines,
+    so that guidance is discriminative without any step of optimisation); how near a dot of the query's own image is;
+    and what an earlier answer said, where there is one (see `Guidance.previous`). The network joins it with the
+    query's features. What depends on the query alone is computed once an image, and all else is small.
+
+    The result is no score yet but ``hidden`` maps of each positive label, for a decoder that carries them to a finer
+    grid; the negative is what they are scored against, so its own score is 0 (see `guided_seg.model.decoder.Carried`).
+
+    Args:
+        channels: C of features and guidance.
+        hidden: maps of each label.
+        width: of the network on the evidence.
+        context: dilations of its blocks.
+        mean: read the cosine to the mean.
+        nearest: read the cosine to the nearest features.
+        ridge: read the linear classifier.
+        places: read the places of dots on the query itself.
+        memory: read an earlier answer.
+
+    Raises:
+        UserError: none of ``mean``, ``nearest`` and ``ridge``.
+    """
+
+    needs = "set"
+    separable = False
+    carried = True
+    places = True
+    limit = 256
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int = 24,
+        width: int = 64,
+        context: Sequence[int] = (1, 2, 4, 1),
+        mean: bool = True,
+        nearest: bool = True,
+        ridge: bool = True,
+        places: bool = True,
+        memory: bool = True,
+    ) -> None:
+        super().__init__()
+        if not (mean or nearest or ridge):
+            raise UserError("conditioning: expected at least one of mean, nearest and ridge to be true.")
+        self.hidden = hidden
+        self.mean, self.nearest, self.memory = mean, nearest, memory
+        self.reads_places = places
+        self.penalty = nn.Parameter(torch.tensor(-3.0)) if ridge else None
+        self.query = nn.Conv2d(channels, width, 1)
+        kinds = 2 * mean + 4 * nearest + ridge + (2 * len(NEAR) + 1) * places + 2 * memory
+        self.evidence = nn.Conv2d(2 + kinds, width, 1)
+        self.norm = nn.BatchNorm2d(width)
+        self.context = nn.Sequential(*[Block(width, dilation) for dilation in context])
+        self.last = nn.Conv2d(width, hidden, 1)
+        self.floor = nn.Identity()
+
+    def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
+        """The directions of the features, and their part of the network's first layer; see `TwoStep.prepare`."""
+        return F.normalize(query, dim=1), self.query(query)
+
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B L E h w"]:
+        """The hidden maps of each of L = K - 1 positive labels; see `TwoStep.compare`."""
+        unit, query = prepared
+        each = []
+        with torch.autocast(unit.device.type, enabled=False):
+            asked = [torch.cat(list(self._maps(unit.float(), sides)), dim=1) for sides in _sides(guidance)]
+        for maps in asked:
+            mixed = torch.relu(self.norm(self.evidence(maps) + query))
+            each.append(self.last(self.context(mixed)))
+        return torch.stack(each, dim=1)
+
+    def _maps(self, unit: Float[Tensor, "B C h w"], sides: _Sides) -> Iterator[Float[Tensor, "B n h w"]]:
+        """All evidence for one label."""
+        batch, _, height, width = unit.shape
+        grid = (batch, -1, height, width)
+        found = F.normalize(sides.features, dim=2)
+        cosines = found @ unit.flatten(2)  # [B, N, cells]
+        for members, shown in zip(sides.members, sides.shown, strict=True):
+            yield shown.to(cosines.dtype)[:, None, None, None].expand(batch, 1, height, width)
+            if self.mean:
+                share = members / members.sum(1, keepdim=True).clamp(min=1)
+                centre = F.normalize((share[:, None] @ sides.features)[:, 0], dim=1)
+                yield (centre[:, None] @ unit.flatten(2)).view(grid)
+            if self.nearest:
+                yield _nearest(cosines, members > 0).view(grid)
+        if self.penalty is not None:
+            yield _fit(found, cosines, sides.members, self.penalty.exp()).view(grid)
+        if self.reads_places:
+            yield _near(sides, height, width)
+        if self.memory:
+            earlier = sides.previous
+            yield unit.new_zeros(batch, 2, height, width) if earlier is None else earlier
+
+
+class _Sides(NamedTuple):
+    """One label and the rest, over N annotated features of both."""
+
+    features: Float[Tensor, "B N C"]
+    places: Float[Tensor, "B N 3"]
+    members: tuple[Float[Tensor, "B N"], Float[Tensor, "B N"]]
+    shown: tuple[Bool[Tensor, " B"], Bool[Tensor, " B"]]
+    previous: Float[Tensor, "B 2 h w"] | None
+
+
+def _sides(guidance: Guidance) -> Iterator[_Sides]:
+    """Each positive label in turn against all others."""
+    assert guidance.valid is not None
+    labels = guidance.z.shape[1]
+    rows = guidance.z.transpose(2, 3).flatten(1, 2).float()
+    features, places = rows[..., :-PLACES], rows[..., -PLACES:]
+    there = guidance.valid & guidance.annotated[..., None]
+    for label in range(1, labels):
+        own = torch.zeros(labels, dtype=torch.bool, device=rows.device)
+        own[label] = True
+        # the learned vector stands in for a side of which nothing is annotated; the negative's for the rest
+        rest = there & ~own[:, None]
+        shown = guidance.annotated[:, label], (guidance.annotated & ~own).any(1)
+        instead = torch.zeros_like(there)
+        instead[:, 0] = guidance.valid[:, 0]
+        rest = torch.where(shown[1][:, None, None], rest, instead)
+        members = (guidance.valid & own[:, None]).flatten(1).to(rows), rest.flatten(1).to(rows)
+        earlier = None if guidance.previous is None else _of_label(guidance.previous, label)
+        yield _Sides(features, places, members, shown, earlier)
+
+
+def _of_label(previous: Float[Tensor, "B K h w"], label: int) -> Float[Tensor, "B 2 h w"]:
+    """The share of a label in each cell, and of anything at all."""
+    return torch.stack([previous[:, label], previous.sum(1)], dim=1)
+
+
+def _nearest(cosines: Float[Tensor, "B N n"], members: Bool[Tensor, "B N"]) -> Float[Tensor, "B 2 n"]:
+    """The best cosine of a cell to a side, and the mean of the best few."""
+    few = min(FEW, cosines.shape[1])
+    best = cosines.masked_fill(~members[..., None], -2.0).topk(few, dim=1).values
+    there = (best > -1.5).to(best.dtype)
+    return torch.stack([best[:, 0], (best * there).sum(1) / there.sum(1).clamp(min=1)], dim=1)
+
+
+def _fit(
+    found: Float[Tensor, "B N C"], cosines: Float[Tensor, "B N n"], members: tuple[Tensor, Tensor], penalty: Tensor
+) -> Float[Tensor, "B n"]:
+    """Ridge regression of 1 (the label) and -1 (the rest) on the annotated features, both sides weighing alike.
+
+    In its dual form, by the cosines between annotated features, since these are few; a constant is fitted as well.
+    """
+    own, rest = (side / (2 * side.sum(1, keepdim=True)).clamp(min=1) for side in members)
+    root = (own + rest).sqrt()
+    constant = 0.25
+    between = (found @ found.transpose(1, 2) + constant) * root[:, :, None] * root[:, None]
+    between = between + penalty * torch.eye(between.shape[1], device=between.device)
+    signs = torch.where(members[0] > 0, root, -root)
+    weights = torch.linalg.solve(between, signs) * root
+    return (weights[:, None] @ (cosines + constant))[:, 0]
+
+
+def _near(sides: _Sides, height: int, width: int) -> Float[Tensor, "B m h w"]:
+    """How near each cell is to a dot of its own image, for both sides and all reaches; and whether there is any."""
+    places = sides.places
+    rows = torch.arange(height, device=places.device) - places[..., :1]
+    columns = torch.arange(width, device=places.device) - places[..., 1:2]
+    square = rows.square()[..., :, None] + columns.square()[..., None, :]  # [B, N, h, w]
+    maps = []
+    for members in sides.members:
+        own = (members > 0) & (places[..., 2] > 0)
+        nearest = square.masked_fill(~own[..., None, None], torch.inf).amin(1)
+        maps += [torch.exp(-nearest / (2 * reach**2)) for reach in NEAR]
+    any_ = (places[..., 2] > 0).any(1).to(square.dtype)
+    return torch.stack([*maps, any_[:, None, None].expand(-1, height, width)], dim=1)

@@ -1,0 +1,52 @@
+"""What training minimises (DESIGN 3.7)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from guided_seg.episode import IGNORE
+from guided_seg.errors import UserError
+
+
+class CrossEntropy:
+    """Cross-entropy over labels against the dense target, as the paper, and a share of one minus the soft IoU.
+
+    Cross-entropy weighs pixels alike, so a small object hardly counts; the IoU, which evaluation is about, weighs
+    objects alike. (The soft IoU is that of Rahman and Wang, 2016: products for intersections.)
+
+    Args:
+        iou: the weight of the soft IoU; 0 for the paper's loss.
+
+    Raises:
+        UserError: a negative weight.
+
+    Example:
+        >>> scores, target = torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.uint8)
+        >>> round(CrossEntropy()(scores, target).item(), 3)
+        0.693
+    """
+
+    def __init__(self, iou: float = 0.0) -> None:
+        if iou < 0:
+            raise UserError(f"loss.iou={iou}: expected a weight from 0.")
+        self.iou = iou
+
+    def __call__(self, scores: Float[Tensor, "B K H W"], target: UInt8[Tensor, "B H W"]) -> Float[Tensor, ""]:
+        """The loss; pixels without a label do not count."""
+        entropy = F.cross_entropy(scores, target.long(), ignore_index=IGNORE)
+        return entropy + self.iou * (1 - soft_iou(scores, target).mean()) if self.iou else entropy
+
+
+def soft_iou(scores: Float[Tensor, "B K H W"], target: UInt8[Tensor, "B H W"]) -> Float[Tensor, "B L"]:
+    """The IoU of each of the L = K - 1 positive labels with probabilities in place of a decision.
+
+    One pixel is added to both counts, so that an object that is neither there nor found has 1.
+    """
+    chances = scores.softmax(1)[:, 1:] * (target != IGNORE)[:, None]
+    labels = torch.arange(1, scores.shape[1], device=target.device).view(-1, 1, 1)
+    true = (target[:, None] == labels).to(chances.dtype)
+    inside = (chances * true).sum((2, 3))
+    return (inside + 1) / ((chances + true).sum((2, 3)) - inside + 1)

@@ -1,0 +1,126 @@
+"""Videos answered with the answer to the frame before at hand: what is remembered, and that nothing else matters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from boxes import Boxes
+from protocols.tiny import SHAPES, files, network_of, score, write_checkpoint
+from torch import Tensor
+
+from guided_seg.data.freeze import freeze
+from guided_seg.data.questions import Question, Questions
+from guided_seg.episode import Episode, collate
+from guided_seg.errors import UserError
+from guided_seg.model.network import Network
+from guided_seg.protocols.answers import Answers
+from guided_seg.protocols.protocol import Masks
+
+BOXES = Boxes({f"{name}/{i}": values for name, values in {"a": (1, 2), "b": (2, 3)}.items() for i in range(4)})
+FRAMES = 4
+"""Of each video of `SHAPES`, beside the one that is shown."""
+FUSED = ("+experiment=fused",)
+
+
+def masks(**values: Any) -> Masks:
+    values = {"modes": ["video"], "shots": [1], "points": [2, "dense"], "figures": ["J"], "memory": True, **values}
+    return Masks("A rule.", **values)
+
+
+def questions(protocol: Masks) -> list[Question]:
+    data = Questions(SHAPES, freeze(SHAPES, "test", protocol.plan))
+    return [data[number] for number in range(2 * FRAMES)]
+
+
+class Counting(Answers):
+    """The n-th answer says n in its first pixel."""
+
+    def __init__(self) -> None:
+        super().__init__(network_of())
+        self.asked: list[Episode] = []
+
+    def segment(self, question: Question, episode: Episode) -> np.ndarray:
+        self.asked.append(episode)
+        labels = np.zeros(episode.query.shape[1:], np.uint8)
+        labels[0, 1:] = [int(bit) for bit in f"{len(self.asked):0{labels.shape[1] - 1}b}"]
+        return labels
+
+
+def number(previous: Tensor | None) -> int:
+    assert previous is not None
+    return int("".join(map(str, previous[0, 1:].tolist())), 2)
+
+
+def test_each_frame_has_the_answer_to_the_one_before_and_the_first_that_to_what_was_shown() -> None:
+    protocol = masks()
+    answers = Counting()
+    for question in questions(protocol):
+        protocol.measure(question, answers)
+    # a video: the frame that dots are on, then each frame by dots and by its mask
+    video = answers.asked[: 1 + 2 * FRAMES]
+    assert video[0].support[0].is_query
+    assert torch.equal(video[0].query, video[1].support[0].image)
+    assert [number(episode.previous) for episode in (video[1], *video[3:])] == list(range(1, 2 * FRAMES))
+    previous, mask = video[2].previous, video[2].support[0].mask
+    assert previous is not None
+    assert mask is not None
+    assert torch.equal(previous, mask)
+    assert [i for i, episode in enumerate(answers.asked) if episode.support[0].is_query] == [0, 1 + 2 * FRAMES]
+
+
+def test_frames_of_a_video_are_tied_and_nothing_else_is() -> None:
+    frozen = freeze(BOXES, "test", masks(seeds=[0, 1]).plan).episodes
+    assert masks().tied(frozen) == [range(start, start + 3) for start in range(0, 24, 3)]
+    assert masks(memory=False).tied(frozen) == [range(i, i + 1) for i in range(24)]
+
+
+def test_memory_is_of_videos() -> None:
+    with pytest.raises(UserError, match=r"memory=true is for frames of videos .* choose modes=\[video\]"):
+        masks(modes=["video", "semantic"])
+
+
+def balanced(network: Network) -> Network:
+    """With about as many pixels found as not, or an untrained network would give one answer to everything."""
+    _, episode = some_question()
+    with torch.no_grad():
+        scores = network(collate([episode]))[0, 1]
+        network.decoder.score.bias -= scores.median()
+    return network
+
+
+def some_question() -> tuple[Question, Episode]:
+    data = Questions(SHAPES, freeze(SHAPES, "test", masks().plan))
+    question = data[1]
+    episode = question.ask(1, 2)
+    assert episode is not None
+    return question, episode
+
+
+def test_memory_changes_what_a_network_with_it_answers() -> None:
+    question, episode = some_question()
+    network = balanced(network_of(*FUSED))
+    remembered = Answers(network).remember(question, episode, "s")
+    assert not np.array_equal(remembered, Answers(network).segment(question, episode))
+
+
+def test_where_an_evaluation_was_stopped_changes_nothing(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "best.ckpt", *FUSED)
+    content = torch.load(checkpoint)
+    network = network_of(*FUSED)
+    state = {name.removeprefix("network."): value for name, value in content["state_dict"].items()}
+    network.load_state_dict(state)
+    content["state_dict"]["network.decoder.score.bias"] = balanced(network).decoder.score.bias.detach()
+    torch.save(content, checkpoint)
+    asked = ("protocol.davis2016_memory.episodes=4",)
+    whole = score(checkpoint, tmp_path / "whole", ["davis2016_memory"], *asked)
+    score(checkpoint, tmp_path / "stopped", ["davis2016_memory"], *asked)
+    records = tmp_path / "stopped" / "records_davis2016_memory.jsonl"
+    lines = records.read_text().splitlines(keepends=True)
+    records.unlink()
+    records.with_name("records_davis2016_memory.0.jsonl").write_text("".join(lines[:3]))  # in the middle of a video
+    assert score(checkpoint, tmp_path / "stopped", ["davis2016_memory"], *asked) == whole
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
