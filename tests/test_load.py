@@ -159,7 +159,9 @@ def test_a_file_without_a_list_of_checksums_is_read_as_it_is(made: Path, tmp_pat
         guided_seg.load(alone)
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {ENTRY: "no json"}, {ENTRY: "[]"}, {ENTRY: "{}"}])
+@pytest.mark.parametrize(
+    "metadata", [None, {"format": "pt"}, {ENTRY: "no json"}, {ENTRY: "[]"}, {ENTRY: "{}"}, {ENTRY: '{"config": "a"}'}]
+)
 def test_a_file_of_other_tensors_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors", metadata)
     with pytest.raises(UserError, match=r"other.safetensors says nothing of a network of guided_seg; give a file that"):

@@ -115,10 +115,9 @@ def _table(head: tuple[str, str], rows: Mapping[str, str]) -> str:
 
 def _choice(group: Mapping[str, Any]) -> str:
     """The class of a group, by its last name, and its settings."""
+    kind = group.get("_target_", "").rpartition(".")[2]
     settings = [f"{key}={value}" for key, value in group.items() if not key.startswith("_")]
-    return portable(
-        " ".join([f"`{word}`" for word in (group.get("_target_", "").rpartition(".")[2], *settings) if word])
-    )
+    return portable(" ".join(f"`{word}`" for word in (kind, *settings) if word))
 
 
 def _command(checkpoint: Path) -> str:

@@ -106,7 +106,7 @@ def _check_size(model: Path, parameters: int) -> None:
 
 
 def rounding(network: Network, stored: Network) -> Rounding:
-    """How far the answers of two networks are from each other: 5 dots per label on built-in images that none was shown.
+    """How far the answers of two networks are from each other, from 5 dots per label on built-in images.
 
     Raises:
         UserError: more than `CHANGED` of the pixels get another label, or scores are no numbers.

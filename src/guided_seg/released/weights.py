@@ -73,7 +73,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with safe_open(path, "pt") as file:
             text = file.metadata()[ENTRY]
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
-        config: dict[str, Any] = json.loads(text)["config"]
+        config = dict[str, Any](json.loads(text)["config"])
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read as a released model ({error}); get it again.") from error
     except (KeyError, TypeError, ValueError) as error:
