@@ -110,6 +110,7 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
         cfg.trainer.log_every_n_steps,
         cache,
         instantiate(cfg.loss),
+        cfg.episode.corrections,
     ), data
 
 

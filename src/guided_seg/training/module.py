@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from pytorch_lightning import LightningModule
@@ -15,8 +16,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from guided_seg.data.points import restrict
 from guided_seg.data.source import MODES, Mode
 from guided_seg.episode import Batch
+from guided_seg.errors import UserError
 from guided_seg.metrics import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
+from guided_seg.model.features import Features
 from guided_seg.model.network import Network
+from guided_seg.training.corrections import corrected
 from guided_seg.training.feature_cache import FeatureCache
 from guided_seg.training.losses import CrossEntropy
 
@@ -40,6 +44,8 @@ class EpisodicSegmentation(LightningModule):
         log_every: training steps between two records; the metrics of the others are not computed.
         cache: encodes in place of the network, whose backbone is frozen.
         loss: of scores and target; the paper's by default.
+        corrections: the share of training batches that are answered once without a gradient, and then learned from with
+            further dots where that answer was wrong, see `guided_seg.training.corrections`.
     """
 
     def __init__(
@@ -53,12 +59,16 @@ class EpisodicSegmentation(LightningModule):
         log_every: int = 10,
         cache: FeatureCache | None = None,
         loss: CrossEntropy | None = None,
+        corrections: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = network
         self._optimizer, self._schedule = optimizer, schedule
         self.settings, self.dot_seed, self.config = list(settings), dot_seed, config or {}
         self.log_every, self.cache, self.loss = log_every, cache, loss or CrossEntropy()
+        if not 0 <= corrections <= 1:
+            raise UserError(f"episode.corrections={corrections}: a share lies in 0..1.")
+        self.corrections = corrections
         self.validation = {mode: new_metric(mode) for mode in MODES}
         self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
         self.groups: dict[int, str] = {}
@@ -69,13 +79,23 @@ class EpisodicSegmentation(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch (DESIGN 3.7)."""
-        scores = self(batch)
+        features = (self.cache or self.network).encode(batch.images, batch.sizes)
+        scores = self.network(self._with_corrections(batch, features), features)
         loss = self.loss(scores, batch.target)
         if (self.global_step + 1) % self.log_every == 0:
             counts = intersection_union(scores.detach().argmax(1), batch.target, batch.num_labels)
             inside, union = counts.sum((0, 1)).tolist()
             self.log_dict({"train/loss": loss.detach(), "train/iou": inside / max(union, 1)}, prog_bar=True)
         return loss
+
+    def _with_corrections(self, batch: Batch, features: Features) -> Batch:
+        if not self.corrections:
+            return batch
+        rng = np.random.default_rng((self.config.get("seed", 0), self.global_step))
+        if rng.random() >= self.corrections:
+            return batch
+        with torch.no_grad():
+            return corrected(batch, self.network(batch, features).argmax(1), rng)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one-shot episodes, of any modes."""
