@@ -24,6 +24,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from timm.models import efficientnet
 
 from guided_seg.folders import register_resolvers
 from guided_seg.score import score
@@ -73,6 +74,14 @@ def run(folder: Path, *overrides: str, figures: bool = False) -> Path:
 def thin_vgg() -> AbstractContextManager[Any]:
     """What is built meanwhile with a VGG-16 has a thin one, which is forty times as fast."""
     return patch("guided_seg.model.vgg._LAYERS", THIN_VGG)
+
+
+def shallow_lite() -> AbstractContextManager[Any]:
+    """What is built meanwhile with an EfficientNet-Lite has each kind of block once, and one that adds its input."""
+    whole = efficientnet._gen_efficientnet_lite
+    return patch.object(
+        efficientnet, "_gen_efficientnet_lite", lambda *a, **o: whole(*a, **o | {"depth_multiplier": 0.33})
+    )
 
 
 def no_figures() -> AbstractContextManager[Any]:

@@ -12,11 +12,11 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
-from running import CONF, command, last_line, read
+from running import CONF, call, last_line, read
 from running import TINY as SMALL
 from session.models import network
 
-from guided_seg.benchmark import accuracy, data, encode, memory, startup, suites, training, update, video
+from guided_seg.benchmark import accuracy, data, encode, memory, startup, suites, timing, training, update, video
 from guided_seg.benchmark.suites import SUITES, chosen, run
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.errors import UserError
@@ -180,8 +180,11 @@ def test_suites_are_chosen_one_several_or_all() -> None:
     assert all(name in comment for name in SUITES)
 
 
-def test_the_command(tmp_path: Path) -> None:
-    done = command("benchmark", "suite=data", "rounds=1", "output_dir=out", folder=tmp_path)
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "IMAGES", 3)
+    monkeypatch.setattr(data, "EPISODES", 2)
+    monkeypatch.setattr(timing, "by_turns", lambda ways, _: by_turns(ways, 1))
+    done = call("benchmark.__main__", "suite=data", "rounds=1", "output_dir=out", folder=tmp_path)
     assert last_line(done) == str(tmp_path / "out")
     assert "episodes_per_second_disk" in done.stdout
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"benchmark.json", "benchmark.md", "machine.json"}

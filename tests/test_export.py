@@ -19,7 +19,7 @@ from compositions import GROUPS, LEGAL
 from jaxtyping import config
 from omegaconf import OmegaConf
 from protocols.tiny import write_checkpoint
-from running import CONF, VGG, call, thin_vgg
+from running import CONF, VGG, call, shallow_lite, thin_vgg
 
 from guided_seg.checkpoints import load_network
 from guided_seg.errors import UserError
@@ -185,7 +185,7 @@ def test_torch_graphs_answer_as_a_session(tmp_path: Path, overrides: tuple[str, 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["vgg16_lite", "efficientnet_lite0"])
 def test_pretrained_backbones_go_through_the_same_cut(tmp_path: Path, backbone: str) -> None:
-    with thin_vgg():
+    with thin_vgg(), shallow_lite():
         checkpoint, folder = exported(tmp_path, "onnx", f"backbone={backbone}", *VGG, "decoder=skips")
         for question in QUESTIONS[:2]:
             check_same(by_script(folder, question), by_session(load_network(checkpoint)[0], question))

@@ -15,7 +15,7 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 from packing import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write_mask
-from running import command, last_line
+from running import call, last_line
 
 from guided_seg.data.davis import Davis
 from guided_seg.data.episodes import FixedEpisodes
@@ -161,7 +161,7 @@ def test_a_sheet_leaves_out_what_broke(voc: Path) -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    done = command("data.inspect", "data=shapes", *SMALL, "output_dir=seen", folder=tmp_path)
+    done = call("data.inspect", "data=shapes", *SMALL, "output_dir=seen", folder=tmp_path)
     assert last_line(done) == str(tmp_path / "seen")
     assert done.stderr == ""
     assert [path.name for path in tmp_path.iterdir()] == ["seen"]

@@ -13,7 +13,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 from packing import camvid_tree, coco_tree, davis_tree, everything, fss_tree, md5, pack, sbd_tree, served, voc_tree
-from running import CONF, command, last_line
+from running import CONF, call, command, last_line
 
 from guided_seg.data.archives import Archive
 from guided_seg.data.index import NAME
@@ -238,7 +238,7 @@ def test_the_command_from_the_network(archive: Path, tmp_path: Path) -> None:
 
 def test_without_a_network_the_command_ends_in_a_sentence(tmp_path: Path) -> None:
     words = ("data=voc", "data.root=x", "official.voc.archives.0.url=http://127.0.0.1:9/v")
-    done = command("data.prepare", *words, folder=tmp_path)
+    done = call("data.prepare", *words, folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: VOCtrainval_11-May-2012.tar could not be downloaded (")
     assert done.stderr.count("\n") == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from protocols.tiny import FINDS, WORLD, score, write_checkpoint
-from running import call, command, last_line, read
+from running import call, last_line, read
 
 from guided_seg import compare, episodes
 from guided_seg.data.frozen import FrozenEpisodes
@@ -78,7 +78,7 @@ def test_what_cannot_be_compared(
 
 def test_freezing_and_showing(tmp_path: Path) -> None:
     asked = [*WORLD, "protocol=[clicks,davis2016]", "protocol.clicks.episodes=2", "folder=frozen"]
-    done = command("episodes", "freeze", *asked, folder=tmp_path)
+    done = call("episodes", "freeze", *asked, folder=tmp_path)
     frozen = FrozenEpisodes.read(tmp_path / "frozen" / "clicks.json.gz")
     assert last_line(done).startswith("frozen/davis2016.json.gz: 16 video episodes of shapes test; ")
     shown = call("episodes", "show", "frozen/clicks.json.gz", folder=tmp_path)

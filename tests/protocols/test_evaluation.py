@@ -11,7 +11,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 from protocols.tiny import FINDS, NAMES, files, score, write_checkpoint
-from running import CONF, command, evaluate, last_line, read
+from running import CONF, call, evaluate, last_line, read
 
 from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.overrides import find_problem
@@ -225,7 +225,7 @@ def test_protocols_are_chosen_one_or_several(argv: list[str], expected: str | No
 
 def test_the_command(checkpoint: Path, scored: tuple[dict[str, Scored], Path], tmp_path: Path) -> None:
     asked = ("protocol=[davis2016,clicks]", "protocol.davis2016.episodes=2", "protocol.clicks.episodes=2")
-    done = command("evaluate", f"checkpoint={checkpoint}", *asked, "num_workers=0", "output_dir=out", folder=tmp_path)
+    done = call("evaluate", f"checkpoint={checkpoint}", *asked, "num_workers=0", "output_dir=out", folder=tmp_path)
     assert last_line(done) == str(tmp_path / "out")
     assert done.stderr == ""
     assert set(read(tmp_path / "out" / "protocols.json")) == {"davis2016", "clicks"}
