@@ -24,7 +24,7 @@ from guided_seg.protocols.records import read_records
 from guided_seg.report.panels import Panel, panels
 
 NUMBER, APART = 10, 10
-WIDTH, QUALITY = 900, 70
+WIDTH, QUALITY = 720, 60
 """Pixels and JPEG quality of the pictures."""
 
 
