@@ -27,7 +27,7 @@ def disturb(labels: UInt8[np.ndarray, "H W"], rng: np.random.Generator) -> UInt8
         >>> mask = np.zeros((40, 60), np.uint8)
         >>> mask[10:30, 20:50] = 1
         >>> found = disturb(mask, np.random.default_rng(0))
-        >>> 0.3 < (found & mask).sum() / (found | mask).sum() < 1
+        >>> bool(0.3 < (found & mask).sum() / (found | mask).sum() < 1)
         True
     """
     found = np.where(labels == IGNORE, IGNORE, 0).astype(np.uint8)
