@@ -120,6 +120,7 @@ def build_data(cfg: DictConfig) -> Episodes:
         shots=list(cfg.episode.shots),
         objects=list(cfg.episode.objects),
         hard=cfg.episode.hard,
+        turns=cfg.episode.turns,
         points=instantiate(cfg.episode.points),
         earlier=cfg.episode.earlier,
         batch_size=training.batch_size,

@@ -127,8 +127,9 @@ class Episode:
 class Batch:
     """B episodes with any number of shots, points and image sizes; padded, never resized.
 
-    Every image is in ``images`` once: the B queries first, then the support images that are not the query. Padding is
-    at the bottom and right; ``sizes`` holds the true sizes, so a batch of n gives the same answer as n batches of one.
+    The images are the B queries and then the support images that are not the query, each once (but see ``first``).
+    Padding is at the bottom and right; ``sizes`` holds the true sizes, so a batch of n gives the same answer as n
+    batches of one.
 
     Attributes:
         images: float32 ``[N, 3, H, W]``, N ≥ B.
@@ -143,6 +144,8 @@ class Batch:
         labels: the K of each of the B episodes; scores of a label that an episode lacks are -inf for it.
         metas: the episodes' meta, in order.
         previous: uint8 ``[B, H, W]`` earlier answers, `IGNORE` for an episode without one; None if none has.
+        first: int64 ``[N]`` the first row of ``images`` that holds the same tensor, so that it need be encoded once;
+            None where all are different.
     """
 
     images: Float[Tensor, "N 3 H W"]
@@ -157,6 +160,7 @@ class Batch:
     labels: tuple[int, ...]
     metas: tuple[Meta, ...]
     previous: UInt8[Tensor, "B H W"] | None = None
+    first: Int[Tensor, " N"] | None = None
 
     def __len__(self) -> int:
         return self.target.shape[0]
@@ -212,6 +216,8 @@ def collate(episodes: Sequence[Episode]) -> Batch:
             if shot.mask is not None:
                 masks.append(shot.mask)
                 mask_shot.append(number)
+    seen: dict[int, int] = {}
+    first = [seen.setdefault(id(image), row) for row, image in enumerate(images)]
     height = max(image.shape[1] for image in images)
     width = max(image.shape[2] for image in images)
     empty = torch.zeros(0, height, width, dtype=torch.uint8)
@@ -228,6 +234,7 @@ def collate(episodes: Sequence[Episode]) -> Batch:
         labels=tuple(episode.num_labels for episode in episodes),
         metas=tuple(episode.meta for episode in episodes),
         previous=_earlier(episodes, height, width),
+        first=torch.tensor(first) if len(seen) < len(images) else None,
     )
 
 

@@ -111,6 +111,7 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
         cache,
         instantiate(cfg.loss),
         cfg.episode.corrections,
+        cfg.optimizer.pretrained_lr,
     ), data
 
 

@@ -44,6 +44,7 @@ class Episodes(LightningDataModule):
         eval_objects: positive labels of a test task.
         earlier: see `TrainEpisodes`.
         hard: the share of training episodes with another object in the query, see `TrainEpisodes`.
+        turns: how often the images of a draw are asked about in training, see `TrainEpisodes`.
 
     Raises:
         DataError: a negative weight, or none above 0.
@@ -70,6 +71,7 @@ class Episodes(LightningDataModule):
         eval_objects: int = 1,
         earlier: float = 0.0,
         hard: float = 0.0,
+        turns: int = 1,
     ) -> None:
         super().__init__()
         if min(weights.values()) < 0 or not any(weights.values()):
@@ -83,7 +85,7 @@ class Episodes(LightningDataModule):
         self.num_workers, self.seed, self.eval_seed = num_workers, seed, eval_seed
         self.test_split, self.objects, self.eval_objects = test_split, (objects[0], objects[1]), eval_objects
         self.earlier = earlier
-        self.hard = hard
+        self.hard, self.turns = hard, turns
         self._sources: dict[Split, Source] = {}
 
     def source(self, split: Split) -> Source:
@@ -125,7 +127,7 @@ class Episodes(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Episode]:
         """Batches of random episodes."""
         args = (self.source("train"), self.weights, self.shots, self.points, self.augment, self.seed, self.objects)
-        data = TrainEpisodes(*args, self.earlier, self.hard)
+        data = TrainEpisodes(*args, self.earlier, self.hard, self.turns)
         return self._loader(data, self.batch_size * self.steps_per_epoch, self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Episode]:

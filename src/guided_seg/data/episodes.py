@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +25,19 @@ _HARD_ATTEMPTS = 3
 _HARD = 0.005  # of a crop: so much of other objects makes it a hard one
 
 
+_Image = tuple[Sample, torch.Tensor]
+
+
+class _Drawn(NamedTuple):
+    """A task with its images as they are shown, and the episode that was made of them."""
+
+    task: Task
+    mode: Mode
+    query: _Image
+    shown: list[_Image]
+    episode: Episode
+
+
 @dataclass(frozen=True)
 class TrainEpisodes(Dataset[Episode]):
     """Random tasks for training; item ``(epoch, index)`` depends on these two and the seed alone.
@@ -40,6 +54,12 @@ class TrainEpisodes(Dataset[Episode]):
         hard: the share of episodes whose query should show another object that the source knows, a negative that is
             easily mistaken: where it does not, another task is drawn, three times at most. Sources and parts with
             several objects in an image are drawn more often for it.
+        turns: so many items in a row are one draw, asked in turn: an interactive task about another object of its
+            image, or with other dots where there is none; any other with query and first shot in each other's place.
+            Their images are the same tensors, which `collate` tells apart, so that they are encoded once.
+        turns: so many items in a row are one draw, asked in turn: an interactive task about another object of its
+            image, or with other dots where there is none, and any other task with query and first shot in each other's
+            place. Images that come as one tensor are encoded once (see `collate`), and encoding is most of a step.
     """
 
     source: Source
@@ -50,10 +70,13 @@ class TrainEpisodes(Dataset[Episode]):
     seed: int
     objects: tuple[int, int] = (1, 1)
     earlier: float = 0.0
-
     hard: float = 0.0
+    turns: int = 1
+    _last: dict[tuple[int, int], _Drawn] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if type(self.turns) is not int or self.turns < 1:
+            raise DataError(f"episode.turns={self.turns}: expected a whole number from 1.")
         for name, share in (("earlier", self.earlier), ("hard", self.hard)):
             if not 0 <= share <= 1:
                 raise DataError(f"episode.{name}={share}: a share lies in 0..1.")
@@ -63,6 +86,15 @@ class TrainEpisodes(Dataset[Episode]):
 
     def __getitem__(self, key: tuple[int, int]) -> Episode:
         """One episode. A broken file is skipped: the next draw takes its place and ``meta['broken']`` names it."""
+        epoch, (index, turn) = key[0], divmod(key[1], self.turns)
+        first = self._last.get((epoch, index)) if turn else None
+        if first is None:
+            first = self._first((epoch, index))
+            self._last.clear()
+            self._last[epoch, index] = first
+        return self._again(first, np.random.default_rng((self.seed, epoch, index, turn, 1))) if turn else first.episode
+
+    def _first(self, key: tuple[int, int]) -> _Drawn:
         broken: list[str] = []
         for attempt in range(_ATTEMPTS):
             try:
@@ -71,7 +103,7 @@ class TrainEpisodes(Dataset[Episode]):
                 broken.append(str(error))
         raise DataError(f"{_ATTEMPTS} draws in a row met a broken file; the last: {broken[-1]}")
 
-    def _draw(self, rng: np.random.Generator, broken: list[str]) -> Episode:
+    def _draw(self, rng: np.random.Generator, broken: list[str]) -> _Drawn:
         modes = list(self.weights)
         chances = np.array([self.weights[mode] for mode in modes], float)
         mode = modes[int(rng.choice(len(modes), p=chances / chances.sum()))]
@@ -86,16 +118,61 @@ class TrainEpisodes(Dataset[Episode]):
                     break
                 task = self.source.sample(mode, shots, rng, objects)
                 query = self._load(task, task.query, rng)
-        target = binarize(query.labels, task.query.values)
         image = to_tensor(query.image)
+        shown: list[_Image] = []
         support = []
         for view in task.support:
             if mode == "interactive":
-                sample, tensor = query, image
+                shown.append((query, image))
             else:
                 sample = self._load(task, view, rng)
-                tensor = to_tensor(sample.image)
+                shown.append((sample, to_tensor(sample.image)))
+            sample, tensor = shown[-1]
             support.append(self._shot(tensor, sample.labels, view.values, points, mode == "interactive", rng))
+        episode = self._episode(task, mode, (query, image), support, broken, rng)
+        return _Drawn(task, mode, (query, image), shown, episode)
+
+    def _again(self, first: _Drawn, rng: np.random.Generator) -> Episode:
+        """Another question about the images of a draw."""
+        task, mode, query, shown = first.task, first.mode, first.query, first.shown
+        if mode == "interactive":
+            view, group = self._other(task, query[0], rng)
+            task = replace(task, query=view, support=(view,) * len(task.support), groups=group)
+        else:
+            swapped = (task.query, *task.support[1:])
+            task, query, shown = replace(task, query=task.support[0], support=swapped), shown[0], [query, *shown[1:]]
+        points = self.points.draw(rng)
+        support = [
+            self._shot(tensor, sample.labels, view.values, points, mode == "interactive", rng)
+            for view, (sample, tensor) in zip(task.support, shown, strict=True)
+        ]
+        return self._episode(task, mode, query, support, [], rng)
+
+    def _other(self, task: Task, sample: Sample, rng: np.random.Generator) -> tuple[View, tuple[str, ...]]:
+        """Another object of the image that tasks may ask for and the crop shows enough of; else those of the task."""
+        others = [
+            value
+            for value in self._values.get(task.query.key, ())
+            if value not in task.query.values and (sample.labels == value).mean() >= _HARD
+        ]
+        if not others or len(task.query.values) > 1:
+            return task.query, task.groups
+        value = others[int(rng.integers(len(others)))]
+        return replace(task.query, values=(value,)), (f"{task.group} ({value})",)
+
+    @cached_property
+    def _values(self) -> dict[Hashable, set[int]]:
+        """What tasks ask for in each image."""
+        found: dict[Hashable, set[int]] = {}
+        for target in self.source.targets():
+            found.setdefault(target.key, set()).add(target.value)
+        return found
+
+    def _episode(
+        self, task: Task, mode: Mode, query: _Image, support: list[Shot], broken: list[str], rng: np.random.Generator
+    ) -> Episode:
+        sample, image = query
+        target = binarize(sample.labels, task.query.values)
         meta = {"mode": mode, "source": self.source.name, "broken": broken, **_names(task)}
         previous = torch.from_numpy(disturb(target, rng)) if mode == "video" and self._has_earlier(rng) else None
         return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1, previous)

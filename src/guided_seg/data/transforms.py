@@ -14,6 +14,8 @@ from guided_seg.data.points import sample_points
 from guided_seg.data.source import DataError, Sample
 from guided_seg.episode import IGNORE
 
+_SMALLEST, _LARGEST = 0.6, 4.0
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -30,6 +32,9 @@ class Augment:
         variants: how many crops there are of an image for the same values, always the same ones, whatever the run's
             seed; None for endless ones.
         paste: the share of crops on which an object of another image is pasted, see `guided_seg.data.pasting`.
+        extent: least and most share of the crop's side that the longer side of the object takes, in place of ``scale``,
+            so that small objects of large photos are learned from as well; no image becomes smaller than `_SMALLEST`
+            of the crop or is magnified more than `_LARGEST` times for it. None for ``scale``.
 
     Raises:
         DataError: a size, scale, strength or number that cannot be.
@@ -43,6 +48,7 @@ class Augment:
     relative: bool = False
     inside: bool = False
     paste: float = 0.0
+    extent: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         shares = 0 <= self.flip <= 1 and 0 <= self.colour < 1 and 0 <= self.paste <= 1
@@ -52,6 +58,8 @@ class Augment:
                 f"paste={self.paste}; expected size >= 16, 0 < least scale <= most scale, 0 <= flip <= 1, 0 <= colour "
                 "< 1 and 0 <= paste <= 1."
             )
+        if self.extent is not None and not 0 < self.extent[0] <= self.extent[1]:
+            raise DataError(f"augment.extent={list(self.extent)}: expected 0 < least share <= most share, or null.")
         if self.variants is not None and (type(self.variants) is not int or self.variants < 1):
             raise DataError(f"augment.variants={self.variants}: expected a whole number from 1, or null for no limit.")
 
@@ -68,7 +76,8 @@ class Augment:
         """
         if self.variants is not None:
             rng = np.random.default_rng((_checksum(sample.image), *values, int(rng.integers(self.variants))))
-        matrix = self._matrix(sample.labels.shape, self._centre(sample, values, rng), rng)
+        zoom = self._zoom(sample.labels, values, rng)
+        matrix = self._matrix(sample.labels.shape, zoom, self._centre(sample, values, rng), rng)
         shape = (self.size, self.size)
         image = cv2.warpAffine(sample.image, matrix, shape, flags=cv2.INTER_LINEAR)
         labels = cv2.warpAffine(sample.labels, matrix, shape, flags=cv2.INTER_NEAREST, borderValue=IGNORE)
@@ -85,9 +94,15 @@ class Augment:
         height, width = sample.labels.shape
         return rng.uniform(0, [width, height])
 
-    def _matrix(self, shape: tuple[int, ...], centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        unit = self.size / max(shape) if self.relative else 1.0
-        zoom = unit * float(np.exp(rng.uniform(*np.log(self.scale))))
+    def _zoom(self, labels: np.ndarray, values: tuple[int, ...], rng: np.random.Generator) -> float:
+        if self.extent is None:
+            unit = self.size / max(labels.shape) if self.relative else 1.0
+            return unit * float(np.exp(rng.uniform(*np.log(self.scale))))
+        *_, width, height = cv2.boundingRect(np.isin(labels, values).view(np.uint8))
+        wanted = self.size * float(np.exp(rng.uniform(*np.log(self.extent)))) / max(width, height, 1)
+        return min(max(wanted, _SMALLEST * self.size / max(labels.shape)), _LARGEST)
+
+    def _matrix(self, shape: tuple[int, ...], zoom: float, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         mirror = -1.0 if rng.random() < self.flip else 1.0
         linear = np.diag([zoom * mirror, zoom])
         # the chosen pixel lands anywhere but in the outer sixth of the crop; on a pixel, so that it is never lost

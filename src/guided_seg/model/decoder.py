@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -72,8 +73,9 @@ class Refine(Decoder):
 class Carried(Decoder):
     """Hidden maps of each positive label, carried to the resolution of the earliest map and only then scored.
 
-    A score alone would have lost what else is known of a cell when it meets the edges of the earlier map. The score of
-    the negative is 0.
+    A score alone would have lost what else is known of a cell when it meets the edges of the earlier map. Each doubling
+    of the resolution after the first halves the number of maps, or the finest would cost more than all else. The score
+    of the negative is 0.
 
     Args:
         skip_channels: channels of the earlier maps, from coarse to fine.
@@ -90,17 +92,21 @@ class Carried(Decoder):
         super().__init__()
         if not skip_channels:
             raise CompositionError("decoder=carried needs an earlier map of the backbone; choose another backbone.")
+        widths = [max(hidden >> step, 1) for step in range(len(skip_channels))]
         self.skips = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, hidden, 1, bias=False), nn.BatchNorm2d(hidden)) for c in skip_channels
+            nn.Sequential(nn.Conv2d(c, width, 1, bias=False), nn.BatchNorm2d(width))
+            for c, width in zip(skip_channels, widths, strict=True)
         )
-        self.mix = nn.ModuleList(nn.Conv2d(hidden, hidden, 3, padding=1) for _ in skip_channels)
-        self.score = nn.Conv2d(hidden, 1, 3, padding=1)
+        self.mix = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in widths)
+        self.fewer = nn.ModuleList(nn.Conv2d(width, less, 1) for width, less in pairwise(widths))
+        self.score = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def forward(self, hidden: Float[Tensor, "B L E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
         """Scores of K = L + 1 labels."""
         batch, labels = hidden.shape[:2]
         maps = hidden.flatten(0, 1)
-        for project, mix, skip in zip(self.skips, self.mix, skips, strict=True):
+        for fewer, project, mix, skip in zip([nn.Identity(), *self.fewer], self.skips, self.mix, skips, strict=True):
+            maps = fewer(maps)
             up = F.interpolate(maps, skip.shape[-2:], mode="bilinear", align_corners=False)
             maps = torch.relu(up.view(batch, labels, *up.shape[1:]) + project(skip)[:, None]).flatten(0, 1)
             maps = maps + torch.relu(mix(maps))

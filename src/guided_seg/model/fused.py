@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from guided_seg.errors import UserError
 from guided_seg.model.conditioning import TwoStep
 from guided_seg.model.guide import PLACES, Guidance
-from guided_seg.model.neck import Block
+from guided_seg.model.neck import Block, Hourglass
 
 FEW = 4
 """Features of which the mean similarity is taken beside the best one: a single dot may lie on an odd pixel."""
+
+AROUND = (3.0, 10.0)
+"""How far a dot of the query's own image counts in a local fit, in cells, as standard deviations."""
 
 NEAR = (1.5, 5.0)
 """How far a dot of the query's own image reaches, in cells: the standard deviations of the bells around it."""
@@ -39,11 +42,14 @@ class Fused(TwoStep):
         channels: C of features and guidance.
         hidden: maps of each label.
         width: of the network on the evidence.
-        context: dilations of its blocks.
+        context: dilations of its blocks; or, where there are ``coarser`` grids, none.
+        coarser: its widths on coarser grids, see `Hourglass`; none for blocks on one grid alone.
         mean: read the cosine to the mean.
         nearest: read the cosine to the nearest features.
         ridge: read the linear classifier.
         places: read the places of dots on the query itself.
+        local: read what classifiers say that are fitted to dots near the cell more than to others, where the dots are
+            on the query itself.
         memory: read an earlier answer.
 
     Raises:
@@ -67,6 +73,8 @@ class Fused(TwoStep):
         ridge: bool = True,
         places: bool = True,
         memory: bool = True,
+        local: bool = False,
+        coarser: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if not (mean or nearest or ridge):
@@ -76,10 +84,15 @@ class Fused(TwoStep):
         self.reads_places = places
         self.penalty = nn.Parameter(torch.tensor(-3.0)) if ridge else None
         self.query = nn.Conv2d(channels, width, 1)
-        kinds = 2 * mean + 4 * nearest + ridge + (2 * len(NEAR) + 1) * places + 2 * memory
+        self.local = Local() if local else None
+        kinds = 2 * mean + 4 * nearest + ridge + len(AROUND) * local + (2 * len(NEAR) + 1) * places + 2 * memory
         self.evidence = nn.Conv2d(2 + kinds, width, 1)
         self.norm = nn.BatchNorm2d(width)
-        self.context = nn.Sequential(*[Block(width, dilation) for dilation in context])
+        self.context = (
+            Hourglass([width, *coarser])
+            if coarser
+            else nn.Sequential(*[Block(width, dilation) for dilation in context])
+        )
         self.last = nn.Conv2d(width, hidden, 1)
         self.floor = nn.Identity()
 
@@ -114,11 +127,48 @@ class Fused(TwoStep):
                 yield _nearest(cosines, members > 0).view(grid)
         if self.penalty is not None:
             yield _fit(found, cosines, sides.members, self.penalty.exp()).view(grid)
+        if self.local is not None:
+            yield self.local(found, cosines, sides, height, width)
         if self.reads_places:
             yield _near(sides, height, width)
         if self.memory:
             earlier = sides.previous
             yield unit.new_zeros(batch, 2, height, width) if earlier is None else earlier
+
+
+class Local(nn.Module):
+    """Kernel ridge regression on features and places: what is like a dot and near it is of its label.
+
+    The kernel is the product of exp(β (cosine - 1)) and a bell of the distance, for each reach in `AROUND`; far from
+    all dots the answer is 0. The penalty and β are learned.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.penalty = nn.Parameter(torch.tensor(-2.0))
+        self.sharpness = nn.Parameter(torch.tensor(1.0))
+
+    def forward(
+        self,
+        found: Float[Tensor, "B N C"],
+        cosines: Float[Tensor, "B N n"],
+        sides: _Sides,
+        height: int,
+        width: int,
+    ) -> Float[Tensor, "B m h w"]:
+        """A map for each reach; 0 where no dot is on the query's own image."""
+        places = sides.places
+        members = tuple(side * places[..., 2] for side in sides.members)
+        alike, like = (
+            torch.exp(self.sharpness.exp() * (cosine - 1)) for cosine in (found @ found.transpose(1, 2), cosines)
+        )
+        apart = (places[:, :, None, :2] - places[:, None, :, :2]).square().sum(-1)
+        maps = []
+        for reach in AROUND:
+            between = alike * torch.exp(-apart / (2 * reach**2))
+            to_cells = like * _bells(places, reach, height, width).flatten(2)
+            maps.append(_regress(between, to_cells, members, self.penalty.exp()))
+        return torch.stack(maps, dim=1).unflatten(2, (height, width))
 
 
 class _Sides(NamedTuple):
@@ -166,32 +216,42 @@ def _nearest(cosines: Float[Tensor, "B N n"], members: Bool[Tensor, "B N"]) -> F
 
 
 def _fit(
-    found: Float[Tensor, "B N C"], cosines: Float[Tensor, "B N n"], members: tuple[Tensor, Tensor], penalty: Tensor
+    found: Float[Tensor, "B N C"], cosines: Float[Tensor, "B N n"], members: tuple[Tensor, ...], penalty: Tensor
 ) -> Float[Tensor, "B n"]:
-    """Ridge regression of 1 (the label) and -1 (the rest) on the annotated features, both sides weighing alike.
+    """A linear classifier on the annotated features, with a constant."""
+    constant = 0.25
+    return _regress(found @ found.transpose(1, 2) + constant, cosines + constant, members, penalty)
 
-    In its dual form, by the cosines between annotated features, since these are few; a constant is fitted as well.
+
+def _regress(
+    between: Float[Tensor, "B N N"], to_cells: Float[Tensor, "B N n"], members: tuple[Tensor, ...], penalty: Tensor
+) -> Float[Tensor, "B n"]:
+    """Ridge regression of 1 (the label) and -1 (the rest) on annotated features, both sides weighing alike.
+
+    In its dual form, by the kernel between annotated features and from them to the cells, since these are few.
     """
     own, rest = (side / (2 * side.sum(1, keepdim=True)).clamp(min=1) for side in members)
     root = (own + rest).sqrt()
-    constant = 0.25
-    between = (found @ found.transpose(1, 2) + constant) * root[:, :, None] * root[:, None]
+    between = between * root[:, :, None] * root[:, None]
     between = between + penalty * torch.eye(between.shape[1], device=between.device)
     signs = torch.where(members[0] > 0, root, -root)
     weights = torch.linalg.solve(between, signs) * root
-    return (weights[:, None] @ (cosines + constant))[:, 0]
+    return (weights[:, None] @ to_cells)[:, 0]
+
+
+def _bells(places: Float[Tensor, "B N 3"], reach: float, height: int, width: int) -> Float[Tensor, "B N h w"]:
+    """A bell around each place, 1 there."""
+    rows, columns = (
+        torch.exp(-(torch.arange(cells, device=places.device) - places[..., axis, None]).square() / (2 * reach**2))
+        for axis, cells in enumerate((height, width))
+    )
+    return rows[..., :, None] * columns[..., None, :]
 
 
 def _near(sides: _Sides, height: int, width: int) -> Float[Tensor, "B m h w"]:
     """How near each cell is to a dot of its own image, for both sides and all reaches; and whether there is any."""
     places = sides.places
-    rows = torch.arange(height, device=places.device) - places[..., :1]
-    columns = torch.arange(width, device=places.device) - places[..., 1:2]
-    square = rows.square()[..., :, None] + columns.square()[..., None, :]  # [B, N, h, w]
-    maps = []
-    for members in sides.members:
-        own = (members > 0) & (places[..., 2] > 0)
-        nearest = square.masked_fill(~own[..., None, None], torch.inf).amin(1)
-        maps += [torch.exp(-nearest / (2 * reach**2)) for reach in NEAR]
-    any_ = (places[..., 2] > 0).any(1).to(square.dtype)
+    bells = [_bells(places, reach, height, width) for reach in NEAR]
+    maps = [(bell * (members * places[..., 2])[..., None, None]).amax(1) for members in sides.members for bell in bells]
+    any_ = (places[..., 2] > 0).any(1).to(places.dtype)
     return torch.stack([*maps, any_[:, None, None].expand(-1, height, width)], dim=1)

@@ -19,6 +19,9 @@ from guided_seg.model.features import Features
 from guided_seg.model.fusion import Fusion, Late
 from guided_seg.model.merge import Merge
 
+TAUGHT = 32
+"""The most cells of one mask that a set takes of a label in training, where each costs time in every episode."""
+
 PLACES = 3
 """Rows that a set of annotated features has besides the features, where a conditioning reads places."""
 
@@ -61,7 +64,8 @@ class Guide(nn.Module):
         keeps_all: z is the set of all annotated features of all shots, for nearest neighbors; nothing is pooled or
             merged, and positions are forgotten, but for those of ``places``.
         places: the set has the places of dots as well, see `Guidance`.
-        limit: the most cells of one mask that the set takes of a label, evenly among them; None for all.
+        limit: the most cells of one mask that the set takes of a label, evenly among them, and at most `TAUGHT` in
+            training; None for all.
     """
 
     def __init__(
@@ -104,7 +108,8 @@ class Guide(nn.Module):
         assert isinstance(self.fusion, Late)
         with torch.autocast(features.maps.device.type, enabled=False):
             shots, marks = self.fusion.mark(features, batch)
-            found, shot, label = annotated_features(shots, marks, self.limit)
+            limit = min(self.limit, TAUGHT) if self.limit is not None and self.training else self.limit
+            found, shot, label = annotated_features(shots, marks, limit)
             if self.places:
                 of_query = batch.shot_image == batch.shot_episode  # the queries are the first images
                 where = torch.cat([dot_cells(marks, shots.maps.shape[-1]), of_query[marks.shot, None]], dim=1)

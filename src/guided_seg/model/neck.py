@@ -37,6 +37,39 @@ class Pyramid(nn.Module):
         return self.norm(joined)
 
 
+class Hourglass(nn.Module):
+    """Blocks on the grid and on coarser ones, each half as fine as the one before, and back again.
+
+    What is far apart meets on the coarser grids, where a block costs a quarter as much; the coarsest also sees the mean
+    of the whole map. (After U-Net, Ronneberger et al., 2015.)
+
+    Args:
+        widths: channels on each grid, from fine to coarse.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        width, *coarser = widths
+        self.first = Block(width)
+        if coarser:
+            self.down = nn.Conv2d(width, coarser[0], 1)
+            self.inner = Hourglass(coarser)
+            self.up = nn.Conv2d(coarser[0], width, 1)
+        else:
+            self.overview = nn.Conv2d(width, width, 1)
+        self.last = Block(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As large as x."""
+        x = self.first(x)
+        if hasattr(self, "inner"):
+            coarse = self.inner(F.relu(self.down(F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False))))
+            x = x + F.interpolate(self.up(F.relu(coarse)), x.shape[-2:], mode="bilinear", align_corners=False)
+        else:
+            x = x + self.overview(x.mean((2, 3), keepdim=True))
+        return self.last(x)
+
+
 class Block(nn.Module):
     """x + W₂ relu(W₁ · (3 x 3 convolution of each channel of x)), which begins as x itself.
 

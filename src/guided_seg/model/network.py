@@ -55,7 +55,7 @@ class Network(nn.Module, ABC):
             batch: B episodes.
             features: of the batch's images, if they were encoded before.
         """
-        features = self.encode(batch.images, batch.sizes) if features is None else features
+        features = encode_once(self.encode, batch) if features is None else features
         guidance = self.extract(features, batch)
         queries = features[slice(len(batch))]
         parts: list[tuple[Tensor | slice, Tensor]] = []
@@ -116,6 +116,14 @@ class GuidedNetwork(Network):
         """See `Network.segment`."""
         assert guidance is not None
         return self.conditioning(query, guidance)
+
+
+def encode_once(encode: Callable[[Tensor, Tensor], Features], batch: Batch) -> Features:
+    """The features of all images of a batch, those that are one tensor encoded once; ``encode`` as `Network.encode`."""
+    if batch.first is None:
+        return encode(batch.images, batch.sizes)
+    kept, rows = torch.unique(batch.first, return_inverse=True)
+    return encode(batch.images[kept], batch.sizes[kept])[rows]
 
 
 def gather(

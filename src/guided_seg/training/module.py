@@ -19,7 +19,7 @@ from guided_seg.episode import Batch
 from guided_seg.errors import UserError
 from guided_seg.metrics import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
 from guided_seg.model.features import Features
-from guided_seg.model.network import Network
+from guided_seg.model.network import Network, encode_once
 from guided_seg.training.corrections import corrected
 from guided_seg.training.feature_cache import FeatureCache
 from guided_seg.training.losses import CrossEntropy
@@ -29,6 +29,9 @@ Setting = tuple[int, int | None]
 
 VALIDATION: Setting = (1, 5)
 """The setting that models are selected by, on validation classes and scenes."""
+
+
+_RATES = {"lr", "initial_lr", "max_lr", "min_lr"}
 
 
 class EpisodicSegmentation(LightningModule):
@@ -46,6 +49,8 @@ class EpisodicSegmentation(LightningModule):
         loss: of scores and target; the paper's by default.
         corrections: the share of training batches that are answered once without a gradient, and then learned from with
             further dots where that answer was wrong, see `guided_seg.training.corrections`.
+        pretrained_lr: the learning rate of the backbone's pretrained stages, as far as they are trained, in proportion
+            to all else's.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class EpisodicSegmentation(LightningModule):
         cache: FeatureCache | None = None,
         loss: CrossEntropy | None = None,
         corrections: float = 0.0,
+        pretrained_lr: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
@@ -68,18 +74,23 @@ class EpisodicSegmentation(LightningModule):
         self.log_every, self.cache, self.loss = log_every, cache, loss or CrossEntropy()
         if not 0 <= corrections <= 1:
             raise UserError(f"episode.corrections={corrections}: a share lies in 0..1.")
-        self.corrections = corrections
+        if not pretrained_lr > 0:
+            raise UserError(
+                f"optimizer.pretrained_lr={pretrained_lr}: expected a number above 0; backbone.frozen=true trains none "
+                "of the pretrained stages."
+            )
+        self.corrections, self.pretrained_lr = corrections, pretrained_lr
         self.validation = {mode: new_metric(mode) for mode in MODES}
         self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
         self.groups: dict[int, str] = {}
 
     def forward(self, batch: Batch) -> Tensor:
         """Scores ``[B, K, H, W]``."""
-        return self.network(batch, self.cache.encode(batch.images, batch.sizes) if self.cache else None)
+        return self.network(batch, encode_once((self.cache or self.network).encode, batch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch (DESIGN 3.7)."""
-        features = (self.cache or self.network).encode(batch.images, batch.sizes)
+        features = encode_once((self.cache or self.network).encode, batch)
         scores = self.network(self._with_corrections(batch, features), features)
         loss = self.loss(scores, batch.target)
         if (self.global_step + 1) % self.log_every == 0:
@@ -128,7 +139,7 @@ class EpisodicSegmentation(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Encode once, then guide by every (S, P)."""
         mode: Mode = batch.metas[0]["mode"]
-        features = (self.cache or self.network).encode(batch.images, batch.sizes)
+        features = encode_once((self.cache or self.network).encode, batch)
         for setting in settings_of(mode, self.settings):
             asked = restrict(batch, *setting, self.dot_seed)
             prediction = self.network(asked, features).argmax(1)
@@ -156,10 +167,22 @@ class EpisodicSegmentation(LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser, with its schedule stepped after every batch."""
         assert self._optimizer is not None
-        optimizer = self._optimizer(_trainable(self.network.parameters()))
-        if self._schedule is None:
+        slow = {id(weight) for stage in self.network.backbone.stages() for weight in stage.parameters()}
+        trained = _trainable(self.network.parameters())
+        groups = [[w for w in trained if id(w) not in slow], [w for w in trained if id(w) in slow]]
+        if self.pretrained_lr == 1 or not all(groups):
+            groups = [trained]
+        optimizer = self._optimizer([{"params": group} for group in groups])
+        schedule = None
+        if self._schedule is not None:
+            schedule = self._schedule(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        for group in optimizer.param_groups[1:]:
+            # schedules keep the learning rates that they go between in the group, and some in a list of their own
+            group |= {key: self.pretrained_lr * group[key] for key in _RATES & group.keys()}
+            if schedule is not None and schedule.base_lrs:
+                schedule.base_lrs[1] *= self.pretrained_lr
+        if schedule is None:
             return optimizer
-        schedule = self._schedule(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
