@@ -161,6 +161,15 @@ def test_an_image_is_held_once_however_often_it_is_shown() -> None:
     assert batch.mask_shot.tolist() == [2]
 
 
+def test_images_that_are_one_tensor_are_told_apart_from_equal_ones() -> None:
+    image, other, target = torch.zeros(3, 4, 4), torch.zeros(3, 4, 4), torch.zeros(4, 4, dtype=torch.uint8)
+    shots = {id(i): Shot(i, mask=target) for i in (image, other)}
+    batch = collate([Episode(image, target, [shots[id(other)]]), Episode(other, target, [shots[id(image)]])])
+    assert batch.first is not None
+    assert batch.first.tolist() == [0, 1, 1, 0]
+    assert collate([Episode(image, target, [shots[id(other)]])]).first is None
+
+
 def test_an_episode_without_a_support_makes_a_batch() -> None:
     batch = collate([Episode(image(), labels(), [])])
     assert (batch.shot_image.shape, batch.points.shape, batch.masks.shape) == ((0,), (0, 4), (0, 4, 6))

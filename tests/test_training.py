@@ -6,8 +6,9 @@ import importlib.util
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from guided_seg.data.source import DataError, Mode
 from guided_seg.episode import Batch, Episode, Shot, collate
+from guided_seg.errors import UserError
 from guided_seg.model.backbone import Small
 from guided_seg.model.features import Features
 from guided_seg.model.guide import Guidance
@@ -173,6 +175,31 @@ class TestOptimisation:
         trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         assert trained == {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
         assert 0 < len(trained) < len(list(network.parameters()))
+
+    def test_pretrained_stages_learn_at_their_own_rate_all_along_the_schedule(self) -> None:
+        network = Right()
+        stem = list(network.backbone.stem.parameters())
+        network.backbone.stages = lambda: [network.backbone.stem]  # type: ignore[method-assign]
+        made = EpisodicSegmentation(
+            network,
+            partial(torch.optim.AdamW, lr=1.0),
+            partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1.0),
+            pretrained_lr=0.1,
+        )
+        made.trainer = SimpleNamespace(estimated_stepping_batches=10)  # type: ignore[assignment]
+        found = made.configure_optimizers()
+        optimizer, schedule = found["optimizer"], found["lr_scheduler"]["scheduler"]
+        assert {id(w) for w in optimizer.param_groups[1]["params"]} == {id(w) for w in stem}
+        for _ in range(9):
+            fast, slow = (group["lr"] for group in optimizer.param_groups)
+            assert slow == pytest.approx(0.1 * fast)
+            optimizer.step()
+            schedule.step()
+
+    @pytest.mark.parametrize("share", [0.0, -1.0])
+    def test_a_rate_that_cannot_be_is_refused(self, share: float) -> None:
+        with pytest.raises(UserError, match=r"optimizer.pretrained_lr=.*expected a number above 0"):
+            EpisodicSegmentation(Right(), pretrained_lr=share)
 
     def test_the_loss_leaves_out_what_is_ignored(self) -> None:
         made = module()

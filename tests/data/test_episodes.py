@@ -109,6 +109,60 @@ class TestPurity:
             assert equal(one.support[0], three.support[0])
 
 
+class TestTurns:
+    """Several questions about the images of one draw."""
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_the_first_of_each_is_the_draw_itself(self, equal: Equal, mode: Mode) -> None:
+        one, two = _train(mode=mode, augment=Augment(32)), _train(mode=mode, augment=Augment(32), turns=2)
+        for index in range(6):
+            assert equal(two[(1, 2 * index)], one[(1, index)])
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_all_are_decided_by_seed_epoch_and_index(self, equal: Equal, mode: Mode) -> None:
+        first, second = (_train(mode=mode, augment=Augment(32), turns=3) for _ in range(2))
+        together = _episodes(first, 9)
+        for index in (8, 1, 4, 0, 7, 5):  # alone, in any order, with nothing kept
+            assert equal(second[(0, index)], together[index])
+
+    @pytest.mark.parametrize("mode", AROUND)
+    def test_query_and_first_shot_change_places(self, mode: Mode) -> None:
+        points = PointRange(dense=1.0, missing=0.0)
+        data = _train(mode=mode, shots=(2, 2), points=points, augment=Augment(32), turns=2)
+        for index in range(0, 12, 2):
+            one, two = data[(0, index)], data[(0, index + 1)]
+            assert two.query is one.support[0].image
+            assert two.support[0].image is one.query
+            assert two.support[1].image is one.support[1].image
+            assert torch.equal(two.target, one.support[0].mask)
+            assert torch.equal(two.support[0].mask, one.target)
+
+    @pytest.mark.parametrize("values", [(1,), (1, 2)])
+    def test_an_interactive_image_is_asked_about_another_object_if_it_has_one(
+        self, folder: Callable[..., Path], values: tuple[int, ...]
+    ) -> None:
+        source = Folder(folder({"a": values, "b": values}), "train", whole=True)
+        data = _train(source, "interactive", turns=2, points=PointRange(dense=0.0))
+        for index in range(0, 12, 2):
+            one, two = data[(0, index)], data[(0, index + 1)]
+            assert two.query is one.query
+            assert two.support[0].is_query
+            assert not torch.equal(one.support[0].points, two.support[0].points)
+            assert torch.equal(one.target, two.target) == (len(values) == 1)
+
+    def test_their_images_are_encoded_once(self) -> None:
+        data = _train(turns=2, augment=Augment(32))
+        batch = collate(_episodes(data, 8))
+        assert batch.first is not None
+        distinct = {image.numpy().tobytes() for image in batch.images}
+        assert len(torch.unique(batch.first)) == len(distinct) < len(batch.images)
+
+    @pytest.mark.parametrize("turns", [0, -1])
+    def test_a_number_that_cannot_be_is_refused(self, turns: int) -> None:
+        with pytest.raises(DataError, match=r"episode.turns=.*expected a whole number from 1"):
+            _train(turns=turns)
+
+
 class TestLeaks:
     def test_interactive_support_is_the_query_itself_and_encoded_once(self) -> None:
         episodes = _episodes(_train(mode="interactive"), 10)

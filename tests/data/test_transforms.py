@@ -169,6 +169,22 @@ class TestStrength:
         area = (augment(sample, (1,), np.random.default_rng(0)).labels == 1).sum()
         assert np.sqrt(area) == pytest.approx(0.1 * 200 * 1.5, rel=0.1)
 
+    @pytest.mark.parametrize("longest", [100, 400])
+    def test_by_its_extent_an_object_is_seen_at_the_same_scale_whatever_its_own(self, longest: int) -> None:
+        sample = Sample(np.zeros((longest, longest, 3), np.uint8), np.zeros((longest, longest), np.uint8))
+        sample.labels[30:50, 40:80] = 1
+        augment = Augment(200, extent=(0.5, 0.5))
+        rows, columns = np.nonzero(augment(sample, (1,), np.random.default_rng(0)).labels == 1)
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 == pytest.approx(100, abs=3)
+
+    @pytest.mark.parametrize(("side", "expected"), [(4, 4 * 4), (300, 300 * 0.6)])
+    def test_nothing_is_magnified_or_reduced_beyond_sense_for_it(self, side: int, expected: float) -> None:
+        sample = Sample(np.zeros((400, 400, 3), np.uint8), np.zeros((400, 400), np.uint8))
+        sample.labels[50 : 50 + side, 50 : 50 + side] = 1
+        augment = Augment(400, extent=(0.4, 0.4), inside=True)
+        area = (augment(sample, (1,), np.random.default_rng(1)).labels == 1).sum()
+        assert np.sqrt(area) == pytest.approx(expected, abs=2)
+
     def test_colour_changes_the_image_and_not_the_labels(self) -> None:
         sample = _painted(64, 64, 0)
         plain, tinted = (Augment(64, colour=c)(sample, (100,), np.random.default_rng(5)) for c in (0.0, 0.5))
@@ -211,6 +227,12 @@ class TestPurity:
 def test_what_cannot_be_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"augment: size=\d+, .*expected size >= 16"):
         Augment(**options)
+
+
+@pytest.mark.parametrize("extent", [(0.0, 1.0), (0.8, 0.5)])
+def test_an_extent_that_cannot_be_is_refused(extent: tuple[float, float]) -> None:
+    with pytest.raises(DataError, match=r"augment.extent=.*expected 0 < least share <= most share"):
+        Augment(64, extent=extent)
 
 
 class TestVariants:

@@ -221,6 +221,22 @@ def test_the_join_of_strides_is_a_sum_of_projections() -> None:
     assert torch.allclose(found, total / (1 + 1e-5) ** 0.5, atol=1e-5)
 
 
+@pytest.mark.parametrize("fixed", [False, True])
+def test_trained_stages_keep_the_statistics_of_their_weights_if_asked_to(fixed: bool) -> None:
+    built = TimmBackbone(LITE0, weights="random", width=8, frozen=4, finest=0, fixed_norms=fixed).train()
+    norms = [m for stage in built.stages() for m in stage.modules() if isinstance(m, nn.BatchNorm2d)]
+    before = [norm.running_mean.clone() for norm in norms if norm.running_mean is not None]
+    maps = built.pyramid(torch.rand(2, 3, 64, 64))
+    same = [torch.equal(norm.running_mean, old) for norm, old in zip(norms, before, strict=True)]  # type: ignore[arg-type]
+    assert all(same) == fixed
+    assert [tuple(m.shape[1:]) for m in maps] == [(8, 8, 8), (24, 16, 16), (16, 32, 32)]
+    assert built.skip_channels == (24, 16)
+    maps[0].sum().backward()
+    trained = [any(p.grad is not None for p in stage.parameters()) for stage in built.stages()]
+    assert not any(trained[:4])
+    assert all(trained[4:])
+
+
 def test_without_mean_and_std_timm_s_own_are_taken() -> None:
     backbone = TimmBackbone(LITE0, width=4, weights="random")
     own = timm_reference().pretrained_cfg

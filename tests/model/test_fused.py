@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import compose_run
 from torch import Tensor
@@ -19,18 +19,21 @@ from guided_seg.data.earlier import disturb
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.model.decoder import Carried
-from guided_seg.model.fused import FEW, NEAR, Fused
+from guided_seg.model.fused import AROUND, FEW, NEAR, Fused
 from guided_seg.model.guide import PLACES, Guidance
+from guided_seg.model.neck import Hourglass
 from guided_seg.model.network import GuidedNetwork, Network
 
-KINDS = ("mean", "nearest", "ridge", "places", "memory")
+KINDS = ("mean", "nearest", "ridge", "places", "memory", "local")
 CHANNELS = 6
 GRID = (4, 5)
 
 
 def alone(kind: str) -> Fused:
     """A head that reads one kind of evidence, beside the mean where that one needs company."""
-    flags = dict.fromkeys(KINDS, False) | {kind: True} | ({"mean": True} if kind in ("places", "memory") else {})
+    flags = (
+        dict.fromkeys(KINDS, False) | {kind: True} | ({"mean": True} if kind in ("places", "memory", "local") else {})
+    )
     torch.manual_seed(0)
     return Fused(CHANNELS, hidden=2, width=4, context=[1], **flags).eval()
 
@@ -108,6 +111,33 @@ def test_the_linear_fit_is_ridge_regression_in_its_primal_form(dots: tuple[int, 
     np.testing.assert_allclose(found.detach().numpy(), expected, atol=1e-4)
 
 
+def test_the_local_fit_is_kernel_regression_on_features_and_places() -> None:
+    query, guidance = some((2, 3))
+    head = alone("local")
+    found = evidence(head, query, guidance)[0, 4:].detach()
+    assert head.local is not None
+    sharp, penalty = head.local.sharpness.exp().item(), head.local.penalty.exp().item()
+    dots = np.concatenate([rows(guidance, label) for label in (0, 1)])
+    at = np.stack(np.meshgrid(*map(np.arange, GRID), indexing="ij"), -1).reshape(-1, 2)
+    signs, weight = np.repeat([-1.0, 1.0], (2, 3)), np.repeat([0.5 / 2, 0.5 / 3], (2, 3))
+
+    def kernel(features: np.ndarray, places: np.ndarray, reach: float) -> np.ndarray:
+        square = ((places[:, None] - dots[None, :, CHANNELS:-1]) ** 2).sum(-1)
+        return np.exp(sharp * (features @ unit(dots[:, :CHANNELS]).T - 1) - square / (2 * reach**2))
+
+    for row, reach in enumerate(AROUND):
+        between = kernel(unit(dots[:, :CHANNELS]), dots[:, CHANNELS:-1], reach)
+        # weighted kernel ridge regression as the textbook has it: (K + penalty W^-1)^-1 y
+        fitted = np.linalg.solve(between + penalty * np.diag(1 / weight), signs)
+        expected = kernel(cells(query), at, reach) @ fitted
+        np.testing.assert_allclose(found[row].flatten().numpy(), expected, atol=1e-4)
+
+
+def test_the_local_fit_says_nothing_of_dots_on_other_images() -> None:
+    query, guidance = some((2, 3), own=False)
+    assert (evidence(alone("local"), query, guidance)[0, 4:] == 0).all()
+
+
 def test_places_are_bells_around_the_dots_of_the_querys_own_image() -> None:
     query, guidance = some((2, 3))
     found = evidence(alone("places"), query, guidance)[0][4:]
@@ -139,12 +169,13 @@ def test_an_earlier_answer_is_read_as_shares_and_none_is_as_one_that_says_nothin
     assert torch.equal(head(query, guidance), head(query, nothing))
 
 
+@settings(deadline=None)
 @given(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), st.integers(0, 99))
 def test_positive_labels_are_all_alike(dots: tuple[int, int, int], seed: int) -> None:
     """Whichever number a label has, and whatever else is annotated or not."""
     query, guidance = some(dots, seed=seed)
     torch.manual_seed(0)
-    head = Fused(CHANNELS, hidden=2, width=4, context=[1, 2]).eval()
+    head = Fused(CHANNELS, hidden=2, width=4, coarser=[6], local=True).eval()
     assert guidance.valid is not None
     swap = [0, 2, 1]
     swapped = Guidance(guidance.z[:, swap], guidance.annotated[:, swap], guidance.valid[:, swap])
@@ -160,6 +191,30 @@ def test_some_way_to_compare_is_needed() -> None:
 def test_a_backbone_without_earlier_maps_is_refused() -> None:
     with pytest.raises(CompositionError, match="needs an earlier map"):
         Carried([], hidden=4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 8), (16, 12)])
+def test_an_hourglass_keeps_the_size_and_lets_the_farthest_cells_meet(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    glass = Hourglass([4, 6, 8])
+    for weight in glass.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    x = torch.randn(2, 4, *size, requires_grad=True)
+    out = glass(x)
+    assert out.shape == x.shape
+    (reached,) = torch.autograd.grad(out[0, :, 0, 0].sum(), x)
+    assert (reached[0, :, -1, -1] != 0).any()
+    assert (reached[1] == 0).all()
+
+
+def test_each_step_of_carrying_has_half_the_maps_and_all_earlier_maps_count() -> None:
+    torch.manual_seed(0)
+    decoder = Carried([5, 3], hidden=8)
+    skips = [torch.randn(1, 5, 8, 8, requires_grad=True), torch.randn(1, 3, 16, 16, requires_grad=True)]
+    found = decoder(torch.randn(1, 2, 8, 4, 4), skips)
+    assert found.shape == (1, 3, 16, 16)
+    assert [mix.out_channels for mix in decoder.mix] == [8, 4]
+    assert all((grad != 0).any() for grad in torch.autograd.grad(found.sum(), skips))
 
 
 @cache

@@ -168,7 +168,7 @@ class Local(nn.Module):
             between = alike * torch.exp(-apart / (2 * reach**2))
             to_cells = like * _bells(places, reach, height, width).flatten(2)
             maps.append(_regress(between, to_cells, members, self.penalty.exp()))
-        return torch.stack(maps, dim=1).unflatten(2, (height, width))
+        return torch.stack(maps, dim=1).view(len(found), -1, height, width)
 
 
 class _Sides(NamedTuple):

@@ -93,7 +93,7 @@ class TimmBackbone(Backbone):
             parts.extend(child.children() if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child])
         return parts
 
-    def train(self, mode: bool = True) -> Backbone:
+    def train(self, mode: bool = True) -> TimmBackbone:
         """As `Backbone.train`; with ``fixed_norms`` no batch statistics of the pretrained network change."""
         super().train(mode)
         if self.fixed_norms:
