@@ -11,12 +11,13 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from guided_seg.data.episodes import EpisodeSampler, FixedEpisodes, TrainEpisodes, to_tensor
+from guided_seg.data.episodes import FixedEpisodes, TrainEpisodes, to_tensor
 from guided_seg.data.folder import Folder
 from guided_seg.data.points import VARY, PointRange
 from guided_seg.data.shapes import Shapes
 from guided_seg.data.source import MODES, DataError, Mode, Sample, Source, Task
 from guided_seg.data.transforms import Augment
+from guided_seg.data.workers import EpisodeSampler
 from guided_seg.episode import IGNORE, Episode, collate
 
 SHAPES = Shapes("train", size=48, min_pixels=40, tasks=32, frames=5)

@@ -382,10 +382,11 @@ class TestDecoder:
             maps = [torch.randn(2, 6, 8, 10, generator=rng), torch.randn(2, 4, 16, 20, generator=rng)]
             fine = F.interpolate(scores, (8, 10), mode="bilinear", align_corners=False)
             fine = F.interpolate(fine, (16, 20), mode="bilinear", align_corners=False)
-            torch.testing.assert_close(decoder(scores, maps), fine)
+            torch.testing.assert_close(decoder(scores, decoder.prepare(maps)), fine)
 
     @torch.no_grad()
     def test_labels_are_refined_by_the_same_weights(self, rng: torch.Generator) -> None:
         decoder = Refine([6], hidden=4).eval()
         scores, maps = torch.randn(1, 3, 4, 5, generator=rng), [torch.randn(1, 6, 8, 10, generator=rng)]
-        torch.testing.assert_close(decoder(scores[:, [2, 0, 1]], maps), decoder(scores, maps)[:, [2, 0, 1]])
+        prepared, others = decoder.prepare(maps), [2, 0, 1]
+        torch.testing.assert_close(decoder(scores[:, others], prepared), decoder(scores, prepared)[:, others])

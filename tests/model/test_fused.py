@@ -211,7 +211,7 @@ def test_each_step_of_carrying_has_half_the_maps_and_all_earlier_maps_count() ->
     torch.manual_seed(0)
     decoder = Carried([5, 3], hidden=8)
     skips = [torch.randn(1, 5, 8, 8, requires_grad=True), torch.randn(1, 3, 16, 16, requires_grad=True)]
-    found = decoder(torch.randn(1, 2, 8, 4, 4), skips)
+    found = decoder(torch.randn(1, 2, 8, 4, 4), decoder.prepare(skips))
     assert found.shape == (1, 3, 16, 16)
     assert [mix.out_channels for mix in decoder.mix] == [8, 4]
     assert all((grad != 0).any() for grad in torch.autograd.grad(found.sum(), skips))

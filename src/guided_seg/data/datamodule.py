@@ -10,12 +10,12 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from guided_seg.data.episodes import EpisodeSampler, FixedEpisodes, TrainEpisodes
+from guided_seg.data.episodes import FixedEpisodes, TrainEpisodes
 from guided_seg.data.leaks import check_unseen
 from guided_seg.data.points import PointRange
 from guided_seg.data.source import MODES, DataError, Mode, Source, Split
 from guided_seg.data.transforms import Augment
-from guided_seg.data.workers import workers
+from guided_seg.data.workers import EpisodeSampler, workers
 from guided_seg.episode import Batch, Episode, collate
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import NamedTuple
@@ -10,8 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-import torch.distributed as dist
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from guided_seg.data.earlier import disturb
 from guided_seg.data.placing import place_points
@@ -270,32 +269,6 @@ class FixedEpisodes(Dataset[Episode]):
         return self._images[view.key]
 
 
-class EpisodeSampler(Sampler[tuple[int, int]]):
-    """Yields ``(epoch, index)``, each rank its share, so that workers, ranks and resumes see the same episodes.
-
-    Example:
-        >>> sampler = EpisodeSampler(3)
-        >>> sampler.set_epoch(2)
-        >>> list(sampler)
-        [(2, 0), (2, 1), (2, 2)]
-    """
-
-    def __init__(self, length: int) -> None:
-        self.length, self.epoch = length, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch, also after a resume."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        rank, world = _rank_and_world()
-        return iter([(self.epoch, index) for index in range(rank, self.length, world)])
-
-    def __len__(self) -> int:
-        rank, world = _rank_and_world()
-        return len(range(rank, self.length, world))
-
-
 def _is_hard(labels: np.ndarray, values: tuple[int, ...]) -> bool:
     """Whether enough of the image is another object."""
     return bool(((binarize(labels, values) == 0) & (labels > 0)).mean() >= _HARD)
@@ -318,9 +291,3 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
     planes = np.empty((3, *image.shape[:2]), np.uint8)
     cv2.split(image, list(planes))  # twice as fast as a transposed copy
     return torch.from_numpy(np.divide(planes, np.float32(255)))  # one pass, where torch takes two
-
-
-def _rank_and_world() -> tuple[int, int]:
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1

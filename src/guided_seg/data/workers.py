@@ -1,11 +1,14 @@
-"""Processes that load data beside the one that computes."""
+"""Processes that load data beside the one that computes, and which items each of several trainings draws."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import torch
+import torch.distributed as dist
+from torch.utils.data import Sampler
 
 
 def workers(number: int) -> dict[str, Any]:
@@ -20,3 +23,35 @@ def _one_thread(_: int) -> None:
     # a worker is one process of several; its libraries must not start threads of their own
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+
+
+class EpisodeSampler(Sampler[tuple[int, int]]):
+    """Yields ``(epoch, index)``, each rank its share, so that workers, ranks and resumes see the same episodes.
+
+    Example:
+        >>> sampler = EpisodeSampler(3)
+        >>> sampler.set_epoch(2)
+        >>> list(sampler)
+        [(2, 0), (2, 1), (2, 2)]
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length, self.epoch = length, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        rank, world = _rank_and_world()
+        return iter([(self.epoch, index) for index in range(rank, self.length, world)])
+
+    def __len__(self) -> int:
+        rank, world = _rank_and_world()
+        return len(range(rank, self.length, world))
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1

@@ -139,7 +139,7 @@ class SegmentorPart(Part):
         torch._check(width >= 1)
         valid, skips = (more[0][None], more[1:]) if self.keeps_all else (None, more)
         guidance = Guidance(z[None], torch.ones(1, z.shape[0], dtype=torch.bool), valid)
-        fine = self.decoder(self.conditioning(features, guidance), skips)
+        fine = self.decoder(self.conditioning(features, guidance), self.decoder.prepare(skips))
         return F.interpolate(fine, (height, width), mode="bilinear", align_corners=False)[0]
 
     def example(self) -> Example:

@@ -25,9 +25,13 @@ class Decoder(nn.Module, ABC):
     uses_skips = False
     carries = False
 
+    def prepare(self, skips: Sequence[Tensor]) -> list[Tensor]:
+        """What of the query's earlier maps, from coarse to fine, does not depend on guidance, so that it is kept."""
+        return list(skips)
+
     @abstractmethod
     def forward(self, scores: Float[Tensor, "B L *E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
-        """Scores as fine or finer; ``skips`` are maps of the query from coarse to fine."""
+        """Scores as fine or finer; ``skips`` are those that `prepare` made."""
 
 
 class Bilinear(Decoder):
@@ -61,7 +65,11 @@ class Refine(Decoder):
         super().__init__()
         self.uses_skips = skips
         channels = list(skip_channels) if skips else [0] * steps
-        self.steps = nn.ModuleList(_Step(inputs, hidden) for inputs in channels)
+        self.steps: Sequence[_Step] = nn.ModuleList(_Step(inputs, hidden) for inputs in channels)  # type: ignore[assignment]
+
+    def prepare(self, skips: Sequence[Tensor]) -> list[Tensor]:
+        """See `Decoder.prepare`."""
+        return [step.project(skip) for step, skip in zip(self.steps, skips, strict=True)] if self.uses_skips else []
 
     def forward(self, scores: Float[Tensor, "B K h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
         """See `Decoder.forward`."""
@@ -101,14 +109,18 @@ class Carried(Decoder):
         self.fewer = nn.ModuleList(nn.Conv2d(width, less, 1) for width, less in pairwise(widths))
         self.score = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
+    def prepare(self, skips: Sequence[Tensor]) -> list[Tensor]:
+        """See `Decoder.prepare`."""
+        return [project(skip) for project, skip in zip(self.skips, skips, strict=True)]
+
     def forward(self, hidden: Float[Tensor, "B L E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
         """Scores of K = L + 1 labels."""
         batch, labels = hidden.shape[:2]
         maps = hidden.flatten(0, 1)
-        for fewer, project, mix, skip in zip([nn.Identity(), *self.fewer], self.skips, self.mix, skips, strict=True):
+        for fewer, mix, skip in zip([nn.Identity(), *self.fewer], self.mix, skips, strict=True):
             maps = fewer(maps)
             up = F.interpolate(maps, skip.shape[-2:], mode="bilinear", align_corners=False)
-            maps = torch.relu(up.view(batch, labels, *up.shape[1:]) + project(skip)[:, None]).flatten(0, 1)
+            maps = torch.relu(up.view(batch, labels, *up.shape[1:]) + skip[:, None]).flatten(0, 1)
             maps = maps + torch.relu(mix(maps))
         scores = self.score(maps).view(batch, labels, *maps.shape[-2:])
         return F.pad(scores, (0, 0, 0, 0, 1, 0))
@@ -123,13 +135,18 @@ class _Step(nn.Module):
         self.score = nn.Conv2d(1, hidden, 3, padding=1, padding_mode="replicate")
         self.last = nn.Conv2d(hidden, 1, 3, padding=1, padding_mode="replicate")
 
+    def project(self, skip: Tensor) -> Tensor:
+        """The part of the first layer that reads the earlier map."""
+        assert self.skip is not None
+        found: Tensor = self.skip(skip)
+        return found
+
     def forward(self, scores: Float[Tensor, "B K h w"], skip: Tensor | None) -> Float[Tensor, "B K y x"]:
         height, width = scores.shape[-2:]
         size = skip.shape[-2:] if skip is not None else (2 * height, 2 * width)
         up = F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
         hidden = self.score(up.flatten(0, 1)[:, None]).unflatten(0, scores.shape[:2])
         if skip is not None:
-            assert self.skip is not None
-            hidden = hidden + self.skip(skip)[:, None]
+            hidden = hidden + skip[:, None]
         correction = self.last(torch.relu(hidden).flatten(0, 1))
         return up + correction.unflatten(0, scores.shape[:2])[:, :, 0]

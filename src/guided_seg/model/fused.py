@@ -103,11 +103,13 @@ class Fused(TwoStep):
     def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B L E h w"]:
         """The hidden maps of each of L = K - 1 positive labels; see `TwoStep.compare`."""
         unit, query = prepared
+        query = query.contiguous(memory_format=torch.channels_last)  # in which blocks and pooling are twice as fast
         each = []
         with torch.autocast(unit.device.type, enabled=False):
             asked = [torch.cat(list(self._maps(unit.float(), sides)), dim=1) for sides in _sides(guidance)]
         for maps in asked:
-            mixed = torch.relu(self.norm(self.evidence(maps) + query))
+            known = self.evidence(maps.contiguous(memory_format=torch.channels_last))
+            mixed = torch.relu(self.norm(known + query))
             each.append(self.last(self.context(mixed)))
         return torch.stack(each, dim=1)
 

@@ -23,7 +23,7 @@ from guided_seg.model.network import GuidedNetwork, Network
 
 
 class Prepared(NamedTuple):
-    """What of a query is computed once: see `TwoStep.prepare`, the earlier maps, its size, and where its grid lies."""
+    """What of a query is computed once: `TwoStep.prepare`, `Decoder.prepare`, its size, and where its grid lies."""
 
     query: tuple[Tensor, ...]
     skips: list[Tensor]
@@ -98,7 +98,7 @@ class Pieces:
         grid = (maps.shape[-2], maps.shape[-1])
         # channel by channel in memory, in which a label is compared twice as fast
         query = tuple(part.contiguous() for part in self.conditioning.prepare(maps))
-        return Prepared(query, skips, (height, width), grid, features.anchor)
+        return Prepared(query, self.network.decoder.prepare(skips), (height, width), grid, features.anchor)
 
     def scores(self, prepared: Prepared, z: Mapping[int, Tensor]) -> dict[int, Float[Tensor, "H W"]]:
         """The score map of each label of ``z`` at the query's size; all K of them unless `separable`."""
@@ -108,7 +108,11 @@ class Pieces:
             grids = self.conditioning.floor(grids)
         fine = self.network.decoder(grids, prepared.skips)
         anchor = prepared.anchor.finer(fine.shape[-1] / grids.shape[-1]) if prepared.anchor else None
-        return dict(zip(labels, upsample(fine, prepared.size, anchor)[0], strict=True))
+        if not self.conditioning.carried:
+            return dict(zip(labels, upsample(fine, prepared.size, anchor)[0], strict=True))
+        # the negative, which the others are scored against, is 0 all over
+        others = upsample(fine[:, 1:], prepared.size, anchor)[0]
+        return dict(zip(labels, [torch.zeros_like(others[0]), *others], strict=True))
 
     def _compare(self, prepared: Prepared, z: Sequence[Tensor]) -> Float[Tensor, "1 K *E h w"]:
         if not self.guide.keeps_all:

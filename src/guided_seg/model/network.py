@@ -62,7 +62,7 @@ class Network(nn.Module, ABC):
         for size, rows in by_size(queries.sizes):
             maps, skips = queries[rows].unpadded()
             z = guidance.crop(rows, *maps.shape[-2:]) if guidance else None
-            scores = self.decoder(self.segment(maps, z), skips)
+            scores = self.decoder(self.segment(maps, z), self.decoder.prepare(skips))
             anchor = queries.anchor.finer(scores.shape[-1] / maps.shape[-1]) if queries.anchor else None
             parts.append((rows, upsample(scores, size, anchor)))
         scores = place(parts, len(batch))
