@@ -70,7 +70,7 @@ class TestEpisodes:
             replaced += 1
             assert all(str(path) in message for message in broken)
             rng = np.random.default_rng((0, 0, index, len(broken)))
-            assert equal(episode, data._draw(rng, broken))
+            assert equal(episode, data._draw(rng, broken).episode)
         assert replaced in (range(1, 15) if mode == "interactive" else range(6, 35))  # one, or two or three, of ten
 
     def test_a_missing_file_counts_as_broken(self, root: Path) -> None:

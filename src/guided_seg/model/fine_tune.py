@@ -98,7 +98,7 @@ def annotated_images(task: Batch) -> tuple[Batch, Tensor]:
     support = replace(
         task, images=task.images[rows], sizes=task.sizes[rows], target=target.to(torch.uint8),
         metas=task.metas * len(rows), labels=task.labels * len(rows), shot_image=rows[:0], shot_episode=rows[:0],
-        points=task.points[:0], masks=task.masks[:0], mask_shot=task.mask_shot[:0],
+        points=task.points[:0], masks=task.masks[:0], mask_shot=task.mask_shot[:0], first=None,
     )  # fmt: skip
     return support, target
 
@@ -116,5 +116,5 @@ def single(batch: Batch, index: int) -> Batch:
         batch, images=batch.images[rows], sizes=batch.sizes[rows], target=batch.target[index : index + 1],
         shot_image=torch.arange(1, len(rows), device=shots.device), shot_episode=torch.zeros_like(shots),
         points=points, masks=batch.masks[dense], mask_shot=number[batch.mask_shot[dense]],
-        metas=batch.metas[index : index + 1], labels=batch.labels[index : index + 1],
+        metas=batch.metas[index : index + 1], labels=batch.labels[index : index + 1], first=None,
     )  # fmt: skip
