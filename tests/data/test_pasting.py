@@ -169,6 +169,25 @@ class TestDonors:
             assert equal(found, again)
             assert (found.target == 1).any()
 
+    def test_a_second_question_asks_for_what_is_pasted(self, root: Path) -> None:
+        parts: dict[str, Any] = {"voc": {"source": partial(Voc, root / "voc2012"), "weights": {"interactive": 1}}}
+        points = PointRange(8, 8, dense=0.0, missing=0.0)
+        asked = {}
+        for share in (0.0, 1.0):
+            augment = Augment(48, paste=share, colour=0.0)
+            episodes = TrainEpisodes(
+                Mixture("train", parts), {"interactive": 1.0}, (1, 1), points, augment, seed=0, turns=2
+            )
+            asked[share] = [episodes[(0, item)] for item in range(40)]
+        groups = {share: {e.meta["group"] for e in found} for share, found in asked.items()}
+        assert not any("254" in group for group in groups[0.0])
+        assert any("254" in group for group in groups[1.0])
+        for first, second in zip(asked[1.0][::2], asked[1.0][1::2], strict=True):
+            if "254" in second.meta["group"]:
+                assert second.query is first.query
+                assert (second.target == 1).any()
+                assert not ((second.target == 1) & (first.target == 1)).any()
+
 
 def test_data_without_other_images_is_refused() -> None:
     source = partial(Shapes, size=48)

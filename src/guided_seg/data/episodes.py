@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from guided_seg.data.earlier import disturb
+from guided_seg.data.pasting import PASTED
 from guided_seg.data.placing import place_points
 from guided_seg.data.points import DENSE, PointRange, binarize, keep_labels
 from guided_seg.data.source import BrokenFile, DataError, Mode, Sample, Source, Task, View
@@ -54,11 +55,9 @@ class TrainEpisodes(Dataset[Episode]):
             easily mistaken: where it does not, another task is drawn, three times at most. Sources and parts with
             several objects in an image are drawn more often for it.
         turns: so many items in a row are one draw, asked in turn: an interactive task about another object of its
-            image, or with other dots where there is none; any other with query and first shot in each other's place.
-            Their images are the same tensors, which `collate` tells apart, so that they are encoded once.
-        turns: so many items in a row are one draw, asked in turn: an interactive task about another object of its
-            image, or with other dots where there is none, and any other task with query and first shot in each other's
-            place. Images that come as one tensor are encoded once (see `collate`), and encoding is most of a step.
+            image or a pasted one, or with other dots where there is none, and any other task with query and first shot
+            in each other's place. Images that come as one tensor are encoded once (see `collate`), and encoding is most
+            of a step.
     """
 
     source: Source
@@ -148,10 +147,10 @@ class TrainEpisodes(Dataset[Episode]):
         return self._episode(task, mode, query, support, [], rng)
 
     def _other(self, task: Task, sample: Sample, rng: np.random.Generator) -> tuple[View, tuple[str, ...]]:
-        """Another object of the image that tasks may ask for and the crop shows enough of; else those of the task."""
+        """An object that the crop shows enough of: another that tasks may ask for, or a pasted one; else the same."""
         others = [
             value
-            for value in self._values.get(task.query.key, ())
+            for value in {*self._values.get(task.query.key, ()), PASTED}
             if value not in task.query.values and (sample.labels == value).mean() >= _HARD
         ]
         if not others or len(task.query.values) > 1:

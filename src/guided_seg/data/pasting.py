@@ -15,6 +15,8 @@ Donor = Callable[[np.random.Generator], tuple[Sample, int] | None]
 
 SIDES = (0.2, 0.7)
 """The least and most of a pasted object's longer side, as shares of the crop's."""
+PASTED = 254
+"""The value of a pasted object, or the next one below that is not asked for."""
 HIDDEN = 0.5
 """The most of a positive label that a pasted object may hide, as a share."""
 
@@ -49,7 +51,7 @@ def paste(crop: Sample, values: tuple[int, ...], donor: Sample, value: int, rng:
     if any(_share(covered, crop.labels == label) > HIDDEN for label in values):
         return crop
     image = np.rint(crop.image * (1 - alpha) + over * alpha).astype(np.uint8)
-    other = next(label for label in range(254, 0, -1) if label not in values)
+    other = next(label for label in range(PASTED, 0, -1) if label not in values)
     return Sample(image, np.where(covered, np.uint8(other), crop.labels))
 
 
