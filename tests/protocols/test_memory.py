@@ -14,8 +14,9 @@ from torch import Tensor
 
 from guided_seg.data.freeze import freeze
 from guided_seg.data.questions import Question, Questions
-from guided_seg.episode import Episode, collate
+from guided_seg.episode import IGNORE, Episode, collate
 from guided_seg.errors import UserError
+from guided_seg.model.memory import check_memory
 from guided_seg.model.network import Network
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Masks
@@ -27,7 +28,7 @@ FUSED = ("+experiment=fused",)
 
 
 def masks(**values: Any) -> Masks:
-    values = {"modes": ["video"], "shots": [1], "points": [2, "dense"], "figures": ["J"], "memory": True, **values}
+    values = {"modes": ["video"], "shots": [1], "points": [2, "dense"], "figures": ["J"], "memory": "map", **values}
     return Masks("A rule.", **values)
 
 
@@ -43,11 +44,13 @@ class Counting(Answers):
         super().__init__(network_of())
         self.asked: list[Episode] = []
 
-    def segment(self, question: Question, episode: Episode) -> np.ndarray:
+    def _scores(self, question: Question, episode: Episode) -> Tensor:
         self.asked.append(episode)
-        labels = np.zeros(episode.query.shape[1:], np.uint8)
-        labels[0, 1:] = [int(bit) for bit in f"{len(self.asked):0{labels.shape[1] - 1}b}"]
-        return labels
+        labels = torch.zeros(episode.query.shape[1:])
+        width = labels.shape[1] - 1
+        labels[0, 1:] = torch.tensor([int(bit) for bit in f"{len(self.asked):0{width}b}"])
+        labels[1] = 0.1  # of which it is not certain
+        return torch.stack([torch.zeros_like(labels), 20 * labels - 2])
 
 
 def number(previous: Tensor | None) -> int:
@@ -72,14 +75,36 @@ def test_each_frame_has_the_answer_to_the_one_before_and_the_first_that_to_what_
     assert [i for i, episode in enumerate(answers.asked) if episode.support[0].is_query] == [0, 1 + 2 * FRAMES]
 
 
+def test_what_is_certain_of_the_frame_before_is_one_more_shot() -> None:
+    protocol = masks(memory="shot")
+    answers = Counting()
+    for question in questions(protocol):
+        protocol.measure(question, answers)
+    dots_on, by_dots, by_mask, *later = answers.asked[: 1 + 2 * FRAMES]
+    assert len(dots_on.support) == len(by_mask.support) == 1  # the mask of the annotated frame is there already
+    assert torch.equal(by_dots.support[1].image, dots_on.query)
+    for before, episode in zip([by_dots, by_mask, *later], later, strict=False):
+        shot = episode.support[1]
+        assert episode.previous is None
+        assert torch.equal(shot.image, before.query)
+        assert number(shot.mask) == 1 + next(i for i, asked in enumerate(answers.asked) if asked is before)
+        assert (shot.mask[1] == IGNORE).all()
+        assert (shot.mask[2:] == 0).all()
+
+
+def test_a_memory_that_is_none_is_refused() -> None:
+    with pytest.raises(UserError, match="memory=all: expected one of none, map, shot, both"):
+        check_memory("all")
+
+
 def test_frames_of_a_video_are_tied_and_nothing_else_is() -> None:
     frozen = freeze(BOXES, "test", masks(seeds=[0, 1]).plan).episodes
     assert masks().tied(frozen) == [range(start, start + 3) for start in range(0, 24, 3)]
-    assert masks(memory=False).tied(frozen) == [range(i, i + 1) for i in range(24)]
+    assert masks(memory="none").tied(frozen) == [range(i, i + 1) for i in range(24)]
 
 
 def test_memory_is_of_videos() -> None:
-    with pytest.raises(UserError, match=r"memory=true is for frames of videos .* choose modes=\[video\]"):
+    with pytest.raises(UserError, match=r"memory=map is for frames of videos .* choose modes=\[video\]"):
         masks(modes=["video", "semantic"])
 
 
@@ -103,8 +128,16 @@ def some_question() -> tuple[Question, Episode]:
 def test_memory_changes_what_a_network_with_it_answers() -> None:
     question, episode = some_question()
     network = balanced(network_of(*FUSED))
-    remembered = Answers(network).remember(question, episode, "s")
+    remembered = Answers(network).remember(question, episode, "s", "map")
     assert not np.array_equal(remembered, Answers(network).segment(question, episode))
+
+
+def test_a_shot_of_the_frame_before_is_for_any_network() -> None:
+    question, episode = some_question()
+    network = network_of()
+    plain, remembered = (Answers(network).remember(question, episode, "s", kind) for kind in ("map", "shot"))
+    assert np.array_equal(plain, Answers(network).segment(question, episode))
+    assert not np.array_equal(remembered, plain)
 
 
 def test_where_an_evaluation_was_stopped_changes_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from inspect import unwrap
 from pathlib import Path
 
@@ -11,10 +12,14 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from session.models import network
+import torch
+from session.models import network, same_labels
+from torch import Tensor
 
 from guided_seg.data.images import read_image
+from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
+from guided_seg.model.memory import Memory, certain
 from guided_seg.session import NEGATIVE, Session
 from guided_seg.session.pictures import AHEAD, ahead
 
@@ -93,6 +98,60 @@ def test_a_frame_is_answered_as_an_image(session: Session, folder: Path) -> None
     late = dict(session.segment_video("clip", start=5))
     assert list(late) == [5, 6]
     assert (late[6] == alone.segment("6")).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "memory"),
+    [("fused", "map"), ("fused", "shot"), ("fused", "both"), ("prototypes", "shot"), ("early_mask_regression", "shot")],
+)
+def test_memory_is_what_the_network_is_told_of_the_frame_before(name: str, memory: Memory, folder: Path) -> None:
+    session = Session(network(name))
+    session.add_label("square")
+    session.add_video("clip", folder)
+    annotate(session, session.frame("clip", 0))
+    frames = [torch.from_numpy(read_image(folder / f"{i}.png")).permute(2, 0, 1) / 255 for i in range(FRAMES)]
+    first = Shot(frames[0], points=torch.tensor([[12, 4, 1], [28, 30, 0]]))
+    blank = torch.zeros(32, 40, dtype=torch.uint8)
+    earlier: tuple[Tensor, Tensor] | None = None
+    for index, labels in session.segment_video("clip", memory=memory):
+        shown, previous = [replace(first, is_query=index == 0)], None
+        if earlier and memory in ("shot", "both"):
+            shown.append(Shot(frames[index - 1], mask=earlier[1]))
+        if earlier and memory in ("map", "both"):
+            previous = earlier[0]
+        with torch.inference_mode():
+            scores = network(name)(collate([Episode(frames[index], blank, shown, previous=previous)]))[0]
+        assert same_labels(labels, scores)
+        earlier = torch.from_numpy(labels.copy()), certain(scores)
+        labels[:] = 9  # what is done with an answer is no concern of the next
+
+
+def test_memory_is_forgotten_where_annotations_change(folder: Path) -> None:
+    session = Session(network("fused"))
+    session.add_label("square")
+    session.add_video("clip", folder)
+    annotate(session, session.frame("clip", 0))
+    frames = session.segment_video("clip", memory="both")
+    next(frames)
+    session.dot(session.frame("clip", 0), 10, 6, "square")
+    _, second = next(frames)
+    assert (second == session.segment(session.frame("clip", 1))).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "memory", "reason"),
+    [
+        ("prototypes", "map", "reads no map of an earlier answer .*; choose shot or none"),
+        ("late_local", "shot", "guided by dots on the frame itself alone"),
+        ("prototypes", "all", "memory=all: expected one of none, map, shot, both"),
+    ],
+)
+def test_a_memory_that_the_network_cannot_read_is_refused(name: str, memory: str, reason: str, folder: Path) -> None:
+    session = Session(network(name))
+    session.add_label("square")
+    session.add_video("clip", folder)
+    with pytest.raises(UserError, match=reason):
+        next(unwrap(Session.segment_video)(session, "clip", memory=memory))  # past the checker of types
 
 
 def test_corrections_hold_from_there_or_everywhere(session: Session, folder: Path) -> None:

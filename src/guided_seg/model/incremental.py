@@ -8,6 +8,7 @@ new dot costs a gather, a mean over the images that show the label, and one map;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -100,10 +101,18 @@ class Pieces:
         query = tuple(part.contiguous() for part in self.conditioning.prepare(maps))
         return Prepared(query, self.network.decoder.prepare(skips), (height, width), grid, features.anchor)
 
-    def scores(self, prepared: Prepared, z: Mapping[int, Tensor]) -> dict[int, Float[Tensor, "H W"]]:
-        """The score map of each label of ``z`` at the query's size; all K of them unless `separable`."""
+    def scores(
+        self, prepared: Prepared, z: Mapping[int, Tensor], previous: Float[Tensor, "1 K h w"] | None = None
+    ) -> dict[int, Float[Tensor, "H W"]]:
+        """The score map of each label of ``z`` at the query's size; all K of them unless `separable`.
+
+        Args:
+            prepared: of the query.
+            z: of the labels.
+            previous: see `Guidance.previous`; then ``z`` is of all labels.
+        """
         labels = sorted(z)
-        grids = self._compare(prepared, [z[label] for label in labels])
+        grids = self._compare(prepared, [z[label] for label in labels], previous)
         if labels[0] == 0:
             grids = self.conditioning.floor(grids)
         fine = self.network.decoder(grids, prepared.skips)
@@ -114,15 +123,15 @@ class Pieces:
         others = upsample(fine[:, 1:], prepared.size, anchor)[0]
         return dict(zip(labels, [torch.zeros_like(others[0]), *others], strict=True))
 
-    def _compare(self, prepared: Prepared, z: Sequence[Tensor]) -> Float[Tensor, "1 K *E h w"]:
+    def _compare(self, prepared: Prepared, z: Sequence[Tensor], previous: Tensor | None) -> Float[Tensor, "1 K *E h w"]:
         if not self.guide.keeps_all:
             if any(part.ndim == 3 for part in z):  # local: the learned vector stands at each position
                 z = [part if part.ndim == 3 else part[:, None, None].expand(-1, *prepared.grid) for part in z]
             stacked = torch.stack(list(z))[None]
             seen = torch.ones(1, len(z), dtype=torch.bool, device=stacked.device)
-            return self.conditioning.compare(prepared.query, Guidance(stacked, seen))
+            return self.conditioning.compare(prepared.query, Guidance(stacked, seen, previous=previous))
         if not self.separable:
-            return self.conditioning.compare(prepared.query, self._sets(z))
+            return self.conditioning.compare(prepared.query, replace(self._sets(z), previous=previous))
         # one by one, as rounding may depend on how many are compared
         return torch.cat([self.conditioning.compare(prepared.query, self._sets([part])) for part in z], dim=1)
 

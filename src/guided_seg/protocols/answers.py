@@ -5,17 +5,31 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from guided_seg.data.cache import Cache
+from guided_seg.data.frozen import FrozenView
 from guided_seg.data.questions import Question
-from guided_seg.episode import Episode, collate
+from guided_seg.episode import Episode, Shot, collate
 from guided_seg.model.features import Features, stack
+from guided_seg.model.memory import Memory, certain, reads_map, reads_shot
 from guided_seg.model.network import Network
+
+Labels = UInt8[np.ndarray, "H W"]
+
+
+class _Earlier(NamedTuple):
+    """The answer to a frame: its labels, those that are certain (None where nobody asks for them), and the frame."""
+
+    labels: UInt8[Tensor, "H W"]
+    certain: UInt8[Tensor, "H W"] | None
+    image: Float[Tensor, "3 H W"]
+    view: FrozenView
 
 
 class Answers:
@@ -35,54 +49,64 @@ class Answers:
         self.network, self.device = network.to(device).eval(), torch.device(device)
         self._features: Cache[Features] = Cache(attrgetter("nbytes"), cache_mb)
         self._video: Hashable = None
-        self._earlier: dict[str, UInt8[np.ndarray, "H W"]] = {}
+        self._earlier: dict[str, _Earlier] = {}
 
-    def remember(self, question: Question, episode: Episode, setting: str) -> UInt8[np.ndarray, "H W"]:
+    def remember(self, question: Question, episode: Episode, setting: str, memory: Memory) -> Labels:
         """As `segment`, with the answer to the last question of the same video at hand.
 
-        The first question of a video has the mask of its last shot, or the answer to that shot's own image.
+        The first question of a video has what is known of its last shot: its mask, or the answer to its own image.
 
         Args:
             question: what ``episode`` is a version of; the questions of a video come in the order of its frames.
             episode: of `Question.ask`.
             setting: its (S, P); each remembers for itself.
+            memory: what of that answer is told.
         """
         video = (question.frozen.groups, question.frozen.seed)
         if video != self._video:
             self._video, self._earlier = video, {}
-        if setting not in self._earlier:
-            self._earlier[setting] = self._shown(question, episode)
-        earlier = torch.from_numpy(self._earlier[setting])
-        if earlier.shape == episode.target.shape:
-            episode = replace(episode, previous=earlier)
-        self._earlier[setting] = self.segment(question, episode)
-        return self._earlier[setting]
+        earlier = self._earlier[setting] if setting in self._earlier else self._shown(question, episode)
+        asked = question
+        if reads_map(memory) and earlier.labels.shape == episode.target.shape:
+            episode = replace(episode, previous=earlier.labels)
+        if reads_shot(memory) and earlier.certain is not None:
+            number = len(episode.support)
+            views = (*question.frozen.support[:number], earlier.view)
+            asked = replace(question, frozen=replace(question.frozen, support=views))
+            episode = replace(episode, support=[*episode.support, Shot(earlier.image, mask=earlier.certain)])
+        scores = self._scores(asked, episode)
+        found = _Earlier(_labels(scores), certain(scores).cpu(), episode.query, question.frozen.query)
+        self._earlier[setting] = found
+        return found.labels.numpy()
 
-    def _shown(self, question: Question, episode: Episode) -> UInt8[np.ndarray, "H W"]:
+    def _shown(self, question: Question, episode: Episode) -> _Earlier:
         shot = episode.support[-1]
-        if shot.mask is not None:
-            return shot.mask.numpy()
+        view = question.frozen.support[len(episode.support) - 1]
+        if shot.mask is not None:  # which is in the support already
+            return _Earlier(shot.mask, None, shot.image, view)
         blank = torch.zeros(shot.image.shape[1:], dtype=torch.uint8)
         own = Episode(shot.image, blank, [replace(shot, is_query=True)], num_labels=episode.num_labels)
         # as the view of its support, so that its features are kept
-        view = question.frozen.support[len(episode.support) - 1]
         frozen = replace(question.frozen, query=view, support=(view,))
-        return self.segment(replace(question, frozen=frozen), own)
+        scores = self._scores(replace(question, frozen=frozen), own)
+        return _Earlier(_labels(scores), certain(scores).cpu(), shot.image, view)
 
-    @torch.inference_mode()
-    def segment(self, question: Question, episode: Episode) -> UInt8[np.ndarray, "H W"]:
+    def segment(self, question: Question, episode: Episode) -> Labels:
         """The label of each pixel of the query.
 
         Args:
             question: what ``episode`` is a version of.
             episode: of `Question.ask` or `Question.with_support`.
         """
+        return _labels(self._scores(question, episode)).numpy()
+
+    @torch.inference_mode()
+    def _scores(self, question: Question, episode: Episode) -> Float[Tensor, "K H W"]:
         batch = collate([episode]).to(self.device)
         features = stack([self._encode(key, image) for key, image in _images(question, episode)])
         height, width = episode.query.shape[1:]
         # a larger image of the support pads the batch
-        labels = self.network(batch, features)[0].argmax(0)[:height, :width]
-        return labels.to(torch.uint8).cpu().numpy()
+        return self.network(batch, features)[0, :, :height, :width]
 
     def _encode(self, key: Hashable, image: Tensor) -> Features:
         def encode() -> Features:
@@ -90,6 +114,10 @@ class Answers:
             return self.network.encode(image[None].to(self.device), sizes)
 
         return self._features.get((key, tuple(image.shape[1:])), encode)
+
+
+def _labels(scores: Float[Tensor, "K H W"]) -> UInt8[Tensor, "H W"]:
+    return scores.argmax(0).to(torch.uint8).cpu()
 
 
 def _images(question: Question, episode: Episode) -> Iterator[tuple[Hashable, Tensor]]:

@@ -18,6 +18,7 @@ from guided_seg.data.source import DataError
 from guided_seg.episode import IGNORE
 from guided_seg.metrics.davis import contour_accuracy, region_similarity
 from guided_seg.metrics.few_shot import count
+from guided_seg.model.memory import Memory, check_memory
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.statistics import check_figures
 
@@ -91,8 +92,9 @@ class Masks(Protocol):
         figures: see `Protocol`.
         contours: measure F of DAVIS as well, which takes a few milliseconds.
         skip_last: the last frame of a video is answered but not scored.
-        memory: each frame of a video is answered with the answer to the frame before at hand, and the first with the
-            mask of the annotated frame, or the answer to it where it was shown by dots; for networks with memory.
+        memory: what of the answer to the frame before is at hand for a frame of a video, see
+            `guided_seg.model.memory.Memory`; the first has the mask of the annotated frame, or the answer to it where
+            it was shown by dots. A network that reads no map is told none.
         episodes: see `guided_seg.data.freeze.Plan`, as ``draw``, ``seeds`` and ``objects``.
     """
 
@@ -111,20 +113,21 @@ class Masks(Protocol):
         objects: int = 1,
         unit: str = "episodes",
         size: Sequence[int] | None = None,
-        memory: bool = False,
+        memory: Memory = "none",
     ) -> None:
         _check_settings(shots, points)
-        if memory and list(modes) != ["video"]:
-            raise DataError(f"memory=true is for frames of videos and modes={list(modes)}; choose modes=[video].")
+        check_memory(memory)
+        if memory != "none" and list(modes) != ["video"]:
+            raise DataError(f"memory={memory} is for frames of videos and modes={list(modes)}; choose modes=[video].")
         most = max((p for p in points if not isinstance(p, str)), default=0)
         plan = Plan(known_modes(modes), episodes, draw, list(seeds), max(shots), most, objects)
         super().__init__(about, plan, figures, [*COUNTS, "j", *(["f"] if contours else [])], unit, size)
         self.shots, self.points, self.contours, self.skip_last = list(shots), list(points), contours, skip_last
-        self.memory = memory
+        self.memory: Memory = memory
 
     def tied(self, episodes: Sequence[FrozenEpisode]) -> list[range]:
         """See `Protocol.tied`; with memory, the frames of a video."""
-        if not self.memory:
+        if self.memory == "none":
             return super().tied(episodes)
         videos = [(episode.groups, episode.seed) for episode in episodes]
         starts = [i for i, video in enumerate(videos) if i == 0 or video != videos[i - 1]]
@@ -139,8 +142,8 @@ class Masks(Protocol):
                 if episode is None:
                     continue
                 setting = f"s{shots}_p{points}"
-                if self.memory:
-                    prediction = answers.remember(question, episode, setting)
+                if self.memory != "none":
+                    prediction = answers.remember(question, episode, setting, self.memory)
                 else:
                     prediction = answers.segment(question, episode)
                 if keep:

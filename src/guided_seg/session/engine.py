@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,15 +18,28 @@ from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features, stack
 from guided_seg.model.incremental import Pieces, Prepared, has_pieces
-from guided_seg.model.network import GuidedNetwork, Network
+from guided_seg.model.network import GuidedNetwork, Network, cell_shares
 from guided_seg.session.annotations import Annotations
 from guided_seg.session.encoder import Encoder, threads
 from guided_seg.session.pictures import RGB, Picture
 
 Maps = list[Float[Tensor, "H W"]]
+Labels = UInt8[np.ndarray, "H W"]
 
 SMALL = 2**21
 """Bytes of a query, as a head reads it, that one thread compares as fast as several."""
+
+
+class Earlier(NamedTuple):
+    """The answer to the frame before, as far as it is to be told (see `guided_seg.model.memory`).
+
+    Attributes:
+        labels: of its pixels; or None.
+        shot: what is certain of them, with the frame's pixels and features; or None.
+    """
+
+    labels: Labels | None
+    shot: tuple[Labels, RGB, Features] | None
 
 
 class Engine(ABC):
@@ -60,8 +73,14 @@ class Engine(ABC):
         self._all_threads: int | None = None
 
     @abstractmethod
-    def maps(self, name: str, num_labels: int) -> Maps:
-        """The score map of each label for an image, at its size."""
+    def maps(self, name: str, num_labels: int, earlier: Earlier | None = None) -> Maps:
+        """The score map of each label for an image, at its size.
+
+        Args:
+            name: of the image.
+            num_labels: K.
+            earlier: what is known of the frame before; no answer with it is kept.
+        """
 
     def features(self, name: str, pixels: RGB | None = None) -> Features:
         """φ of an image: what is kept, or computed from its pixels.
@@ -128,8 +147,10 @@ class ByLabel(Engine):
         super().__init__(network, *rest)
         self.pieces = Pieces(network)
 
-    def maps(self, name: str, num_labels: int) -> Maps:
+    def maps(self, name: str, num_labels: int, earlier: Earlier | None = None) -> Maps:
         """See `Engine.maps`."""
+        if earlier is not None:
+            return self._after(name, num_labels, earlier)
         labels = range(num_labels)
         found = [self.cache.find(("map", name, label), self._version(name, label, num_labels)) for label in labels]
         stale = [label for label in labels if found[label] is None]
@@ -144,6 +165,19 @@ class ByLabel(Engine):
                 kept = own.clone() if len(group) > 1 else own
                 found[label] = self.cache.keep(("map", name, label), kept, self._version(name, label, num_labels))
         return [scores for scores in found if scores is not None]
+
+    def _after(self, name: str, num_labels: int, earlier: Earlier) -> Maps:
+        """The score maps of a frame after another."""
+        shot, previous, features = {}, None, self.features(name)
+        if earlier.shot:
+            mask = torch.from_numpy(earlier.shot[0]).to(self.device)
+            shot = self.pieces.of_image(earlier.shot[2], None, mask, num_labels)
+        if earlier.labels is not None:
+            previous = cell_shares(features, torch.from_numpy(earlier.labels)[None].to(self.device), num_labels)
+        z = {label: self._z(name, label, num_labels, shot.get(label)) for label in range(num_labels)}
+        prepared = self.pieces.prepare(features)
+        with self._threads_for(prepared):
+            return list(self.pieces.scores(prepared, z, previous).values())
 
     @contextmanager
     def _threads_for(self, prepared: Prepared) -> Iterator[None]:
@@ -164,14 +198,15 @@ class ByLabel(Engine):
         labels = (label,) if self.pieces.separable else range(num_labels)
         return (*(changed(each, own) for each in labels), self.hidden)
 
-    def _z(self, name: str, label: int, num_labels: int) -> Tensor:
+    def _z(self, name: str, label: int, num_labels: int, further: Tensor | None = None) -> Tensor:
         guides = self.guides(name, label)
 
         def make() -> Tensor:
             parts = {image: self._part(image, label, num_labels) for image in guides}
-            return self.pieces.of_label([p if i == name else self.pieces.elsewhere(p) for i, p in parts.items()])
+            there = [p if i == name else self.pieces.elsewhere(p) for i, p in parts.items()]
+            return self.pieces.of_label(there if further is None else [*there, self.pieces.elsewhere(further)])
 
-        if self.network.needs_same_image or (self.pieces.places and name in guides):
+        if further is not None or self.network.needs_same_image or (self.pieces.places and name in guides):
             return make()
         z: Tensor = self.cache.get(("z", label), make, (self.annotations.changed(label), self.hidden))
         return z
@@ -191,27 +226,38 @@ class ByLabel(Engine):
 class Whole(Engine):
     """Any network: the whole episode is asked again, on features that are kept."""
 
-    def maps(self, name: str, num_labels: int) -> Maps:
+    def maps(self, name: str, num_labels: int, earlier: Earlier | None = None) -> Maps:
         """See `Engine.maps`."""
+        if earlier is not None:
+            return self._ask(name, num_labels, earlier)
         version = (self.annotations.clock, num_labels, self.hidden)
-        maps: Maps = self.cache.get(("maps", name), lambda: self._ask(name, num_labels), version)
+        maps: Maps = self.cache.get(("maps", name), lambda: self._ask(name, num_labels, _NOTHING), version)
         return maps
 
-    def _ask(self, name: str, num_labels: int) -> Maps:
+    def _ask(self, name: str, num_labels: int, earlier: Earlier) -> Maps:
         support = self.guides(name)
         tensors = {image: self.tensor(self.images[image].read()) for image in {name, *support}}
         shots = [self._shot(image, tensors[image], image == name) for image in support]
         query = tensors[name]
         target = torch.zeros(query.shape[1:], dtype=torch.uint8, device=self.device)
-        batch = collate([Episode(query, target, shots, num_labels=num_labels)]).to(self.device)
+        previous = torch.from_numpy(earlier.labels).to(self.device) if earlier.labels is not None else None
         # as collate orders the images: the query, then what else is annotated
-        features = stack([self.features(image) for image in (name, *(i for i in support if i != name))])
+        known = [self.features(image) for image in (name, *(i for i in support if i != name))]
+        if earlier.shot:
+            mask, pixels, features = earlier.shot
+            shots.append(Shot(self.tensor(pixels), mask=torch.from_numpy(mask).to(self.device)))
+            known.append(features)
+        batch = collate([Episode(query, target, shots, num_labels=num_labels, previous=previous)]).to(self.device)
+        features = stack(known)
         height, width = query.shape[1:]  # a larger image of the support pads the batch
         return list(self.network(batch, features)[0, :, :height, :width].clone())
 
     def _shot(self, name: str, image: Tensor, is_query: bool) -> Shot:
         points, mask = self.annotation(name)
         return Shot(image, points=points, mask=mask, is_query=is_query)
+
+
+_NOTHING = Earlier(None, None)
 
 
 def engine_for(network: Network, *rest: Any) -> Engine:
@@ -224,7 +270,7 @@ def labels_touch_each_other(network: Network) -> bool:
     return isinstance(network, GuidedNetwork) and has_pieces(network) and Pieces(network).together
 
 
-def best(maps: Maps) -> UInt8[np.ndarray, "H W"]:
+def best(maps: Maps) -> Labels:
     """The label of the highest score at each pixel; of equal ones the first."""
     if maps[0].device.type != "cpu":
         return torch.stack(maps).argmax(0).to(torch.uint8).cpu().numpy()

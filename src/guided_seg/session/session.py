@@ -15,11 +15,12 @@ from torch import Tensor
 
 from guided_seg.episode import IGNORE, Episode, Shot
 from guided_seg.errors import UserError
+from guided_seg.model.memory import Memory, certain, check_memory, reads_map, reads_shot
 from guided_seg.model.network import Network, UpdateCost
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.session import file
 from guided_seg.session.encoder import Encoder, Precision
-from guided_seg.session.engine import best, engine_for, labels_touch_each_other
+from guided_seg.session.engine import Earlier, best, engine_for, labels_touch_each_other
 from guided_seg.session.pictures import RGB, ahead
 from guided_seg.session.store import Labels, Store
 from guided_seg.writing import sha256
@@ -135,12 +136,16 @@ class Session(Store):
         Raises:
             UserError: there is no such image, no label but the negative, or an image changed on disk.
         """
+        labels, maps = self._answer(image_id)
+        return (labels, torch.stack(maps).cpu().numpy()) if return_scores else labels
+
+    @torch.inference_mode()
+    def _answer(self, image_id: str, earlier: Earlier | None = None) -> tuple[Labels, list[Tensor]]:
         self.picture(image_id)
         if len(self.labels) < 2:
             raise UserError("There is nothing to segment yet; add_label names it.")
-        maps = self._engine.maps(image_id, len(self.labels))
-        labels = best(maps)
-        return (labels, torch.stack(maps).cpu().numpy()) if return_scores else labels
+        maps = self._engine.maps(image_id, len(self.labels), earlier)
+        return best(maps), maps
 
     def segment_all(self, batch: int = 1) -> Iterator[tuple[str, Labels]]:
         """Each of `images` with its labels, one after the other.
@@ -163,7 +168,7 @@ class Session(Store):
                 yield name, self.segment(name)
 
     def segment_video(
-        self, video_id: str, start: int = 0, corrections: Corrections = "all"
+        self, video_id: str, start: int = 0, corrections: Corrections = "all", memory: Memory = "none"
     ) -> Iterator[tuple[int, Labels]]:
         """Each frame's number with its labels, as soon as they are known; later frames are read meanwhile.
 
@@ -174,13 +179,20 @@ class Session(Store):
             video_id: of `add_video`.
             start: the first frame.
             corrections: whether dots on a frame of this video guide ``all`` frames, or it and those after it.
+            memory: what of the answer to the frame before is told the network, see `guided_seg.model.memory.Memory`:
+                ``shot`` is for any network, ``map`` and ``both`` for one that reads it, such as ``guided-lite0``. It
+                is left out where annotations have changed since. `segment` of a single frame has no memory, and may
+                say otherwise.
 
         Raises:
-            UserError: there is no such video, or it breaks off; what was given until then stays as it is.
+            UserError: the network cannot read such a memory; there is no such video, or it breaks off; what was given
+                until then stays as it is.
         """
         video = self._video(video_id)
         if corrections not in ("all", "forward"):
             raise UserError(f"corrections={corrections}: expected all or forward.")
+        check_memory(memory, self._engine.network)
+        known: tuple[int, Earlier] | None = None
         frames = video.frames(start)
         with closing(ahead(frames) if video.path else frames) as coming:  # type: ignore[type-var]
             for index, pixels in coming:
@@ -188,19 +200,31 @@ class Session(Store):
                 name = self._add_frame(video_id, index, pixels) if passing else f"{video_id}#{index}"
                 try:
                     hidden = self._later(video_id, index) if corrections == "forward" else frozenset()
-                    yield index, self._segment_frame(name, pixels, hidden)
+                    earlier = known[1] if known and known[0] == self._annotations.clock else None
+                    labels, maps = self._segment_frame(name, pixels, hidden, earlier)
+                    if memory != "none":
+                        known = self._annotations.clock, self._remember(name, pixels, labels, maps, memory)
+                    yield index, labels
                 finally:
                     # it could be annotated while it was shown, and what was undone can be done again
                     if passing and not self._annotations.knows(name):
                         del self._images[name]
                         self._engine.forget(name)
 
-    def _segment_frame(self, name: str, pixels: RGB, hidden: frozenset[str]) -> Labels:
+    @torch.inference_mode()
+    def _remember(self, name: str, pixels: RGB, labels: Labels, maps: list[Tensor], memory: Memory) -> Earlier:
+        """What the next frame's answer is told of this one; copies, as what is given away may be painted on."""
+        shot = certain(torch.stack(maps)).cpu().numpy(), pixels, self._engine.features(name)
+        return Earlier(labels.copy() if reads_map(memory) else None, shot if reads_shot(memory) else None)
+
+    def _segment_frame(
+        self, name: str, pixels: RGB, hidden: frozenset[str], earlier: Earlier | None
+    ) -> tuple[Labels, list[Tensor]]:
         with torch.inference_mode():
             self._engine.features(name, pixels)
         self._engine.hidden = hidden
         try:
-            return self.segment(name)
+            return self._answer(name, earlier)
         finally:
             self._engine.hidden = frozenset()
 
