@@ -1,6 +1,6 @@
-"""What the released network reaches, beside what was asked of it: reach.md, from the scores that are committed here.
+"""What the released network and others that were tried reach, beside what was asked: reach.md and tried/reach.md.
 
-python experiments/released_model/reach.py
+From the scores that are committed here: python experiments/released_model/reach.py
 """
 
 from __future__ import annotations
@@ -42,6 +42,29 @@ def figure(folder: str, name: str, setting: dict[str, Any]) -> tuple[float, list
     raise LookupError(f"{folder}/protocols.json has no {name} of {setting}; run run.sh again.")
 
 
+def tried() -> Iterator[str]:
+    """The table of all networks, the released one first; a dash where one was not scored."""
+    there = ["", *sorted(folder.name for folder in (HERE / "tried").iterdir() if folder.is_dir())]
+    names = ["released", *there[1:]]
+    yield f"| test | {' | '.join(names)} | to reach |"
+    yield f"|---|{'---|' * len(names)}---|"
+    rows = [(name, folder, which, setting, f"{reach:.2f}") for name, folder, which, setting, reach, _ in asked()]
+    rows.append(("DAVIS first frames, clicks until IoU 0.80 (NoC@80)", "davis", "clicks:NoC@80", {}, "6"))
+    for shots in (1, 5):
+        name = f"VOC cow, held out, S = {shots}, 5 + 5 dots, positive IoU"
+        rows.append((name, "held_out_cow", "held_out:positive_iou", {"shots": shots, "points": "5"}, "–"))
+    for name, folder, which, setting, reach in rows:
+        found = [_value(f"tried/{each}/{folder}" if each else folder, which, setting) for each in there]
+        yield f"| {name} | {' | '.join(found)} | {reach} |"
+
+
+def _value(folder: str, name: str, setting: dict[str, Any]) -> str:
+    if not (HERE / folder).is_dir():
+        return "–"
+    value, _ = figure(folder, name, setting)
+    return f"{value:.1f}" if "NoC" in name else f"{value:.3f}"
+
+
 def percent(value: float, interval: list[float]) -> str:
     """In hundredths."""
     return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
@@ -79,4 +102,5 @@ def held_out() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    (HERE / "reach.md").write_text("\n".join(lines()) + "\n", encoding="utf-8")
+    for file, table in (("reach.md", lines()), ("tried/reach.md", tried())):
+        (HERE / file).write_text("\n".join(table) + "\n", encoding="utf-8")
