@@ -16,7 +16,19 @@ from running import CONF, call, last_line, read
 from running import TINY as SMALL
 from session.models import network
 
-from guided_seg.benchmark import accuracy, data, encode, memory, startup, suites, timing, training, update, video
+from guided_seg.benchmark import (
+    accuracy,
+    data,
+    encode,
+    memory,
+    released,
+    startup,
+    suites,
+    timing,
+    training,
+    update,
+    video,
+)
 from guided_seg.benchmark.suites import SUITES, chosen, run
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.errors import UserError
@@ -71,6 +83,12 @@ def test_a_video_is_encoded_once_a_frame(config: DictConfig) -> None:
     found = by_name(video.rows(config))
     assert found["video_encodes_per_frame"]["value"] == 1
     assert found["video_ms_per_frame"]["value"] > 0
+
+
+def test_the_released_network_is_timed(config: DictConfig) -> None:
+    found = by_name(released.rows(config))
+    assert list(found) == ["released_edit_ms", "released_frame_ms"]
+    assert all(entry["value"] > 0 and "guided-lite0, 48 x 64" in entry["of"] for entry in found.values())
 
 
 @pytest.mark.usefixtures("light")

@@ -26,7 +26,7 @@ if [ -n "${TRAIN:-}" ]; then
     [ -d "$MODEL" ] || "$PYTHON" -m guided_seg.release "checkpoint=$OUT/cow" name=guided-lite0 longest=512 "card=$HERE/card.md" \
         "output_dir=$MODEL"
 fi
-DOTS=(protocol.davis2016.seeds='[0,1,2]' protocol.davis2016_memory.seeds='[0,1,2]' protocol.davis2016_memory.memory=shot)
+DOTS=(protocol.davis2016.seeds='[0,1,2]' protocol.davis2016_memory.seeds='[0,1,2]')
 score davis "$MODEL" instances,clicks,davis2016,davis2016_memory data=davis "data.root=$DATA/davis" "${DOTS[@]}"
 score coco "$MODEL" instances data=coco "data.root=$DATA/coco" data.test_images=20 data.test_classes=all
 for class in $HELD_OUT; do

@@ -25,12 +25,12 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
     network, shipped = build(*REVOLVER_LITE, "backbone.border=false"), build(*REVOLVER_LITE)
     rng = np.random.default_rng(cfg.seed)
     what = f"one dot more or less on {cfg.height} x {cfg.width}, {cfg.points} + {cfg.points} dots, VGG-16 lite"
-    one = _annotated(network, cfg, rng, images=1, labels=2)
-    many = _annotated(network, cfg, rng, images=SHOTS, labels=LABELS)
+    one = annotated(network, cfg, rng, images=1, labels=2)
+    many = annotated(network, cfg, rng, images=SHOTS, labels=LABELS)
     episode = _episode(one)
     ways = {
-        "edit": _editor(one, cfg, np.random.default_rng(cfg.seed)),
-        "many": _editor(many, cfg, np.random.default_rng(cfg.seed)),
+        "edit": editor(one, cfg, np.random.default_rng(cfg.seed)),
+        "many": editor(many, cfg, np.random.default_rng(cfg.seed)),
     }
     edit = by_turns(ways, 20 * cfg.rounds)
     full = by_turns(
@@ -53,7 +53,7 @@ def _from_scratch(network: Network, episode: Episode) -> None:
     network(collate([episode])).argmax(1)
 
 
-def _annotated(network: Network, cfg: DictConfig, rng: np.random.Generator, images: int, labels: int) -> Session:
+def annotated(network: Network, cfg: DictConfig, rng: np.random.Generator, images: int, labels: int) -> Session:
     """A session with dots of each label on each image, whose first image has been answered."""
     session = Session(network, cache_mb=8192)
     for number in range(1, labels):
@@ -67,7 +67,7 @@ def _annotated(network: Network, cfg: DictConfig, rng: np.random.Generator, imag
     return session
 
 
-def _editor(session: Session, cfg: DictConfig, rng: np.random.Generator) -> Way:
+def editor(session: Session, cfg: DictConfig, rng: np.random.Generator) -> Way:
     """Adds a random dot to an image, or takes it back, by turns; each time the first image is answered."""
     turns, images = count(), session.images
 

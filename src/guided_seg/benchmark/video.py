@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from guided_seg.benchmark.models import LITE0, build
 from guided_seg.benchmark.timing import Row, by_turns, row
+from guided_seg.model.network import Network
 from guided_seg.session import NEGATIVE, Session
 from guided_seg.session.encoder import Encoder
 
@@ -22,6 +23,17 @@ from guided_seg.session.encoder import Encoder
 def rows(cfg: DictConfig) -> Iterator[Row]:
     """The figures of streaming."""
     network = build(*LITE0)
+    seconds, encodes = streamed(network, cfg)
+    encoder, image = Encoder(network, torch.device("cpu"), "auto"), torch.rand(3, cfg.height, cfg.width)
+    alone = by_turns({"encode": lambda: encoder(image[None])}, cfg.rounds)["encode"]
+    of = f"EfficientNet-Lite0 in {encoder.precision} (auto) at {cfg.height} x {cfg.width}, a video file"
+    of += "; reference: its encoder alone"
+    yield row("video_ms_per_frame", 1e3 * seconds, "ms", of, 1e3 * alone)
+    yield row("video_encodes_per_frame", encodes, "encodes", f"over {cfg.frames} frames")
+
+
+def streamed(network: Network, cfg: DictConfig) -> tuple[float, float]:
+    """The median of the seconds that a frame of a video file takes, shown by dots on the first; and encodes a frame."""
     rng = np.random.default_rng(cfg.seed)
     with tempfile.TemporaryDirectory() as folder:
         path = write_video(Path(folder) / "video.avi", cfg.height, cfg.width, cfg.frames, rng)
@@ -37,13 +49,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
             now = time.perf_counter()
             times.append(now - began)
             began = now
-    encoder, image = Encoder(network, torch.device("cpu"), "auto"), torch.rand(3, cfg.height, cfg.width)
-    alone = by_turns({"encode": lambda: encoder(image[None])}, cfg.rounds)["encode"]
-    of = f"EfficientNet-Lite0 in {encoder.precision} (auto) at {cfg.height} x {cfg.width}, a video file"
-    of += "; reference: its encoder alone"
-    yield row("video_ms_per_frame", 1e3 * median(times[3:]), "ms", of, 1e3 * alone)
-    encodes = session.encodes["video"] / len(times)
-    yield row("video_encodes_per_frame", encodes, "encodes", f"over {len(times)} frames")
+    return median(times[3:]), session.encodes["video"] / len(times)
 
 
 def write_video(path: Path, height: int, width: int, frames: int, rng: np.random.Generator) -> Path:

@@ -253,7 +253,16 @@ def _bells(places: Float[Tensor, "B N 3"], reach: float, height: int, width: int
 def _near(sides: _Sides, height: int, width: int) -> Float[Tensor, "B m h w"]:
     """How near each cell is to a dot of its own image, for both sides and all reaches; and whether there is any."""
     places = sides.places
-    bells = [_bells(places, reach, height, width) for reach in NEAR]
-    maps = [(bell * (members * places[..., 2])[..., None, None]).amax(1) for members in sides.members for bell in bells]
+    rows, columns = (
+        (torch.arange(cells, device=places.device) - places[..., axis, None]).square()
+        for axis, cells in enumerate((height, width))
+    )
+    apart = rows[..., :, None] + columns[..., None, :]
+    maps = []
+    for members in sides.members:
+        # the bell of the nearest dot is the highest, however far it reaches
+        absent = (members * places[..., 2] == 0)[..., None, None]
+        nearest = apart.masked_fill(absent, torch.inf).amin(1)
+        maps += [torch.exp(-nearest / (2 * reach**2)) for reach in NEAR]
     any_ = (places[..., 2] > 0).any(1).to(places.dtype)
     return torch.stack([*maps, any_[:, None, None].expand(-1, height, width)], dim=1)

@@ -1,0 +1,26 @@
+"""What an edit and a frame of a video cost with a released network, its own resolution and all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from omegaconf import DictConfig
+
+from guided_seg.benchmark.timing import Row, by_turns, row
+from guided_seg.benchmark.update import annotated, editor
+from guided_seg.benchmark.video import streamed
+from guided_seg.checkpoints import load_network
+
+MODEL = "guided-lite0"
+
+
+def rows(cfg: DictConfig) -> Iterator[Row]:
+    """The figures of `MODEL`, or of another checkpoint."""
+    network = load_network(cfg.checkpoint or MODEL)[0]
+    session = annotated(network, cfg, np.random.default_rng(cfg.seed), images=1, labels=2)
+    edit = by_turns({"edit": editor(session, cfg, np.random.default_rng(cfg.seed))}, 20 * cfg.rounds)["edit"]
+    what = f"{cfg.checkpoint or MODEL}, {cfg.height} x {cfg.width}"
+    yield row("released_edit_ms", 1e3 * edit, "ms", f"one dot more or less, {cfg.points} + {cfg.points} dots, {what}")
+    seconds, _ = streamed(network, cfg)
+    yield row("released_frame_ms", 1e3 * seconds, "ms", f"reading, encoding and mask of a frame of a video file, {what}")
