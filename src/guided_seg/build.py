@@ -121,6 +121,7 @@ def build_data(cfg: DictConfig) -> Episodes:
         objects=list(cfg.episode.objects),
         hard=cfg.episode.hard,
         turns=cfg.episode.turns,
+        united=cfg.episode.united,
         points=instantiate(cfg.episode.points),
         earlier=cfg.episode.earlier,
         batch_size=training.batch_size,

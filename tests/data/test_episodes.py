@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 
-from guided_seg.data.episodes import FixedEpisodes, TrainEpisodes, to_tensor
+from guided_seg.data.episodes import FixedEpisodes, TrainEpisodes, _touch, to_tensor
 from guided_seg.data.folder import Folder
 from guided_seg.data.points import VARY, PointRange
 from guided_seg.data.shapes import Shapes
@@ -150,6 +151,34 @@ class TestTurns:
             assert two.support[0].is_query
             assert not torch.equal(one.support[0].points, two.support[0].points)
             assert torch.equal(one.target, two.target) == (len(values) == 1)
+
+    def test_two_objects_that_touch_may_be_asked_for_as_one(self, folder: Callable[..., Path]) -> None:
+        root = folder({"a": (1, 2), "b": (1, 2)})
+        labels = np.zeros((40, 60), np.uint8)
+        labels[10:22, :12], labels[10:22, 13:30] = 1, 2
+        for name in "ab":
+            cv2.imwrite(str(root / "masks" / f"{name}.png"), labels)
+        source = Folder(root, "train", whole=True)
+        apart, united = (
+            _train(source, "interactive", turns=2, united=share, points=PointRange(dense=1.0, missing=0.0))
+            for share in (0.0, 1.0)
+        )
+        both = 0
+        for index in range(0, 12, 2):
+            one, other, two = united[(0, index)], apart[(0, index + 1)], united[(0, index + 1)]
+            assert torch.equal(two.target, two.support[0].mask)
+            if torch.equal(two.target, other.target):
+                continue
+            both += 1
+            assert torch.equal(two.target == 1, (one.target == 1) | (other.target == 1))
+            assert "+" in two.meta["group"]
+        assert both
+
+    def test_objects_that_lie_apart_are_not_one(self) -> None:
+        labels = np.zeros((8, 12), np.uint8)
+        labels[:, :4], labels[:, 5:8], labels[:, 10:] = 1, 2, 3
+        assert _touch(labels, 1, 2)
+        assert not _touch(labels, 1, 3)
 
     def test_their_images_are_encoded_once(self) -> None:
         data = _train(turns=2, augment=Augment(32))
@@ -415,7 +444,8 @@ class TestHard:
         assert all_ == pytest.approx(1 - missed**4, abs=0.1)
         assert some == pytest.approx((plain + 1 - missed**4) / 2, abs=0.12)
 
-    @pytest.mark.parametrize("hard", [-0.1, 1.5])
-    def test_a_share_that_cannot_be_is_refused(self, hard: float) -> None:
-        with pytest.raises(DataError, match=r"episode\.hard=.*: a share lies in 0\.\.1"):
-            _train(hard=hard)
+    @pytest.mark.parametrize("share", [-0.1, 1.5])
+    @pytest.mark.parametrize("name", ["hard", "united"])
+    def test_a_share_that_cannot_be_is_refused(self, name: str, share: float) -> None:
+        with pytest.raises(DataError, match=rf"episode\.{name}=.*: a share lies in 0\.\.1"):
+            _train(**{name: share})

@@ -156,6 +156,8 @@ class TestDonors:
     def test_without_another_there_is_none(self, root: Path) -> None:
         rng = np.random.default_rng(0)
         assert self.mixture(root).donor(("voc/cat", "voc/dog"), rng) is None
+        alike = [self.mixture(root).donor(("voc/cat", "voc/dog"), rng, alike=True) for _ in range(40)]
+        assert len({donor.key for donor in alike if donor}) == 4
         assert Shapes("train", size=48).donor(("any",), rng) is None
 
     def test_episodes_show_them(self, root: Path, equal: Callable[[object, object], bool]) -> None:

@@ -19,21 +19,20 @@ from guided_seg.data.earlier import disturb
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.model.decoder import Carried
-from guided_seg.model.fused import AROUND, FEW, NEAR, Fused
+from guided_seg.model.fused import AROUND, FEW, SLACK, Fused
 from guided_seg.model.guide import PLACES, Guidance
 from guided_seg.model.neck import Hourglass
 from guided_seg.model.network import GuidedNetwork, Network
 
-KINDS = ("mean", "nearest", "ridge", "places", "memory", "local")
+KINDS = ("mean", "nearest", "ridge", "places", "memory", "local", "spread")
 CHANNELS = 6
 GRID = (4, 5)
 
 
 def alone(kind: str) -> Fused:
     """A head that reads one kind of evidence, beside the mean where that one needs company."""
-    flags = (
-        dict.fromkeys(KINDS, False) | {kind: True} | ({"mean": True} if kind in ("places", "memory", "local") else {})
-    )
+    company = {} if kind in ("mean", "nearest", "ridge") else {"mean": True}
+    flags = dict.fromkeys(KINDS, False) | {kind: True} | company
     torch.manual_seed(0)
     return Fused(CHANNELS, hidden=2, width=4, context=[1], **flags).eval()
 
@@ -144,17 +143,31 @@ def test_places_are_bells_around_the_dots_of_the_querys_own_image() -> None:
     at = np.stack(np.meshgrid(*map(np.arange, GRID), indexing="ij"), -1).reshape(-1, 1, 2)
     for side, label in enumerate((1, 0)):
         square = ((at - rows(guidance, label)[:, CHANNELS:-1]) ** 2).sum(-1).min(1)
-        for row, reach in enumerate(NEAR):
+        for row, reach in enumerate((1.5, 5.0)):
             expected = np.exp(-square / (2 * reach**2))
             np.testing.assert_allclose(found[2 * side + row].flatten().numpy(), expected, atol=1e-5)
     assert (found[-1] == 1).all()
 
 
-def test_places_of_dots_on_other_images_mean_nothing() -> None:
+@pytest.mark.parametrize("dots", [(2, 5), (3, 2), (4, 1)])
+def test_the_spread_is_the_bell_with_mean_and_covariance_of_the_labels_dots(dots: tuple[int, int]) -> None:
+    query, guidance = some(dots)
+    found = evidence(alone("spread"), query, guidance)[0][4:].double()
+    places = rows(guidance, 1)[:, CHANNELS:-1]
+    covariance = np.cov(places.T, bias=True) if len(places) > 1 else np.zeros((2, 2))
+    inverse = np.linalg.inv(covariance + SLACK**2 * np.eye(2))
+    apart = np.stack(np.meshgrid(*map(np.arange, GRID), indexing="ij"), -1).reshape(-1, 2) - places.mean(0)
+    expected = np.exp(-np.einsum("ni,ij,nj->n", apart, inverse, apart) / 2)
+    np.testing.assert_allclose(found[0].flatten().numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(found[1].numpy(), 1 / len(places), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["places", "spread"])
+def test_places_of_dots_on_other_images_mean_nothing(kind: str) -> None:
     query, guidance = some((2, 3), own=False)
     moved = guidance.z.clone()
     moved[:, :, CHANNELS:-1] += 1
-    head = alone("places")
+    head = alone(kind)
     assert (evidence(head, query, guidance)[0, 4:] == 0).all()
     assert torch.equal(head(query, guidance), head(query, replace(guidance, z=moved)))
 

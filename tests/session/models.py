@@ -25,7 +25,7 @@ COMPOSITIONS = {
     "parameter_regression": ["+experiment=late_global", "conditioning=parameter_regression"],
     "prototypes": ["+experiment=prototypes"],
     "nearest_neighbors": ["+experiment=nearest_neighbors"],
-    "fused": ["+experiment=fused"],
+    "fused": ["+experiment=fused", "conditioning.spread=true"],
     "early_mask_regression": ["+experiment=early_mask_regression"],
     "late_local": ["+experiment=late_local"],
     "early_stack": ["+experiment=early_stack"],

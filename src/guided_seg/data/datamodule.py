@@ -45,6 +45,7 @@ class Episodes(LightningDataModule):
         earlier: see `TrainEpisodes`.
         hard: the share of training episodes with another object in the query, see `TrainEpisodes`.
         turns: how often the images of a draw are asked about in training, see `TrainEpisodes`.
+        united: the share of these questions that ask for two objects as one, see there.
 
     Raises:
         DataError: a negative weight, or none above 0.
@@ -72,6 +73,7 @@ class Episodes(LightningDataModule):
         earlier: float = 0.0,
         hard: float = 0.0,
         turns: int = 1,
+        united: float = 0.0,
     ) -> None:
         super().__init__()
         if min(weights.values()) < 0 or not any(weights.values()):
@@ -85,7 +87,7 @@ class Episodes(LightningDataModule):
         self.num_workers, self.seed, self.eval_seed = num_workers, seed, eval_seed
         self.test_split, self.objects, self.eval_objects = test_split, (objects[0], objects[1]), eval_objects
         self.earlier = earlier
-        self.hard, self.turns = hard, turns
+        self.hard, self.turns, self.united = hard, turns, united
         self._sources: dict[Split, Source] = {}
 
     def source(self, split: Split) -> Source:
@@ -127,7 +129,7 @@ class Episodes(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Episode]:
         """Batches of random episodes."""
         args = (self.source("train"), self.weights, self.shots, self.points, self.augment, self.seed, self.objects)
-        data = TrainEpisodes(*args, self.earlier, self.hard, self.turns)
+        data = TrainEpisodes(*args, self.earlier, self.hard, self.turns, self.united)
         return self._loader(data, self.batch_size * self.steps_per_epoch, self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Episode]:

@@ -58,6 +58,8 @@ class TrainEpisodes(Dataset[Episode]):
             image or a pasted one, or with other dots where there is none, and any other task with query and first shot
             in each other's place. Images that come as one tensor are encoded once (see `collate`), and encoding is most
             of a step.
+        united: the share of those second questions about an image that ask for the object and one that touches it as
+            one, where there is one: what belongs together is for the dots to say (a rider and the horse).
     """
 
     source: Source
@@ -70,12 +72,13 @@ class TrainEpisodes(Dataset[Episode]):
     earlier: float = 0.0
     hard: float = 0.0
     turns: int = 1
+    united: float = 0.0
     _last: dict[tuple[int, int], _Drawn] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if type(self.turns) is not int or self.turns < 1:
             raise DataError(f"episode.turns={self.turns}: expected a whole number from 1.")
-        for name, share in (("earlier", self.earlier), ("hard", self.hard)):
+        for name, share in (("earlier", self.earlier), ("hard", self.hard), ("united", self.united)):
             if not 0 <= share <= 1:
                 raise DataError(f"episode.{name}={share}: a share lies in 0..1.")
         for name, (least, most) in (("shots", self.shots), ("objects", self.objects)):
@@ -109,13 +112,13 @@ class TrainEpisodes(Dataset[Episode]):
         objects = int(rng.integers(self.objects[0], self.objects[1] + 1)) if self.objects[1] > 1 else 1
         task = self.source.sample(mode, shots, rng, objects)
         points = self.points.draw(rng)
-        query = self._load(task, task.query, rng)
+        query = self._load(task, task.query, rng, mode)
         if self.hard and rng.random() < self.hard:
             for _ in range(_HARD_ATTEMPTS):
                 if _is_hard(query.labels, task.query.values):
                     break
                 task = self.source.sample(mode, shots, rng, objects)
-                query = self._load(task, task.query, rng)
+                query = self._load(task, task.query, rng, mode)
         image = to_tensor(query.image)
         shown: list[_Image] = []
         support = []
@@ -123,7 +126,7 @@ class TrainEpisodes(Dataset[Episode]):
             if mode == "interactive":
                 shown.append((query, image))
             else:
-                sample = self._load(task, view, rng)
+                sample = self._load(task, view, rng, mode)
                 shown.append((sample, to_tensor(sample.image)))
             sample, tensor = shown[-1]
             support.append(self._shot(tensor, sample.labels, view.values, points, mode == "interactive", rng))
@@ -134,7 +137,9 @@ class TrainEpisodes(Dataset[Episode]):
         """Another question about the images of a draw."""
         task, mode, query, shown = first.task, first.mode, first.query, first.shown
         if mode == "interactive":
-            view, group = self._other(task, query[0], rng)
+            sample, view, group = self._other(task, query[0], rng)
+            query = sample, query[1]
+            shown = [query] * len(shown)
             task = replace(task, query=view, support=(view,) * len(task.support), groups=group)
         else:
             swapped = (task.query, *task.support[1:])
@@ -146,7 +151,7 @@ class TrainEpisodes(Dataset[Episode]):
         ]
         return self._episode(task, mode, query, support, [], rng)
 
-    def _other(self, task: Task, sample: Sample, rng: np.random.Generator) -> tuple[View, tuple[str, ...]]:
+    def _other(self, task: Task, sample: Sample, rng: np.random.Generator) -> tuple[Sample, View, tuple[str, ...]]:
         """An object that the crop shows enough of: another that tasks may ask for, or a pasted one; else the same."""
         others = [
             value
@@ -154,9 +159,13 @@ class TrainEpisodes(Dataset[Episode]):
             if value not in task.query.values and (sample.labels == value).mean() >= _HARD
         ]
         if not others or len(task.query.values) > 1:
-            return task.query, task.groups
+            return sample, task.query, task.groups
         value = others[int(rng.integers(len(others)))]
-        return replace(task.query, values=(value,)), (f"{task.group} ({value})",)
+        own = task.query.values[0]
+        if self.united and rng.random() < self.united and value != PASTED and _touch(sample.labels, own, value):
+            both = Sample(sample.image, np.where(sample.labels == value, np.uint8(own), sample.labels))
+            return both, task.query, (f"{task.group} + {value}",)
+        return sample, replace(task.query, values=(value,)), (f"{task.group} ({value})",)
 
     @cached_property
     def _values(self) -> dict[Hashable, set[int]]:
@@ -196,12 +205,16 @@ class TrainEpisodes(Dataset[Episode]):
         dots = place_points(mask, of_shot, self.points.draw_places(labels, rng), objects, rng)
         return Shot(image, points=dots, is_query=is_query)
 
-    def _load(self, task: Task, view: View, rng: np.random.Generator) -> Sample:
+    def _load(self, task: Task, view: View, rng: np.random.Generator, mode: Mode) -> Sample:
         sample = self.source.load(view.key)
-        return self.augment(sample, view.values, rng, partial(self._donor, task.groups)) if self.augment else sample
+        if self.augment is None:
+            return sample
+        # where one image alone is asked about, another of the same class is a negative, and the hardest
+        donor = partial(self._donor, task.groups, mode == "interactive")
+        return self.augment(sample, view.values, rng, donor)
 
-    def _donor(self, groups: tuple[str, ...], rng: np.random.Generator) -> tuple[Sample, int] | None:
-        target = self.source.donor(groups, rng)
+    def _donor(self, groups: tuple[str, ...], alike: bool, rng: np.random.Generator) -> tuple[Sample, int] | None:
+        target = self.source.donor(groups, rng, alike)
         return (self.source.load(target.key), target.value) if target else None
 
 
@@ -271,6 +284,12 @@ class FixedEpisodes(Dataset[Episode]):
 def _is_hard(labels: np.ndarray, values: tuple[int, ...]) -> bool:
     """Whether enough of the image is another object."""
     return bool(((binarize(labels, values) == 0) & (labels > 0)).mean() >= _HARD)
+
+
+def _touch(labels: np.ndarray, one: int, other: int) -> bool:
+    """Whether two labels are at most two pixels apart (where masks often leave a gap)."""
+    near = cv2.dilate((labels == one).view(np.uint8), np.ones((5, 5), np.uint8))
+    return bool((near.view(bool) & (labels == other)).any())
 
 
 def _left_out(meta: Meta) -> Episode:

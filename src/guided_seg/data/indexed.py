@@ -69,9 +69,9 @@ class IndexedSource(Source):
         several = [targets for table in (self.classes, self.videos) for targets in table.values()]
         return list(dict.fromkeys(target for targets in ([t for _, t in self.objects], *several) for target in targets))
 
-    def donor(self, groups: Sequence[str], rng: np.random.Generator) -> Target | None:
+    def donor(self, groups: Sequence[str], rng: np.random.Generator, alike: bool = False) -> Target | None:
         """See `Source.donor`; a random group, and then one of its objects."""
-        others = [group for group in self._donors if group not in groups]
+        others = [group for group in self._donors if alike or group not in groups]
         if not others:
             return None
         found = self._donors[others[int(rng.integers(len(others)))]]

@@ -107,10 +107,10 @@ class Mixture(Source):
             replace(target, key=(name, target.key)) for name, part in self.parts.items() for target in part.targets()
         ]
 
-    def donor(self, groups: Sequence[str], rng: np.random.Generator) -> Target | None:
+    def donor(self, groups: Sequence[str], rng: np.random.Generator, alike: bool = False) -> Target | None:
         """See `Source.donor`; from the same part, since another may have the same class under another name."""
         name = groups[0].partition("/")[0]
-        found = self.parts[name].donor([group.removeprefix(f"{name}/") for group in groups], rng)
+        found = self.parts[name].donor([group.removeprefix(f"{name}/") for group in groups], rng, alike)
         return replace(found, key=(name, found.key)) if found else None
 
     def image_keys(self) -> list[Hashable]:

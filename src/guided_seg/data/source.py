@@ -116,8 +116,14 @@ class Source(ABC):
         """Each thing that tasks ask for, once, whatever the mode; none where images are made without end."""
         return []
 
-    def donor(self, groups: Sequence[str], rng: np.random.Generator) -> Target | None:
-        """A random thing to paste beside what a task of ``groups`` asks for: of none of them; None without another."""
+    def donor(self, groups: Sequence[str], rng: np.random.Generator, alike: bool = False) -> Target | None:
+        """A random thing to paste beside what a task of ``groups`` asks for; None without any.
+
+        Args:
+            groups: of the task.
+            rng: decides.
+            alike: it may be of them, too.
+        """
         return None
 
     def image_keys(self) -> list[Hashable]:

@@ -21,8 +21,8 @@ FEW = 4
 AROUND = (3.0, 10.0)
 """How far a dot of the query's own image counts in a local fit, in cells, as standard deviations."""
 
-NEAR = (1.5, 5.0)
-"""How far a dot of the query's own image reaches, in cells: the standard deviations of the bells around it."""
+SLACK = 1.5
+"""The least standard deviation of what dots of the query's own image spread over, in cells."""
 
 
 class Fused(TwoStep):
@@ -48,6 +48,8 @@ class Fused(TwoStep):
         nearest: read the cosine to the nearest features.
         ridge: read the linear classifier.
         places: read the places of dots on the query itself.
+        near: how far these reach, in cells: the standard deviations of the bells around them.
+        spread: read over what region the label's dots on the query itself spread, by their mean and covariance.
         local: read what classifiers say that are fitted to dots near the cell more than to others, where the dots are
             on the query itself.
         memory: read an earlier answer.
@@ -75,17 +77,20 @@ class Fused(TwoStep):
         memory: bool = True,
         local: bool = False,
         coarser: Sequence[int] = (),
+        near: Sequence[float] = (1.5, 5.0),
+        spread: bool = False,
     ) -> None:
         super().__init__()
         if not (mean or nearest or ridge):
             raise UserError("conditioning: expected at least one of mean, nearest and ridge to be true.")
         self.hidden = hidden
         self.mean, self.nearest, self.memory = mean, nearest, memory
-        self.reads_places = places
+        self.reads_places, self.near, self.spread = places, tuple(near), spread
         self.penalty = nn.Parameter(torch.tensor(-3.0)) if ridge else None
         self.query = nn.Conv2d(channels, width, 1)
         self.local = Local() if local else None
-        kinds = 2 * mean + 4 * nearest + ridge + len(AROUND) * local + (2 * len(NEAR) + 1) * places + 2 * memory
+        of_places = (2 * len(near) + 1) * places + 2 * spread + len(AROUND) * local
+        kinds = 2 * mean + 4 * nearest + ridge + of_places + 2 * memory
         self.evidence = nn.Conv2d(2 + kinds, width, 1)
         self.norm = nn.BatchNorm2d(width)
         self.context = (
@@ -132,7 +137,9 @@ class Fused(TwoStep):
         if self.local is not None:
             yield self.local(found, cosines, sides, height, width)
         if self.reads_places:
-            yield _near(sides, height, width)
+            yield _near(sides, self.near, height, width)
+        if self.spread:
+            yield _spread(sides, height, width)
         if self.memory:
             earlier = sides.previous
             yield unit.new_zeros(batch, 2, height, width) if earlier is None else earlier
@@ -250,7 +257,7 @@ def _bells(places: Float[Tensor, "B N 3"], reach: float, height: int, width: int
     return rows[..., :, None] * columns[..., None, :]
 
 
-def _near(sides: _Sides, height: int, width: int) -> Float[Tensor, "B m h w"]:
+def _near(sides: _Sides, reaches: Sequence[float], height: int, width: int) -> Float[Tensor, "B m h w"]:
     """How near each cell is to a dot of its own image, for both sides and all reaches; and whether there is any."""
     places = sides.places
     rows, columns = (
@@ -263,6 +270,30 @@ def _near(sides: _Sides, height: int, width: int) -> Float[Tensor, "B m h w"]:
         # the bell of the nearest dot is the highest, however far it reaches
         absent = (members * places[..., 2] == 0)[..., None, None]
         nearest = apart.masked_fill(absent, torch.inf).amin(1)
-        maps += [torch.exp(-nearest / (2 * reach**2)) for reach in NEAR]
+        maps += [torch.exp(-nearest / (2 * reach**2)) for reach in reaches]
     any_ = (places[..., 2] > 0).any(1).to(places.dtype)
     return torch.stack([*maps, any_[:, None, None].expand(-1, height, width)], dim=1)
+
+
+def _spread(sides: _Sides, height: int, width: int) -> Float[Tensor, "B 2 h w"]:
+    """The bell with mean and covariance of the label's dots on the query's own image, and 1 / their number.
+
+    Both are 0 without any. What belongs together lies together, and several dots tell how far it goes.
+    """
+    places = sides.places[..., :2]
+    weights = sides.members[0] * sides.places[..., 2]
+    number = weights.sum(1)
+    share = weights / number.clamp(min=1)[:, None]
+    centre = (share[:, None] @ places)[:, 0]
+    apart = places - centre[:, None]
+    around = (share[..., None] * apart).transpose(1, 2) @ apart
+    high, both, wide = around[:, 0, 0] + SLACK**2, around[:, 0, 1], around[:, 1, 1] + SLACK**2
+    rows, columns = (
+        torch.arange(cells, device=places.device) - centre[:, axis, None] for axis, cells in enumerate((height, width))
+    )
+    rows, columns = rows[:, :, None], columns[:, None]
+    a, b, c = (value[:, None, None] / (high * wide - both**2)[:, None, None] for value in (wide, both, high))
+    bell = torch.exp(-(a * rows**2 - 2 * b * rows * columns + c * columns**2) / 2)
+    there = (number > 0).to(bell.dtype)[:, None, None]
+    few = (there / number.clamp(min=1)[:, None, None]).expand_as(bell)
+    return torch.stack([bell * there, few], dim=1)
