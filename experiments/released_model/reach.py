@@ -82,6 +82,21 @@ def lines() -> Iterator[str]:
     words = f"{value:.1f} [{interval[0]:.1f}, {interval[1]:.1f}]"
     yield f"| DAVIS first frames, clicks until IoU 0.80 (NoC@80) | {words} | 6 | 4 | {'yes' if value <= 6 else 'no'} |"
     yield from held_out()
+    yield from times()
+
+
+def times() -> Iterator[str]:
+    """What an edit and a frame of a video take, where it was measured."""
+    file = HERE / "times" / "benchmark.json"
+    if not file.is_file():
+        return
+    found = {row["name"]: row["value"] for row in json.loads(file.read_text(encoding="utf-8"))}
+    for name, words, reach, stretch in (
+        ("released_edit_ms", "an edit at 480p, 2 cores, ms", 5, 2.5),
+        ("released_frame_ms", "a frame of a video at 480p, 2 cores, ms", 100, 70),
+    ):
+        verdict = "yes" if found[name] <= reach else "no"
+        yield f"| {words} | {found[name]:.1f} | {reach} | {stretch} | {verdict} |"
 
 
 def held_out() -> Iterator[str]:

@@ -34,5 +34,8 @@ for class in $HELD_OUT; do
     [ "$class" = cow ] || { network "$class"; model=$OUT/$class; }
     score "held_out_$class" "$model" held_out data=voc "data.root=$DATA/voc2012" "data.held_out=[$class]"
 done
+"$PYTHON" -m guided_seg.benchmark suite=released "checkpoint=$MODEL" "output_dir=$OUT/times"
+mkdir -p "$HERE/times"
+cp "$OUT/times"/{benchmark,machine}.json "$HERE/times"
 "$PYTHON" "$HERE/cases.py" "$MODEL" "$OUT/on_davis" davis2016 5 "$HERE/davis"
 "$PYTHON" "$HERE/reach.py"

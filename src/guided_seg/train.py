@@ -112,6 +112,7 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
         instantiate(cfg.loss),
         cfg.episode.corrections,
         cfg.optimizer.pretrained_lr,
+        cfg.episode.recalled,
     ), data
 
 

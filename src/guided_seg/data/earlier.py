@@ -37,6 +37,20 @@ def disturb(labels: UInt8[np.ndarray, "H W"], rng: np.random.Generator) -> UInt8
     return found
 
 
+def shifted(labels: UInt8[np.ndarray, "H W"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W"]:
+    """All labels together as a moment before: a little moved and zoomed.
+
+    Args:
+        labels: of each pixel; what comes into view is `IGNORE`.
+        rng: the source of randomness.
+    """
+    size = np.array(labels.shape[::-1], float)
+    linear = np.diag(np.exp(rng.uniform(-_ZOOM, _ZOOM, 2) / 2))
+    matrix = np.column_stack([linear, size / 2 + rng.normal(0, _SHIFT / 2, 2) * size - linear @ size / 2])
+    found = cv2.warpAffine(labels, matrix, labels.shape[::-1], flags=cv2.INTER_NEAREST, borderValue=IGNORE)
+    return np.asarray(found, np.uint8)
+
+
 def _moved(mask: UInt8[np.ndarray, "H W"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W"]:
     size = np.array(mask.shape[::-1], float)
     centre = np.argwhere(mask).mean(0)[::-1]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from guided_seg.data.classes import HeldOut, as_split, unknown
 from guided_seg.data.files import Pair
 from guided_seg.data.pascal import Lists, Pascal
+from guided_seg.data.regions import read_regions
 from guided_seg.data.sbd import CLASSES as SBD_CLASSES
 from guided_seg.data.sbd import OBJECTS as SBD_OBJECTS
 from guided_seg.data.sbd import open_sbd, sbd_images, sbd_pair
@@ -18,7 +21,7 @@ from guided_seg.data.tables import MIN_PIXELS
 from guided_seg.data.verify import open_root, read_list
 
 IMAGES, CLASSES, OBJECTS, LISTS = "JPEGImages", "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation"
-AUGMENTED = "SegmentationClassAug"
+AUGMENTED, REGIONS = "SegmentationClassAug", "regions"
 LAYOUT = f"{IMAGES}/, {CLASSES}/ and {LISTS}/train.txt and val.txt"
 TRAIN_LISTS = ("train", "trainaug")
 
@@ -32,7 +35,7 @@ class Voc(Pascal):
     ImageSets/Segmentation/ is taken for all of VOC 2012, with the lists that are shipped.
 
     Interactive tasks are the objects of ``SegmentationObject/``; without that folder all regions of one class
-    in an image together stand in for an object. IoU is grouped by class either way. There are no videos.
+    in an image together stand in for an object, or with ``instances="regions"`` each region that is apart. IoU is grouped by class either way. There are no videos.
 
     With ``train_list=trainaug`` training is on VOC's train and SBD's images less VOC's val, 10,582 images of the
     official data (Hariharan et al., 2011): the images of ImageSets/Segmentation/trainaug.txt; without this list those
@@ -44,7 +47,8 @@ class Voc(Pascal):
         split: train, val or test.
         held_out: names of classes, or one name, or the number 0 to 3 of a fold of PASCAL-5i.
         instances: take objects from SegmentationObject/ (and SBD's inst/); None: where all images have such masks, that
-            is, where the folder exists and train_list=trainaug comes from SBD.
+            is, where the folder exists and train_list=trainaug comes from SBD; or ``regions``, those of class masks, see
+            `guided_seg.data.regions.split`.
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
         cache_mb: megabytes of decoded samples that each process keeps.
         balance: how evenly classes are drawn, see `IndexedSource`.
@@ -62,7 +66,7 @@ class Voc(Pascal):
         root: str | Path,
         split: str,
         held_out: HeldOut = (),
-        instances: bool | None = None,
+        instances: bool | Literal["regions"] | None = None,
         min_pixels: int = MIN_PIXELS,
         cache_mb: float = 0.0,
         balance: float = 1.0,
@@ -81,10 +85,19 @@ class Voc(Pascal):
         if instances is None:
             instances = (root / OBJECTS).is_dir() and (train_list == "train" or sbd is not None)
         masks = {CLASSES: partial(_pair, root, sbd, (CLASSES, AUGMENTED), SBD_CLASSES)}
-        if instances:
+        if instances not in (None, True, False, REGIONS):
+            raise unknown("data.instances", str(instances), ("true", "false", REGIONS))
+        if instances == REGIONS:
+            masks[REGIONS] = partial(_regions, masks[CLASSES])
+        elif instances:
             masks[OBJECTS] = partial(_pair, root, sbd, (OBJECTS,), SBD_OBJECTS)
         lists = _lists(root, sbd, split, train_list)
         super().__init__("voc", split, lists, masks, held_out, min_pixels, cache_mb, balance, oracle, mixed_images)
+
+
+def _regions(of_class: Callable[[str], Pair], image: str) -> Pair:
+    pair = of_class(image)
+    return replace(pair, read=partial(read_regions, pair.read))
 
 
 def _lists(root: Path, sbd: Path | None, split: Split, train_list: str) -> Lists:

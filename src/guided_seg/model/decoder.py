@@ -88,18 +88,30 @@ class Carried(Decoder):
     Args:
         skip_channels: channels of the earlier maps, from coarse to fine.
         hidden: maps of each label.
+        unshuffle: compute at the second finest resolution, where each cell holds the four cells of the finest map as
+            channels and is given four scores (after sub-pixel convolution, Shi et al., 2016). What reads the finest map
+            is computed once an image, so the finest scores cost an edit no more than the second finest.
 
     Raises:
-        CompositionError: the backbone has no earlier map.
+        CompositionError: the backbone has no earlier map; or only one, to ``unshuffle``.
     """
 
     uses_skips = True
     carries = True
 
-    def __init__(self, skip_channels: Sequence[int], hidden: int) -> None:
+    def __init__(self, skip_channels: Sequence[int], hidden: int, unshuffle: bool = False) -> None:
         super().__init__()
         if not skip_channels:
             raise CompositionError("decoder=carried needs an earlier map of the backbone; choose another backbone.")
+        if unshuffle and len(skip_channels) < 2:
+            raise CompositionError(
+                "decoder.unshuffle=true needs two earlier maps of the backbone and there is one; set backbone.finest=0, "
+                "or decoder.unshuffle=false."
+            )
+        self.unshuffle = unshuffle
+        if unshuffle:
+            *skip_channels, second, finest = skip_channels
+            skip_channels.append(second + 4 * finest)
         widths = [max(hidden >> step, 1) for step in range(len(skip_channels))]
         self.skips = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, width, 1, bias=False), nn.BatchNorm2d(width))
@@ -107,10 +119,16 @@ class Carried(Decoder):
         )
         self.mix = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in widths)
         self.fewer = nn.ModuleList(nn.Conv2d(width, less, 1) for width, less in pairwise(widths))
-        self.score = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        self.score = nn.Conv2d(widths[-1], 4 if unshuffle else 1, 3, padding=1)
 
     def prepare(self, skips: Sequence[Tensor]) -> list[Tensor]:
         """See `Decoder.prepare`."""
+        if self.unshuffle:
+            *skips, second, finest = skips
+            # a last row or column that is alone is doubled; both grids span the image, so nothing is cut off again
+            height, width = second.shape[-2:]
+            even = F.pad(finest, (0, 2 * width - finest.shape[-1], 0, 2 * height - finest.shape[-2]), mode="replicate")
+            skips.append(torch.cat([second, F.pixel_unshuffle(even, 2)], dim=1))
         return [project(skip) for project, skip in zip(self.skips, skips, strict=True)]
 
     def forward(self, hidden: Float[Tensor, "B L E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
@@ -122,7 +140,9 @@ class Carried(Decoder):
             up = F.interpolate(maps, skip.shape[-2:], mode="bilinear", align_corners=False)
             maps = torch.relu(up.view(batch, labels, *up.shape[1:]) + skip[:, None]).flatten(0, 1)
             maps = maps + torch.relu(mix(maps))
-        scores = self.score(maps).view(batch, labels, *maps.shape[-2:])
+        scores = self.score(maps)
+        scores = F.pixel_shuffle(scores, 2) if self.unshuffle else scores
+        scores = scores.view(batch, labels, *scores.shape[-2:])
         return F.pad(scores, (0, 0, 0, 0, 1, 0))
 
 

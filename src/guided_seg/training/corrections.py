@@ -1,4 +1,4 @@
-"""Correction rounds in training: dots where the network is wrong, as a person would place the next ones."""
+"""What training makes of the network's own answers: dots where they are wrong, and earlier answers as they really are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from guided_seg.data.earlier import shifted
 from guided_seg.episode import IGNORE, Batch
 from guided_seg.metrics.clicks import Click, next_click
 
@@ -37,6 +38,27 @@ def corrected(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Bat
             rows += [(shot, row, column, int(targets[episode][row, column])) for row, column in dots]
     more = torch.tensor(rows, dtype=torch.int64, device=batch.points.device).reshape(-1, 4)
     return replace(batch, points=torch.cat([batch.points, more]))
+
+
+def recalled(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Batch:
+    """The batch with the network's own answers, a little moved, as the earlier answers of the episodes that have one.
+
+    Masks that are spoilt at random are not wrong where a network is, which takes what resembles the object for the
+    object. With its own answers it learns what of them to believe, or a video's errors would confirm themselves.
+
+    Args:
+        batch: B episodes.
+        prediction: int ``[B, H, W]`` the answers to it without any earlier one.
+        rng: the source of randomness.
+    """
+    if batch.previous is None:
+        return batch
+    previous = batch.previous.clone()
+    having = torch.nonzero((previous != IGNORE).flatten(1).any(1)).flatten()
+    answers = prediction[having].to(torch.uint8).masked_fill(batch.target[having] == IGNORE, IGNORE).cpu().numpy()
+    for row, answer in zip(having.tolist(), answers, strict=True):
+        previous[row] = torch.from_numpy(shifted(answer, rng)).to(previous.device)
+    return replace(batch, previous=previous)
 
 
 def _dots(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from guided_seg.errors import UserError
 from guided_seg.metrics import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network, encode_once
-from guided_seg.training.corrections import corrected
+from guided_seg.training.corrections import corrected, recalled
 from guided_seg.training.feature_cache import FeatureCache
 from guided_seg.training.losses import CrossEntropy
 
@@ -49,6 +50,7 @@ class EpisodicSegmentation(LightningModule):
         loss: of scores and target; the paper's by default.
         corrections: the share of training batches that are answered once without a gradient, and then learned from with
             further dots where that answer was wrong, see `guided_seg.training.corrections`.
+        recalled: the share of training batches whose earlier answers are the network's own, see there.
         pretrained_lr: the learning rate of the backbone's pretrained stages, as far as they are trained, in proportion
             to all else's.
     """
@@ -66,20 +68,22 @@ class EpisodicSegmentation(LightningModule):
         loss: CrossEntropy | None = None,
         corrections: float = 0.0,
         pretrained_lr: float = 1.0,
+        recalled: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = network
         self._optimizer, self._schedule = optimizer, schedule
         self.settings, self.dot_seed, self.config = list(settings), dot_seed, config or {}
         self.log_every, self.cache, self.loss = log_every, cache, loss or CrossEntropy()
-        if not 0 <= corrections <= 1:
-            raise UserError(f"episode.corrections={corrections}: a share lies in 0..1.")
+        for name, share in (("corrections", corrections), ("recalled", recalled)):
+            if not 0 <= share <= 1:
+                raise UserError(f"episode.{name}={share}: a share lies in 0..1.")
         if not pretrained_lr > 0:
             raise UserError(
                 f"optimizer.pretrained_lr={pretrained_lr}: expected a number above 0; backbone.frozen=true trains none "
                 "of the pretrained stages."
             )
-        self.corrections, self.pretrained_lr = corrections, pretrained_lr
+        self.corrections, self.recalled, self.pretrained_lr = corrections, recalled, pretrained_lr
         self.validation = {mode: new_metric(mode) for mode in MODES}
         self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
         self.groups: dict[int, str] = {}
@@ -91,7 +95,7 @@ class EpisodicSegmentation(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch (DESIGN 3.7)."""
         features = encode_once((self.cache or self.network).encode, batch)
-        scores = self.network(self._with_corrections(batch, features), features)
+        scores = self.network(self._with_answers(batch, features), features)
         loss = self.loss(scores, batch.target)
         if (self.global_step + 1) % self.log_every == 0:
             counts = intersection_union(scores.detach().argmax(1), batch.target, batch.num_labels)
@@ -99,14 +103,19 @@ class EpisodicSegmentation(LightningModule):
             self.log_dict({"train/loss": loss.detach(), "train/iou": inside / max(union, 1)}, prog_bar=True)
         return loss
 
-    def _with_corrections(self, batch: Batch, features: Features) -> Batch:
-        if not self.corrections:
+    def _with_answers(self, batch: Batch, features: Features) -> Batch:
+        """The batch with what is made of the network's own answers to it, in the shares of batches asked for."""
+        if not (self.corrections or self.recalled):
             return batch
         rng = np.random.default_rng((self.config.get("seed", 0), self.global_step))
-        if rng.random() >= self.corrections:
+        correct = rng.random() < self.corrections
+        recall = self.recalled > 0 and rng.random() < self.recalled and batch.previous is not None
+        if not (correct or recall):
             return batch
         with torch.no_grad():
-            return corrected(batch, self.network(batch, features).argmax(1), rng)
+            answer = self.network(replace(batch, previous=None) if recall else batch, features).argmax(1)
+        batch = recalled(batch, answer, rng) if recall else batch
+        return corrected(batch, answer, rng) if correct else batch
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one-shot episodes, of any modes."""
