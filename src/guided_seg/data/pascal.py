@@ -13,7 +13,15 @@ from guided_seg.data.files import FileSource, Pair
 from guided_seg.data.source import Split, Target
 from guided_seg.data.splits import fold_classes
 from guided_seg.data.tables import Counts, Tables, class_table, is_task, object_list
-from guided_seg.data.verify import check_apart, check_labelled, check_named, count_labels, survey
+from guided_seg.data.verify import (
+    check_apart,
+    check_labelled,
+    check_named,
+    check_pair,
+    count_labels,
+    count_values,
+    survey,
+)
 from guided_seg.episode import IGNORE
 
 VOC_CLASSES = (
@@ -131,8 +139,8 @@ def _object_classes(
 ) -> dict[int, int]:
     """The class value of each object in an image that is large enough: the one that most of its pixels have."""
     pair, of_class = pairs[f"{objects}/{image}"], pairs[f"{classes}/{image}"]
-    counts = count_labels(pair)
-    labels, values = pair.read(pair.mask), of_class.read(of_class.mask)
+    labels, values = check_pair(pair), of_class.read(of_class.mask)
+    counts = count_values(labels)
     return {
         number: int(np.bincount(values[labels == number], minlength=IGNORE + 1)[:IGNORE].argmax())
         for number in sorted(set(counts) - {0})

@@ -30,14 +30,13 @@ def split(labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     """
     found = np.where(labels == IGNORE, IGNORE, 0).astype(np.uint8)
     number = 0
-    for value in np.unique(labels).tolist():
-        if value in (0, IGNORE):
-            continue
+    for value in np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE)[1:IGNORE]) + 1:
         inside = labels == value
         large = _large(inside.view(np.uint8))[: IGNORE - 1 - number]
-        # every pixel of the class goes to the large region that is nearest; in a large one the distance is 0
-        nearest = np.argmin([_distance(region) for region in large], axis=0) if len(large) > 1 else 0
-        found[inside] = (number + 1 + nearest * np.ones(labels.shape, np.uint8))[inside]
+        found[inside] = number + 1
+        if len(large) > 1:  # each pixel goes to the large region that is nearest; in a large one the distance is 0
+            nearest = np.argmin([_distance(region) for region in large], axis=0)
+            found[inside] += nearest[inside].astype(np.uint8)
         number += len(large)
     return found
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from guided_seg.errors import UserError
-from guided_seg.model.features import Anchor
+from guided_seg.model.features import Anchor, laid_out
 
 Frozen = bool | int
 """True: no weight is trained; False: all are; n: the first n stages are not."""
@@ -83,7 +83,7 @@ class Backbone(nn.Module, ABC):
         images = (reduced(images, self.longest) - self.mean) / self.std
         if extra is not None:
             images = torch.cat([images, extra * (128 / 255 / self.std.mean())], dim=1)
-        return self.maps(images.contiguous(memory_format=torch.channels_last))
+        return self.maps(laid_out(images))
 
     def forward(
         self, images: Float[Tensor, "N 3 H W"], extra: Float[Tensor, "N E H W"] | None = None
@@ -202,7 +202,6 @@ class Small(Backbone):
         self.pool = nn.AvgPool2d(self.stride // 4, ceil_mode=True, count_include_pad=False)
         self.blocks = nn.Sequential(*[_Block(width, 2 ** (i % 3)) for i in range(blocks)])
         self.head = nn.Conv2d(width, width, 1)
-        self.to(memory_format=torch.channels_last)
 
     def stages(self) -> list[nn.Module]:
         """None is pretrained."""

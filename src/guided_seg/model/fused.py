@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from guided_seg.errors import UserError
 from guided_seg.model.conditioning import TwoStep
+from guided_seg.model.features import laid_out
 from guided_seg.model.guide import PLACES, Guidance
 from guided_seg.model.neck import Block, Hourglass
 
@@ -108,12 +109,12 @@ class Fused(TwoStep):
     def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B L E h w"]:
         """The hidden maps of each of L = K - 1 positive labels; see `TwoStep.compare`."""
         unit, query = prepared
-        query = query.contiguous(memory_format=torch.channels_last)  # in which blocks and pooling are twice as fast
+        query = laid_out(query)  # in which blocks and pooling are twice as fast
         each = []
         with torch.autocast(unit.device.type, enabled=False):
             asked = [torch.cat(list(self._maps(unit.float(), sides)), dim=1) for sides in _sides(guidance)]
         for maps in asked:
-            known = self.evidence(maps.contiguous(memory_format=torch.channels_last))
+            known = self.evidence(laid_out(maps))
             mixed = torch.relu(self.norm(known + query))
             each.append(self.last(self.context(mixed)))
         return torch.stack(each, dim=1)

@@ -18,6 +18,9 @@ from guided_seg.model.decoder import Bilinear, Decoder
 from guided_seg.model.features import Anchor, Features, by_size, place, pool_mask, upsample
 from guided_seg.model.guide import Guidance, Guide
 
+ALIKE = 16
+"""On a GPU the number of images that are encoded at once in training is a multiple of it."""
+
 UpdateCost = Literal["none", "head", "full"]
 
 
@@ -123,6 +126,9 @@ def encode_once(encode: Callable[[Tensor, Tensor], Features], batch: Batch) -> F
     if batch.first is None:
         return encode(batch.images, batch.sizes)
     kept, rows = torch.unique(batch.first, return_inverse=True)
+    if kept.is_cuda and torch.is_grad_enabled():
+        # cuDNN plans anew for each number of images, which takes far longer than a step, so some are encoded twice
+        kept = kept[torch.arange(-(-len(kept) // ALIKE) * ALIKE, device=kept.device) % len(kept)]
     return encode(batch.images[kept], batch.sizes[kept])[rows]
 
 

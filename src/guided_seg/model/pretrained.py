@@ -83,7 +83,6 @@ class TimmBackbone(Backbone):
         self.joined = len(levels)
         if weights != "random":
             load_timm(net, model, weights)
-        self.to(memory_format=torch.channels_last)
         self.freeze()
 
     def stages(self) -> list[nn.Module]:
