@@ -99,6 +99,28 @@ def restore(cfg: DictConfig, state: Mapping[str, Tensor], origin: str | PathLike
     return network.eval()
 
 
+def start_from(network: Network, name: str | PathLike[str]) -> None:
+    """Give a network the weights of a trained one of the same architecture.
+
+    Args:
+        network: takes them.
+        name: see `checkpoint_file`.
+
+    Raises:
+        UserError: as `load_network`, or the two are not alike.
+    """
+    found = load_network(name)[0].state_dict()
+    own = network.state_dict()
+    if unlike := sorted(
+        key for key in {*found, *own} if key not in found or key not in own or found[key].shape != own[key].shape
+    ):
+        raise UserError(
+            f"start_from={name} is of another architecture than this run composes: {len(unlike)} tensors differ, such as "
+            f"{unlike[0]}; compose the same, or leave start_from out."
+        )
+    network.load_state_dict(found)
+
+
 def _of_another_version(origin: str | PathLike[str], reason: str) -> UserError:
     return UserError(
         f"The tensors of {origin} do not fit the network that it names ({reason}); it was written by another "

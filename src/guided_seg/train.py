@@ -25,7 +25,7 @@ from guided_seg.build import (
 )
 from guided_seg.build import settings as evaluation_settings
 from guided_seg.caching import open_cache
-from guided_seg.checkpoints import check_resumable
+from guided_seg.checkpoints import check_resumable, start_from
 from guided_seg.data.datamodule import Episodes
 from guided_seg.folders import last_checkpoint
 from guided_seg.model.one_vs_rest import k_way
@@ -93,6 +93,8 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
     """The module and its data; whatever is wrong with either is found here."""
     settings = evaluation_settings(cfg)
     network = build_network(cfg)
+    if cfg.start_from is not None:
+        start_from(network, cfg.start_from)
     data = build_data(cfg)
     check_modes(network, list(data.weights))
     data.setup("fit")

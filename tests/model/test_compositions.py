@@ -171,7 +171,9 @@ FREEZABLE = [name for name in GROUPS["backbone"] if "frozen" in options("backbon
 
 
 def _frozen(composed: Composed, name: str, frozen: bool | int) -> Backbone:
-    cfg = narrow(composed, f"backbone={name}", f"backbone.frozen={frozen}")
+    # what fixed_norms adds is tested in test_backbones.py
+    norms = ["backbone.fixed_norms=false"] if "fixed_norms" in options("backbone", name) else []
+    cfg = narrow(composed, f"backbone={name}", f"backbone.frozen={frozen}", *norms)
     return build_network(cfg).backbone
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -106,11 +107,10 @@ def check_whole(path: Path) -> None:
 
 
 def _decode(path: Path, take: Callable[[Image.Image], T]) -> T:
+    data = _read(path)  # at once: Pillow alone asks the system for it piece by piece
     try:
-        with Image.open(path) as mask:
+        with Image.open(BytesIO(data)) as mask:
             return take(mask)
-    except FileNotFoundError:
-        raise _missing(path) from None
     except (OSError, SyntaxError, ValueError) as error:
         raise BrokenFile(f"The mask {path} cannot be decoded ({error}); {_REPLACE}.") from error
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from guided_seg.data.classes import HeldOut, as_split, unknown
 from guided_seg.data.files import Pair
@@ -66,7 +65,7 @@ class Voc(Pascal):
         root: str | Path,
         split: str,
         held_out: HeldOut = (),
-        instances: bool | Literal["regions"] | None = None,
+        instances: bool | str | None = None,
         min_pixels: int = MIN_PIXELS,
         cache_mb: float = 0.0,
         balance: float = 1.0,
