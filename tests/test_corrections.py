@@ -14,7 +14,7 @@ from running import TINY, compose_run, run
 from guided_seg.build import build_network
 from guided_seg.episode import IGNORE, Batch, Episode, Shot, collate
 from guided_seg.errors import UserError
-from guided_seg.training.corrections import MOST, corrected
+from guided_seg.training.corrections import MOST, corrected, recalled
 from guided_seg.training.module import EpisodicSegmentation
 
 
@@ -58,6 +58,39 @@ def test_what_is_right_is_left_as_it_is() -> None:
     assert torch.equal(corrected(asked, right, np.random.default_rng(0)).points, asked.points)
 
 
+def test_own_answers_take_the_place_of_earlier_ones_where_there_are_any() -> None:
+    image, target = scene()
+    shot = Shot(torch.rand(3, 20, 20), points=torch.tensor([[2, 2, 0], [6, 6, 1]]))
+    without, having = (Episode(image, target, [shot], {}, 3, previous) for previous in (None, target))
+    asked = collate([without, having])
+    answer = torch.full(asked.target.shape, 2)
+    found = recalled(asked, answer, np.random.default_rng(0)).previous
+    assert found is not None
+    assert (found[0] == IGNORE).all()
+    assert set(found[1].unique().tolist()) <= {2, IGNORE}
+    assert (found[1] == 2).float().mean() > 0.5
+    assert recalled(collate([without]), answer[:1], np.random.default_rng(0)).previous is None
+
+
+def test_a_share_of_the_batches_recalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = ("+experiment=fused", "backbone.width=8", "backbone.blocks=1")
+    module = EpisodicSegmentation(build_network(compose_run(*tiny)), recalled=0.5)
+    image, target = scene()
+    target = target.clamp(max=1)
+    shot = Shot(torch.rand(3, 24, 24), points=torch.tensor([[2, 2, 0], [6, 6, 1]]))
+    asked = collate([Episode(image, target, [shot], previous=target)])
+    monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
+    honest, told = module.network.forward, []
+    monkeypatch.setattr(module.network, "forward", lambda b, f=None: told.append(b.previous) or honest(b, f))
+    for step in range(20):
+        monkeypatch.setattr(EpisodicSegmentation, "global_step", step)
+        module.training_step(asked, step).backward()
+    blank = [previous for previous in told if previous is None]
+    assert 3 < len(blank) < 17
+    assert len(told) == 20 + len(blank)
+    assert sum(previous is not None and not torch.equal(previous, asked.previous) for previous in told) == len(blank)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_a_share_of_the_batches_is_corrected(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     network = build_network(compose_run(*TINY))
@@ -84,3 +117,5 @@ def test_the_main_command_trains_with_it(tmp_path: Path) -> None:
 def test_a_share_that_cannot_be_is_refused() -> None:
     with pytest.raises(UserError, match=r"episode.corrections=1.5: a share lies in 0..1"):
         EpisodicSegmentation(build_network(compose_run(*TINY)), corrections=1.5)
+    with pytest.raises(UserError, match=r"episode.recalled=-1: a share lies in 0..1"):
+        EpisodicSegmentation(build_network(compose_run(*TINY)), recalled=-1)

@@ -87,6 +87,7 @@ def test_the_card_of_an_earlier_release_keeps_what_was_written_by_hand(tmp_path:
             "is not empty; choose a new or an empty one with output_dir",
         ),
         ("checkpoint=best.ckpt name=mine longest=8", "longest=8: expected a whole number of pixels from 32, or null."),
+        ("checkpoint=best.ckpt name=mine enlarge=true", "enlarge=True: expected true, with a number as longest,"),
         ("checkpoint=short.md name=mine", "short.md cannot be read as a checkpoint"),
     ],
 )
@@ -112,6 +113,14 @@ def test_a_model_may_reduce_large_images(tmp_path: Path) -> None:
     release(cfg, tmp_path / "out")
     assert load_network(checkpoint)[0].backbone.longest is None
     assert guided_seg.load(tmp_path / "out").backbone.longest == 64
+    assert not guided_seg.load(tmp_path / "out").backbone.enlarge
+
+
+def test_a_model_may_enlarge_small_images(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    cfg = {"checkpoint": str(write_checkpoint(tmp_path / "best.ckpt")), "name": "mine", "card": None}
+    release(OmegaConf.create(cfg | {"longest": 64, "enlarge": True}), tmp_path / "out")
+    assert guided_seg.load(tmp_path / "out").backbone.enlarge
 
 
 def test_a_model_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,17 @@ def test_a_checkpoint_of_another_architecture_is_refused(whole: Path, override: 
     assert (whole / "metrics.csv").read_text() == before
 
 
+def test_a_new_run_may_start_from_trained_weights(whole: Path, tmp_path: Path) -> None:
+    run(tmp_path, "trainer.max_steps=1", f"start_from={whole}", "data.training.lr=1e-9", "data.augment=null")
+    before, after = weights(whole, "best.ckpt"), weights(tmp_path)
+    trained = [key for key in before if key.endswith("weight")]
+    assert trained
+    assert all(torch.allclose(before[key], after[key], atol=1e-6) for key in trained)
+    assert [step for step, _ in rows(tmp_path, "train/loss")] == [0]
+    with pytest.raises(UserError, match=r"start_from=.* is of another architecture .*tensors differ"):
+        run(tmp_path, f"start_from={whole}", "backbone.width=8")
+
+
 @pytest.mark.parametrize("override", ["trainer.max_steps=8", "data.training.validate_every=3"])
 def test_a_training_of_another_length_is_no_resume(whole: Path, override: str) -> None:
     with pytest.raises(UserError, match=f"is of a training with {override.partition('=')[0]}=\\d but this run has \\d"):

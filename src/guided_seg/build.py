@@ -56,7 +56,13 @@ def build_network(cfg: DictConfig) -> Network:
 
 def _backbone(cfg: DictConfig) -> Backbone:
     backbone: Backbone = instantiate(cfg.backbone)
-    backbone.longest = cfg.resolution.get("longest")  # which checkpoints of earlier versions lack
+    # checkpoints of earlier versions lack both
+    backbone.longest, backbone.enlarge = cfg.resolution.get("longest"), cfg.resolution.get("enlarge", False)
+    if backbone.enlarge and backbone.longest is None:
+        raise CompositionError(
+            "resolution.enlarge=true enlarges images to resolution.longest, which is null; set it, as in "
+            "resolution.longest=512."
+        )
     if backbone.longest is not None and backbone.border:
         raise CompositionError(
             "resolution.longest reduces images, and backbone.border counts pixels around them as they are; choose "

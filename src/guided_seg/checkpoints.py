@@ -115,8 +115,8 @@ def start_from(network: Network, name: str | PathLike[str]) -> None:
         key for key in {*found, *own} if key not in found or key not in own or found[key].shape != own[key].shape
     ):
         raise UserError(
-            f"start_from={name} is of another architecture than this run composes: {len(unlike)} tensors differ, such as "
-            f"{unlike[0]}; compose the same, or leave start_from out."
+            f"start_from={name} is of another architecture than this run composes: {len(unlike)} tensors differ, such "
+            f"as {unlike[0]}; compose the same, or leave start_from out."
         )
     network.load_state_dict(found)
 

@@ -42,7 +42,7 @@ def test_what_lies_apart_is_two_and_a_piece_belongs_to_the_nearest() -> None:
     labels = np.zeros((20, 60), np.uint8)
     labels[2:18, 2:20], labels[2:18, 40:58] = 3, 3
     labels[8:10, 36:38] = 3
-    assert 4 < PIECE * 16 * 18
+    assert PIECE * 16 * 18 > 4
     found = split(labels)
     assert set(np.unique(found)) == {0, 1, 2}
     assert found[5, 5] != found[5, 50]

@@ -15,7 +15,7 @@ from running import compose_run
 from torch import Tensor
 
 from guided_seg.build import build_network
-from guided_seg.data.earlier import disturb
+from guided_seg.data.earlier import disturb, shifted
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.model.decoder import Carried
@@ -230,6 +230,30 @@ def test_each_step_of_carrying_has_half_the_maps_and_all_earlier_maps_count() ->
     assert all((grad != 0).any() for grad in torch.autograd.grad(found.sum(), skips))
 
 
+@pytest.mark.parametrize("size", [(16, 16), (15, 13)])
+def test_four_scores_a_cell_are_as_fine_as_the_finest_map_and_read_it(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    decoder = Carried([5, 3], hidden=8, unshuffle=True).eval()
+    skips = [torch.randn(1, 5, 8, 7 if size[1] == 13 else 8), torch.randn(1, 3, *size)]
+    for skip in skips:
+        skip.requires_grad_()
+    prepared = decoder.prepare(skips)
+    assert [tuple(each.shape) for each in prepared] == [(1, 8, *skips[0].shape[2:])], "computed once an image"
+    found = decoder(torch.randn(1, 2, 8, 4, 4), prepared)
+    assert found.shape == (1, 3, 2 * skips[0].shape[2], 2 * skips[0].shape[3])
+    assert (found[:, 0] == 0).all()
+    assert all((grad != 0).any() for grad in torch.autograd.grad(found.sum(), skips, retain_graph=True))
+    # the four cells that lie in one are the four scores of it
+    (reached,) = torch.autograd.grad(found[0, 1, 6, 6], skips[1])
+    assert (reached[0, :, 6, 6] != 0).any()
+    assert (reached[0, :, 14:] == 0).all()
+
+
+def test_four_scores_a_cell_need_two_earlier_maps() -> None:
+    with pytest.raises(CompositionError, match=r"needs two earlier maps.*backbone.finest=0"):
+        Carried([5], hidden=4, unshuffle=True)
+
+
 @cache
 def network() -> Network:
     torch.manual_seed(0)
@@ -282,3 +306,15 @@ def test_an_earlier_answer_is_like_the_truth_and_says_nothing_where_that_does_no
     assert set(np.unique(found)) <= {0, 1, 2, IGNORE}
     assert (found[1:] != IGNORE).all()
     assert np.array_equal(found, disturb(mask, np.random.default_rng(seed)))
+
+
+@given(st.integers(0, 10**6))
+def test_a_moment_before_all_labels_were_a_little_elsewhere(seed: int) -> None:
+    labels = np.zeros((40, 60), np.uint8)
+    labels[10:30, 15:30], labels[10:30, 30:45] = 1, 2
+    found = shifted(labels, np.random.default_rng(seed))
+    assert set(np.unique(found)) <= {0, 1, 2, IGNORE}
+    for label in (1, 2):
+        shares = (found == label) & (labels == label), (found == label) | (labels == label)
+        assert shares[0].sum() > 0.3 * shares[1].sum()
+    assert np.array_equal(found, shifted(labels, np.random.default_rng(seed)))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from guided_seg.episode import Batch, Episode, Shot, collate
 from guided_seg.model.annotation import Interpolate
-from guided_seg.model.features import Anchor, Features, cells, pool_mask, upsample
+from guided_seg.model.features import FINE, Anchor, Features, cells, pool_mask, upsample
 from guided_seg.model.fusion import Late
 from guided_seg.model.guide import Guidance, Guide
 from guided_seg.model.locality import Global, Local
@@ -70,6 +70,16 @@ def test_a_grid_that_does_not_span_its_image_has_one_meaning(height: int, rows: 
     assert torch.allclose(sparse, dense.T, atol=1e-5)
     mask = torch.rand(size, generator=torch.Generator().manual_seed(height))
     assert torch.allclose(pool_mask(mask, size, grid, anchor).flatten(), dense @ mask.flatten(), atol=1e-3)
+
+
+@pytest.mark.parametrize("grid", [(64, 64), (72, 128), (1, FINE)])
+def test_fine_grids_are_upsampled_alike_with_and_without_a_gradient(grid: tuple[int, int]) -> None:
+    maps = torch.randn(2, 3, *grid, generator=torch.Generator().manual_seed(0))
+    size = (3 * grid[0] + 1, 2 * grid[1] + 5)
+    expected = upsample(maps.clone().requires_grad_(), size)
+    assert expected.requires_grad
+    assert torch.allclose(upsample(maps, size), expected, atol=2e-3)
+    assert (upsample(maps, size) - expected).abs().mean() < 1e-4
 
 
 def indicator(batch: Batch, shot: int, label: int) -> Tensor:

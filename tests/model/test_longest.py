@@ -54,6 +54,26 @@ def test_images_within_the_limit_are_left_as_they_are(name: str) -> None:
     assert torch.equal(ask(network(name, 64), image, dots), ask(network(name, None), image, dots))
 
 
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_smaller_images_are_enlarged_where_that_is_asked_for(name: str) -> None:
+    image, dots = scene(48, 64), [(10, 15, 0), (30, 40, 1)]
+    model = network(name, 128)
+    plain = ask(model, image, dots)
+    model.backbone.enlarge = True
+    found = ask(model, image, dots)
+    assert found.shape == plain.shape == (2, 48, 64)
+    assert not torch.allclose(found, plain)
+    large = reduced(image[None], 128, enlarge=True)[0]
+    assert large.shape == (3, 96, 128)
+    near = ask(model, large, [(21, 31, 0), (61, 81, 1)])
+    torch.testing.assert_close(found, torch.nn.functional.avg_pool2d(near, 2), atol=0.5, rtol=0.5)
+
+
+def test_enlarging_needs_a_size() -> None:
+    with pytest.raises(CompositionError, match=r"set it, as in resolution.longest=512"):
+        build_network(compose_run("+experiment=late_global", *SMALL, "resolution.enlarge=true"))
+
+
 def test_the_longest_side_counts_and_the_shape_is_kept() -> None:
     assert reduced(torch.zeros(2, 3, 1000, 250), 100).shape == (2, 3, 100, 25)
     assert reduced(torch.zeros(1, 3, 1, 4000), 100).shape == (1, 3, 1, 100)

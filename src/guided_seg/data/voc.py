@@ -34,7 +34,8 @@ class Voc(Pascal):
     ImageSets/Segmentation/ is taken for all of VOC 2012, with the lists that are shipped.
 
     Interactive tasks are the objects of ``SegmentationObject/``; without that folder all regions of one class
-    in an image together stand in for an object, or with ``instances="regions"`` each region that is apart. IoU is grouped by class either way. There are no videos.
+    in an image together stand in for an object, or with ``instances="regions"`` each region that lies apart. IoU is
+    grouped by class either way. There are no videos.
 
     With ``train_list=trainaug`` training is on VOC's train and SBD's images less VOC's val, 10,582 images of the
     official data (Hariharan et al., 2011): the images of ImageSets/Segmentation/trainaug.txt; without this list those
@@ -46,8 +47,8 @@ class Voc(Pascal):
         split: train, val or test.
         held_out: names of classes, or one name, or the number 0 to 3 of a fold of PASCAL-5i.
         instances: take objects from SegmentationObject/ (and SBD's inst/); None: where all images have such masks, that
-            is, where the folder exists and train_list=trainaug comes from SBD; or ``regions``, those of class masks, see
-            `guided_seg.data.regions.split`.
+            is, where the folder exists and train_list=trainaug comes from SBD; or ``regions``, those of class masks
+            (`guided_seg.data.regions.split`).
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
         cache_mb: megabytes of decoded samples that each process keeps.
         balance: how evenly classes are drawn, see `IndexedSource`.

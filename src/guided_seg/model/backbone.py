@@ -34,6 +34,7 @@ class Backbone(nn.Module, ABC):
         skip_channels: channels of the earlier maps that `pyramid` gives besides, from coarse to fine.
         longest: pixels of the longest side to which larger images are reduced before they are encoded; None for no
             limit. Maps span the image in any case, so nothing else has to know of it.
+        enlarge: enlarge smaller ones to it, so that all images are encoded at one scale.
     """
 
     channels: int
@@ -43,6 +44,7 @@ class Backbone(nn.Module, ABC):
     anchor: Anchor | None = None
     skip_channels: tuple[int, ...] = ()
     longest: int | None = None
+    enlarge: bool = False
     mean: Tensor
     std: Tensor
 
@@ -80,7 +82,7 @@ class Backbone(nn.Module, ABC):
             extra: further channels in 0..1, if `widen` made room for them; brought to the spread of the image, as the
                 original's dots of 128 beside pixels of -128 to 128.
         """
-        images = (reduced(images, self.longest) - self.mean) / self.std
+        images = (reduced(images, self.longest, self.enlarge) - self.mean) / self.std
         if extra is not None:
             images = torch.cat([images, extra * (128 / 255 / self.std.mean())], dim=1)
         return self.maps(laid_out(images))
@@ -120,15 +122,20 @@ class Backbone(nn.Module, ABC):
         return stages[: len(stages) if self.frozen is True else int(self.frozen)]
 
 
-def reduced(images: Float[Tensor, "N 3 H W"], longest: int | None) -> Float[Tensor, "N 3 y x"]:
+def reduced(images: Float[Tensor, "N 3 H W"], longest: int | None, enlarge: bool = False) -> Float[Tensor, "N 3 y x"]:
     """The images, with their longest side of at most so many pixels; what is larger is averaged, not skipped.
+
+    Args:
+        images: of one size.
+        longest: pixels; None for no limit.
+        enlarge: make it exactly so many.
 
     Example:
         >>> reduced(torch.zeros(1, 3, 300, 400), 200).shape, reduced(torch.zeros(1, 3, 30, 40), 200).shape
         (torch.Size([1, 3, 150, 200]), torch.Size([1, 3, 30, 40]))
     """
     height, width = images.shape[-2:]
-    if longest is None or max(height, width) <= longest:
+    if longest is None or max(height, width) == longest or (max(height, width) < longest and not enlarge):
         return images
     size = [max(1, round(side * longest / max(height, width))) for side in (height, width)]
     return nn.functional.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)

@@ -105,8 +105,8 @@ class Carried(Decoder):
             raise CompositionError("decoder=carried needs an earlier map of the backbone; choose another backbone.")
         if unshuffle and len(skip_channels) < 2:
             raise CompositionError(
-                "decoder.unshuffle=true needs two earlier maps of the backbone and there is one; set backbone.finest=0, "
-                "or decoder.unshuffle=false."
+                "decoder.unshuffle=true needs two earlier maps of the backbone and there is one; set "
+                "backbone.finest=0, or decoder.unshuffle=false."
             )
         self.unshuffle = unshuffle
         if unshuffle:

@@ -68,6 +68,9 @@ def release(cfg: DictConfig, out: Path) -> Rounding:
         if cfg.get("longest") is not None:
             _limit(network, trained, cfg.longest)
             content["config"]["resolution"]["longest"] = cfg.longest
+        if cfg.get("enlarge") is not None:
+            _enlarge(network, trained, cfg.enlarge)
+            content["config"]["resolution"]["enlarge"] = cfg.enlarge
         model = partial / MODEL
         write_weights(network, cfg.name, trained, model)
         parameters = sum(tensor.numel() for tensor in network.parameters())
@@ -90,6 +93,13 @@ def _limit(network: Network, trained: DictConfig, longest: int) -> None:
     trained.resolution.longest = longest
     choices(trained).check()
     network.backbone.longest = longest
+
+
+def _enlarge(network: Network, trained: DictConfig, enlarge: bool) -> None:
+    """Let the model enlarge what is smaller, or not."""
+    if type(enlarge) is not bool or (enlarge and network.backbone.longest is None):
+        raise UserError(f"enlarge={enlarge}: expected true, with a number as longest, or false, or null.")
+    trained.resolution.enlarge = network.backbone.enlarge = enlarge
 
 
 def _check_name(name: str) -> None:

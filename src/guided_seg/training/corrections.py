@@ -1,4 +1,4 @@
-"""What training makes of the network's own answers: dots where they are wrong, and earlier answers as they really are."""
+"""What training makes of the network's own answers: dots where they are wrong, and earlier answers as they are."""
 
 from __future__ import annotations
 
