@@ -196,7 +196,7 @@ def upsample(
 
 def _is_answer(maps: Tensor) -> bool:
     """Whether nothing but the values is asked for: no gradient, no graph."""
-    graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    graph = torch.compiler.is_compiling() or torch.compiler.is_exporting()
     return maps.device.type == "cpu" and maps.dtype == torch.float32 and not (maps.requires_grad or graph)
 
 

@@ -219,6 +219,9 @@ def _of_label(previous: Float[Tensor, "B K h w"], label: int) -> Float[Tensor, "
 
 def _nearest(cosines: Float[Tensor, "B N n"], members: Bool[Tensor, "B N"]) -> Float[Tensor, "B 2 n"]:
     """The best cosine of a cell to a side, and the mean of the best few."""
+    if len(cosines) == 1 and members.any() and not torch.compiler.is_compiling():
+        # one episode needs no padding, and to sort the other side as well would take twice the time
+        cosines, members = cosines[:, members[0]], members[:, members[0]]
     few = min(FEW, cosines.shape[1])
     best = cosines.masked_fill(~members[..., None], -2.0).topk(few, dim=1).values
     there = (best > -1.5).to(best.dtype)

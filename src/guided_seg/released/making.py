@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from typing import NamedTuple
 
 import torch
@@ -95,9 +96,9 @@ def _limit(network: Network, trained: DictConfig, longest: int) -> None:
     network.backbone.longest = longest
 
 
-def _enlarge(network: Network, trained: DictConfig, enlarge: bool) -> None:
+def _enlarge(network: Network, trained: DictConfig, enlarge: Any) -> None:
     """Let the model enlarge what is smaller, or not."""
-    if type(enlarge) is not bool or (enlarge and network.backbone.longest is None):
+    if not isinstance(enlarge, bool) or (enlarge and network.backbone.longest is None):
         raise UserError(f"enlarge={enlarge}: expected true, with a number as longest, or false, or null.")
     trained.resolution.enlarge = network.backbone.enlarge = enlarge
 

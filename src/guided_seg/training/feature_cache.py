@@ -102,8 +102,8 @@ class FeatureCache:
 def backbone_name(backbone: Backbone, skips: bool, precision: torch.dtype) -> str:
     """Tells apart all that kept maps depend on but the image: the kind, its settings, and the bytes of the weights."""
     settings = (_FORMAT, backbone.stride, backbone.border, backbone.skip_channels if skips else None)
-    settings += (backbone.longest, backbone.enlarge)
-    digest = hashlib.sha256(f"{settings} {backbone}".encode())
+    scale = (backbone.longest, backbone.enlarge)
+    digest = hashlib.sha256(f"{settings} {scale} {backbone}".encode())
     weights = [tensor for stage in backbone.stages() for tensor in stage.state_dict().values()]
     for tensor in (backbone.mean, backbone.std, *weights):
         digest.update(_bytes(tensor))
