@@ -30,7 +30,10 @@ def _thin_vgg() -> Iterator[None]:
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of one experiment, tested at every setting of the default evaluation."""
     every = ("evaluation.shots=[1,5]", "evaluation.points=[1,5,25,dense]")
-    few = {"fine_tune": ("baseline.steps=2",), "guided_lite0": ("data=shapes", "backbone=small")}.get(request.param, ())
+    few = {
+        "fine_tune": ("baseline.steps=2",),
+        "guided_lite0": ("data=shapes", "backbone=small", "decoder.unshuffle=false"),
+    }.get(request.param, ())
     return run(tmp_path_factory.mktemp(request.param), f"+experiment={request.param}", *every, *few, figures=True)
 
 
