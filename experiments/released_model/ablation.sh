@@ -25,12 +25,12 @@ seed=0
 seed=1
 conditioning.nearest=false
 conditioning.ridge=false
-conditioning.mean=false
 conditioning.places=false conditioning.spread=false
-conditioning.memory=false episode.earlier=0
-conditioning.coarser=[]
+conditioning.mean=false
 decoder.unshuffle=false backbone.finest=1
+conditioning.coarser=[]
 backbone.neck=null
+conditioning.memory=false episode.earlier=0
 loss=cross_entropy
 data.augment.paste=0 episode.united=0
 data.sources.voc.instances=false

@@ -12,7 +12,9 @@ import pytest
 
 CODE = """
 import json, sys, tempfile, pathlib, cv2, torch
+from guided_seg.allocation import keep_freed_memory
 from guided_seg.benchmark.data import draw_archive, seconds, ways
+keep_freed_memory()  # as the processes that load data do
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
 with tempfile.TemporaryDirectory() as folder:

@@ -15,13 +15,14 @@ from hydra import compose, initialize_config_module
 from session.models import network
 from torch import Tensor, nn
 
+from guided_seg.allocation import keep_freed_memory
 from guided_seg.build import build_network
 from guided_seg.errors import UserError
 from guided_seg.folders import register_resolvers
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.network import Network
 from guided_seg.session import Session
-from guided_seg.session.encoder import Encoder, fastest, folded, keep_freed_memory, threads
+from guided_seg.session.encoder import Encoder, fastest, folded, threads
 
 CPU = torch.device("cpu")
 
@@ -182,7 +183,7 @@ def test_freed_memory_is_kept_on_linux_alone(monkeypatch: pytest.MonkeyPatch) ->
             called.append(given)
             return self.works
 
-    monkeypatch.setattr("guided_seg.session.encoder.ctypes.CDLL", lambda _: Library())
+    monkeypatch.setattr("guided_seg.allocation.ctypes.CDLL", lambda _: Library())
     monkeypatch.setattr(sys, "platform", "darwin")
     keep_freed_memory()
     assert called == []

@@ -19,6 +19,7 @@ from jaxtyping import Float64
 from omegaconf import DictConfig
 from PIL import Image
 
+from guided_seg.allocation import keep_freed_memory
 from guided_seg.benchmark.timing import Row, row
 from guided_seg.data.episodes import TrainEpisodes
 from guided_seg.data.pascal import VOC_CLASSES
@@ -47,6 +48,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
     threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    keep_freed_memory()  # as processes that load data do
     try:
         with tempfile.TemporaryDirectory() as folder:
             draw_archive(Path(folder), IMAGES)

@@ -74,6 +74,7 @@ class TrainEpisodes(Dataset[Episode]):
     turns: int = 1
     united: float = 0.0
     _last: dict[tuple[int, int], _Drawn] = field(default_factory=dict, compare=False, repr=False)
+    _masks: dict[tuple[int, ...], tuple[Sample, np.ndarray]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if type(self.turns) is not int or self.turns < 1:
@@ -129,7 +130,7 @@ class TrainEpisodes(Dataset[Episode]):
                 sample = self._load(task, view, rng, mode)
                 shown.append((sample, to_tensor(sample.image)))
             sample, tensor = shown[-1]
-            support.append(self._shot(tensor, sample.labels, view.values, points, mode == "interactive", rng))
+            support.append(self._shot(tensor, sample, view.values, points, mode == "interactive", rng))
         episode = self._episode(task, mode, (query, image), support, broken, rng)
         return _Drawn(task, mode, (query, image), shown, episode)
 
@@ -146,7 +147,7 @@ class TrainEpisodes(Dataset[Episode]):
             task, query, shown = replace(task, query=task.support[0], support=swapped), shown[0], [query, *shown[1:]]
         points = self.points.draw(rng)
         support = [
-            self._shot(tensor, sample.labels, view.values, points, mode == "interactive", rng)
+            self._shot(tensor, sample, view.values, points, mode == "interactive", rng)
             for view, (sample, tensor) in zip(task.support, shown, strict=True)
         ]
         return self._episode(task, mode, query, support, [], rng)
@@ -179,7 +180,7 @@ class TrainEpisodes(Dataset[Episode]):
         self, task: Task, mode: Mode, query: _Image, support: list[Shot], broken: list[str], rng: np.random.Generator
     ) -> Episode:
         sample, image = query
-        target = binarize(sample.labels, task.query.values)
+        target = self._mask(sample, task.query.values)
         meta = {"mode": mode, "source": self.source.name, "broken": broken, **_names(task)}
         previous = torch.from_numpy(disturb(target, rng)) if mode == "video" and self._has_earlier(rng) else None
         return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1, previous)
@@ -190,20 +191,28 @@ class TrainEpisodes(Dataset[Episode]):
     def _shot(
         self,
         image: torch.Tensor,
-        objects: np.ndarray,
+        sample: Sample,
         values: tuple[int, ...],
         points: int | None,
         is_query: bool,
         rng: np.random.Generator,
     ) -> Shot:
         """An image annotated by dots or densely; ``points`` are those of the episode."""
-        mask = binarize(objects, values)
+        mask = self._mask(sample, values)
         labels = self.points.labels(len(values) + 1, rng)
         of_shot = self.points.draw_shot(points, labels, rng)
         if of_shot is DENSE:
             return Shot(image, mask=torch.from_numpy(keep_labels(mask, labels)), is_query=is_query)
-        dots = place_points(mask, of_shot, self.points.draw_places(labels, rng), objects, rng)
+        dots = place_points(mask, of_shot, self.points.draw_places(labels, rng), sample.labels, rng)
         return Shot(image, points=dots, is_query=is_query)
+
+    def _mask(self, sample: Sample, values: tuple[int, ...]) -> np.ndarray:
+        """The label of each pixel in a task; once for what is both query and shot."""
+        known = self._masks.get(values)
+        if known is None or known[0] is not sample:
+            self._masks.clear()
+            known = self._masks[values] = sample, binarize(sample.labels, values)
+        return known[1]
 
     def _load(self, task: Task, view: View, rng: np.random.Generator, mode: Mode) -> Sample:
         sample = self.source.load(view.key)

@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import Sampler
 
+from guided_seg.allocation import keep_freed_memory
+
 
 def workers(number: int) -> dict[str, Any]:
     """The options of a `torch.utils.data.DataLoader` with so many workers; 0 loads in the process itself."""
@@ -23,6 +25,7 @@ def _one_thread(_: int) -> None:
     # a worker is one process of several; its libraries must not start threads of their own
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    keep_freed_memory()
 
 
 class EpisodeSampler(Sampler[tuple[int, int]]):

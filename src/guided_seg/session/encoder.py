@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -17,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from guided_seg.allocation import keep_freed_memory
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network
@@ -132,17 +131,3 @@ def threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep up to 2 GB of freed memory.
-
-    By default glibc gives large blocks back to the system at once, and the system fills them with zeros when the next
-    layer asks for them again: nearly half of the time of a small network. Elsewhere than on Linux with a recent glibc
-    nothing is changed.
-    """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        trim_threshold, mmap_threshold = -1, -3
-        # an older glibc cannot keep large blocks, and the other setting alone would make it worse
-        if library.mallopt(mmap_threshold, 2**30):
-            library.mallopt(trim_threshold, 2**31 - 1)
