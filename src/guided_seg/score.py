@@ -13,6 +13,7 @@ from guided_seg.build import build_test_data, check_modes, data_to_test, known_m
 from guided_seg.build import settings as evaluation_settings
 from guided_seg.checkpoints import load_network
 from guided_seg.model.one_vs_rest import k_way
+from guided_seg.model.refine import refined
 from guided_seg.report.results import Results, markdown, table, write_json
 from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
 from guided_seg.training.callbacks import BrokenFiles
@@ -39,7 +40,8 @@ def score(cfg: DictConfig, out: Path) -> Results:
         check_modes(network, wanted)
         data.source(cfg.split).require(wanted[0])
     modes = modes_to_test(network, data, wanted, settings)
-    module = EpisodicSegmentation(k_way(cfg.k_way, network), settings=settings, dot_seed=cfg.evaluation.seed)
+    asked = refined(k_way(cfg.k_way, network), **cfg.refine)
+    module = EpisodicSegmentation(asked, settings=settings, dot_seed=cfg.evaluation.seed)
     trainer = _trainer(cfg.accelerator, cfg.max_broken)
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     results, collector = score_modes(trainer, module, data, modes)

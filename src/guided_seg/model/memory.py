@@ -24,15 +24,15 @@ CERTAIN = 0.8
 """The probability from which on a label is taken for certain."""
 
 
-def certain(scores: Float[Tensor, "K H W"]) -> UInt8[Tensor, "H W"]:
-    """The label of each pixel whose probability is at least `CERTAIN`, `IGNORE` elsewhere.
+def certain(scores: Float[Tensor, "K H W"], least: float = CERTAIN) -> UInt8[Tensor, "H W"]:
+    """The label of each pixel whose probability is at least ``least``, `IGNORE` elsewhere.
 
     Example:
         >>> certain(torch.tensor([[[0.0, 2.0]], [[1.0, 0.0]]])).tolist()
         [[255, 0]]
     """
     share, label = torch.softmax(scores, dim=0).max(0)
-    return torch.where(share >= CERTAIN, label, IGNORE).to(torch.uint8)
+    return torch.where(share >= least, label, IGNORE).to(torch.uint8)
 
 
 def reads_map(memory: Memory) -> bool:

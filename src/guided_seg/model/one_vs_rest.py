@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NoReturn
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from guided_seg.episode import IGNORE, Batch
-from guided_seg.model.backbone import Backbone
 from guided_seg.model.features import Features
-from guided_seg.model.guide import Guidance
-from guided_seg.model.network import Network, UpdateCost, own_labels
+from guided_seg.model.network import Network, own_labels
+from guided_seg.model.wrapped import Wrapped
 
 
-class OneVsRest(Network):
+class OneVsRest(Wrapped):
     """Asks a binary network once for each positive label, on features that are encoded once.
 
     In task k label k is positive and every other annotated label negative. Its score is the log-odds of its positive,
@@ -28,43 +26,12 @@ class OneVsRest(Network):
         network: the binary network; it is the only part with parameters.
     """
 
-    def __init__(self, network: Network) -> None:
-        super(Network, self).__init__()  # backbone and decoder are the binary network's
-        self.network = network
-
-    @property
-    def backbone(self) -> Backbone:  # type: ignore[override]
-        """That of the binary network."""
-        return self.network.backbone
-
-    @property
-    def needs_same_image(self) -> bool:  # type: ignore[override]
-        """See `Network`."""
-        return self.network.needs_same_image
-
-    @property
-    def update_cost(self) -> UpdateCost:  # type: ignore[override]
-        """See `Network`."""
-        return self.network.update_cost
-
-    def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
-        """See `Network.encode`."""
-        return self.network.encode(images, sizes)
-
     def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
         """See `Network.forward`."""
         features = self.encode(batch.images, batch.sizes) if features is None else features
         tasks = [self.network(against_rest(batch, label), features) for label in range(1, batch.num_labels)]
         odds = [scores[:, 1] - scores[:, 0] for scores in tasks]
         return own_labels(torch.stack([torch.zeros_like(odds[0]), *odds], dim=1), batch)
-
-    def extract(self, features: Features, batch: Batch) -> NoReturn:
-        """There is no one guidance: each task has its own, ``network.extract(features, against_rest(...))``."""
-        raise NotImplementedError("OneVsRest has a guidance for each task; ask its network with against_rest.")
-
-    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> NoReturn:
-        """See `extract`."""
-        raise NotImplementedError("OneVsRest has a guidance for each task; ask its network with against_rest.")
 
 
 def against_rest(batch: Batch, label: int) -> Batch:

@@ -18,6 +18,7 @@ from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.data.source import DataError, Source
 from guided_seg.errors import UserError
 from guided_seg.model.one_vs_rest import k_way
+from guided_seg.model.refine import refined
 from guided_seg.protocols.curves import curve
 from guided_seg.protocols.predictions import check_fresh, gather, keeper
 from guided_seg.protocols.protocol import Keep, Protocol
@@ -44,7 +45,7 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
     checkpoint = checkpoint_file(cfg.checkpoint)
     network, trained = load_network(checkpoint)
-    network = k_way(cfg.k_way, network)
+    network = refined(k_way(cfg.k_way, network), **cfg.refine)
     source = instantiate(data_to_test(cfg, trained).source)(split=cfg.split)
     frozen = {name: episodes_of(cfg, name, protocol, source) for name, protocol in protocols.items()}
     records = {name: _records(cfg, name, sha256(checkpoint), frozen[name], out) for name in protocols}
@@ -88,6 +89,7 @@ def _records(cfg: DictConfig, name: str, checkpoint: str, frozen: FrozenEpisodes
         "checkpoint_sha256": checkpoint,
         "episodes_sha256": frozen.checksum,
         "k_way": cfg.k_way,
+        "refine": dict(cfg.refine),
     }
     return Records(out / f"records_{name}.jsonl", of)
 

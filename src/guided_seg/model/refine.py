@@ -1,0 +1,221 @@
+"""Answers that take longer and are better: the question is put again, with what the first answer says.
+
+Neither part is trained, and z stays all that the network is told: of more shots, or of a part of the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from guided_seg.episode import IGNORE, Batch, Episode, Shot, collate
+from guided_seg.errors import UserError
+from guided_seg.model.features import Features
+from guided_seg.model.memory import certain
+from guided_seg.model.network import Network, UpdateCost, encode_once
+from guided_seg.model.wrapped import Wrapped
+
+SURE = 0.6
+"""The probability from which on the network's own answer shows it a label; found on classes held out of training, on
+images that are not of the test (`experiments/released_model`)."""
+
+SMALLEST = 32
+"""Pixels of the longer side of what is looked at more closely, at least."""
+
+WHOLE = 0.85
+"""A part of the image that is larger than this share of it is not looked at again."""
+
+BEYOND = 5.0
+"""By how much, at least, a positive label scores less than the negative outside of what was looked at."""
+
+
+class Box(NamedTuple):
+    """Rows ``top`` to ``bottom`` and columns ``left`` to ``right`` of an image, the last ones excluded."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """These of a tensor whose last dimensions are rows and columns."""
+        return pixels[..., self.top : self.bottom, self.left : self.right]
+
+
+class Refined(Wrapped):
+    """Asks a network again, ``again`` times, and then about the part of the image where the object is.
+
+    *Again*: what the network is sure of in its answer is one more annotated image of the support, beside those that
+    were given, so that the object in the query shows what it looks like (as in the self-support of Fan et al., 2022).
+    *Zoom*: where the query is itself annotated, the region around its answer, with the dots and masks in it, is asked
+    about as an image of its own, and the scores of both are averaged. Regions without a positive dot or mask are left
+    out. An answer then takes a pass of the encoder more.
+
+    Args:
+        network: the network to ask; it is the only part with parameters.
+        again: how often its own answer becomes a shot.
+        zoom: the side of the region, in sides of what was found; None for no second look.
+
+    Raises:
+        UserError: a value that cannot be; again for a network that is guided by its own image alone; or zoom for one that
+            takes images at their own size.
+    """
+
+    def __init__(self, network: Network, again: int = 0, zoom: float | None = None) -> None:
+        super().__init__(network)
+        if isinstance(again, bool) or not isinstance(again, int) or again < 0:
+            raise UserError(f"again={again}: expected a whole number from 0.")
+        if zoom is not None and not (isinstance(zoom, (int, float)) and zoom >= 1):
+            raise UserError(f"zoom={zoom}: expected a number from 1, such as 2.0, or null.")
+        if again and network.needs_same_image:
+            raise UserError(
+                f"again={again}: this network is guided by dots on the query's own image alone, so that answers tell it "
+                "nothing new; choose again=0."
+            )
+        if zoom is not None and not network.backbone.enlarge:
+            raise UserError(
+                f"zoom={zoom}: this network takes images at their own size, so a part of one shows it nothing more; "
+                "choose zoom=null, or a model that enlarges them (resolution.longest=512 resolution.enlarge=true)."
+            )
+        self.again, self.zoom = again, zoom
+
+    @property
+    def update_cost(self) -> UpdateCost:  # type: ignore[override]
+        """See `Network`."""
+        return "full"
+
+    def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
+        """See `Network.forward`."""
+        features = encode_once(self.encode, batch) if features is None else features
+        scores = self.network(batch, features)
+        for _ in range(self.again):
+            scores = self.network(with_own_answer(batch, scores), features)
+        if self.zoom is None:
+            return scores
+        return torch.stack([self._closer(batch, index, scores[index]) for index in range(len(batch))])
+
+    def _closer(self, batch: Batch, index: int, scores: Float[Tensor, "K H W"]) -> Float[Tensor, "K H W"]:
+        """The scores of an episode with those of the region of its object."""
+        assert self.zoom is not None
+        shown = positives(batch, index)
+        if not shown.any():
+            return scores
+        height, width = (int(side) for side in batch.sizes[index])
+        found = (scores.argmax(0) > 0)[:height, :width]
+        box = region(found.cpu().numpy(), shown.cpu().numpy()[:height, :width], self.zoom)
+        if (box.bottom - box.top) * (box.right - box.left) > WHOLE * height * width:
+            return scores
+        part = collate([cut(batch, index, box)]).to(scores.device)
+        features = encode_once(self.encode, part)
+        closer = self.network(part, features)
+        for _ in range(self.again):
+            closer = self.network(with_own_answer(part, closer), features)
+        out = torch.cat([scores[:1], torch.minimum(scores[1:], scores[:1] - BEYOND)])
+        box.of(out).copy_((box.of(scores) + closer[0]) / 2)
+        return out
+
+
+def refined(network: Network, again: int = 0, zoom: float | None = None) -> Network:
+    """The network as it is asked: once, or as `Refined` does."""
+    return Refined(network, again, zoom) if again != 0 or zoom is not None else network
+
+
+def with_own_answer(batch: Batch, scores: Float[Tensor, "B K H W"]) -> Batch:
+    """The batch in which each query, annotated by what the network is sure of, is one more shot.
+
+    Args:
+        batch: B episodes.
+        scores: the network's.
+    """
+    number = len(batch)
+    own = torch.stack([certain(each, SURE) for each in scores])
+    rows, columns = (torch.arange(side, device=own.device) for side in own.shape[1:])
+    inside = (rows[:, None] < batch.sizes[:number, 0, None, None]) & (columns < batch.sizes[:number, 1, None, None])
+    each = torch.arange(number, device=own.device)
+    return replace(
+        batch,
+        shot_image=torch.cat([batch.shot_image, each]),
+        shot_episode=torch.cat([batch.shot_episode, each]),
+        masks=torch.cat([batch.masks, own.masked_fill(~inside, IGNORE)]),
+        mask_shot=torch.cat([batch.mask_shot, each + len(batch.shot_image)]),
+    )
+
+
+def positives(batch: Batch, index: int) -> Bool[Tensor, "H W"]:
+    """Where the query of an episode is itself annotated as positive; nowhere in one that is shown by other images."""
+    where = torch.zeros_like(batch.target[index], dtype=torch.bool)
+    own = (batch.shot_image == index) & (batch.shot_episode == index)
+    dots = batch.points[own[batch.points[:, 0]] & (batch.points[:, 3] > 0)]
+    where[dots[:, 1], dots[:, 2]] = True
+    for mask in batch.masks[own[batch.mask_shot]]:
+        where |= (mask > 0) & (mask != IGNORE)
+    return where
+
+
+def region(found: Bool[np.ndarray, "H W"], shown: Bool[np.ndarray, "H W"], factor: float) -> Box:
+    """The box around what was found where it was shown.
+
+    Its sides are ``factor`` times those of the object, the shorter at least three quarters of the longer, and it
+    lies within the image.
+
+    Args:
+        found: pixels that were answered as positive; regions of it without a pixel of ``shown`` do not count.
+        shown: pixels that are annotated as positive, at least one.
+        factor: from 1.
+
+    Example:
+        >>> shown = np.zeros((100, 100), bool)
+        >>> shown[50, 50] = True
+        >>> found = np.zeros((100, 100), bool)
+        >>> found[40:60, 45:55] = found[:5, :5] = True
+        >>> region(found, shown, 2.0)
+        Box(top=30, left=35, bottom=70, right=65)
+    """
+    number, regions = cv2.connectedComponents(found.astype(np.uint8))
+    touched = np.zeros(number, bool)
+    touched[regions[shown]] = True
+    touched[0] = False
+    rows, columns = np.nonzero(touched[regions] | shown)
+    sides = [(places.min(), places.max() + 1) for places in (rows, columns)]
+    lengths = [factor * (end - start) for start, end in sides]
+    longer = max(*lengths, SMALLEST)
+    bounds = []
+    for (start, end), length, limit in zip(sides, lengths, found.shape, strict=True):
+        side = min(round(max(length, 0.75 * longer)), limit)
+        first = min(max(round((start + end - side) / 2), 0), limit - side)
+        bounds.append((int(first), int(first + side)))
+    (top, bottom), (left, right) = bounds
+    return Box(top, left, bottom, right)
+
+
+def cut(batch: Batch, index: int, box: Box) -> Episode:
+    """An episode about a part of its query, with what is annotated there; other images of its support stay whole."""
+    shots = []
+    for number in (batch.shot_episode == index).nonzero().flatten().tolist():
+        row = int(batch.shot_image[number])
+        height, width = (int(side) for side in batch.sizes[row])
+        part = box if row == index else Box(0, 0, height, width)
+        annotation: dict[str, Any] = {}
+        masks = batch.masks[batch.mask_shot == number]
+        if len(masks):
+            annotation["mask"] = part.of(masks[0])
+        else:
+            annotation["points"] = _inside(batch.points[batch.points[:, 0] == number, 1:], part)
+        shots.append(Shot(part.of(batch.images[row]), is_query=row == index, **annotation))
+    previous = None if batch.previous is None else box.of(batch.previous[index])
+    return Episode(
+        box.of(batch.images[index]), box.of(batch.target[index]), shots, num_labels=batch.num_labels, previous=previous
+    )
+
+
+def _inside(dots: Int[Tensor, "P 3"], box: Box) -> Int[Tensor, "D 3"]:
+    """Those that lie in the box, by rows and columns of it."""
+    moved = dots - dots.new_tensor([box.top, box.left, 0])
+    limits = moved.new_tensor([box.bottom - box.top, box.right - box.left])
+    return moved[((moved[:, :2] >= 0) & (moved[:, :2] < limits)).all(1)]
