@@ -63,19 +63,19 @@ class Refined(Wrapped):
         zoom: the side of the region, in sides of what was found; None for no second look.
 
     Raises:
-        UserError: a value that cannot be; again for a network that is guided by its own image alone; or zoom for one that
-            takes images at their own size.
+        UserError: a value that cannot be; ``again`` for a network that is guided by dots on the query alone; or
+            ``zoom`` for one that takes images at their own size.
     """
 
-    def __init__(self, network: Network, again: int = 0, zoom: float | None = None) -> None:
+    def __init__(self, network: Network, again: Any = 0, zoom: Any = None) -> None:
         super().__init__(network)
-        if isinstance(again, bool) or not isinstance(again, int) or again < 0:
+        if type(again) is not int or again < 0:
             raise UserError(f"again={again}: expected a whole number from 0.")
-        if zoom is not None and not (isinstance(zoom, (int, float)) and zoom >= 1):
+        if zoom is not None and (type(zoom) not in (int, float) or not zoom >= 1):
             raise UserError(f"zoom={zoom}: expected a number from 1, such as 2.0, or null.")
         if again and network.needs_same_image:
             raise UserError(
-                f"again={again}: this network is guided by dots on the query's own image alone, so that answers tell it "
+                f"again={again}: this network is guided by dots on the query itself alone, so that answers tell it "
                 "nothing new; choose again=0."
             )
         if zoom is not None and not network.backbone.enlarge:
@@ -121,7 +121,7 @@ class Refined(Wrapped):
         return out
 
 
-def refined(network: Network, again: int = 0, zoom: float | None = None) -> Network:
+def refined(network: Network, again: Any = 0, zoom: Any = None) -> Network:
     """The network as it is asked: once, or as `Refined` does."""
     return Refined(network, again, zoom) if again != 0 or zoom is not None else network
 

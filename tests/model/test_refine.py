@@ -1,0 +1,171 @@
+"""Asking again, with the network's own answer as a shot and about a part of the image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from random_episodes import Grid, Plan, brief, guide, plans
+
+from guided_seg.episode import IGNORE, Episode, Shot, collate
+from guided_seg.errors import UserError
+from guided_seg.model.conditioning import FeatureFusion
+from guided_seg.model.memory import certain
+from guided_seg.model.network import GuidedNetwork
+from guided_seg.model.refine import SURE, Box, Refined, cut, positives, refined, region, with_own_answer
+
+
+def _network(local: bool = False) -> GuidedNetwork:
+    torch.manual_seed(0)
+    network = GuidedNetwork(Grid(), guide(local), FeatureFusion(5)).eval()
+    network.backbone.longest, network.backbone.enlarge = 48, True
+    return network
+
+
+def _episode(height: int = 40, width: int = 60, *dots: list[int], same_image: bool = True) -> Episode:
+    image = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
+    points = torch.tensor(dots or [[5, 5, 0], [20, 30, 1]])
+    shot = Shot(image if same_image else image.flip(1), points=points, is_query=same_image)
+    return Episode(image, torch.zeros(height, width, dtype=torch.uint8), [shot])
+
+
+@brief
+@given(tasks=st.lists(st.integers(2, 3).flatmap(plans), min_size=1, max_size=3))
+@torch.no_grad()
+def test_again_is_one_more_shot_of_what_is_certain(tasks: list[Plan]) -> None:
+    episodes, network = [task.make() for task in tasks], _network()
+    found = Refined(network, again=1)(collate(episodes))
+    for row, episode in zip(found, episodes, strict=True):
+        height, width = episode.target.shape
+        sure = certain(network(collate([episode]))[0, :, :height, :width], SURE)
+        shown = [*episode.support, Shot(episode.query, mask=sure, is_query=True)]
+        alone = network(collate([Episode(episode.query, episode.target, shown, num_labels=episode.num_labels)]))[0]
+        own = row[: episode.num_labels, :height, :width]
+        assert torch.allclose(own, alone[:, :height, :width], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_batches_are_answered_as_single_episodes_are() -> None:
+    network = Refined(_network(), again=1, zoom=2.0)
+    episodes = [_episode(), _episode(64, 32, [3, 3, 0], [40, 10, 1]), _episode(same_image=False)]
+    for row, episode in zip(network(collate(episodes)), episodes, strict=True):
+        height, width = episode.target.shape
+        alone = network(collate([episode]))[0]
+        assert torch.allclose(row[:, :height, :width], alone[:, :height, :width], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_the_second_look_is_a_mean_inside_and_negative_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Box(10, 20, 30, 50)
+    monkeypatch.setattr("guided_seg.model.refine.region", lambda *_: box)
+    network, batch = _network(), collate([_episode()])
+    once, closer = network(batch)[0], network(collate([cut(batch, 0, box)]))[0]
+    found = Refined(network, zoom=2.0)(batch)[0]
+    assert torch.allclose(box.of(found), (box.of(once) + closer) / 2)
+    outside = torch.ones(40, 60, dtype=torch.bool)
+    outside[10:30, 20:50] = False
+    assert (found.argmax(0)[outside] == 0).all()
+    assert torch.equal(found[0][outside], once[0][outside])
+
+
+@torch.no_grad()
+def test_only_a_query_that_is_annotated_itself_is_looked_at_again() -> None:
+    network, batch = _network(), collate([_episode(same_image=False)])
+    assert torch.equal(Refined(network, zoom=2.0)(batch), network(batch))
+    negative = collate([_episode(40, 60, [5, 5, 0])])
+    assert torch.equal(Refined(network, zoom=2.0)(negative), network(negative))
+
+
+@torch.no_grad()
+def test_features_encoded_before_are_used() -> None:
+    network, batch = _network(), collate([_episode(same_image=False)])
+    features = network.encode(batch.images, batch.sizes)
+    network.encode = lambda *_: pytest.fail("encoded again")  # type: ignore[method-assign]
+    Refined(network, again=2, zoom=2.0)(batch, features)
+
+
+def test_padding_shows_nothing() -> None:
+    batch = collate([_episode(20, 30, [5, 5, 1]), _episode()])
+    scores = torch.tensor([5.0, 0.0])[None, :, None, None].expand(2, 2, 40, 60)
+    own = with_own_answer(batch, scores)
+    assert own.mask_shot.tolist() == [2, 3]
+    assert own.shot_image.tolist()[2:] == own.shot_episode.tolist()[2:] == [0, 1]
+    assert (own.masks[0, :20, :30] == 0).all()
+    assert (own.masks[0, 20:] == IGNORE).all()
+    assert (own.masks[1] == 0).all()
+
+
+def test_what_is_cut_keeps_dots_and_masks_of_the_part() -> None:
+    episode = _episode(40, 60, [5, 5, 0], [20, 30, 1], [29, 49, 0], [30, 49, 1])
+    mask = torch.arange(2400).reshape(40, 60).remainder(2).to(torch.uint8)
+    other = Shot(torch.rand(3, 12, 14), points=torch.tensor([[11, 13, 1]]))
+    shots = [*episode.support, Shot(episode.query, mask=mask, is_query=True), other]
+    batch = collate([episode, Episode(episode.query, episode.target, shots, previous=mask)])
+    part = cut(batch, 1, Box(10, 20, 30, 50))
+    assert torch.equal(part.query, episode.query[:, 10:30, 20:50])
+    points, painted, whole = part.support
+    assert points.points is not None
+    assert points.points.tolist() == [[10, 10, 1], [19, 29, 0]]
+    assert points.is_query
+    assert painted.mask is not None
+    assert torch.equal(painted.mask, mask[10:30, 20:50])
+    assert torch.equal(whole.image, other.image)
+    assert not whole.is_query
+    assert part.previous is not None
+    assert torch.equal(part.previous, mask[10:30, 20:50])
+    shown = positives(batch, 1)
+    expected = mask == 1
+    expected[20, 30] = expected[30, 49] = True
+    assert torch.equal(shown, expected)
+
+
+@given(
+    size=st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    seed=st.integers(0, 99),
+    factor=st.floats(1, 4),
+)
+def test_the_region_lies_in_the_image_and_holds_what_is_shown(size: tuple[int, int], seed: int, factor: float) -> None:
+    rng = np.random.default_rng(seed)
+    found, shown = rng.random(size) < 0.4, np.zeros(size, bool)
+    for _ in range(2):
+        shown[rng.integers(size[0]), rng.integers(size[1])] = True
+    box = region(found, shown, factor)
+    assert 0 <= box.top < box.bottom <= size[0]
+    assert 0 <= box.left < box.right <= size[1]
+    inside = np.zeros(size, bool)
+    inside[box.top : box.bottom, box.left : box.right] = True
+    assert not (shown & ~inside).any()
+
+
+def test_it_is_the_network_itself_where_nothing_is_asked_again() -> None:
+    network = _network()
+    assert refined(network) is network
+    wrapped = refined(network, again=1)
+    assert wrapped.backbone is network.backbone
+    assert not wrapped.needs_same_image
+    assert wrapped.update_cost == "full"
+
+
+@pytest.mark.parametrize(
+    ("again", "zoom", "words"),
+    [
+        (-1, None, "again=-1: expected a whole number from 0"),
+        (True, None, "again=True: expected a whole number"),
+        (0, 0.5, "zoom=0.5: expected a number from 1"),
+        (0, "much", "zoom=much: expected a number from 1"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(again: int, zoom: float | None, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        refined(_network(), again, zoom)
+
+
+def test_networks_that_gain_nothing_are_refused() -> None:
+    with pytest.raises(UserError, match="again=1: this network is guided by dots on the query itself alone"):
+        refined(_network(local=True), again=1)
+    network = _network()
+    network.backbone.enlarge = False
+    with pytest.raises(UserError, match=r"zoom=2\.0: this network takes images at their own size"):
+        refined(network, zoom=2.0)
