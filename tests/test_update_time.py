@@ -11,7 +11,7 @@ import pytest
 from running import TINY, compose_run
 
 from guided_seg.build import build_data, build_network
-from guided_seg.data.episodes import FixedEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.points import restrict
 from guided_seg.data.source import BrokenFile
 from guided_seg.episode import Batch

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from guided_seg.data.episodes import FixedEpisodes, TrainEpisodes
+from guided_seg.data.episodes import TrainEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.folder import Folder
 from guided_seg.data.points import PointRange
 from guided_seg.data.source import DataError, Mode

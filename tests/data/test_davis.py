@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from guided_seg.data.davis import Davis
-from guided_seg.data.episodes import FixedEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.source import DataError
 

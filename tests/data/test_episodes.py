@@ -12,7 +12,8 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from guided_seg.data.episodes import FixedEpisodes, TrainEpisodes, _touch, to_tensor
+from guided_seg.data.episodes import TrainEpisodes, _touch, to_tensor
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.folder import Folder
 from guided_seg.data.points import VARY, PointRange
 from guided_seg.data.shapes import Shapes

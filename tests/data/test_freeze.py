@@ -11,7 +11,7 @@ import pytest
 import torch
 from boxes import Boxes
 
-from guided_seg.data.episodes import FixedEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.freeze import Plan, freeze
 from guided_seg.data.frozen import FrozenEpisode, FrozenView, mark_of
 from guided_seg.data.points import restrict

@@ -18,7 +18,7 @@ from packing import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write
 from running import call, last_line
 
 from guided_seg.data.davis import Davis
-from guided_seg.data.episodes import FixedEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.index import ensure_index
 from guided_seg.data.overview import UNREAD, balance, overview, sheet
 from guided_seg.data.points import restrict

@@ -18,7 +18,8 @@ from running import compose_run
 
 from guided_seg.build import build_data
 from guided_seg.data.davis import Davis
-from guided_seg.data.episodes import FixedEpisodes, TrainEpisodes
+from guided_seg.data.episodes import TrainEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.folder import Folder
 from guided_seg.data.freeze import Plan, freeze
 from guided_seg.data.frozen import FrozenEpisodes

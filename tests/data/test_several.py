@@ -14,7 +14,8 @@ import torch
 
 from guided_seg.data.datamodule import Episodes
 from guided_seg.data.davis import Davis
-from guided_seg.data.episodes import FixedEpisodes, TrainEpisodes
+from guided_seg.data.episodes import TrainEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.folder import Folder
 from guided_seg.data.points import PointRange, restrict
 from guided_seg.data.scenes import ABSENT

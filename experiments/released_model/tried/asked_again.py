@@ -14,7 +14,7 @@ from torch import Tensor
 
 import guided_seg
 from guided_seg.data.coco import Coco
-from guided_seg.data.episodes import FixedEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.source import Source
 from guided_seg.data.voc import Voc
 from guided_seg.episode import IGNORE, Episode, Shot, collate

@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from guided_seg.benchmark.models import composed
 from guided_seg.benchmark.timing import Row, row
 from guided_seg.checkpoints import load_network
-from guided_seg.data.episodes import FixedEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.metrics.clicks import Click, next_click
 from guided_seg.metrics.davis import region_similarity

@@ -10,7 +10,8 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from guided_seg.data.episodes import FixedEpisodes, TrainEpisodes
+from guided_seg.data.episodes import TrainEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.leaks import check_unseen
 from guided_seg.data.points import PointRange
 from guided_seg.data.source import MODES, DataError, Mode, Source, Split

@@ -1,4 +1,4 @@
-"""Episode datasets: a task of a source becomes tensors, purely as a function of (seed, epoch, index)."""
+"""Training episodes: a task of a source becomes tensors, purely as a function of (seed, epoch, index)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from guided_seg.data.placing import place_points
 from guided_seg.data.points import DENSE, PointRange, binarize, keep_labels
 from guided_seg.data.source import BrokenFile, DataError, Mode, Sample, Source, Task, View
 from guided_seg.data.transforms import Augment
-from guided_seg.episode import IGNORE, Episode, Meta, Shot
+from guided_seg.episode import Episode, Meta, Shot
 
 _ATTEMPTS = 20
 _HARD_ATTEMPTS = 3
@@ -181,7 +181,7 @@ class TrainEpisodes(Dataset[Episode]):
     ) -> Episode:
         sample, image = query
         target = self._mask(sample, task.query.values)
-        meta = {"mode": mode, "source": self.source.name, "broken": broken, **_names(task)}
+        meta = {"mode": mode, "source": self.source.name, "broken": broken, **names_of(task)}
         previous = torch.from_numpy(disturb(target, rng)) if mode == "video" and self._has_earlier(rng) else None
         return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1, previous)
 
@@ -227,69 +227,6 @@ class TrainEpisodes(Dataset[Episode]):
         return (self.source.load(target.key), target.value) if target else None
 
 
-class FixedEpisodes(Dataset[Episode]):
-    """The evaluation tasks of one mode, always the same, at the images' own size, annotated densely.
-
-    Sparse versions are made from them by `guided_seg.data.points.restrict`, so that every (S, P) is asked on the same
-    queries. ``meta``: ``index`` and ``group``, and ``shown``, the first S at which the query is in its own support
-    (video), which such an S must leave out; with several positive labels also ``groups``, one name each, and where
-    several images make a shot ``ways``, their number. A file that breaks after the source was opened leaves its episode
-    out of every S: ``shown`` is 0, nothing is scored, and ``broken`` names the file.
-
-    Args:
-        source: the labelled images.
-        mode: which tasks.
-        shots: the largest S.
-        episodes: how many of the source's fixed tasks, see `Source.spread`; None for all.
-        seed: decides random supports.
-        objects: positive labels of a task, as far as the source has tasks of so many.
-    """
-
-    def __init__(
-        self, source: Source, mode: Mode, shots: int, episodes: int | None, seed: int, objects: int = 1
-    ) -> None:
-        self.source, self.mode, self.shots, self.seed, self.objects = source, mode, shots, seed, objects
-        self.indices = source.spread(mode, episodes, objects)
-        self._images: dict[object, tuple[Sample, torch.Tensor]] = {}
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, key: tuple[int, int]) -> Episode:
-        """The episode ``key[1]``; the epoch does not matter."""
-        number = key[1]
-        rng = np.random.default_rng((self.seed, number))
-        task = self.source.fixed(self.mode, self.indices[number], self.shots, rng, self.objects)
-        meta = {"mode": self.mode, "source": self.source.name, "index": number, "broken": [], **_names(task)}
-        try:
-            return self._episode(task, meta)
-        except BrokenFile as error:
-            return _left_out(meta | {"shown": 0, "broken": [str(error)]})
-
-    def _episode(self, task: Task, meta: Meta) -> Episode:
-        query, image = self._load(task.query)
-        target = binarize(query.labels, task.query.values)
-        support = [self._shot(view, task) for view in task.support]
-        keys = [view.key for view in task.support]
-        shown = keys.index(task.query.key) + 1 if self.mode != "interactive" and task.query.key in keys else None
-        meta = {**task.query.meta, **meta, "shown": shown}
-        return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1)
-
-    def _shot(self, view: View, task: Task) -> Shot:
-        sample, image = self._load(view)
-        mask = torch.from_numpy(binarize(sample.labels, view.values))
-        return Shot(image, mask=mask, is_query=view.key == task.query.key, meta=view.meta)
-
-    def _load(self, view: View) -> tuple[Sample, torch.Tensor]:
-        # neighbouring tasks of a video share their support; one tensor for both is encoded once (see collate)
-        if view.key not in self._images:
-            if len(self._images) >= 32:
-                self._images.pop(next(iter(self._images)))
-            sample = self.source.load(view.key)
-            self._images[view.key] = (sample, to_tensor(sample.image))
-        return self._images[view.key]
-
-
 def _is_hard(labels: np.ndarray, values: tuple[int, ...]) -> bool:
     """Whether enough of the image is another object."""
     return bool(((binarize(labels, values) == 0) & (labels > 0)).mean() >= _HARD)
@@ -301,13 +238,7 @@ def _touch(labels: np.ndarray, one: int, other: int) -> bool:
     return bool((near.view(bool) & (labels == other)).any())
 
 
-def _left_out(meta: Meta) -> Episode:
-    """An episode in which nothing is annotated or scored."""
-    image, mask = torch.zeros(3, 32, 32), torch.full((32, 32), IGNORE, dtype=torch.uint8)
-    return Episode(image, mask, [Shot(image, mask=mask, is_query=True)], meta)
-
-
-def _names(task: Task) -> Meta:
+def names_of(task: Task) -> Meta:
     """What the episode's meta says of who is segmented."""
     several = {"groups": task.groups} if len(task.groups) > 1 else {}
     return {"group": task.group, **several, **({"ways": task.ways} if task.ways > 1 else {})}

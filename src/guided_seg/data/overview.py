@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from guided_seg.data.classes import as_split
-from guided_seg.data.episodes import FixedEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.index import find_index
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.points import sample_points

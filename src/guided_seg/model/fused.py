@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,17 +12,15 @@ from torch import Tensor, nn
 from guided_seg.errors import UserError
 from guided_seg.model.conditioning import TwoStep
 from guided_seg.model.features import laid_out
-from guided_seg.model.guide import PLACES, Guidance
+from guided_seg.model.guide import Guidance
 from guided_seg.model.neck import Block, Hourglass
+from guided_seg.model.sides import Sides, bells, each_label, near_dots, spread_of_dots
 
 FEW = 4
 """Features of which the mean similarity is taken beside the best one: a single dot may lie on an odd pixel."""
 
 AROUND = (3.0, 10.0)
 """How far a dot of the query's own image counts in a local fit, in cells, as standard deviations."""
-
-SLACK = 1.5
-"""The least standard deviation of what dots of the query's own image spread over, in cells."""
 
 
 class Fused(TwoStep):
@@ -112,14 +109,14 @@ class Fused(TwoStep):
         query = laid_out(query)  # in which blocks and pooling are twice as fast
         each = []
         with torch.autocast(unit.device.type, enabled=False):
-            asked = [torch.cat(list(self._maps(unit.float(), sides)), dim=1) for sides in _sides(guidance)]
+            asked = [torch.cat(list(self._maps(unit.float(), sides)), dim=1) for sides in each_label(guidance)]
         for maps in asked:
             known = self.evidence(laid_out(maps))
             mixed = torch.relu(self.norm(known + query))
             each.append(self.last(self.context(mixed)))
         return torch.stack(each, dim=1)
 
-    def _maps(self, unit: Float[Tensor, "B C h w"], sides: _Sides) -> Iterator[Float[Tensor, "B n h w"]]:
+    def _maps(self, unit: Float[Tensor, "B C h w"], sides: Sides) -> Iterator[Float[Tensor, "B n h w"]]:
         """All evidence for one label."""
         batch, _, height, width = unit.shape
         grid = (batch, -1, height, width)
@@ -138,9 +135,9 @@ class Fused(TwoStep):
         if self.local is not None:
             yield self.local(found, cosines, sides, height, width)
         if self.reads_places:
-            yield _near(sides, self.near, height, width)
+            yield near_dots(sides, self.near, height, width)
         if self.spread:
-            yield _spread(sides, height, width)
+            yield spread_of_dots(sides, height, width)
         if self.memory:
             earlier = sides.previous
             yield unit.new_zeros(batch, 2, height, width) if earlier is None else earlier
@@ -162,7 +159,7 @@ class Local(nn.Module):
         self,
         found: Float[Tensor, "B N C"],
         cosines: Float[Tensor, "B N n"],
-        sides: _Sides,
+        sides: Sides,
         height: int,
         width: int,
     ) -> Float[Tensor, "B m h w"]:
@@ -176,45 +173,9 @@ class Local(nn.Module):
         maps = []
         for reach in AROUND:
             between = alike * torch.exp(-apart / (2 * reach**2))
-            to_cells = like * _bells(places, reach, height, width).flatten(2)
+            to_cells = like * bells(places, reach, height, width).flatten(2)
             maps.append(_regress(between, to_cells, members, self.penalty.exp()))
         return torch.stack(maps, dim=1).view(len(found), -1, height, width)
-
-
-class _Sides(NamedTuple):
-    """One label and the rest, over N annotated features of both."""
-
-    features: Float[Tensor, "B N C"]
-    places: Float[Tensor, "B N 3"]
-    members: tuple[Float[Tensor, "B N"], Float[Tensor, "B N"]]
-    shown: tuple[Bool[Tensor, " B"], Bool[Tensor, " B"]]
-    previous: Float[Tensor, "B 2 h w"] | None
-
-
-def _sides(guidance: Guidance) -> Iterator[_Sides]:
-    """Each positive label in turn against all others."""
-    assert guidance.valid is not None
-    labels = guidance.z.shape[1]
-    rows = guidance.z.transpose(2, 3).flatten(1, 2).float()
-    features, places = rows[..., :-PLACES], rows[..., -PLACES:]
-    there = guidance.valid & guidance.annotated[..., None]
-    for label in range(1, labels):
-        own = torch.zeros(labels, dtype=torch.bool, device=rows.device)
-        own[label] = True
-        # the learned vector stands in for a side of which nothing is annotated; the negative's for the rest
-        rest = there & ~own[:, None]
-        shown = guidance.annotated[:, label], (guidance.annotated & ~own).any(1)
-        instead = torch.zeros_like(there)
-        instead[:, 0] = guidance.valid[:, 0]
-        rest = torch.where(shown[1][:, None, None], rest, instead)
-        members = (guidance.valid & own[:, None]).flatten(1).to(rows), rest.flatten(1).to(rows)
-        earlier = None if guidance.previous is None else _of_label(guidance.previous, label)
-        yield _Sides(features, places, members, shown, earlier)
-
-
-def _of_label(previous: Float[Tensor, "B K h w"], label: int) -> Float[Tensor, "B 2 h w"]:
-    """The share of a label in each cell, and of anything at all."""
-    return torch.stack([previous[:, label], previous.sum(1)], dim=1)
 
 
 def _nearest(cosines: Float[Tensor, "B N n"], members: Bool[Tensor, "B N"]) -> Float[Tensor, "B 2 n"]:
@@ -250,54 +211,3 @@ def _regress(
     signs = torch.where(members[0] > 0, root, -root)
     weights = torch.linalg.solve(between, signs) * root
     return (weights[:, None] @ to_cells)[:, 0]
-
-
-def _bells(places: Float[Tensor, "B N 3"], reach: float, height: int, width: int) -> Float[Tensor, "B N h w"]:
-    """A bell around each place, 1 there."""
-    rows, columns = (
-        torch.exp(-(torch.arange(cells, device=places.device) - places[..., axis, None]).square() / (2 * reach**2))
-        for axis, cells in enumerate((height, width))
-    )
-    return rows[..., :, None] * columns[..., None, :]
-
-
-def _near(sides: _Sides, reaches: Sequence[float], height: int, width: int) -> Float[Tensor, "B m h w"]:
-    """How near each cell is to a dot of its own image, for both sides and all reaches; and whether there is any."""
-    places = sides.places
-    rows, columns = (
-        (torch.arange(cells, device=places.device) - places[..., axis, None]).square()
-        for axis, cells in enumerate((height, width))
-    )
-    apart = rows[..., :, None] + columns[..., None, :]
-    maps = []
-    for members in sides.members:
-        # the bell of the nearest dot is the highest, however far it reaches
-        absent = (members * places[..., 2] == 0)[..., None, None]
-        nearest = apart.masked_fill(absent, torch.inf).amin(1)
-        maps += [torch.exp(-nearest / (2 * reach**2)) for reach in reaches]
-    any_ = (places[..., 2] > 0).any(1).to(places.dtype)
-    return torch.stack([*maps, any_[:, None, None].expand(-1, height, width)], dim=1)
-
-
-def _spread(sides: _Sides, height: int, width: int) -> Float[Tensor, "B 2 h w"]:
-    """The bell with mean and covariance of the label's dots on the query's own image, and 1 / their number.
-
-    Both are 0 without any. What belongs together lies together, and several dots tell how far it goes.
-    """
-    places = sides.places[..., :2]
-    weights = sides.members[0] * sides.places[..., 2]
-    number = weights.sum(1)
-    share = weights / number.clamp(min=1)[:, None]
-    centre = (share[:, None] @ places)[:, 0]
-    apart = places - centre[:, None]
-    around = (share[..., None] * apart).transpose(1, 2) @ apart
-    high, both, wide = around[:, 0, 0] + SLACK**2, around[:, 0, 1], around[:, 1, 1] + SLACK**2
-    rows, columns = (
-        torch.arange(cells, device=places.device) - centre[:, axis, None] for axis, cells in enumerate((height, width))
-    )
-    rows, columns = rows[:, :, None], columns[:, None]
-    a, b, c = (value[:, None, None] / (high * wide - both**2)[:, None, None] for value in (wide, both, high))
-    bell = torch.exp(-(a * rows**2 - 2 * b * rows * columns + c * columns**2) / 2)
-    there = (number > 0).to(bell.dtype)[:, None, None]
-    few = (there / number.clamp(min=1)[:, None, None]).expand_as(bell)
-    return torch.stack([bell * there, few], dim=1)

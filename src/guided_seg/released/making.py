@@ -13,7 +13,7 @@ from rich.filesize import decimal
 
 from guided_seg.build import choices
 from guided_seg.checkpoints import checkpoint_file, load_network, read_checkpoint
-from guided_seg.data.episodes import FixedEpisodes
+from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.points import restrict
 from guided_seg.data.shapes import Shapes
 from guided_seg.episode import collate
