@@ -162,6 +162,7 @@ def test_only_what_is_of_the_same_is_not_asked_again(
     assert asked("protocol.hsnet.shots=[1]", "protocol.hsnet.seeds=[7]") == 0
     assert asked() == 2
     assert asked("k_way=one_vs_rest") == 2
+    assert asked("refine.again=1") == 2
     assert asked("split=val") == 2
     assert asked("split=val", "data=shapes", "data.size=48", "data.tasks=16", "data.frames=5", "data.twins=1") == 2
     assert asked() == 2
