@@ -25,14 +25,12 @@ score() {
     cp "$OUT/on_$1"/protocols.{md,json} "$OUT/on_$1"/figures/*.png "$HERE/$1"
 }
 
-# twice NAME AGAIN CHECKPOINT PROTOCOLS OVERRIDE...: asked once, and then as often again, with a closer look where it can be
-twice() {
-    score "$1" "${@:3}"
-    score "refined/$1" "${@:3}" "refine.again=$2" refine.zoom=2.0
+# held_out CLASS CHECKPOINT: asked once, and again
+held_out() {
+    local of=(held_out data=voc "data.root=$DATA/voc2012" "data.held_out=[$1]")
+    score "held_out_$1" "$2" "${of[@]}"
+    score "refined/held_out_$1" "$2" "${of[@]}" refine.again=2 refine.zoom=2.0
 }
-
-# held_out CLASS CHECKPOINT
-held_out() { twice "held_out_$1" 2 "$2" held_out data=voc "data.root=$DATA/voc2012" "data.held_out=[$1]"; }
 
 MODEL=guided-lite0 # the weights that ship; with TRAIN=1 they are made again
 if [ -n "${TRAIN:-}" ]; then
@@ -45,8 +43,14 @@ if [ -n "${TRAIN:-}" ]; then
     released guided-lite0 "$TRAINED/cow"
 fi
 DOTS=(protocol.davis2016.seeds='[0,1,2]' protocol.davis2016_memory.seeds='[0,1,2]')
-twice davis 1 "$MODEL" instances,clicks,davis2016,davis2016_memory data=davis "data.root=$DATA/davis" "${DOTS[@]}"
-twice coco 1 "$MODEL" instances data=coco "data.root=$DATA/coco" data.test_images=20 data.test_classes=all
+DAVIS=(data=davis "data.root=$DATA/davis")
+COCO=(data=coco "data.root=$DATA/coco" data.test_images=20 data.test_classes=all)
+score davis "$MODEL" instances,clicks,davis2016,davis2016_memory "${DAVIS[@]}" "${DOTS[@]}"
+score coco "$MODEL" instances "${COCO[@]}"
+# the same, each question put again
+score refined/davis "$MODEL" instances,clicks "${DAVIS[@]}" refine.again=1 refine.zoom=2.0 refine.mirror=true
+score refined/video "$MODEL" davis2016,davis2016_memory "${DAVIS[@]}" "${DOTS[@]}" refine.again=1 refine.zoom=2.0
+score refined/coco "$MODEL" instances "${COCO[@]}" refine.again=1 refine.zoom=2.0 refine.mirror=true
 held_out cow "$MODEL"
 # Two networks for the four other classes, each trained without two of them, and more briefly; no video shows these.
 BRIEF=(data.training.batch_size=24 data.training.lr=1.5e-3 data.training.steps=740 data.training.validate_every=370)

@@ -14,7 +14,7 @@ from guided_seg.errors import UserError
 from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.memory import certain
 from guided_seg.model.network import GuidedNetwork
-from guided_seg.model.refine import SURE, Box, Refined, cut, positives, refined, region, with_own_answer
+from guided_seg.model.refine import SURE, Box, Refined, cut, mirrored, positives, refined, region, with_own_answer
 
 
 def _network(local: bool = False) -> GuidedNetwork:
@@ -48,7 +48,7 @@ def test_again_is_one_more_shot_of_what_is_certain(tasks: list[Plan]) -> None:
 
 @torch.no_grad()
 def test_batches_are_answered_as_single_episodes_are() -> None:
-    network = Refined(_network(), again=1, zoom=2.0)
+    network = Refined(_network(), again=1, zoom=2.0, mirror=True)
     episodes = [_episode(), _episode(64, 32, [3, 3, 0], [40, 10, 1]), _episode(same_image=False)]
     for row, episode in zip(network(collate(episodes)), episodes, strict=True):
         height, width = episode.target.shape
@@ -84,6 +84,29 @@ def test_features_encoded_before_are_used() -> None:
     features = network.encode(batch.images, batch.sizes)
     network.encode = lambda *_: pytest.fail("encoded again")  # type: ignore[method-assign]
     Refined(network, again=2, zoom=2.0)(batch, features)
+
+
+@torch.no_grad()
+def test_the_mirrored_image_has_the_mirrored_answer() -> None:
+    episode = _episode()
+    shot = episode.support[0]
+    assert shot.points is not None
+    points = torch.tensor([[row, 59 - column, label] for row, column, label in shot.points.tolist()])
+    image = episode.query.flip(2)
+    other = Episode(image, episode.target, [Shot(image, points=points, is_query=True)])
+    network = Refined(_network(), again=1, mirror=True)
+    found, turned = network(collate([episode]))[0], network(collate([other]))[0]
+    assert torch.allclose(found, turned.flip(2), atol=1e-5)
+    assert not torch.allclose(found, network.network(collate([episode]))[0], atol=1e-3)
+
+
+@brief
+@given(tasks=st.lists(st.integers(2, 3).flatmap(plans), min_size=1, max_size=3))
+def test_mirrored_twice_is_as_before(tasks: list[Plan]) -> None:
+    batch = collate([task.make() for task in tasks])
+    again = mirrored(mirrored(batch))
+    for name in ("images", "target", "points", "masks"):
+        assert torch.equal(getattr(batch, name), getattr(again, name))
 
 
 def test_padding_shows_nothing() -> None:
@@ -160,6 +183,11 @@ def test_it_is_the_network_itself_where_nothing_is_asked_again() -> None:
 def test_values_that_cannot_be_are_refused(again: int, zoom: float | None, words: str) -> None:
     with pytest.raises(UserError, match=words):
         refined(_network(), again, zoom)
+
+
+def test_mirror_is_true_or_false() -> None:
+    with pytest.raises(UserError, match="mirror=2: expected true or false"):
+        refined(_network(), mirror=2)
 
 
 def test_networks_that_gain_nothing_are_refused() -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from guided_seg.episode import IGNORE, Batch, Episode, Shot, collate
@@ -57,22 +57,27 @@ class Refined(Wrapped):
     about as an image of its own, and the scores of both are averaged. Regions without a positive dot or mask are left
     out. An answer then takes a pass of the encoder more.
 
+    *Mirror*: all of this is also asked of the mirrored images, and the scores of both are averaged.
+
     Args:
         network: the network to ask; it is the only part with parameters.
         again: how often its own answer becomes a shot.
         zoom: the side of the region, in sides of what was found; None for no second look.
+        mirror: ask of mirrored images as well.
 
     Raises:
         UserError: a value that cannot be; ``again`` for a network that is guided by dots on the query alone; or
             ``zoom`` for one that takes images at their own size.
     """
 
-    def __init__(self, network: Network, again: Any = 0, zoom: Any = None) -> None:
+    def __init__(self, network: Network, again: Any = 0, zoom: Any = None, mirror: Any = False) -> None:
         super().__init__(network)
         if type(again) is not int or again < 0:
             raise UserError(f"again={again}: expected a whole number from 0.")
         if zoom is not None and (type(zoom) not in (int, float) or not zoom >= 1):
             raise UserError(f"zoom={zoom}: expected a number from 1, such as 2.0, or null.")
+        if not isinstance(mirror, bool):
+            raise UserError(f"mirror={mirror}: expected true or false.")
         if again and network.needs_same_image:
             raise UserError(
                 f"again={again}: this network is guided by dots on the query itself alone, so that answers tell it "
@@ -83,7 +88,7 @@ class Refined(Wrapped):
                 f"zoom={zoom}: this network takes images at their own size, so a part of one shows it nothing more; "
                 "choose zoom=null, or a model that enlarges them (resolution.longest=512 resolution.enlarge=true)."
             )
-        self.again, self.zoom = again, zoom
+        self.again, self.zoom, self.mirror = again, zoom, mirror
 
     @property
     def update_cost(self) -> UpdateCost:  # type: ignore[override]
@@ -92,7 +97,14 @@ class Refined(Wrapped):
 
     def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
         """See `Network.forward`."""
-        features = encode_once(self.encode, batch) if features is None else features
+        scores = self._ask(batch, encode_once(self.encode, batch) if features is None else features)
+        if not self.mirror:
+            return scores
+        other = mirrored(batch)
+        back = self._ask(other, encode_once(self.encode, other))
+        return (scores + mirrored_maps(back, batch.sizes[: len(batch), 1])) / 2
+
+    def _ask(self, batch: Batch, features: Features) -> Float[Tensor, "B K H W"]:
         scores = self.network(batch, features)
         for _ in range(self.again):
             scores = self.network(with_own_answer(batch, scores), features)
@@ -121,9 +133,10 @@ class Refined(Wrapped):
         return out
 
 
-def refined(network: Network, again: Any = 0, zoom: Any = None) -> Network:
+def refined(network: Network, again: Any = 0, zoom: Any = None, mirror: Any = False) -> Network:
     """The network as it is asked: once, or as `Refined` does."""
-    return Refined(network, again, zoom) if again != 0 or zoom is not None else network
+    wrapped = Refined(network, again, zoom, mirror)
+    return wrapped if again or zoom is not None or mirror else network
 
 
 def with_own_answer(batch: Batch, scores: Float[Tensor, "B K H W"]) -> Batch:
@@ -145,6 +158,34 @@ def with_own_answer(batch: Batch, scores: Float[Tensor, "B K H W"]) -> Batch:
         masks=torch.cat([batch.masks, own.masked_fill(~inside, IGNORE)]),
         mask_shot=torch.cat([batch.mask_shot, each + len(batch.shot_image)]),
     )
+
+
+def mirrored(batch: Batch) -> Batch:
+    """The batch with left and right exchanged; padding stays where it is."""
+    shots = batch.sizes[batch.shot_image, 1]
+    points = batch.points.clone()
+    points[:, 2] = shots[points[:, 0]] - 1 - points[:, 2]
+    queries = batch.sizes[: len(batch), 1]
+    return replace(
+        batch,
+        images=mirrored_maps(batch.images, batch.sizes[:, 1]),
+        target=mirrored_maps(batch.target, queries),
+        points=points,
+        masks=mirrored_maps(batch.masks, shots[batch.mask_shot]),
+        previous=None if batch.previous is None else mirrored_maps(batch.previous, queries),
+    )
+
+
+def mirrored_maps(maps: Shaped[Tensor, "N *C H W"], widths: Int[Tensor, " N"]) -> Shaped[Tensor, "N *C H W"]:
+    """Each map with its columns in reverse order, but for those from its width on.
+
+    Example:
+        >>> mirrored_maps(torch.tensor([[[1, 2, 3]], [[1, 2, 0]]]), torch.tensor([3, 2])).tolist()
+        [[[3, 2, 1]], [[2, 1, 0]]]
+    """
+    columns = torch.arange(maps.shape[-1], device=maps.device)
+    order = torch.where(columns < widths[:, None], widths[:, None] - 1 - columns, columns)
+    return maps.gather(-1, order.view(len(maps), *(1,) * (maps.ndim - 2), maps.shape[-1]).expand_as(maps))
 
 
 def positives(batch: Batch, index: int) -> Bool[Tensor, "H W"]:

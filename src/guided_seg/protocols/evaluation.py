@@ -89,7 +89,7 @@ def _records(cfg: DictConfig, name: str, checkpoint: str, frozen: FrozenEpisodes
         "checkpoint_sha256": checkpoint,
         "episodes_sha256": frozen.checksum,
         "k_way": cfg.k_way,
-        "refine": dict(cfg.refine),
+        "refine": {key: value for key, value in cfg.refine.items() if value},
     }
     return Records(out / f"records_{name}.jsonl", of)
 
