@@ -1,6 +1,6 @@
 """Answers that take longer and are better: the question is put again, with what the first answer says.
 
-Neither part is trained, and z stays all that the network is told: of more shots, or of a part of the image.
+Nothing of it is trained, and z stays all that the network is told: of more shots, or of a part of the image.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ class Refined(Wrapped):
     *Zoom*: where the query is itself annotated, the region around its answer, with the dots and masks in it, is asked
     about as an image of its own, and the scores of both are averaged. Regions without a positive dot or mask are left
     out. An answer then takes a pass of the encoder more.
-
     *Mirror*: all of this is also asked of the mirrored images, and the scores of both are averaged.
 
     Args:
@@ -105,12 +104,16 @@ class Refined(Wrapped):
         return (scores + mirrored_maps(back, batch.sizes[: len(batch), 1])) / 2
 
     def _ask(self, batch: Batch, features: Features) -> Float[Tensor, "B K H W"]:
-        scores = self.network(batch, features)
-        for _ in range(self.again):
-            scores = self.network(with_own_answer(batch, scores), features)
+        scores = self._whole(batch, features)
         if self.zoom is None:
             return scores
         return torch.stack([self._closer(batch, index, scores[index]) for index in range(len(batch))])
+
+    def _whole(self, batch: Batch, features: Features) -> Float[Tensor, "B K H W"]:
+        scores = self.network(batch, features)
+        for _ in range(self.again):
+            scores = self.network(with_own_answer(batch, scores), features)
+        return scores
 
     def _closer(self, batch: Batch, index: int, scores: Float[Tensor, "K H W"]) -> Float[Tensor, "K H W"]:
         """The scores of an episode with those of the region of its object."""
@@ -124,10 +127,7 @@ class Refined(Wrapped):
         if (box.bottom - box.top) * (box.right - box.left) > WHOLE * height * width:
             return scores
         part = collate([cut(batch, index, box)]).to(scores.device)
-        features = encode_once(self.encode, part)
-        closer = self.network(part, features)
-        for _ in range(self.again):
-            closer = self.network(with_own_answer(part, closer), features)
+        closer = self._whole(part, encode_once(self.encode, part))
         out = torch.cat([scores[:1], torch.minimum(scores[1:], scores[:1] - BEYOND)])
         box.of(out).copy_((box.of(scores) + closer[0]) / 2)
         return out
