@@ -42,7 +42,7 @@ if [ -n "${TRAIN:-}" ]; then
         data.training.validate_every=300
     released guided-lite0 "$TRAINED/cow"
 fi
-DOTS=(protocol.davis2016.seeds='[0,1,2]' protocol.davis2016_memory.seeds='[0,1,2]')
+DOTS=(protocol.davis2016.seeds='[0,1,2]' protocol.davis2016_memory.seeds='[0,1,2]' protocol.davis2016_memory.memory=moved)
 DAVIS=(data=davis "data.root=$DATA/davis")
 COCO=(data=coco "data.root=$DATA/coco" data.test_images=20 data.test_classes=all)
 score davis "$MODEL" instances,clicks,davis2016,davis2016_memory "${DAVIS[@]}" "${DOTS[@]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from guided_seg.data.freeze import freeze
 from guided_seg.data.questions import Question, Questions
-from guided_seg.episode import IGNORE, Episode, collate
+from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.memory import check_memory
+from guided_seg.model.motion import moved, within_reach
 from guided_seg.model.network import Network
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Masks
@@ -92,8 +94,24 @@ def test_what_is_certain_of_the_frame_before_is_one_more_shot() -> None:
         assert (shot.mask[2:] == 0).all()
 
 
+def test_the_answer_to_the_frame_before_moves_along() -> None:
+    question, episode = some_question()
+    network = balanced(network_of(*FUSED))
+    labels = np.zeros(episode.query.shape[1:], np.uint8)
+    labels[2:9, 3:11] = 1
+    episode = replace(episode, support=[Shot(episode.query.roll(3, 2), mask=torch.from_numpy(labels))])
+    found = Answers(network).remember(question, episode, "s", "moved")
+    frames = [
+        (image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        for image in (episode.support[0].image, episode.query)
+    ]
+    expected = moved(labels, *frames)
+    told = Answers(network).segment(question, replace(episode, previous=torch.from_numpy(expected)))
+    assert np.array_equal(found, within_reach(told, expected))
+
+
 def test_a_memory_that_is_none_is_refused() -> None:
-    with pytest.raises(UserError, match="memory=all: expected one of none, map, shot, both"):
+    with pytest.raises(UserError, match="memory=all: expected one of none, map, moved, shot, both"):
         check_memory("all")
 
 

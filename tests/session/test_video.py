@@ -20,6 +20,7 @@ from guided_seg.data.images import read_image
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.memory import Memory, certain
+from guided_seg.model.motion import moved, within_reach
 from guided_seg.session import NEGATIVE, Session
 from guided_seg.session.pictures import AHEAD, ahead
 
@@ -102,7 +103,14 @@ def test_a_frame_is_answered_as_an_image(session: Session, folder: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "memory"),
-    [("fused", "map"), ("fused", "shot"), ("fused", "both"), ("prototypes", "shot"), ("early_mask_regression", "shot")],
+    [
+        ("fused", "map"),
+        ("fused", "moved"),
+        ("fused", "shot"),
+        ("fused", "both"),
+        ("prototypes", "shot"),
+        ("early_mask_regression", "shot"),
+    ],
 )
 def test_memory_is_what_the_network_is_told_of_the_frame_before(name: str, memory: Memory, folder: Path) -> None:
     session = Session(network(name))
@@ -119,9 +127,17 @@ def test_memory_is_what_the_network_is_told_of_the_frame_before(name: str, memor
             shown.append(Shot(frames[index - 1], mask=earlier[1]))
         if earlier and memory in ("map", "both"):
             previous = earlier[0]
+        if earlier and memory == "moved":
+            pair = [read_image(folder / f"{number}.png") for number in (index - 1, index)]
+            previous = torch.from_numpy(moved(earlier[0].numpy(), *pair))
         with torch.inference_mode():
             scores = network(name)(collate([Episode(frames[index], blank, shown, previous=previous)]))[0]
-        assert same_labels(labels, scores)
+        if earlier and memory == "moved":
+            assert previous is not None
+            found = within_reach(scores.argmax(0).to(torch.uint8).numpy(), previous.numpy())
+            assert (labels != found).mean() < 0.01  # of a few pixels two labels score alike
+        else:
+            assert same_labels(labels, scores)
         earlier = torch.from_numpy(labels.copy()), certain(scores)
         labels[:] = 9  # what is done with an answer is no concern of the next
 
@@ -143,7 +159,7 @@ def test_memory_is_forgotten_where_annotations_change(folder: Path) -> None:
     [
         ("prototypes", "map", "reads no map of an earlier answer .*; choose shot or none"),
         ("late_local", "shot", "guided by dots on the frame itself alone"),
-        ("prototypes", "all", "memory=all: expected one of none, map, shot, both"),
+        ("prototypes", "all", "memory=all: expected one of none, map, moved, shot, both"),
     ],
 )
 def test_a_memory_that_the_network_cannot_read_is_refused(name: str, memory: str, reason: str, folder: Path) -> None:

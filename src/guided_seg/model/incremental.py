@@ -121,7 +121,7 @@ class Pieces:
             return dict(zip(labels, upsample(fine, prepared.size, anchor)[0], strict=True))
         # the negative, which the others are scored against, is 0 all over
         others = upsample(fine[:, 1:], prepared.size, anchor)[0]
-        return dict(zip(labels, [torch.zeros_like(others[0]), *others], strict=True))
+        return dict(zip(labels, [others.new_zeros(1, 1).expand(prepared.size), *others], strict=True))
 
     def _compare(self, prepared: Prepared, z: Sequence[Tensor], previous: Tensor | None) -> Float[Tensor, "1 K *E h w"]:
         if not self.guide.keeps_all:

@@ -15,9 +15,11 @@ from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
 from guided_seg.model.network import GuidedNetwork, Network
 
-Memory = Literal["none", "map", "shot", "both"]
-"""``map``: where each label was, for a conditioning that reads it (see `Guidance.previous`). ``shot``: the frame and
-those of its labels that the network is certain of, as one more annotated image of the support. ``both``; or ``none``.
+Memory = Literal["none", "map", "moved", "shot", "both"]
+"""``map``: where each label was, for a conditioning that reads it (see `Guidance.previous`). ``moved``: the same, moved
+along by optical flow, and regions of the answer that are far from there are not of the object
+(`guided_seg.model.motion`). ``shot``: the frame and those of its labels that the network is certain of, as one more
+annotated image of the support. ``both``, map and shot; or ``none``.
 """
 
 CERTAIN = 0.8
@@ -35,12 +37,12 @@ def certain(scores: Float[Tensor, "K H W"], least: float = CERTAIN) -> UInt8[Ten
     return torch.where(share >= least, label, IGNORE).to(torch.uint8)
 
 
-def reads_map(memory: Memory) -> bool:
+def reads_map(memory: str) -> bool:
     """Whether it has a map."""
-    return memory in ("map", "both")
+    return memory in ("map", "moved", "both")
 
 
-def reads_shot(memory: Memory) -> bool:
+def reads_shot(memory: str) -> bool:
     """Whether it has a shot."""
     return memory in ("shot", "both")
 
@@ -55,12 +57,12 @@ def check_memory(memory: str, network: Network | None = None) -> None:
         raise UserError(f"memory={memory}: expected one of {', '.join(get_args(Memory))}.")
     if network is None:
         return
-    if memory in ("map", "both") and not (isinstance(network, GuidedNetwork) and network.conditioning.memory):
+    if reads_map(memory) and not (isinstance(network, GuidedNetwork) and network.conditioning.memory):
         raise UserError(
             f"memory={memory}, but this network reads no map of an earlier answer (conditioning.memory is for "
             "conditioning=fused); choose shot or none."
         )
-    if memory in ("shot", "both") and network.needs_same_image:
+    if reads_shot(memory) and network.needs_same_image:
         raise UserError(
             f"memory={memory}, but this network is guided by dots on the frame itself alone, so another frame tells it "
             "nothing; choose none."

@@ -18,6 +18,7 @@ from guided_seg.data.questions import Question
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.model.features import Features, stack
 from guided_seg.model.memory import Memory, certain, reads_map, reads_shot
+from guided_seg.model.motion import moved, within_reach
 from guided_seg.model.network import Network
 
 Labels = UInt8[np.ndarray, "H W"]
@@ -67,17 +68,24 @@ class Answers:
             self._video, self._earlier = video, {}
         earlier = self._earlier[setting] if setting in self._earlier else self._shown(question, episode)
         asked = question
-        if reads_map(memory) and earlier.labels.shape == episode.target.shape:
-            episode = replace(episode, previous=earlier.labels)
+        follows = reads_map(memory) and earlier.labels.shape == episode.target.shape
+        if follows:
+            expected = earlier.labels
+            if memory == "moved":
+                frames = (_pixels(earlier.image), _pixels(episode.query))
+                expected = torch.from_numpy(moved(expected.numpy(), *frames))
+            episode = replace(episode, previous=expected)
         if reads_shot(memory) and earlier.certain is not None:
             number = len(episode.support)
             views = (*question.frozen.support[:number], earlier.view)
             asked = replace(question, frozen=replace(question.frozen, support=views))
             episode = replace(episode, support=[*episode.support, Shot(earlier.image, mask=earlier.certain)])
         scores = self._scores(asked, episode)
-        found = _Earlier(_labels(scores), certain(scores).cpu(), episode.query, question.frozen.query)
-        self._earlier[setting] = found
-        return found.labels.numpy()
+        labels = _labels(scores)
+        if follows and memory == "moved":
+            labels = torch.from_numpy(within_reach(labels.numpy(), expected.numpy()))
+        self._earlier[setting] = _Earlier(labels, certain(scores).cpu(), episode.query, question.frozen.query)
+        return labels.numpy()
 
     def _shown(self, question: Question, episode: Episode) -> _Earlier:
         shot = episode.support[-1]
@@ -118,6 +126,10 @@ class Answers:
 
 def _labels(scores: Float[Tensor, "K H W"]) -> UInt8[Tensor, "H W"]:
     return scores.argmax(0).to(torch.uint8).cpu()
+
+
+def _pixels(image: Float[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:
+    return (image.permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def _images(question: Question, episode: Episode) -> Iterator[tuple[Hashable, Tensor]]:

@@ -18,6 +18,7 @@ from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features, stack
 from guided_seg.model.incremental import Pieces, Prepared, has_pieces
+from guided_seg.model.motion import moved
 from guided_seg.model.network import GuidedNetwork, Network, cell_shares
 from guided_seg.session.annotations import Annotations
 from guided_seg.session.encoder import Encoder, threads
@@ -34,12 +35,20 @@ class Earlier(NamedTuple):
     """The answer to the frame before, as far as it is to be told (see `guided_seg.model.memory`).
 
     Attributes:
-        labels: of its pixels; or None.
+        labels: of its pixels, or where they are expected in the frame that is asked about; or None.
         shot: what is certain of them, with the frame's pixels and features; or None.
+        frame: its pixels, where motion is followed from it; or None.
     """
 
     labels: Labels | None
     shot: tuple[Labels, RGB, Features] | None
+    frame: RGB | None = None
+
+    def at(self, frame: RGB) -> Earlier:
+        """What is told of it for the next frame: its labels are moved there, where motion is followed."""
+        if self.labels is None or self.frame is None:
+            return self
+        return self._replace(labels=moved(self.labels, self.frame, frame))
 
 
 class Engine(ABC):
@@ -161,8 +170,8 @@ class ByLabel(Engine):
             with self._threads_for(prepared):
                 scores = self.pieces.scores(prepared, {label: self._z(name, label, num_labels) for label in group})
             for label, own in scores.items():
-                # a view would keep the maps of all labels in memory
-                kept = own.clone() if len(group) > 1 else own
+                # a view would keep the maps of all labels in memory; that of a constant keeps one value
+                kept = own.clone() if own.untyped_storage().nbytes() > own.nbytes else own
                 found[label] = self.cache.keep(("map", name, label), kept, self._version(name, label, num_labels))
         return [scores for scores in found if scores is not None]
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from guided_seg.episode import IGNORE, Episode, Shot
 from guided_seg.errors import UserError
 from guided_seg.model.memory import Memory, certain, check_memory, reads_map, reads_shot
+from guided_seg.model.motion import within_reach
 from guided_seg.model.network import Network, UpdateCost
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.session import file
@@ -179,10 +180,8 @@ class Session(Store):
             video_id: of `add_video`.
             start: the first frame.
             corrections: whether dots on a frame of this video guide ``all`` frames, or it and those after it.
-            memory: what of the answer to the frame before is told the network, see `guided_seg.model.memory.Memory`:
-                ``shot`` is for any network, ``map`` and ``both`` for one that reads it, such as ``guided-lite0``. It
-                is left out where annotations have changed since. `segment` of a single frame has no memory, and may
-                say otherwise.
+            memory: what the network is told of its answer to the frame before, see `guided_seg.model.memory.Memory`;
+                left out where annotations have changed since. `segment` has none, and may say otherwise.
 
         Raises:
             UserError: the network cannot read such a memory; there is no such video, or it breaks off; what was given
@@ -200,8 +199,10 @@ class Session(Store):
                 name = self._add_frame(video_id, index, pixels) if passing else f"{video_id}#{index}"
                 try:
                     hidden = self._later(video_id, index) if corrections == "forward" else frozenset()
-                    earlier = known[1] if known and known[0] == self._annotations.clock else None
+                    earlier = known[1].at(pixels) if known and known[0] == self._annotations.clock else None
                     labels, maps = self._segment_frame(name, pixels, hidden, earlier)
+                    if memory == "moved" and earlier and earlier.labels is not None:
+                        labels = within_reach(labels, earlier.labels)
                     if memory != "none":
                         known = self._annotations.clock, self._remember(name, pixels, labels, maps, memory)
                     yield index, labels
@@ -215,7 +216,8 @@ class Session(Store):
     def _remember(self, name: str, pixels: RGB, labels: Labels, maps: list[Tensor], memory: Memory) -> Earlier:
         """What the next frame's answer is told of this one; copies, as what is given away may be painted on."""
         shot = certain(torch.stack(maps)).cpu().numpy(), pixels, self._engine.features(name)
-        return Earlier(labels.copy() if reads_map(memory) else None, shot if reads_shot(memory) else None)
+        places = labels.copy() if reads_map(memory) else None
+        return Earlier(places, shot if reads_shot(memory) else None, pixels if memory == "moved" else None)
 
     def _segment_frame(
         self, name: str, pixels: RGB, hidden: frozenset[str], earlier: Earlier | None

@@ -1,0 +1,87 @@
+"""Where the answer to a frame has moved to in the next one, and what there cannot be the same object."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+SIDE = 432
+"""Pixels of the longest side at which motion is estimated; larger frames are made smaller for it."""
+
+REACH = 0.05
+"""How far an object may be from where it was expected, as a share of the longer side of the frame."""
+
+
+def moved(
+    labels: UInt8[np.ndarray, "H W"], before: UInt8[np.ndarray, "H W 3"], now: UInt8[np.ndarray, "H W 3"]
+) -> UInt8[np.ndarray, "H W"]:
+    """The labels of a frame where its pixels are in the next one, by dense optical flow (DIS, Kroeger et al., 2016).
+
+    Args:
+        labels: of the frame before.
+        before: that frame, RGB.
+        now: the next one, of the same size.
+
+    Example:
+        >>> before = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        >>> before = cv2.GaussianBlur(before, (0, 0), 3)
+        >>> labels = np.zeros((64, 64), np.uint8)
+        >>> labels[20:40, 20:40] = 1
+        >>> found = moved(labels, before, np.roll(before, 4, axis=1))
+        >>> int(labels.argmax(1).max()), int(found[30].argmax())
+        (20, 24)
+    """
+    height, width = labels.shape
+    part = min(1.0, SIDE / max(height, width))
+    size = (max(round(width * part), 1), max(round(height * part), 1))
+    # from each pixel of the new frame to where it was, so that every one of them is given a label
+    small = [
+        cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+        for frame in (now, before)
+    ]
+    flow = _estimator().calc(small[0], small[1], None)  # type: ignore[call-overload]
+    flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    columns += flow[..., 0] * (width / size[0])
+    rows += flow[..., 1] * (height / size[1])
+    return cv2.remap(labels, columns, rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+
+
+def within_reach(
+    labels: UInt8[np.ndarray, "H W"], expected: UInt8[np.ndarray, "H W"], reach: float = REACH
+) -> UInt8[np.ndarray, "H W"]:
+    """The labels without the regions of a positive label that are nowhere near to where it was expected.
+
+    A label that was expected nowhere, or that has no region near there, stays as it is: an object may come back.
+
+    Args:
+        labels: the answer.
+        expected: where each label should be.
+        reach: see `REACH`.
+
+    Example:
+        >>> labels = np.array([[1, 1, 0, 0, 0, 0, 1, 0]], np.uint8)
+        >>> within_reach(labels, np.array([[0, 1, 1, 0, 0, 0, 0, 0]], np.uint8)).tolist()
+        [[1, 1, 0, 0, 0, 0, 0, 0]]
+    """
+    kept = labels.copy()
+    for label in np.flatnonzero(np.bincount(labels.ravel())[1:]) + 1:
+        there = expected == label
+        if not there.any():
+            continue
+        inside = labels == label
+        apart = cv2.distanceTransform((~there).view(np.uint8), cv2.DIST_L2, 3)
+        number, regions = cv2.connectedComponents(inside.view(np.uint8))
+        near = np.zeros(number, bool)
+        near[regions[inside & (apart <= reach * max(labels.shape))]] = True
+        if near.any():
+            kept[inside & ~near[regions]] = 0
+    return kept
+
+
+@cache
+def _estimator() -> cv2.DISOpticalFlow:
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
