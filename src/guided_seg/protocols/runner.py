@@ -100,6 +100,8 @@ def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int, refusa
     """What one process does."""
     # the first is the platform's own; without it, workers of a spawned process are spawned, seconds for each
     set_start_method(get_all_start_methods()[0], force=True)
+    # with all cores for each, threads wait for each other: two processes on two cores took ten times as long
+    torch.set_num_threads(max(torch.get_num_threads() // processes, 1))
     try:
         for job in jobs:
             _share(rank, job, asked, processes)
