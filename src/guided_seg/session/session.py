@@ -180,8 +180,7 @@ class Session(Store):
             video_id: of `add_video`.
             start: the first frame.
             corrections: whether dots on a frame of this video guide ``all`` frames, or it and those after it.
-            memory: what the network is told of its answer to the frame before, see `guided_seg.model.memory.Memory`;
-                left out where annotations have changed since. `segment` has none, and may say otherwise.
+            memory: of the answer to the frame before, see `guided_seg.model.memory.Memory`; begun anew by each edit.
 
         Raises:
             UserError: the network cannot read such a memory; there is no such video, or it breaks off; what was given
