@@ -12,9 +12,10 @@ from random_episodes import Grid, Plan, brief, guide, plans
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.conditioning import FeatureFusion
+from guided_seg.model.extent import connected
 from guided_seg.model.memory import certain
 from guided_seg.model.network import GuidedNetwork
-from guided_seg.model.refine import SURE, Box, Refined, cut, mirrored, positives, refined, region, with_own_answer
+from guided_seg.model.refine import SURE, Box, Refined, annotated, cut, mirrored, refined, region, with_own_answer
 
 
 def _network(local: bool = False) -> GuidedNetwork:
@@ -79,6 +80,30 @@ def test_only_a_query_that_is_annotated_itself_is_looked_at_again() -> None:
 
 
 @torch.no_grad()
+def test_an_annotated_query_has_a_margin_and_is_connected_each_time_that_it_is_asked_about() -> None:
+    network, episodes = _network(), [_episode(), _episode(64, 32, [3, 3, 0], [40, 10, 1])]
+    ways = Refined(network, again=1, margin=0.7, connected=True)
+    for row, episode in zip(ways(collate(episodes)), episodes, strict=True):
+        height, width = episode.target.shape
+        batch = collate([episode])
+        shown = annotated(batch, 0)
+        less = torch.tensor([0.0, 0.7])[:, None, None]
+        once = connected(network(batch)[0] - less, shown)
+        again = network(with_own_answer(batch, once[None]))[0]
+        expected = connected(again - less, shown)
+        assert torch.allclose(row[:, :height, :width], expected, atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(expected, again, atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_query_that_shows_nothing_of_itself_keeps_its_scores() -> None:
+    network = _network()
+    for episode in (_episode(same_image=False), _episode(40, 60, [5, 5, 0])):
+        batch = collate([episode])
+        assert torch.equal(Refined(network, margin=0.7, connected=True)(batch), network(batch))
+
+
+@torch.no_grad()
 def test_features_encoded_before_are_used() -> None:
     network, batch = _network(), collate([_episode(same_image=False)])
     features = network.encode(batch.images, batch.sizes)
@@ -138,10 +163,9 @@ def test_what_is_cut_keeps_dots_and_masks_of_the_part() -> None:
     assert not whole.is_query
     assert part.previous is not None
     assert torch.equal(part.previous, mask[10:30, 20:50])
-    shown = positives(batch, 1)
-    expected = mask == 1
-    expected[20, 30] = expected[30, 49] = True
-    assert torch.equal(shown, expected)
+    expected = mask.clone()
+    expected[20, 30] = expected[30, 49] = 1
+    assert torch.equal(annotated(batch, 1), expected)
 
 
 @given(
@@ -182,12 +206,19 @@ def test_it_is_the_network_itself_where_nothing_is_asked_again() -> None:
 )
 def test_values_that_cannot_be_are_refused(again: int, zoom: float | None, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        refined(_network(), again, zoom)
+        refined(_network(), again=again, zoom=zoom)
 
 
-def test_mirror_is_true_or_false() -> None:
-    with pytest.raises(UserError, match="mirror=2: expected true or false"):
-        refined(_network(), mirror=2)
+@pytest.mark.parametrize("way", ["mirror", "connected"])
+def test_some_ways_are_true_or_false(way: str) -> None:
+    with pytest.raises(UserError, match=f"{way}=2: expected true or false"):
+        refined(_network(), **{way: 2})
+
+
+@pytest.mark.parametrize("margin", [-0.1, True, "much", None])
+def test_a_margin_is_a_number(margin: object) -> None:
+    with pytest.raises(UserError, match=rf"margin={margin}: expected a number from 0, such as 0\.7"):
+        refined(_network(), margin=margin)
 
 
 def test_networks_that_gain_nothing_are_refused() -> None:

@@ -29,7 +29,7 @@ def main(root: str, model: str, held_out: str, number: int) -> None:
     chosen = [numbers[n] for n in np.unique(np.linspace(0, len(numbers) - 1, number).astype(int))]
     network = guided_seg.load(model)
     for again in range(4):
-        asked, sums = refined(network, again), np.zeros(2)
+        asked, sums = refined(network, again=again), np.zeros(2)
         for n in chosen:
             batch = restrict(collate([episodes[0, n]]), 1, POINTS, seed=0)
             with torch.inference_mode():

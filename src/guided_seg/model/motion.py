@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +14,36 @@ SIDE = 432
 
 REACH = 0.05
 """How far an object may be from where it was expected, as a share of the longer side of the frame."""
+
+
+class Places(NamedTuple):
+    """Where the labels of a frame are, for the answer to the next one.
+
+    Attributes:
+        labels: of its pixels; after `at`, where they are expected.
+        frame: its pixels, RGB, where motion is followed from it; without, labels are expected to stay where they are.
+
+    Example:
+        >>> still = Places(np.array([[1, 0, 0, 0]], np.uint8))
+        >>> still.at(np.zeros((1, 4, 3), np.uint8)) is still
+        True
+        >>> followed = Places(still.labels, np.zeros((1, 4, 3), np.uint8))
+        >>> followed.keep(np.array([[1, 0, 0, 1]], np.uint8)).tolist()
+        [[1, 0, 0, 0]]
+    """
+
+    labels: UInt8[np.ndarray, "H W"]
+    frame: UInt8[np.ndarray, "H W 3"] | None = None
+
+    def at(self, frame: UInt8[np.ndarray, "H W 3"]) -> Places:
+        """Where they are expected in the next frame, see `moved`."""
+        if self.frame is None:
+            return self
+        return Places(moved(self.labels, self.frame, frame), frame)
+
+    def keep(self, labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+        """What of the answer there may be the same object, see `within_reach`; all of it without motion."""
+        return labels if self.frame is None else within_reach(labels, self.labels)
 
 
 def moved(

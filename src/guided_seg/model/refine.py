@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from guided_seg.episode import IGNORE, Batch, Episode, Shot, collate
 from guided_seg.errors import UserError
+from guided_seg.model.extent import BEYOND, connected
 from guided_seg.model.features import Features
 from guided_seg.model.memory import certain
 from guided_seg.model.network import Network, UpdateCost, encode_once
@@ -30,9 +31,6 @@ SMALLEST = 32
 
 WHOLE = 0.85
 """A part of the image that is larger than this share of it is not looked at again."""
-
-BEYOND = 5.0
-"""By how much, at least, a positive label scores less than the negative outside of what was looked at."""
 
 
 class Box(NamedTuple):
@@ -57,26 +55,43 @@ class Refined(Wrapped):
     about as an image of its own, and the scores of both are averaged. Regions without a positive dot or mask are left
     out. An answer then takes a pass of the encoder more.
     *Mirror*: all of this is also asked of the mirrored images, and the scores of both are averaged.
+    *Margin* and *connected* are for a query that is itself annotated, and hold each time it is asked about: a positive
+    label must score better than the negative by a margin, as a network that was shown more of its objects in training
+    than photos have of theirs finds too much; and regions of a label in which nothing is annotated as it are negative
+    (see `connected`).
 
     Args:
         network: the network to ask; it is the only part with parameters.
         again: how often its own answer becomes a shot.
         zoom: the side of the region, in sides of what was found; None for no second look.
         mirror: ask of mirrored images as well.
+        margin: what positive labels of an annotated query score less.
+        connected: a region is of a label only if it holds a dot, or a part of a mask, of it.
 
     Raises:
         UserError: a value that cannot be; ``again`` for a network that is guided by dots on the query alone; or
             ``zoom`` for one that takes images at their own size.
     """
 
-    def __init__(self, network: Network, again: Any = 0, zoom: Any = None, mirror: Any = False) -> None:
+    def __init__(
+        self,
+        network: Network,
+        again: Any = 0,
+        zoom: Any = None,
+        mirror: Any = False,
+        margin: Any = 0.0,
+        connected: Any = False,
+    ) -> None:
         super().__init__(network)
         if type(again) is not int or again < 0:
             raise UserError(f"again={again}: expected a whole number from 0.")
         if zoom is not None and (type(zoom) not in (int, float) or not zoom >= 1):
             raise UserError(f"zoom={zoom}: expected a number from 1, such as 2.0, or null.")
-        if not isinstance(mirror, bool):
-            raise UserError(f"mirror={mirror}: expected true or false.")
+        for name, value in {"mirror": mirror, "connected": connected}.items():
+            if not isinstance(value, bool):
+                raise UserError(f"{name}={value}: expected true or false.")
+        if type(margin) not in (int, float) or not margin >= 0:
+            raise UserError(f"margin={margin}: expected a number from 0, such as 0.7.")
         if again and network.needs_same_image:
             raise UserError(
                 f"again={again}: this network is guided by dots on the query itself alone, so that answers tell it "
@@ -88,6 +103,7 @@ class Refined(Wrapped):
                 "choose zoom=null, or a model that enlarges them (resolution.longest=512 resolution.enlarge=true)."
             )
         self.again, self.zoom, self.mirror = again, zoom, mirror
+        self.margin, self.connected = margin, connected
 
     @property
     def update_cost(self) -> UpdateCost:  # type: ignore[override]
@@ -110,15 +126,30 @@ class Refined(Wrapped):
         return torch.stack([self._closer(batch, index, scores[index]) for index in range(len(batch))])
 
     def _whole(self, batch: Batch, features: Features) -> Float[Tensor, "B K H W"]:
-        scores = self.network(batch, features)
+        shown = [annotated(batch, index) for index in range(len(batch))]
+        scores = self._once(batch, features, shown)
         for _ in range(self.again):
-            scores = self.network(with_own_answer(batch, scores), features)
+            scores = self._once(with_own_answer(batch, scores), features, shown)
+        return scores
+
+    def _once(self, batch: Batch, features: Features, shown: list[Tensor]) -> Float[Tensor, "B K H W"]:
+        """The scores; of a query of which something is ``shown``, with a margin, and connected."""
+        scores = self.network(batch, features)
+        if not (self.margin or self.connected):
+            return scores
+        scores = scores.clone()
+        for own, labels, (height, width) in zip(scores, shown, batch.sizes.tolist(), strict=False):
+            if labels.any():
+                own[1:] -= self.margin
+                if self.connected:
+                    inside = Box(0, 0, height, width).of(own)
+                    inside.copy_(connected(inside, labels[:height, :width]))
         return scores
 
     def _closer(self, batch: Batch, index: int, scores: Float[Tensor, "K H W"]) -> Float[Tensor, "K H W"]:
         """The scores of an episode with those of the region of its object."""
         assert self.zoom is not None
-        shown = positives(batch, index)
+        shown = annotated(batch, index) > 0
         if not shown.any():
             return scores
         height, width = (int(side) for side in batch.sizes[index])
@@ -133,10 +164,10 @@ class Refined(Wrapped):
         return out
 
 
-def refined(network: Network, again: Any = 0, zoom: Any = None, mirror: Any = False) -> Network:
+def refined(network: Network, **ways: Any) -> Network:
     """The network as it is asked: once, or as `Refined` does."""
-    wrapped = Refined(network, again, zoom, mirror)
-    return wrapped if again or zoom is not None or mirror else network
+    wrapped = Refined(network, **ways)
+    return wrapped if any(value not in (None, False, 0) for value in ways.values()) else network
 
 
 def with_own_answer(batch: Batch, scores: Float[Tensor, "B K H W"]) -> Batch:
@@ -188,14 +219,14 @@ def mirrored_maps(maps: Shaped[Tensor, "N *C H W"], widths: Int[Tensor, " N"]) -
     return maps.gather(-1, order.view(len(maps), *(1,) * (maps.ndim - 2), maps.shape[-1]).expand_as(maps))
 
 
-def positives(batch: Batch, index: int) -> Bool[Tensor, "H W"]:
-    """Where the query of an episode is itself annotated as positive; nowhere in one that is shown by other images."""
-    where = torch.zeros_like(batch.target[index], dtype=torch.bool)
+def annotated(batch: Batch, index: int) -> UInt8[Tensor, "H W"]:
+    """The positive labels that are annotated in the query of an episode itself, 0 elsewhere."""
+    where = torch.zeros_like(batch.target[index])
     own = (batch.shot_image == index) & (batch.shot_episode == index)
-    dots = batch.points[own[batch.points[:, 0]] & (batch.points[:, 3] > 0)]
-    where[dots[:, 1], dots[:, 2]] = True
     for mask in batch.masks[own[batch.mask_shot]]:
-        where |= (mask > 0) & (mask != IGNORE)
+        where = torch.where((mask > 0) & (mask != IGNORE), mask, where)
+    dots = batch.points[own[batch.points[:, 0]] & (batch.points[:, 3] > 0)]
+    where[dots[:, 1], dots[:, 2]] = dots[:, 3].to(where.dtype)
     return where
 
 

@@ -18,16 +18,16 @@ from guided_seg.data.questions import Question
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.model.features import Features, stack
 from guided_seg.model.memory import Memory, certain, reads_map, reads_shot
-from guided_seg.model.motion import moved, within_reach
+from guided_seg.model.motion import Places
 from guided_seg.model.network import Network
 
 Labels = UInt8[np.ndarray, "H W"]
 
 
 class _Earlier(NamedTuple):
-    """The answer to a frame: its labels, those that are certain (None where nobody asks for them), and the frame."""
+    """The answer to a frame: where its labels are, those that are certain (None where it has none), and the frame."""
 
-    labels: UInt8[Tensor, "H W"]
+    places: Places
     certain: UInt8[Tensor, "H W"] | None
     image: Float[Tensor, "3 H W"]
     view: FrozenView
@@ -66,38 +66,35 @@ class Answers:
         video = (question.frozen.groups, question.frozen.seed)
         if video != self._video:
             self._video, self._earlier = video, {}
-        earlier = self._earlier[setting] if setting in self._earlier else self._shown(question, episode)
+        earlier = self._earlier[setting] if setting in self._earlier else self._shown(question, episode, memory)
         asked = question
-        follows = reads_map(memory) and earlier.labels.shape == episode.target.shape
-        if follows:
-            expected = earlier.labels
-            if memory == "moved":
-                frames = (_pixels(earlier.image), _pixels(episode.query))
-                expected = torch.from_numpy(moved(expected.numpy(), *frames))
-            episode = replace(episode, previous=expected)
+        follows = reads_map(memory) and earlier.places.labels.shape == episode.target.shape
+        places = earlier.places.at(_pixels(episode.query)) if follows else None
+        if places:
+            episode = replace(episode, previous=torch.from_numpy(places.labels))
         if reads_shot(memory) and earlier.certain is not None:
             number = len(episode.support)
             views = (*question.frozen.support[:number], earlier.view)
             asked = replace(question, frozen=replace(question.frozen, support=views))
             episode = replace(episode, support=[*episode.support, Shot(earlier.image, mask=earlier.certain)])
         scores = self._scores(asked, episode)
-        labels = _labels(scores)
-        if follows and memory == "moved":
-            labels = torch.from_numpy(within_reach(labels.numpy(), expected.numpy()))
-        self._earlier[setting] = _Earlier(labels, certain(scores).cpu(), episode.query, question.frozen.query)
-        return labels.numpy()
+        labels = _labels(scores).numpy()
+        if places:
+            labels = places.keep(labels)
+        self._earlier[setting] = _earlier(labels, scores, episode.query, question.frozen.query, memory)
+        return labels
 
-    def _shown(self, question: Question, episode: Episode) -> _Earlier:
+    def _shown(self, question: Question, episode: Episode, memory: Memory) -> _Earlier:
         shot = episode.support[-1]
         view = question.frozen.support[len(episode.support) - 1]
         if shot.mask is not None:  # which is in the support already
-            return _Earlier(shot.mask, None, shot.image, view)
+            return _earlier(shot.mask.numpy(), None, shot.image, view, memory)
         blank = torch.zeros(shot.image.shape[1:], dtype=torch.uint8)
         own = Episode(shot.image, blank, [replace(shot, is_query=True)], num_labels=episode.num_labels)
         # as the view of its support, so that its features are kept
         frozen = replace(question.frozen, query=view, support=(view,))
         scores = self._scores(replace(question, frozen=frozen), own)
-        return _Earlier(_labels(scores), certain(scores).cpu(), shot.image, view)
+        return _earlier(_labels(scores).numpy(), scores, shot.image, view, memory)
 
     def segment(self, question: Question, episode: Episode) -> Labels:
         """The label of each pixel of the query.
@@ -122,6 +119,17 @@ class Answers:
             return self.network.encode(image[None].to(self.device), sizes)
 
         return self._features.get((key, tuple(image.shape[1:])), encode)
+
+
+def _earlier(
+    labels: Labels,
+    scores: Float[Tensor, "K H W"] | None,
+    image: Float[Tensor, "3 H W"],
+    view: FrozenView,
+    memory: Memory,
+) -> _Earlier:
+    sure = certain(scores).cpu() if scores is not None and reads_shot(memory) else None
+    return _Earlier(Places(labels, _pixels(image) if memory == "moved" else None), sure, image, view)
 
 
 def _labels(scores: Float[Tensor, "K H W"]) -> UInt8[Tensor, "H W"]:

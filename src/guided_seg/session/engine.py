@@ -18,7 +18,7 @@ from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features, stack
 from guided_seg.model.incremental import Pieces, Prepared, has_pieces
-from guided_seg.model.motion import moved
+from guided_seg.model.motion import Places
 from guided_seg.model.network import GuidedNetwork, Network, cell_shares
 from guided_seg.session.annotations import Annotations
 from guided_seg.session.encoder import Encoder, threads
@@ -35,20 +35,20 @@ class Earlier(NamedTuple):
     """The answer to the frame before, as far as it is to be told (see `guided_seg.model.memory`).
 
     Attributes:
-        labels: of its pixels, or where they are expected in the frame that is asked about; or None.
+        places: of its labels, or None.
         shot: what is certain of them, with the frame's pixels and features; or None.
-        frame: its pixels, where motion is followed from it; or None.
     """
 
-    labels: Labels | None
+    places: Places | None
     shot: tuple[Labels, RGB, Features] | None
-    frame: RGB | None = None
 
     def at(self, frame: RGB) -> Earlier:
-        """What is told of it for the next frame: its labels are moved there, where motion is followed."""
-        if self.labels is None or self.frame is None:
-            return self
-        return self._replace(labels=moved(self.labels, self.frame, frame))
+        """What is told of it for the next frame."""
+        return self if self.places is None else self._replace(places=self.places.at(frame))
+
+    def keep(self, labels: Labels) -> Labels:
+        """What of the answer to that frame remains."""
+        return labels if self.places is None else self.places.keep(labels)
 
 
 class Engine(ABC):
@@ -181,8 +181,8 @@ class ByLabel(Engine):
         if earlier.shot:
             mask = torch.from_numpy(earlier.shot[0]).to(self.device)
             shot = self.pieces.of_image(earlier.shot[2], None, mask, num_labels)
-        if earlier.labels is not None:
-            previous = cell_shares(features, torch.from_numpy(earlier.labels)[None].to(self.device), num_labels)
+        if earlier.places is not None:
+            previous = cell_shares(features, torch.from_numpy(earlier.places.labels)[None].to(self.device), num_labels)
         z = {label: self._z(name, label, num_labels, shot.get(label)) for label in range(num_labels)}
         prepared = self.pieces.prepare(features)
         with self._threads_for(prepared):
@@ -249,7 +249,7 @@ class Whole(Engine):
         shots = [self._shot(image, tensors[image], image == name) for image in support]
         query = tensors[name]
         target = torch.zeros(query.shape[1:], dtype=torch.uint8, device=self.device)
-        previous = torch.from_numpy(earlier.labels).to(self.device) if earlier.labels is not None else None
+        previous = torch.from_numpy(earlier.places.labels).to(self.device) if earlier.places else None
         # as collate orders the images: the query, then what else is annotated
         known = [self.features(image) for image in (name, *(i for i in support if i != name))]
         if earlier.shot:

@@ -16,7 +16,7 @@ from torch import Tensor
 from guided_seg.episode import IGNORE, Episode, Shot
 from guided_seg.errors import UserError
 from guided_seg.model.memory import Memory, certain, check_memory, reads_map, reads_shot
-from guided_seg.model.motion import within_reach
+from guided_seg.model.motion import Places
 from guided_seg.model.network import Network, UpdateCost
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.session import file
@@ -200,8 +200,7 @@ class Session(Store):
                     hidden = self._later(video_id, index) if corrections == "forward" else frozenset()
                     earlier = known[1].at(pixels) if known and known[0] == self._annotations.clock else None
                     labels, maps = self._segment_frame(name, pixels, hidden, earlier)
-                    if memory == "moved" and earlier and earlier.labels is not None:
-                        labels = within_reach(labels, earlier.labels)
+                    labels = earlier.keep(labels) if earlier else labels
                     if memory != "none":
                         known = self._annotations.clock, self._remember(name, pixels, labels, maps, memory)
                     yield index, labels
@@ -214,9 +213,10 @@ class Session(Store):
     @torch.inference_mode()
     def _remember(self, name: str, pixels: RGB, labels: Labels, maps: list[Tensor], memory: Memory) -> Earlier:
         """What the next frame's answer is told of this one; copies, as what is given away may be painted on."""
-        shot = certain(torch.stack(maps)).cpu().numpy(), pixels, self._engine.features(name)
-        places = labels.copy() if reads_map(memory) else None
-        return Earlier(places, shot if reads_shot(memory) else None, pixels if memory == "moved" else None)
+        places = Places(labels.copy(), pixels if memory == "moved" else None) if reads_map(memory) else None
+        if not reads_shot(memory):
+            return Earlier(places, None)
+        return Earlier(places, (certain(torch.stack(maps)).cpu().numpy(), pixels, self._engine.features(name)))
 
     def _segment_frame(
         self, name: str, pixels: RGB, hidden: frozenset[str], earlier: Earlier | None
