@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from multiprocessing import SimpleQueue
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from protocols.tiny import SHAPES, Stub
 
 from guided_seg.data.freeze import freeze
@@ -180,3 +182,15 @@ def test_it_goes_on_from_the_parts_of_another_number_of_processes(path: Path, st
     assert rest.measured == [2, 3, 5]
     assert path.read_bytes() == whole
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(("processes", "each"), [(1, 4), (2, 2), (3, 1), (9, 1)])
+def test_processes_share_the_threads(
+    monkeypatch: pytest.MonkeyPatch, stubbed: Asked, processes: int, each: int
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(runner, "set_start_method", lambda *_, **__: None)
+    runner._shares(0, [], stubbed, processes, SimpleQueue())
+    assert threads == [each]

@@ -1,0 +1,51 @@
+"""The table of ways.sh: python experiments/released_model/ways.py [FOLDER of what it asked]."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FIGURES = HERE / "ways.json"
+SOURCES = {"voc": "VOC", "coco": "COCO"}
+POINTS = ("1", "3", "5", "10")
+Found = dict[str, dict[str, dict[str, float]]]
+"""The IoU by ways of asking, source, and dots per label."""
+
+
+def collect(folder: Path) -> Found:
+    """What was found in each way of ``folder`` that was asked about all sources."""
+    found: Found = {}
+    for file in sorted(folder.glob("*/ways.txt")):
+        scores = {source: file.parent / source / "protocols.json" for source in SOURCES}
+        if all(each.is_file() for each in scores.values()):
+            ways = " ".join(word.removeprefix("refine.") for word in file.read_text(encoding="utf-8").split())
+            found[ways] = {source: _by_points(each) for source, each in scores.items()}
+    return found
+
+
+def _by_points(file: Path) -> dict[str, float]:
+    settings = json.loads(file.read_text(encoding="utf-8"))["instances"]["settings"]
+    values = {row["points"]: row["figures"]["mean_iou"]["value"] for row in settings}
+    return {points: round(values[points], 4) for points in POINTS}
+
+
+def lines(found: Found) -> Iterator[str]:
+    """The table, by how many ways there are together."""
+    yield f"| asked with `refine` | {' | '.join(f'{name}, 1 / 3 / 5 / 10 dots' for name in SOURCES.values())} | mean |"
+    yield f"|---|{'---|' * len(SOURCES)}---|"
+    for ways in sorted(found, key=lambda ways: (len(ways.split()), ways)):
+        each = [found[ways][source] for source in SOURCES]
+        values = [value for scores in each for value in scores.values()]
+        cells = (" / ".join(f"{scores[points]:.3f}" for points in POINTS) for scores in each)
+        yield f"| `{ways}` | {' | '.join(cells)} | {sum(values) / len(values):.3f} |"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        FIGURES.write_text(json.dumps(collect(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
+    table = list(lines(json.loads(FIGURES.read_text(encoding="utf-8"))))
+    (HERE / "ways.md").write_text("\n".join(table) + "\n", encoding="utf-8")
+    sys.stdout.write("\n".join(table) + "\n")
