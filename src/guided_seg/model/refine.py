@@ -56,8 +56,8 @@ class Refined(Wrapped):
     out. An answer then takes a pass of the encoder more.
     *Mirror*: all of this is also asked of the mirrored images, and the scores of both are averaged.
     *Margin* and *connected* are for a query that is itself annotated, and hold each time it is asked about: a positive
-    label must score better than the negative by a margin, as a network that was shown more of its objects in training
-    than photos have of theirs finds too much; and regions of a label in which nothing is annotated as it are negative
+    label must score better than the negative by a margin, for images of which a network finds too much, as of photos
+    full of small objects; and regions of a label in which nothing is annotated as it are negative
     (see `connected`).
 
     Args:
