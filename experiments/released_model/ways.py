@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "ways.json"
-SOURCES = {"voc": "VOC", "coco": "COCO"}
+SOURCES = {"VOC": "VOC", "COCO": "COCO", "FRAMES": "frames of videos"}
 POINTS = ("1", "3", "5", "10")
 Found = dict[str, dict[str, dict[str, float]]]
 """The IoU by ways of asking, source, and dots per label."""
@@ -34,13 +34,12 @@ def _by_points(file: Path) -> dict[str, float]:
 
 def lines(found: Found) -> Iterator[str]:
     """The table, by how many ways there are together."""
-    yield f"| asked with `refine` | {' | '.join(f'{name}, 1 / 3 / 5 / 10 dots' for name in SOURCES.values())} | mean |"
-    yield f"|---|{'---|' * len(SOURCES)}---|"
+    yield f"| `refine`; 1 / 3 / 5 / 10 dots | {' | '.join(SOURCES.values())} |"
+    yield f"|---|{'---|' * len(SOURCES)}"
     for ways in sorted(found, key=lambda ways: (len(ways.split()), ways)):
         each = [found[ways][source] for source in SOURCES]
-        values = [value for scores in each for value in scores.values()]
         cells = (" / ".join(f"{scores[points]:.3f}" for points in POINTS) for scores in each)
-        yield f"| `{ways}` | {' | '.join(cells)} | {sum(values) / len(values):.3f} |"
+        yield f"| `{ways}` | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -1,26 +1,30 @@
 #!/usr/bin/env bash
-# What each way of asking the released network again adds, on photos for validation; DATA=FOLDER of voc2012/ and coco/
+# What each way of asking again adds, on photos for validation, and on frames of the videos that are not for the test, by a
+# network that was trained without any (which run.sh makes); DATA=FOLDER of voc2012/, davis/ and coco/
 source "$(dirname "$0")/../common.sh"
 OUT=${OUT:-outputs/released_model/ways}
 DATA=${DATA:-data}
 JOBS=${JOBS:-2} # asked at a time
 export OUT DATA PYTHON OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-# ask OVERRIDE...: of 60 objects of each source, one draw of the dots; what was stopped goes on, and what is there stays
+MODEL=guided-lite0
+WITHOUT_VIDEO=${WITHOUT_VIDEO:-outputs/released_model/$MODEL-without-cat-person}
+VOC="checkpoint=$MODEL data=voc data.root=$DATA/voc2012 data.held_out=[cow] data.instances=regions split=val"
+COCO="checkpoint=$MODEL data=coco data.root=$DATA/coco data.test_images=20 data.test_classes=all split=val"
+FRAMES="checkpoint=$WITHOUT_VIDEO data=davis data.root=$DATA/davis split=train protocol.instances.episodes=50"
+export VOC COCO FRAMES
+
+# ask OVERRIDE...: of 50 or 60 objects of each source, one draw of the dots; what was stopped goes on, and what is there stays
 ask() {
     local folder source
     folder=$OUT/$(tr -c 'A-Za-z0-9.\n' '_' <<<"$*")
     mkdir -p "$folder"
     echo "$*" >"$folder/ways.txt"
-    declare -A sources=(
-        [voc]="data.root=$DATA/voc2012 data.held_out=[cow] data.instances=regions"
-        [coco]="data.root=$DATA/coco data.test_images=20 data.test_classes=all"
-    )
-    for source in voc coco; do
-        # shellcheck disable=SC2086 # words of a source are overrides of their own
-        "$PYTHON" -m guided_seg.evaluate checkpoint=guided-lite0 "data=$source" ${sources[$source]} split=val \
-            'protocol=[instances]' 'protocol.instances.seeds=[0]' protocol.instances.episodes=60 "$@" \
-            "output_dir=$folder/$source" >"$folder/$source.txt" 2>&1 || echo "failed: $*; see $folder/$source.txt" >&2
+    for source in VOC COCO FRAMES; do
+        # shellcheck disable=SC2086 # the words of a source are overrides of their own
+        "$PYTHON" -m guided_seg.evaluate 'protocol=[instances]' 'protocol.instances.seeds=[0]' \
+            protocol.instances.episodes=60 ${!source} "$@" "output_dir=$folder/$source" >"$folder/$source.txt" 2>&1 ||
+            echo "failed: $*; see $folder/$source.txt" >&2
     done
 }
 export -f ask
@@ -30,10 +34,8 @@ refine.again=0
 refine.again=1
 refine.again=1 refine.zoom=2.0
 refine.again=1 refine.zoom=2.0 refine.connected=true
-refine.again=1 refine.zoom=2.0 refine.connected=true refine.margin=0.4
 refine.again=1 refine.zoom=2.0 refine.connected=true refine.margin=0.7
-refine.again=1 refine.zoom=2.0 refine.connected=true refine.margin=1.1
-refine.again=1 refine.zoom=1.5 refine.connected=true refine.margin=0.7
+refine.again=1 refine.zoom=2.0 refine.connected=true refine.mirror=true
 refine.again=1 refine.zoom=2.0 refine.connected=true refine.margin=0.7 refine.mirror=true
 EOF
 "$PYTHON" "$(dirname "$0")/ways.py" "$OUT"
