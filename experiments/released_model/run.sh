@@ -48,10 +48,10 @@ COCO=(data=coco "data.root=$DATA/coco" data.test_images=20 data.test_classes=all
 score davis "$MODEL" instances,clicks,davis2016,davis2016_memory "${DAVIS[@]}" "${DOTS[@]}"
 score coco "$MODEL" instances "${COCO[@]}"
 # the same, each question put again
-DOTTED=(refine.again=1 refine.zoom=2.0 refine.mirror=true refine.connected=true) # by dots on the image itself
-score refined/davis "$MODEL" instances,clicks "${DAVIS[@]}" "${DOTTED[@]}"
+AGAIN=(refine.again=1 refine.zoom=2.0 refine.mirror=true)
+score refined/davis "$MODEL" instances,clicks "${DAVIS[@]}" "${AGAIN[@]}"
 score refined/video "$MODEL" davis2016,davis2016_memory "${DAVIS[@]}" "${DOTS[@]}" refine.again=1 refine.zoom=2.0
-score refined/coco "$MODEL" instances "${COCO[@]}" 'protocol.instances.points=[1,5]' "${DOTTED[@]}" refine.margin=0.7
+score refined/coco "$MODEL" instances "${COCO[@]}" 'protocol.instances.points=[1,5]' "${AGAIN[@]}" refine.connected=true refine.margin=0.7
 held_out cow "$MODEL"
 # Two networks for the four other classes, each trained without two of them, and more briefly; no video shows these.
 BRIEF=(data.training.batch_size=24 data.training.lr=1.5e-3 data.training.steps=740 data.training.validate_every=370)

@@ -33,9 +33,9 @@ xargs -P "$JOBS" -I{} bash -c 'ask {}' <<'EOF'
 refine.again=0
 refine.again=1
 refine.again=1 refine.zoom=2.0
+refine.again=1 refine.zoom=2.0 refine.mirror=true
 refine.again=1 refine.zoom=2.0 refine.connected=true
 refine.again=1 refine.zoom=2.0 refine.connected=true refine.margin=0.7
-refine.again=1 refine.zoom=2.0 refine.connected=true refine.mirror=true
 refine.again=1 refine.zoom=2.0 refine.connected=true refine.margin=0.7 refine.mirror=true
 EOF
 "$PYTHON" "$(dirname "$0")/ways.py" "$OUT"
