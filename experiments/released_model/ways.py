@@ -44,7 +44,10 @@ def lines(found: Found) -> Iterator[str]:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        FIGURES.write_text(json.dumps(collect(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
+        asked = collect(Path(sys.argv[1]))
+        if not asked:
+            sys.exit(f"{sys.argv[1]}: nothing asked of all {', '.join(SOURCES)}; see its */*.txt; run.sh comes first.")
+        FIGURES.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
     table = list(lines(json.loads(FIGURES.read_text(encoding="utf-8"))))
     (HERE / "ways.md").write_text("\n".join(table) + "\n", encoding="utf-8")
     sys.stdout.write("\n".join(table) + "\n")
