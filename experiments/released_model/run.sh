@@ -6,10 +6,12 @@ OUT=outputs/released_model
 DATA=${DATA:-data}
 TRAINED=${TRAINED:-$OUT} # where the networks of the other classes are, or are trained to
 
-# network NAME OVERRIDE...: trained, unless it is there
+# network NAME OVERRIDE...: trained, unless it is there; a training that was stopped goes on from its last validation
 network() {
-    [ -f "$TRAINED/$1/metrics.json" ] ||
-        "$PYTHON" -m guided_seg.run +experiment=guided_lite0 "data.root=$DATA" logger=csv "${@:2}" "output_dir=$TRAINED/$1"
+    local run=$TRAINED/$1 resume=()
+    [ -f "$run/metrics.json" ] && return
+    [ -f "$run/checkpoints/last.ckpt" ] && resume=(ckpt_path=last)
+    "$PYTHON" -m guided_seg.run +experiment=guided_lite0 "data.root=$DATA" logger=csv "${@:2}" "${resume[@]}" "output_dir=$run"
 }
 
 # released NAME RUN: as it ships, rounded to fp16, with every image brought to one size
@@ -58,8 +60,12 @@ BRIEF=(data.training.batch_size=24 data.training.lr=1.5e-3 data.training.steps=7
 # Both at once, on one thread each: together they take two cores no longer than one of them would.
 OMP_NUM_THREADS=1 network dog_horse 'data.held_out=[dog,horse]' 'data.sources.davis.without=[dog]' "${BRIEF[@]}" &
 OMP_NUM_THREADS=1 network cat_person 'data.held_out=[cat,person]' '~data.sources.davis' "${BRIEF[@]}" &
-wait # one that failed is missed below
+wait
 for pair in dog_horse cat_person; do
+    [ -f "$TRAINED/$pair/metrics.json" ] || { # else the best of half a training would be scored
+        echo "$TRAINED/$pair: its training failed or was stopped, see above; the same command goes on with it." >&2
+        exit 1
+    }
     name=guided-lite0-without-${pair/_/-}
     released "$name" "$TRAINED/$pair"
     for class in ${pair/_/ }; do held_out "$class" "$OUT/$name"; done
