@@ -1,4 +1,4 @@
-"""The table of ablation.sh: python experiments/released_model/ablation.py [FOLDER of its runs]."""
+"""The tables of ablation.sh: python experiments/released_model/ablation.py [FOLDER of its runs]."""
 
 from __future__ import annotations
 
@@ -10,39 +10,59 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 HERE = Path(__file__).parent
-FIGURES = HERE / "ablation.json"
 MODES = ("interactive", "semantic", "video")
+TABLES = {"brief": "ablation", "onward": "onward"}
+"""The file of each kind of training."""
+Found = dict[str, list[dict[str, float]]]
+"""What the runs of each change reached, by mode, in the order of their seeds; the whole network is no change."""
 
 
-def collect(folder: Path) -> dict[str, dict[str, float]]:
-    """What each complete run of ``folder`` reached in validation, by mode."""
-    found = {}
+def collect(folder: Path) -> Found:
+    """What each complete run of ``folder`` reached in validation."""
+    found: Found = {}
     for file in sorted(folder.glob("*/metrics.json")):
         with (file.parent / "metrics.csv").open(encoding="utf-8", newline="") as rows:
             last = [row for row in csv.DictReader(rows) if row.get("val/interactive")][-1]
-        change = (file.parent / "change.txt").read_text(encoding="utf-8").strip()
-        found[change] = {mode: round(float(last[f"val/{mode}"]), 4) for mode in MODES}
+        words = (file.parent / "change.txt").read_text(encoding="utf-8").split()
+        change = " ".join(word for word in words if not word.startswith("seed="))
+        found.setdefault(change, []).append({mode: round(float(last[f"val/{mode}"]), 4) for mode in MODES})
     return found
 
 
-def lines(found: dict[str, dict[str, float]]) -> Iterator[str]:
-    """The table: the whole network, and what each change adds to it or takes from it, in points."""
-    whole = [found[name] for name in found if name.startswith("seed=")]
-    base = {mode: fmean(run[mode] for run in whole) for mode in MODES}
+def lines(found: Found) -> Iterator[str]:
+    """The table: the whole network, and what each change adds to it or takes from it, in points, by seeds."""
     yield f"| network | {' | '.join(MODES)} | mean |"
     yield "|---|---|---|---|---|"
-    means = [fmean(run.values()) for run in whole]
-    shown = [f"{100 * base[mode]:.1f} ± {100 * stdev(run[mode] for run in whole):.1f}" for mode in MODES]
-    yield f"| whole, {len(whole)} seeds | {' | '.join(shown)} | {100 * fmean(means):.1f} ± {100 * stdev(means):.1f} |"
-    changes = {name: {m: run[m] - base[m] for m in MODES} for name, run in found.items() if run not in whole}
-    for name, change in sorted(changes.items(), key=lambda pair: sum(pair[1].values())):
-        shown = [f"{100 * change[mode]:+.1f}" for mode in MODES]
-        yield f"| `{name}` | {' | '.join(shown)} | {100 * fmean(change.values()):+.1f} |"
+    base = [_row(run) for run in found[""]]
+    yield f"| whole, {len(base)} seeds | {' | '.join(_spread(column) for column in zip(*base, strict=True))} |"
+    changes = {name: [_row(run) for run in runs] for name, runs in found.items() if name}
+    means = [fmean(column) for column in zip(*base, strict=True)]
+    for name, runs in sorted(changes.items(), key=lambda item: fmean(run[-1] for run in item[1])):
+        # as many seeds as the whole network are the same tasks, in pairs
+        against = base if len(runs) == len(base) else [means] * len(runs)
+        apart = [[100 * (a - b) for a, b in zip(*pair, strict=True)] for pair in zip(runs, against, strict=True)]
+        shown = " | ".join(_spread(column, "+", 1) for column in zip(*apart, strict=True))
+        yield f"| `{name}` | {shown} |"
+
+
+def _row(run: dict[str, float]) -> list[float]:
+    """The modes and their mean."""
+    return [*(run[mode] for mode in MODES), fmean(run[mode] for mode in MODES)]
+
+
+def _spread(values: tuple[float, ...], sign: str = "", scale: int = 100) -> str:
+    mean = f"{scale * fmean(values):{sign}.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {scale * stdev(values):.1f}"
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        FIGURES.write_text(json.dumps(collect(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
-    table = list(lines(json.loads(FIGURES.read_text(encoding="utf-8"))))
-    (HERE / "ablation.md").write_text("\n".join(table) + "\n", encoding="utf-8")
-    sys.stdout.write("\n".join(table) + "\n")
+    for kind, name in TABLES.items():
+        figures = HERE / f"{name}.json"
+        if len(sys.argv) > 1:
+            found = collect(Path(sys.argv[1], kind))
+            if "" not in found:
+                sys.exit(f"{sys.argv[1]}/{kind}: no complete run of the whole network; see its */log.txt.")
+            figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        table = list(lines(json.loads(figures.read_text(encoding="utf-8"))))
+        (HERE / f"{name}.md").write_text("\n".join(table) + "\n", encoding="utf-8")
+        sys.stdout.write("\n".join(table) + "\n\n")

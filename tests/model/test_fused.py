@@ -197,6 +197,20 @@ def test_positive_labels_are_all_alike(dots: tuple[int, int, int], seed: int) ->
     assert head(query, guidance).isfinite().all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_inputs_say_which_maps_are_of_which_evidence(kind: str) -> None:
+    query, guidance = some()
+    whole, rest = (
+        Fused(CHANNELS, hidden=2, width=4, context=[1], **(dict.fromkeys(KINDS, True) | {kind: there})).eval()
+        for there in (True, False)
+    )
+    assert set(whole.inputs) == {"shown", *KINDS}
+    maps = evidence(whole, query, guidance)[0]
+    left = [map_ for map_, of in zip(maps, whole.inputs, strict=True) if of != kind]
+    assert len(left) < len(maps)
+    assert torch.equal(torch.stack(left), evidence(rest, query, guidance)[0])
+
+
 def test_some_way_to_compare_is_needed() -> None:
     with pytest.raises(UserError, match="at least one of mean, nearest and ridge"):
         Fused(4, mean=False, nearest=False, ridge=False)

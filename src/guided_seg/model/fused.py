@@ -52,6 +52,10 @@ class Fused(TwoStep):
             on the query itself.
         memory: read an earlier answer.
 
+    Attributes:
+        inputs: of which evidence each map is that the network reads, in order: an argument of those above, or
+            ``shown``, which says whether anything is annotated as the label, or as another.
+
     Raises:
         UserError: none of ``mean``, ``nearest`` and ``ridge``.
     """
@@ -87,9 +91,12 @@ class Fused(TwoStep):
         self.penalty = nn.Parameter(torch.tensor(-3.0)) if ridge else None
         self.query = nn.Conv2d(channels, width, 1)
         self.local = Local() if local else None
-        of_places = (2 * len(near) + 1) * places + 2 * spread + len(AROUND) * local
-        kinds = 2 * mean + 4 * nearest + ridge + of_places + 2 * memory
-        self.evidence = nn.Conv2d(2 + kinds, width, 1)
+        side = {"shown": 1, "mean": mean, "nearest": 2 * nearest}
+        both = {"ridge": ridge, "local": len(AROUND) * local, "places": (2 * len(near) + 1) * places}
+        both |= {"spread": 2 * spread, "memory": 2 * memory}
+        maps = [*side.items(), *side.items(), *both.items()]
+        self.inputs = tuple(kind for kind, number in maps for _ in range(number))
+        self.evidence = nn.Conv2d(len(self.inputs), width, 1)
         self.norm = nn.BatchNorm2d(width)
         self.context = (
             Hourglass([width, *coarser])

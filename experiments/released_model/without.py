@@ -1,0 +1,50 @@
+"""The released network without a part of its evidence, to be trained on from there.
+
+python experiments/released_model/without.py FOLDER [conditioning.PART=false ...]
+
+FOLDER is what start_from= takes. What is left keeps its weights; the columns of the first layer that read the part go.
+Overrides of other groups are for the training, and ignored here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from guided_seg.build import build_network
+from guided_seg.checkpoints import load_network
+from guided_seg.model.fused import Fused
+from guided_seg.model.network import GuidedNetwork
+from guided_seg.released import MODEL
+from guided_seg.released.weights import write_weights
+
+RELEASED = "guided-lite0"
+FIRST = "conditioning.evidence.weight"
+
+
+def without(changes: list[str], folder: Path) -> None:
+    """Write the released network without what ``changes`` take away from the conditioning."""
+    whole, cfg = load_network(RELEASED)
+    cfg.resolution.update(longest=None, enlarge=False)  # trained on crops as they are
+    cfg.merge_with_dotlist([change for change in changes if change.startswith("conditioning.")])
+    rest = build_network(cfg)
+    state = {key: tensor for key, tensor in whole.state_dict().items() if key in rest.state_dict()}
+    read, kept = (_inputs(network) for network in (whole, rest))
+    state[FIRST] = state[FIRST][:, [column for column, kind in enumerate(read) if kind in kept]]
+    rest.load_state_dict(state)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(rest, RELEASED, OmegaConf.create(cfg), folder / MODEL)
+
+
+def _inputs(network: object) -> tuple[str, ...]:
+    if not (isinstance(network, GuidedNetwork) and isinstance(network.conditioning, Fused)):
+        raise TypeError(f"{RELEASED} is no network with conditioning=fused any more: {type(network).__name__}.")
+    return network.conditioning.inputs
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    without(sys.argv[2:], Path(sys.argv[1]))
