@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import socket
 import sys
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 from protocols.tiny import write_checkpoint
 
 import guided_seg
 from guided_seg import released
+from guided_seg.episode import Episode, Shot, collate
+from guided_seg.model.fused import Fused
+from guided_seg.model.network import GuidedNetwork
 from guided_seg.model.refine import Refined
 from guided_seg.released import CARD, CHECKSUMS, MODEL
 from guided_seg.released.card import SECTIONS, UNWRITTEN
@@ -144,3 +149,26 @@ def test_it_finds_it_when_asked_again_too(name: str, photo: str) -> None:
 @pytest.mark.parametrize("photo", OUTLINES)
 def test_a_model_outside_the_package_answers_as_well(tiny: Path, photo: str) -> None:
     assert segmented(Session.load(tiny), photo).shape == outline(photo).shape
+
+
+def test_the_ablation_starts_as_the_network_that_ships_with_a_part_never_heard(tmp_path: Path) -> None:
+    """What experiments/released_model/without.py writes is the released network, blind to some of its evidence."""
+    script = Path(__file__).parents[1] / "experiments" / "released_model" / "without.py"
+    gone = {"mean", "ridge", "spread"}
+    changes = [f"conditioning.{part}=false" for part in gone]
+    runpy.run_path(str(script))["without"]([*changes, "episode.earlier=0"], tmp_path)
+    whole, rest = guided_seg.load("guided-lite0"), guided_seg.load(tmp_path)
+    assert isinstance(whole, GuidedNetwork)
+    assert isinstance(whole.conditioning, Fused)
+    image = torch.rand(3, 64, 96, generator=torch.Generator().manual_seed(0))
+    shot = Shot(image, points=torch.tensor([[5, 5, 0], [30, 40, 1], [50, 80, 1]]), is_query=True)
+    batch = collate([Episode(image, torch.zeros(64, 96, dtype=torch.uint8), [shot])])
+    whole.backbone.longest, whole.backbone.enlarge = None, False
+    with torch.no_grad():
+        heard = whole(batch)[0]
+        for column, kind in enumerate(whole.conditioning.inputs):
+            if kind in gone:
+                whole.conditioning.evidence.weight[:, column] = 0
+        expected, found = whole(batch)[0], rest(batch)[0]
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(heard, expected, atol=0.1)
