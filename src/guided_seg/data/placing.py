@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from guided_seg.data.points import sample_points
+from guided_seg.distance import depth
 from guided_seg.episode import IGNORE
 
 BAND = 0.05
@@ -71,7 +71,7 @@ def _weights(
     """How likely each pixel is, or None for uniformly."""
     region = mask == label
     if place == "centre":
-        return _distance(np.pad(region, 1))[1:-1, 1:-1] ** 2
+        return depth(np.pad(region, 1))[1:-1, 1:-1].astype(float) ** 2
     if place == "border":
         return _band(mask, label, region)
     if place == "distractor" and label == 0:
@@ -87,14 +87,9 @@ def _band(
     inside = region if label else ~positive
     if not region.any() or not positive.any() or inside.all():
         return None
-    distance = _distance(inside)
+    distance = depth(inside).astype(float)
     width = BAND * np.sqrt((region if label else positive).sum())
     return (region & (distance <= distance[region].min() + width)).astype(float)
-
-
-def _distance(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
-    """Of each pixel of a region, to the nearest one outside; 0 there."""
-    return np.asarray(cv2.distanceTransform(region.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), float)
 
 
 def _drawn(weights: Float[np.ndarray, "H W"] | None, number: int, rng: np.random.Generator) -> list[int]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from guided_seg.distance import depth
 from guided_seg.episode import IGNORE
 
 LIMIT = 20
@@ -57,9 +57,9 @@ def next_click(
     for row, column, _ in clicked:
         missed[row, column] = false[row, column] = 0
     positive = bool(missed.max() > false.max())
-    depth = missed if positive else false
-    deepest = np.unravel_index(depth.argmax(), depth.shape)
-    return Click(int(deepest[0]), int(deepest[1]), positive) if depth[deepest] else None
+    wrong = missed if positive else false
+    deepest = np.unravel_index(wrong.argmax(), wrong.shape)
+    return Click(int(deepest[0]), int(deepest[1]), positive) if wrong[deepest] else None
 
 
 def clicks_needed(ious: Sequence[float], threshold: float, limit: int = LIMIT) -> int:
@@ -91,6 +91,4 @@ def failed(ious: Sequence[float], threshold: float, limit: int = LIMIT) -> bool:
 
 
 def _depth(error: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
-    padded = np.pad(error, 1).view(np.uint8)
-    distance = np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
-    return distance[1:-1, 1:-1]
+    return depth(np.pad(error, 1))[1:-1, 1:-1]
