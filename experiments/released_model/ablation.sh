@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What each part of the released network adds: networks without it, trained briefly, from nothing and from its weights; DATA=FOLDER of voc2012/, davis/, coco/
+# What each part of the released network adds: networks without it, trained briefly, from nothing and from its weights;
+# DATA=FOLDER of voc2012/, davis/, coco/
 source "$(dirname "$0")/../common.sh"
 HERE=experiments/released_model
 OUT=${OUT:-outputs/released_model/ablation}

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float32
 def depth(region: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     """The Euclidean distance of each pixel of a region to the nearest one outside, in pixels; 0 there.
 
-    Squared distances are whole numbers, so what OpenCV finds is rounded to one: in one image of a hundred it is off by
-    a rounding error, which differs from call to call, and which of equally deep pixels is deepest would be chance.
+    Squared distances are whole numbers, so what OpenCV finds is rounded to one: in some images it is off by a rounding
+    error, which differs from call to call, and which of equally deep pixels is deepest would be chance.
 
     Example:
         >>> depth(np.array([[False, True, True]]))
