@@ -18,6 +18,7 @@ from guided_seg.data.source import BrokenFile
 from guided_seg.data.splits import read_split
 from guided_seg.data.tables import MIN_PIXELS
 from guided_seg.data.verify import open_root, read_list
+from guided_seg.text import as_stored
 
 CLASSES, OBJECTS = "cls", "inst"
 LAYOUT = "img/, cls/, train.txt and val.txt (the folder benchmark_RELEASE/dataset)"
@@ -86,7 +87,8 @@ def sbd_images(root: Path) -> list[str]:
 
 def sbd_pair(root: Path, kind: str, image: str, jpeg: Path | None = None) -> Pair:
     """An image and its masks of ``kind`` cls or inst; ``jpeg`` where the image lies elsewhere."""
-    return Pair(jpeg or root / "img" / f"{image}.jpg", root / kind / f"{image}.mat", partial(read_mat, _STRUCTS[kind]))
+    mat = as_stored(root / kind / f"{image}.mat")
+    return Pair(jpeg or as_stored(root / "img" / f"{image}.jpg"), mat, partial(read_mat, _STRUCTS[kind]))
 
 
 def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
