@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import os
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -24,7 +23,7 @@ _BOMS = (
 )
 _AS_UTF8 = "save it again as UTF-8 (in an editor or in Excel: Save as, encoding UTF-8)"
 _MANY = 2000
-"""Among more names than this, only those that differ in a simple way are compared, since edit distances take seconds."""
+"""Edit distances to more names than this take seconds."""
 
 
 def read_bytes(path: Path, what: str, error: type[UserError] = UserError) -> bytes:
@@ -103,32 +102,40 @@ def read_yaml(path: Path, what: str, error: type[UserError] = UserError) -> Any:
 
 
 def shown(text: str) -> str:
-    """Text in quotes, on one line, in which every invisible character is written as its number.
+    r"""Text in quotes, on one line, in which every invisible character is written as its number.
 
     Example:
-        >>> print(shown("a\\u200bb\\ufeff"))
-        'a\\u200bb\\ufeff'
+        >>> print(shown("a\u200bb\ufeff"))
+        'a\u200bb\ufeff'
     """
     visible = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return f"'{''.join(visible)}'"
 
 
 def same_form(text: str) -> str:
-    """Text with accents as one character each. macOS stores names of files as letters and accents apart.
+    r"""Text with accents as one character each. macOS stores names of files as letters and accents apart.
 
     Example:
-        >>> same_form("e\\u0301") == "\\u00e9"
+        >>> same_form("e\u0301") == "\u00e9"
         True
     """
     return unicodedata.normalize("NFC", text)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; false for a path that no system can have."""
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long
+        return False
+
+
 def as_stored(path: Path) -> Path:
     """The path, or that of the file whose name differs only in how its accents are stored, if there is such a file."""
-    if path.name.isascii() or os.path.exists(path):
+    if path.name.isascii() or is_there(path):
         return path
     forms = (path.with_name(unicodedata.normalize(form, path.name)) for form in ("NFC", "NFD"))
-    return next((other for other in forms if os.path.exists(other)), path)
+    return next((other for other in forms if is_there(other)), path)
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

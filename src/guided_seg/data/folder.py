@@ -9,7 +9,16 @@ from guided_seg.data.classes import HeldOut, as_split, class_values
 from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, Pair, natural, pair_up
 from guided_seg.data.source import SPLITS, DataError, Split
 from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, object_list, open_table, video_table
-from guided_seg.data.verify import check_apart, check_labelled, check_named, count_labels, open_root, read_list, read_names, survey
+from guided_seg.data.verify import (
+    check_apart,
+    check_labelled,
+    check_named,
+    count_labels,
+    open_root,
+    read_list,
+    read_names,
+    survey,
+)
 from guided_seg.episode import IGNORE
 from guided_seg.text import as_stored, nearest, same_form, shown
 

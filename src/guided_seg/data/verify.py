@@ -118,8 +118,8 @@ def check_apart(train: Iterable[str], tested: Iterable[str]) -> None:
     both = sorted(set(train) & set(tested))
     if both:
         raise DataError(
-            f"{shown(both[0])} is on the list of train and on that of val or test, {len(both)} in all; what is tested must "
-            "not be trained on, so take them off one of the lists."
+            f"{shown(both[0])} is on the list of train and on that of val or test, {len(both)} in all; what is tested "
+            "must not be trained on, so take them off one of the lists."
         )
 
 

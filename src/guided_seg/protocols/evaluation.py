@@ -78,7 +78,7 @@ def _keeper(cfg: DictConfig, source: Source, jobs: Sequence[Job], folder: Path) 
     if cfg.processes > 1:
         raise UserError("save_predictions=true takes one process, since episodes share images; set processes=1.")
     check_fresh(folder, going_on=any(job.records.read() for job in jobs))
-    return keeper(folder, source.name)
+    return keeper(folder, source)
 
 
 def _records(cfg: DictConfig, name: str, checkpoint: str, frozen: FrozenEpisodes, out: Path) -> Records:
