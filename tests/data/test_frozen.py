@@ -16,21 +16,36 @@ from hypothesis import strategies as st
 from guided_seg.data.frozen import FORMAT, FrozenEpisode, FrozenEpisodes, FrozenView, Mark
 from guided_seg.data.source import MODES, DataError
 
-small = st.integers(0, 255)
+small, side = st.integers(0, 255), st.integers(1, 255)
 keys = st.recursive(
     st.text(max_size=4) | st.integers(), lambda part: st.lists(part, max_size=3).map(tuple), max_leaves=4
 )
 
 
 @st.composite
+def episodes(draw: st.DrawFn, images: dict[Any, Any]) -> tuple[Any, ...]:
+    """An episode on some of the images."""
+    groups = draw(st.lists(st.text(max_size=3), max_size=2).map(tuple))
+
+    def view(key: Any) -> tuple[Any, ...]:
+        height, width, _ = images[key]
+        row, column, label = (st.integers(0, most - 1) for most in (height, width, len(groups) + 1))
+        dots = draw(st.lists(st.tuples(row, column, label), max_size=3).map(tuple))
+        values = st.lists(st.integers(0, 254), min_size=len(groups), max_size=len(groups), unique=True)
+        return key, tuple(draw(values)), dots
+
+    mode, some = draw(st.sampled_from(MODES)), st.sampled_from(sorted(images, key=repr))
+    query = draw(some)
+    support = draw(st.lists(st.just(query) if mode == "interactive" else some, min_size=1, max_size=3))
+    rest = groups, draw(st.integers(1, 5)), draw(st.booleans())
+    return mode, draw(st.integers(0, 2**62)), view(query), [view(key) for key in support], *rest
+
+
+@st.composite
 def contents(draw: st.DrawFn) -> tuple[Any, ...]:
     """Any names, keys, labels, dots and rules, as plain values: checked classes draw random numbers of their own."""
-    images = draw(st.dictionaries(keys, st.tuples(small, small, st.integers(0, 2**32 - 1)), min_size=1, max_size=4))
-    dots = st.lists(st.tuples(small, small, small), max_size=3).map(tuple)
-    view = st.tuples(st.sampled_from(sorted(images, key=repr)), st.lists(small, max_size=3).map(tuple), dots)
-    groups = st.lists(st.text(max_size=3), max_size=2).map(tuple)
-    support, mode, seed = st.lists(view, max_size=3), st.sampled_from(MODES), st.integers(0, 2**62)
-    episode = st.tuples(mode, seed, view, support, groups, st.integers(1, 5), st.booleans())
+    images = draw(st.dictionaries(keys, st.tuples(side, side, st.integers(0, 2**32 - 1)), min_size=1, max_size=4))
+    episode = episodes(images)
     rule = st.dictionaries(st.text(max_size=3), st.none() | small | st.text(max_size=3) | st.lists(small, max_size=2))
     name = st.text(max_size=3)
     return draw(name), draw(name), draw(rule), images, draw(st.lists(episode, max_size=3))
