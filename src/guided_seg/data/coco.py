@@ -98,6 +98,12 @@ class Coco(FileSource):
         images, names = self.annotated.items, dict(enumerate(self.annotated.classes or COCO_CLASSES, 1))
         held = class_values(_fold(held_out, self.annotated.classes) if isinstance(held_out, int) else held_out, names)
         hidden = set() if (test_classes == "all" if split == "test" else oracle) else held
+        if not images:
+            raise DataError(
+                f"No annotated image of {root} is of {split}; by a hash of the name, a twentieth of the official "
+                "train is val, and a tenth of data without splits. Add images, or put those of each split into folders "
+                "train/, valid/ and test/."
+            )
         if split == "test" and test_images is not None:
             tested = set(sorted(images, key=hashed)[:test_images])
             images = {name: item for name, item in images.items() if name in tested}

@@ -89,8 +89,8 @@ def of_polygons(polygons: Sequence[Sequence[float]], size: Size) -> dict[str, An
             _check_near(xs, "x", width)
             _check_near(ys, "y", height)
         reach = max(size) * (1 if inside else 1 + 2 * FAR)
-        if 5 * reach * len(xs) > _MOST_STEPS and _steps(xs, ys) > _MOST_STEPS:
-            raise BadOutline(f"has an outline that crosses the image again and again ({len(xs):,} points)")
+        if 5 * reach * len(xs) > _MOST_STEPS and (steps := _steps(xs, ys)) > _MOST_STEPS:
+            raise BadOutline(f"has an outline of {steps / 5:,.0f} pixels, which is longer than any")
     return _merged(pycoco.frPyObjects(list(polygons), height, width)) if polygons else None
 
 
