@@ -83,8 +83,8 @@ def of_polygons(polygons: Sequence[Sequence[float]], size: Size) -> dict[str, An
     height, width = size
     for polygon in polygons:
         xs, ys = polygon[::2], polygon[1::2]
-        # comparisons are false for NaN
-        inside = all(0 <= x <= width for x in xs) and all(0 <= y <= height for y in ys)
+        inside = min(xs) >= 0 <= min(ys) and max(xs) <= width and max(ys) <= height
+        inside = inside and sum(polygon) >= 0  # least and greatest may pass over a NaN, a sum does not
         if not inside:
             _check_near(xs, "x", width)
             _check_near(ys, "y", height)
