@@ -79,7 +79,7 @@ class _Categories(NamedTuple):
     def read(cls, path: Path, entries: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> _Categories:
         found = {}
         for entry in entries:
-            number, name = _id(path, "category", entry), entry.get("name")
+            number, name = _id(path, "categories", entry), entry.get("name")
             if number in found or not isinstance(name, str) or not name.strip():
                 fault = "comes twice" if number in found else f"has the name {name!r}; expected text"
                 raise DataError(
@@ -110,7 +110,7 @@ def _images(path: Path, entries: Sequence[Mapping[str, Any]], wanted: Callable[[
     found: dict[Id, _Image] = {}
     files: dict[str, Id] = {}
     for entry in entries:
-        number, file = _id(path, "image", entry), entry.get("file_name")
+        number, file = _id(path, "images", entry), entry.get("file_name")
         if not isinstance(file, str) or not file.strip() or not _can_be_a_path(file):
             raise DataError(
                 f"The image {number!r} of {path} has the file_name {file!r:.60}; expected the name of a file."
@@ -203,7 +203,7 @@ class _Reader:
 def _id(path: Path, what: str, entry: Mapping[str, Any]) -> Id:
     number: Any = entry.get("id")
     if not (isinstance(number, str) or (type(number) in (int, float) and number == number // 1)):
-        raise DataError(f"A {what} of {path} has the id {number!r:.40}; expected a number.")
+        raise DataError(f"One of the {what} of {path} has the id {number!r:.40}; expected a number.")
     return cast("Id", number)
 
 
