@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import yaml
 
 from guided_seg.errors import UserError
+
+Row = dict[str, str]
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -99,6 +102,36 @@ def read_yaml(path: Path, what: str, error: type[UserError] = UserError) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as reason:
         where = " ".join(str(reason).split())
         raise error(f"The {what} {path} is not YAML ({where}); correct it there.") from reason
+
+
+def read_table(path: Path, what: str, columns: Sequence[str] = (), error: type[UserError] = UserError) -> list[Row]:
+    """The rows of a CSV file with a header, as mappings from column to text.
+
+    Args:
+        path: the file.
+        what: what it should be, for messages.
+        columns: those that it must have.
+        error: the class of the error to raise.
+
+    Raises:
+        error: the file cannot be read, lacks a column, or has a row that is shorter than the header.
+    """
+    reader = csv.DictReader(read_text(path, what, error).splitlines(keepends=True))
+    try:
+        rows = list(reader)
+    except csv.Error as reason:
+        raise error(
+            f"Line {reader.line_num} of {path} is no row of a table ({reason}); write the file again."
+        ) from None
+    lacking = [column for column in columns if column not in (reader.fieldnames or ())]
+    if lacking:
+        raise error(
+            f"The {what} {path} has no column {', '.join(lacking)}; its first line is "
+            f"{shown(','.join(reader.fieldnames or ()))}. Columns are separated by commas."
+        )
+    if short := next((i for i, row in enumerate(rows, 2) if any(row[column] is None for column in columns)), None):
+        raise error(f"Row {short} of the {what} {path} is cut off; remove it, or write the file again.")
+    return rows
 
 
 def shown(text: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guided_seg.data.frozen import FORMAT, FrozenEpisode, FrozenEpisodes, FrozenView, Mark
+from guided_seg.data.frozen import FORMAT, FrozenEpisode, FrozenEpisodes, FrozenView, Mark, _digest
 from guided_seg.data.source import MODES, DataError
 
 small, side = st.integers(0, 255), st.integers(1, 255)
@@ -189,3 +189,102 @@ def test_what_was_there_stays_when_writing_fails(path: Path, monkeypatch: pytest
         replace(FROZEN, split="val").write(path)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert path.read_bytes() == before
+
+
+NO_EPISODE = [
+    ("source", 7, "its source is 7"),
+    ("split", None, "its split is None"),
+    ("rule", [], "its rule is"),
+    ("images", {}, "its images is"),
+    ("episodes", None, "its episodes is None"),
+    *(
+        ("images", [image], "image 0 is")
+        for image in (
+            *([], 7, None, [["scene", 7], 30, 40], [["scene", 7], 0, 40, 99], [["scene", 7], 30, -1, 99]),
+            *([["scene", 7], 30.0, 40, 99], [["scene", 7], True, 40, 99], [["scene", 7], 30, 40, 2**32]),
+        )
+    ),
+    *(("images", [[key, 30, 40, 99]], "an image has the key") for key in (None, 1.5, {}, [["a", None]], True)),
+    ("images", [[["scene", 7], 30, 40, 99]] * 2, "it names an image twice"),
+    *(("episodes", [entry], "episode 0 is") for entry in (7, None, [], [0], "text", [1, 0, ["cow", "dog"], 1, 0, []])),
+]
+WHOLE_VIEW = [0, [1, 2], [[3, 4, 1], [0, 5, 0]]]
+NO_VIEW = [
+    *(
+        (view, "has the view")
+        for view in (7, None, [], [0, [1, 2]], [1, [1, 2], []], [-1, [1, 2], []], ["0", [1, 2], []])
+    ),
+    *((view, "has the view") for view in ([0, 1, []], [0, [1, 2], 7], [0.0, [1, 2], []], [True, [1, 2], []])),
+    *(
+        ([0, values, []], "has the label values")
+        for values in ([], [1], [1, 1], [1, 2, 3], [1, 255], [1, -1], [1, "2"], [1, None], [1, 2.0], [1, [2]])
+    ),
+    *(
+        ([0, [1, 2], [dot]], "has the dot .* on an image of 30 x 40, with labels up to 2")
+        for dot in (
+            *([30, 0, 1], [0, 40, 1], [-1, 0, 1], [0, -1, 1], [0, 0, 3], [0, 0, -1], [0, 0], [0, 0, 1, 1], 7, None),
+            *([0.5, 0, 1], ["0", 0, 1], [10**30, 0, 1], [True, 0, 1]),
+        )
+    ),
+]
+
+
+def changed(path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """The file with other content and the checksum of that, as somebody may make it."""
+
+    def packed(content: dict[str, Any]) -> dict[str, Any]:
+        content.pop("checksum")
+        change(content)
+        return {**content, "checksum": _digest(content)}
+
+    return rewritten(path, packed)
+
+
+@pytest.mark.parametrize(("field", "value", "expected"), NO_EPISODE)
+def test_a_field_that_no_episodes_have_is_refused(path: Path, field: str, value: Any, expected: str) -> None:
+    changed(path, lambda content: content.update({field: value}))
+    assert expected in refusal(path)
+    changed(FROZEN.write(path), lambda content: content.pop(field))
+    assert f"its {field} is None; freeze the episodes again" in refusal(path)
+
+
+@pytest.mark.parametrize(("view", "expected"), NO_VIEW)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_view_that_no_episode_has_is_refused(path: Path, view: Any, expected: str, place: int) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["episodes"][0][5][place] = view
+
+    with pytest.raises(DataError, match=f"cannot be used: episode 0 {expected}"):
+        FrozenEpisodes.read(changed(path, change))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((0, mode) for mode in (3, -1, "semantic", None, True)),
+        *((1, seed) for seed in (-1, 0.5, None)),
+        *((2, groups) for groups in (["cow", 7], "cow", None)),
+        *((3, ways) for ways in (0, -1, 1.0, None)),
+        *((4, last) for last in (2, None, "no")),
+        (5, [WHOLE_VIEW]),
+    ],
+)
+def test_a_value_that_no_episode_has_is_refused(path: Path, place: int, value: Any) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["episodes"][0][place] = value
+
+    assert "cannot be used: episode 0 " in refusal(changed(path, change))
+
+
+def test_an_interactive_episode_shows_its_own_image(path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["images"].append(["other", 30, 40, 1])
+        content["episodes"][0][0] = MODES.index("interactive")
+        content["episodes"][0][5][1] = [1, [1, 2], []]
+
+    assert "is interactive and shows 1 images, of 2 in all" in refusal(changed(path, change))
+
+
+def test_json_that_is_too_deep_is_refused(path: Path) -> None:
+    path.write_bytes(gzip.compress(b"[" * 100_000))
+    assert "cannot be read as frozen episodes (" in refusal(path)

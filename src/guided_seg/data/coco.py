@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -98,16 +98,11 @@ class Coco(FileSource):
         images, names = self.annotated.items, dict(enumerate(self.annotated.classes or COCO_CLASSES, 1))
         held = class_values(_fold(held_out, self.annotated.classes) if isinstance(held_out, int) else held_out, names)
         hidden = set() if (test_classes == "all" if split == "test" else oracle) else held
-        if not images:
-            raise DataError(
-                f"No annotated image of {root} is of {split}; by a hash of the name, a twentieth of the official "
-                "train is val, and a tenth of data without splits. Add images, or put those of each split into folders "
-                "train/, valid/ and test/."
-            )
         if split == "test" and test_images is not None:
             tested = set(sorted(images, key=hashed)[:test_images])
             images = {name: item for name, item in images.items() if name in tested}
         found = survey(images, lambda image: _inspect(images[image], min_pixels), "Checking the instances")
+        _check_annotated(root, split, images, found)
         counts = {f"class/{image}": content.classes for image, content in found.items()}
         keys = open_keys(split, counts, hidden, mixed_images)
         shown = {value: names[value] for value in open_values(split, names, hidden)}
@@ -133,6 +128,20 @@ class _Content(NamedTuple):
 def _wanted(split: Split, file: str) -> bool:
     """Whether an image of an official file is of the split: a share of train, by a hash of its name, is val."""
     return split == "test" or (hashed(Path(file).stem) < VAL) == (split == "val")
+
+
+def _check_annotated(root: Path, split: Split, images: Mapping[str, Item], found: Mapping[str, _Content]) -> None:
+    if not images:
+        raise DataError(
+            f"No annotated image of {root} is of {split}; by a hash of the name, a twentieth of the official train is "
+            "val, and a tenth of data without splits. Add images, or put those of each split into folders train/, "
+            "valid/ and test/."
+        )
+    if found and not any(set(content.classes) - {0} for content in found.values()):
+        raise DataError(
+            f"None of the {len(found)} annotation files of {root} for {split} has an instance; export polygons or "
+            "masks, not boxes."
+        )
 
 
 def _fold(fold: int, own: Sequence[str]) -> Sequence[str]:

@@ -18,13 +18,24 @@ from guided_seg.data.verify import open_root, read_names
 from guided_seg.episode import IGNORE
 from guided_seg.text import as_stored, is_there, read_yaml, same_form, shown
 
-LAYOUT = "annotations/instances_train2017.json with train2017/ and val2017/, or images/ with labels/"
+LAYOUT = (
+    "annotations/instances_train2017.json with train2017/ and val2017/, or images/ with labels/, or an export of "
+    "COCO's JSON as docs/data.md shows it, such as train/_annotations.coco.json beside its images"
+)
 HASHED_SPLITS = {"test": (0.0, 0.2), "val": (0.2, 0.3), "train": (0.3, 1.0)}
 """Without lists, the place of an image's name, see `hashed`, in each split."""
 
 FOLDERS: Mapping[Split, Sequence[str]] = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 """What tools call the folders of a split."""
-ONE_FILE = ("_annotations.coco.json", "annotations/instances_default.json", "result.json", "annotations.json")
+ONE_FILE = (
+    *(
+        "_annotations.coco.json",
+        "annotations/instances_default.json",
+        "result.json",
+        "dataset.json",
+        "annotations.json",
+    ),
+)
 """A file for all images: Roboflow, CVAT, Label Studio and labelme2coco."""
 CLASS_FILES = ("data.yaml", "dataset.yaml", "classes.txt", "labels/classes.txt")
 
@@ -131,7 +142,8 @@ def _items(split: Split, folders: Sequence[Path], path: Path, found: Instances) 
     if missing:
         raise DataError(
             f"The folder {folders[0]} lacks {len(missing)} of {len(found.images)} images of {path.name} for {split}, "
-            f"such as {missing[0]}; put them there under this name, or take them out of the file."
+            f"such as {shown(missing[0])}; put the files there, with or without the folders in this name, or take them "
+            "out of the file."
         )
     names = _names(files, path)
     items = {
