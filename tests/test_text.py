@@ -13,7 +13,7 @@ import pytest
 
 from guided_seg.data.source import DataError
 from guided_seg.errors import UserError
-from guided_seg.text import as_stored, nearest, read_json, read_text, read_yaml, shown
+from guided_seg.text import as_stored, nearest, read_json, read_table, read_text, read_yaml, shown
 
 
 @pytest.fixture
@@ -109,6 +109,30 @@ def test_whole_json_is_read_as_it_stands(path: Path) -> None:
     content = {"a": [1, 2.5, None, True, "ü"], "b": {}}
     path.write_text(json.dumps(content))
     assert read_json(path, "a list") == content
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_a_table_is_read_as_excel_leaves_it(path: Path, mark: bytes) -> None:
+    path.write_bytes(mark + b'group,iou\r\n"a, b",.5\r\n')
+    assert read_table(path, "table", ("group", "iou")) == [{"group": "a, b", "iou": ".5"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("group;iou\na;.5\n", "has no column iou; its first line is 'group;iou'. Columns are separated by commas"),
+        ("", "has no column group, iou; its first line is ''"),
+        ("group,iou\na,.5\nb\n", "Row 3 of the table"),
+        (f"group,iou\n{'a' * 200_000},1\n", "is no row of a table (field larger than field limit"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named(path: Path, text: str, expected: str) -> None:
+    path.write_text(text)
+    columns = ("group", "iou") if "group;" not in text else ("iou",)
+    with pytest.raises(UserError) as caught:
+        read_table(path, "table", columns)
+    assert expected in str(caught.value)
+    assert path.name in str(caught.value)
 
 
 @pytest.mark.parametrize(

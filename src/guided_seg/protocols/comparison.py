@@ -60,7 +60,9 @@ def _differences(name: str, scored: Mapping[str, Any], ours: Path, theirs: Path)
         for ((mode, shots, points), one), (_, other) in pairs:
             for figure in figures:
                 yield Difference(name, mode, shots, points, figure, paired(one, other, figure, scored["unit"]))
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except UserError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"The results of {name} in {ours} and {theirs} are not as they were written ({type(error).__name__}: "
             f"{error}); {_AGAIN}."
