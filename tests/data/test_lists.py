@@ -26,9 +26,7 @@ Rename = Callable[[str], str]
 
 
 @pytest.fixture(params=["folder", "voc", "sbd", "davis", "fss1000", "coco"])
-def listed(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> tuple[Path, Callable[[str], Open]]:
+def listed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Callable[[str], Open]]:
     """The list of train of a layout, and what writes the data of two names and opens it."""
 
     def write(name: str) -> Open:

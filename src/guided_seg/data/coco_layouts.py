@@ -142,8 +142,8 @@ def _items(split: Split, folders: Sequence[Path], path: Path, found: Instances) 
     if missing:
         raise DataError(
             f"The folder {folders[0]} lacks {len(missing)} of {len(found.images)} images of {path.name} for {split}, "
-            f"such as {shown(missing[0])}; put the files there, with or without the folders in this name, or take them "
-            "out of the file."
+            f"such as {shown(missing[0])[1:-1]}; put the files there, with or without the folders in this name, or "
+            "take them out of the file."
         )
     names = _names(files, path)
     items = {
