@@ -52,7 +52,7 @@ def summary(frozen: FrozenEpisodes) -> str:
     groups = {name for episode in frozen.episodes for name in episode.groups}
     return (
         f"{parts} episodes of {frozen.source} {frozen.split}; {len(frozen.images):,} images, {len(groups):,} classes "
-        f"or objects; up to S = {frozen.rule['shots']} and P = {frozen.rule['points'] or 'dense'}; "
+        f"or objects; up to S = {frozen.rule.get('shots')} and P = {frozen.rule.get('points') or 'dense'}; "
         f"SHA-256 {frozen.checksum}"
     )
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
@@ -147,7 +148,10 @@ def _difference(cfg: DictConfig, run_dir: Path) -> str:
     if not saved.is_file():
         return "its config.yaml is missing"
     ours = settings(OmegaConf.create(OmegaConf.to_container(_placed(cfg), resolve=True)))  # type: ignore[arg-type]
-    theirs = settings(_placed(OmegaConf.load(saved)))
+    try:
+        theirs = settings(_placed(OmegaConf.load(saved)))
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        return f"its config.yaml cannot be read ({' '.join(str(error).split())})"
     differing = [key for key in sorted({*ours, *theirs}) if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)]
     # the innermost key says most
     key = max(differing, key=lambda name: name.count("."), default="")

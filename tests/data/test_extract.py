@@ -104,13 +104,47 @@ def spoil(path: Path) -> None:
     path.write_bytes(content)
 
 
+def header(path: Path, place: int, value: int) -> None:
+    """Other bits in the headers of every file of a zip archive; ``place`` is that of the flags or of the method."""
+    content = bytearray(path.read_bytes())
+    for mark, start in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.find(mark)
+        while at >= 0:
+            content[at + start + place] |= value
+            at = content.find(mark, at + 4)
+    path.write_bytes(content)
+
+
+def lock(path: Path) -> None:
+    header(path, 0, 1)
+
+
+def patch(path: Path) -> None:
+    header(path, 0, 32)
+
+
+def pack_strangely(path: Path) -> None:
+    header(path, 2, 98)
+
+
+def move(path: Path) -> None:
+    """The end of a zip archive says that its files begin before its beginning."""
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x05\x06")
+    content[at + 12 : at + 16] = (2**31 - 1).to_bytes(4, "little")
+    path.write_bytes(content)
+
+
 def scribble(path: Path) -> None:
     path.write_bytes(b"<html>sorry</html>")
 
 
 @pytest.mark.parametrize(
     ("archive", "harm"),
-    [(VOC, cut), (DAVIS, cut), (SBD, cut), (DAVIS, spoil), (VOC, scribble), (DAVIS, scribble), (SBD, scribble)],
+    [
+        *((archive, harm) for archive in (VOC, DAVIS, SBD) for harm in (cut, scribble)),
+        *((DAVIS, harm) for harm in (spoil, lock, patch, pack_strangely, move)),
+    ],
     ids=lambda case: getattr(case, "name", None) or case.__name__,
 )
 @pytest.mark.parametrize("there", [False, True])

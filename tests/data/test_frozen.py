@@ -13,24 +13,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guided_seg.data.frozen import FORMAT, FrozenEpisode, FrozenEpisodes, FrozenView, Mark
+from guided_seg.data.frozen import FORMAT, FrozenEpisode, FrozenEpisodes, FrozenView, Mark, _digest
 from guided_seg.data.source import MODES, DataError
 
-small = st.integers(0, 255)
+small, side = st.integers(0, 255), st.integers(1, 255)
 keys = st.recursive(
     st.text(max_size=4) | st.integers(), lambda part: st.lists(part, max_size=3).map(tuple), max_leaves=4
 )
 
 
 @st.composite
+def episodes(draw: st.DrawFn, images: dict[Any, Any]) -> tuple[Any, ...]:
+    """An episode on some of the images."""
+    groups = draw(st.lists(st.text(max_size=3), max_size=2).map(tuple))
+
+    def view(key: Any) -> tuple[Any, ...]:
+        height, width, _ = images[key]
+        row, column, label = (st.integers(0, most - 1) for most in (height, width, len(groups) + 1))
+        dots = draw(st.lists(st.tuples(row, column, label), max_size=3).map(tuple))
+        values = st.lists(st.integers(0, 254), min_size=len(groups), max_size=len(groups), unique=True)
+        return key, tuple(draw(values)), dots
+
+    mode, some = draw(st.sampled_from(MODES)), st.sampled_from(sorted(images, key=repr))
+    query = draw(some)
+    support = draw(st.lists(st.just(query) if mode == "interactive" else some, min_size=1, max_size=3))
+    rest = groups, draw(st.integers(1, 5)), draw(st.booleans())
+    return mode, draw(st.integers(0, 2**62)), view(query), [view(key) for key in support], *rest
+
+
+@st.composite
 def contents(draw: st.DrawFn) -> tuple[Any, ...]:
     """Any names, keys, labels, dots and rules, as plain values: checked classes draw random numbers of their own."""
-    images = draw(st.dictionaries(keys, st.tuples(small, small, st.integers(0, 2**32 - 1)), min_size=1, max_size=4))
-    dots = st.lists(st.tuples(small, small, small), max_size=3).map(tuple)
-    view = st.tuples(st.sampled_from(sorted(images, key=repr)), st.lists(small, max_size=3).map(tuple), dots)
-    groups = st.lists(st.text(max_size=3), max_size=2).map(tuple)
-    support, mode, seed = st.lists(view, max_size=3), st.sampled_from(MODES), st.integers(0, 2**62)
-    episode = st.tuples(mode, seed, view, support, groups, st.integers(1, 5), st.booleans())
+    images = draw(st.dictionaries(keys, st.tuples(side, side, st.integers(0, 2**32 - 1)), min_size=1, max_size=4))
+    episode = episodes(images)
     rule = st.dictionaries(st.text(max_size=3), st.none() | small | st.text(max_size=3) | st.lists(small, max_size=2))
     name = st.text(max_size=3)
     return draw(name), draw(name), draw(rule), images, draw(st.lists(episode, max_size=3))
@@ -174,3 +189,102 @@ def test_what_was_there_stays_when_writing_fails(path: Path, monkeypatch: pytest
         replace(FROZEN, split="val").write(path)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert path.read_bytes() == before
+
+
+NO_EPISODE = [
+    ("source", 7, "its source is 7"),
+    ("split", None, "its split is None"),
+    ("rule", [], "its rule is"),
+    ("images", {}, "its images is"),
+    ("episodes", None, "its episodes is None"),
+    *(
+        ("images", [image], "image 0 is")
+        for image in (
+            *([], 7, None, [["scene", 7], 30, 40], [["scene", 7], 0, 40, 99], [["scene", 7], 30, -1, 99]),
+            *([["scene", 7], 30.0, 40, 99], [["scene", 7], True, 40, 99], [["scene", 7], 30, 40, 2**32]),
+        )
+    ),
+    *(("images", [[key, 30, 40, 99]], "an image has the key") for key in (None, 1.5, {}, [["a", None]], True)),
+    ("images", [[["scene", 7], 30, 40, 99]] * 2, "it names an image twice"),
+    *(("episodes", [entry], "episode 0 is") for entry in (7, None, [], [0], "text", [1, 0, ["cow", "dog"], 1, 0, []])),
+]
+WHOLE_VIEW = [0, [1, 2], [[3, 4, 1], [0, 5, 0]]]
+NO_VIEW = [
+    *(
+        (view, "has the view")
+        for view in (7, None, [], [0, [1, 2]], [1, [1, 2], []], [-1, [1, 2], []], ["0", [1, 2], []])
+    ),
+    *((view, "has the view") for view in ([0, 1, []], [0, [1, 2], 7], [0.0, [1, 2], []], [True, [1, 2], []])),
+    *(
+        ([0, values, []], "has the label values")
+        for values in ([], [1], [1, 1], [1, 2, 3], [1, 255], [1, -1], [1, "2"], [1, None], [1, 2.0], [1, [2]])
+    ),
+    *(
+        ([0, [1, 2], [dot]], "has the dot .* on an image of 30 x 40, with labels up to 2")
+        for dot in (
+            *([30, 0, 1], [0, 40, 1], [-1, 0, 1], [0, -1, 1], [0, 0, 3], [0, 0, -1], [0, 0], [0, 0, 1, 1], 7, None),
+            *([0.5, 0, 1], ["0", 0, 1], [10**30, 0, 1], [True, 0, 1]),
+        )
+    ),
+]
+
+
+def changed(path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """The file with other content and the checksum of that, as somebody may make it."""
+
+    def packed(content: dict[str, Any]) -> dict[str, Any]:
+        content.pop("checksum")
+        change(content)
+        return {**content, "checksum": _digest(content)}
+
+    return rewritten(path, packed)
+
+
+@pytest.mark.parametrize(("field", "value", "expected"), NO_EPISODE)
+def test_a_field_that_no_episodes_have_is_refused(path: Path, field: str, value: Any, expected: str) -> None:
+    changed(path, lambda content: content.update({field: value}))
+    assert expected in refusal(path)
+    changed(FROZEN.write(path), lambda content: content.pop(field))
+    assert f"its {field} is None; freeze the episodes again" in refusal(path)
+
+
+@pytest.mark.parametrize(("view", "expected"), NO_VIEW)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_view_that_no_episode_has_is_refused(path: Path, view: Any, expected: str, place: int) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["episodes"][0][5][place] = view
+
+    with pytest.raises(DataError, match=f"cannot be used: episode 0 {expected}"):
+        FrozenEpisodes.read(changed(path, change))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((0, mode) for mode in (3, -1, "semantic", None, True)),
+        *((1, seed) for seed in (-1, 0.5, None)),
+        *((2, groups) for groups in (["cow", 7], "cow", None)),
+        *((3, ways) for ways in (0, -1, 1.0, None)),
+        *((4, last) for last in (2, None, "no")),
+        (5, [WHOLE_VIEW]),
+    ],
+)
+def test_a_value_that_no_episode_has_is_refused(path: Path, place: int, value: Any) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["episodes"][0][place] = value
+
+    assert "cannot be used: episode 0 " in refusal(changed(path, change))
+
+
+def test_an_interactive_episode_shows_its_own_image(path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["images"].append(["other", 30, 40, 1])
+        content["episodes"][0][0] = MODES.index("interactive")
+        content["episodes"][0][5][1] = [1, [1, 2], []]
+
+    assert "is interactive and shows 1 images, of 2 in all" in refusal(changed(path, change))
+
+
+def test_json_that_is_too_deep_is_refused(path: Path) -> None:
+    path.write_bytes(gzip.compress(b"[" * 100_000))
+    assert "cannot be read as frozen episodes (" in refusal(path)

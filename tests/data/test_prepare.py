@@ -16,6 +16,7 @@ from packing import camvid_tree, coco_tree, davis_tree, everything, fss_tree, md
 from running import CONF, call, command, last_line
 
 from guided_seg.data.archives import Archive
+from guided_seg.data.coco_layouts import ONE_FILE
 from guided_seg.data.index import NAME
 from guided_seg.data.provide import bring, needed_archives, provide
 from guided_seg.data.source import DataError
@@ -100,6 +101,14 @@ def test_another_layout_needs_no_archive(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     assert len(needed_archives(cfg, tmp_path)) == 3
     (tmp_path / "labels").mkdir()
+    assert needed_archives(cfg, tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [*ONE_FILE, "train/_annotations.coco.json", "annotations/instances_train.json"])
+def test_an_export_of_a_tool_needs_no_archive(tmp_path: Path, name: str) -> None:
+    cfg = config("data=coco", f"data.root={tmp_path}")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
     assert needed_archives(cfg, tmp_path) == []
 
 

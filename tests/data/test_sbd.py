@@ -13,7 +13,7 @@ from scipy.io import savemat
 
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.pascal import VOC_CLASSES
-from guided_seg.data.sbd import Sbd
+from guided_seg.data.sbd import Sbd, read_mat
 from guided_seg.data.source import BrokenFile, DataError
 from guided_seg.data.splits import read_split
 from guided_seg.data.voc import Voc
@@ -90,6 +90,34 @@ class TestSbd:
             Sbd(root, "train")
         with pytest.raises(BrokenFile, match=message):
             source.load("cls/t2")
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            np.full((4, 5), 1.5),
+            np.full((4, 5), 300),
+            np.full((4, 5), np.nan),
+            np.full((4, 5), -1),
+            np.ones((4, 5)) * 1j,
+        ],
+    )
+    def test_values_that_are_no_labels(self, tmp_path: Path, values: np.ndarray) -> None:
+        savemat(tmp_path / "x.mat", {"GTcls": {"Segmentation": values}})
+        with pytest.raises(BrokenFile, match=r"x\.mat holds other values than whole numbers from 0 to 255"):
+            read_mat("GTcls", tmp_path / "x.mat")
+        savemat(tmp_path / "x.mat", {"GTcls": {"Segmentation": np.full((4, 5), 20.0)}})
+        assert read_mat("GTcls", tmp_path / "x.mat").tolist() == [[20] * 5] * 4
+
+    @pytest.mark.parametrize("error", [UnboundLocalError, MemoryError, RecursionError, TypeError, OverflowError])
+    def test_whatever_scipy_raises_of_a_damaged_file(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    ) -> None:
+        def fail(*_: Any, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr("guided_seg.data.sbd.loadmat", fail)
+        with pytest.raises(BrokenFile, match=rf"that can be read \({error.__name__}\)"):
+            read_mat("GTcls", root / "cls/t2.mat")
 
     def test_sizes_that_differ(self, root: Path, image: Callable[..., Path]) -> None:
         image(root / "img/t1.jpg", 30, 60)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from protocols.tiny import FINDS, WORLD, score, write_checkpoint
@@ -74,6 +76,38 @@ def test_what_cannot_be_compared(
         compare.main([str(folders[0]), str(tmp_path)])
     assert stopped.value.code == 2
     assert "has no protocols.json; give a folder" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("protocols.json", lambda text: text[: len(text) // 2]),
+        ("protocols.json", lambda _: "[]"),
+        ("protocols.json", lambda text: text.replace('"settings"', '"setting"')),
+        ("protocols.json", lambda text: text.replace('"unit"', '"units"')),
+        ("protocols.json", lambda text: text.replace('"revolver"', '"revolve"').replace('"clicks"', '"click"')),
+        ("protocols.json", lambda text: "\ufeff" + text),
+        ("records_clicks.jsonl", lambda text: text[: len(text) // 2]),
+        ("records_clicks.jsonl", lambda text: text.replace('"noc85"', '"noc"')),
+        ("records_clicks.jsonl", lambda text: text.replace('"seed"', '"seeds"')),
+        ("records_clicks.jsonl", lambda text: text.replace('"label"', '"lable"')),
+        ("records_clicks.jsonl", lambda text: "\n".join(text.splitlines()[:-1])),
+        ("records_clicks.jsonl", lambda text: text.replace('"mode":"interactive"', '"mode":7')),
+        ("records_clicks.jsonl", lambda text: text.replace('"noc85":', '"noc85":"x","noc":')),
+    ],
+)
+def test_a_result_that_was_changed_is_refused_in_a_sentence(
+    folders: tuple[Path, Path], tmp_path: Path, file: str, change: Callable[[str], str]
+) -> None:
+    ours = tmp_path / "changed"
+    copytree(folders[0], ours)
+    (ours / file).write_text(change((ours / file).read_text()), encoding="utf-8")
+    if change("") == "\ufeff":  # a mark that an editor adds is no change
+        assert differences(ours, folders[1])
+        return
+    with pytest.raises(UserError) as caught:
+        differences(ours, folders[1])
+    assert str(ours) in str(caught.value)
 
 
 def test_freezing_and_showing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from protocols.tiny import SHAPES, Stub
 
 from guided_seg.data.freeze import freeze
 from guided_seg.data.questions import Question
+from guided_seg.errors import UserError
 from guided_seg.model.network import Network
 from guided_seg.protocols import runner
 from guided_seg.protocols.protocol import Masks, Row
@@ -76,6 +77,42 @@ def test_a_line_that_was_cut_off_is_done_again(path: Path) -> None:
         assert done.items() <= DONE.items()
         write(Records(path, OF), 0, [number for number in DONE if number not in done])
         assert part.read_bytes() == whole
+
+
+WRONG = [
+    *("7", "null", "[]", '{"episode":1}', '{"episode":"1","rows":[]}', '{"episode":1,"rows":{}}', "[" * 100_000),
+    *('{"episode":1,"rows":[7]}', '{"rows":[]}', '{"episode":1.5,"rows":[]}', "\udcff\udcfe", "\0", "episode 1"),
+]
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_line_that_was_changed_is_done_again_and_no_part_of_a_comparison(path: Path, line: str) -> None:
+    write(Records(path, OF), 0, [0, 1, 2])
+    part = path.with_name("records_x.0.jsonl")
+    first, zero, _, two = part.read_bytes().splitlines()
+    part.write_bytes(b"\n".join([first, zero, line.encode(errors="surrogateescape"), two]) + b"\n")
+    assert Records(path, OF).read() == {0: DONE[0]}
+    write(Records(path, OF), 0, [1, 2])
+    Records(path, OF).finish(3)
+    assert Records(path, OF).read() == DONE
+    path.write_bytes(b"\n".join([first, zero, line.encode(errors="surrogateescape"), two]) + b"\n")
+    with pytest.raises(UserError, match=r"Line 3 of .* is cut off or was changed|is not text|a zero byte"):
+        read_records(path)
+
+
+def test_records_that_lack_their_first_line_are_refused(path: Path) -> None:
+    path.write_text("")
+    with pytest.raises(UserError, match=r"Line 1 of .*; remove the file and evaluate again"):
+        read_records(path)
+    with pytest.raises(UserError, match="does not exist"):
+        read_records(path.with_name("other.jsonl"))
+
+
+def test_an_episode_that_there_is_not_is_left_out(path: Path) -> None:
+    write(Records(path, OF), 0, [0, 1, 2])
+    with path.with_name("records_x.0.jsonl").open("a") as file:
+        file.write('{"episode":999,"rows":[{"j":0}]}\n{"episode":-1,"rows":[{"j":0}]}\n')
+    assert Records(path, OF).finish(3) == [row for number in (0, 1, 2) for row in DONE[number]]
 
 
 @pytest.mark.parametrize("other", [{**OF, "checkpoint": "abd"}, {**OF, "rule": {"shots": [1], "size": None}}, {}])

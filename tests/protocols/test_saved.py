@@ -13,8 +13,12 @@ from PIL import Image
 from protocols.tiny import score
 from running import write_davis, write_folder
 
+from guided_seg.data.coco import Coco
+from guided_seg.data.freeze import Plan, freeze
 from guided_seg.data.images import read_labels
+from guided_seg.data.questions import Questions
 from guided_seg.errors import UserError
+from guided_seg.protocols.predictions import gather, keeper
 
 
 def test_davis_scored_by_vos_benchmark(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,3 +68,48 @@ def test_coco_results(checkpoint: Path, tmp_path: Path) -> None:
     results = json.loads((out / "predictions" / "clicks" / "clicks.json").read_text())
     assert [(entry["image_id"], entry["category_id"]) for entry in results] == [(9, 20), (25, 20)]
     assert results[0]["segmentation"]["size"] == [48, 64]
+
+
+def labelled(root: Path, *names: str) -> Coco:
+    write_folder(root, names)
+    (root / "labels").mkdir()
+    for name in names:
+        (root / "labels" / f"{name}.txt").write_text("18 0.2 0.2 0.6 0.2 0.6 0.7 0.2 0.7\n")
+    (root / "test.txt").write_text("\n".join(names))
+    return Coco(root, "test", min_pixels=1)
+
+
+def test_coco_results_of_images_without_numbers_are_refused_before(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"the image cat_1 has none .* give the annotations as COCO's JSON, or set save_pr"
+    ):
+        keeper(tmp_path, labelled(tmp_path / "coco", "7", "cat_1"))
+
+
+def test_coco_results_have_the_ids_of_the_json_file(tmp_path: Path) -> None:
+    write_folder(tmp_path, ["COCO_val2014_000000000042"])
+    (tmp_path / "images").rename(tmp_path / "test")
+    content = {
+        "images": [{"id": 4242, "file_name": "COCO_val2014_000000000042.jpg", "height": 48, "width": 64}],
+        "annotations": [{"id": 1, "image_id": 4242, "category_id": 7, "segmentation": [[9, 9, 40, 9, 40, 40, 9, 40]]}],
+        "categories": [{"id": 7, "name": "leaf"}],
+    }
+    (tmp_path / "test/_annotations.coco.json").write_text(json.dumps(content))
+    source = Coco(tmp_path, "test", min_pixels=1)
+    question = Questions(source, freeze(source, "test", Plan(["interactive"])))[0]
+    keep = keeper(tmp_path / "out", source)("clicks")
+    keep(question, "clicks", np.ones((48, 64), np.uint8))
+    lines = tmp_path / "out/clicks/clicks.jsonl"
+    whole = lines.read_text()
+    lines.write_text(whole[: len(whole) // 2])  # as where the process was stopped
+    keep(question, "clicks", np.ones((48, 64), np.uint8))
+    (file,) = gather(tmp_path / "out")
+    assert [(entry["image_id"], entry["category_id"]) for entry in json.loads(file.read_text())] == [(4242, 7)]
+
+
+@pytest.mark.parametrize("line", ["7", "[1, 2]", '["a", 1, {}]', '{"a": 1}', "x", "\0", "[" * 100_000])
+def test_a_line_of_results_that_was_cut_off_is_passed_over(tmp_path: Path, line: str) -> None:
+    (tmp_path / "clicks").mkdir()
+    (tmp_path / "clicks/clicks.jsonl").write_text(f'{line}\n[0, 1, {{"image_id": 9}}]\n')
+    (file,) = gather(tmp_path)
+    assert json.loads(file.read_text()) == [{"image_id": 9}]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from hashlib import sha256
 
 from guided_seg.data.source import SPLITS, DataError, Split
+from guided_seg.text import nearest, shown
 
 HeldOut = int | str | Iterable[int | str]
 """Held-out classes: their names, one name, or a number that the source understands."""
@@ -18,9 +18,9 @@ MIXED = ("drop", "background")
 def unknown(what: str, found: object, known: Iterable[object]) -> DataError:
     """The error for a name that does not exist, with the nearest one that does."""
     names = [str(name) for name in known]
-    near = get_close_matches(str(found), names, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? Choose" if near else "choose"
-    return DataError(f"There is no {what} '{found}'; {hint} from {', '.join(names)}.")
+    near = nearest(str(found), names)
+    hint = f"did you mean '{near}'? Choose" if near else "choose"
+    return DataError(f"There is no {what} {shown(str(found))}; {hint} from {', '.join(names)}.")
 
 
 def as_split(name: str) -> Split:

@@ -1,8 +1,8 @@
-"""COCO: instances of eighty classes, from the official JSON or from polygon label files."""
+"""COCO: instances of its eighty classes or of your own, from its JSON or from polygon label files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_seg.data.classes import HeldOut, as_split, class_values, hashed, open_keys, open_values, unknown
-from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, Pair, by_stem
-from guided_seg.data.folder import listed_items
-from guided_seg.data.outlines import Annotated, read_json, read_polygons
+from guided_seg.data.coco_layouts import LAYOUT, Item, find_items
+from guided_seg.data.files import FileSource, Pair
+from guided_seg.data.images import image_size
+from guided_seg.data.outlines import Annotated
 from guided_seg.data.source import DataError, Split, Target
 from guided_seg.data.splits import fold_classes
 from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, class_table, is_task
@@ -32,17 +33,14 @@ COCO_CLASSES = (
 )
 """The classes in the official order; value 1 is the first, and number 0 of a polygon label file."""
 
-LAYOUT = "annotations/instances_train2017.json with train2017/ and val2017/, or images/ with labels/"
 VAL = 0.05
 """The share of the official train that is val."""
 TESTED = ("held_out", "all")
 """Which classes test asks for."""
-POLYGON_SPLITS = {"test": (0.0, 0.2), "val": (0.2, 0.3), "train": (0.3, 1.0)}
-"""Without lists, the place of an image's name, see `hashed`, in each split."""
 
 
 class Coco(FileSource):
-    """COCO in its own layout or with polygon label files, with classes held out of training.
+    """COCO in its own layout, or your own data in its formats, with classes held out of training.
 
     *The official layout:* ``annotations/instances_train2017.json``, ``instances_val2017.json``, ``train2017/`` and
     ``val2017/``. ``test`` is the official val. A twentieth of the official train, chosen by a hash of the file's name,
@@ -50,6 +48,8 @@ class Coco(FileSource):
     ``labels/ID.txt`` with a line ``class x1 y1 x2 y2 ...`` for each instance, x and y as shares of width and height.
     Splits are train.txt, val.txt and test.txt in the root; without any of them two tenths of the images are ``test``,
     one is ``val`` and the rest ``train``, by a hash of the name, so that no image moves when others come or go.
+    *Exports of annotation tools:* a JSON file or label files in folders of each split, or one JSON file for all
+    images, see `guided_seg.data.coco_layouts`. Classes are those of the file, or of data.yaml or classes.txt.
 
     Interactive tasks are instances, semantic tasks are classes, and IoU is grouped by class. A crowd is void; it bars
     its image from training where its class is held out. Of instances that overlap the smaller one is on top, in class
@@ -68,6 +68,9 @@ class Coco(FileSource):
         test_classes: held_out: test asks for the held-out classes alone, if any; or all: for every class.
         test_images: test on so many images alone, those whose names have the least hash; the others of test are in
             no split. None for all.
+
+    Attributes:
+        annotated: the images of the split, and the ids that a JSON file gives to images and classes.
 
     Raises:
         DataError: a missing folder or file, an unknown split or class, or a file that cannot be used.
@@ -91,15 +94,15 @@ class Coco(FileSource):
         if test_classes not in TESTED:
             raise unknown("data.test_classes", test_classes, TESTED)
         root = open_root(root, LAYOUT, ())
-        names = dict(enumerate(COCO_CLASSES, 1))
-        held = class_values(fold_classes("coco20i", held_out) if isinstance(held_out, int) else held_out, names)
+        self.annotated = find_items(root, split, str(year), COCO_CLASSES, partial(_wanted, split))
+        images, names = self.annotated.items, dict(enumerate(self.annotated.classes or COCO_CLASSES, 1))
+        held = class_values(_fold(held_out, self.annotated.classes) if isinstance(held_out, int) else held_out, names)
         hidden = set() if (test_classes == "all" if split == "test" else oracle) else held
-        polygons = not (root / "annotations").is_dir()
-        images = _polygons(root, split) if polygons else _official(root, split, str(year))
         if split == "test" and test_images is not None:
             tested = set(sorted(images, key=hashed)[:test_images])
             images = {name: item for name, item in images.items() if name in tested}
         found = survey(images, lambda image: _inspect(images[image], min_pixels), "Checking the instances")
+        _check_annotated(root, split, images, found)
         counts = {f"class/{image}": content.classes for image, content in found.items()}
         keys = open_keys(split, counts, hidden, mixed_images)
         shown = {value: names[value] for value in open_values(split, names, hidden)}
@@ -115,14 +118,6 @@ class Coco(FileSource):
         )
 
 
-class _Item(NamedTuple):
-    """An image, the file in which its instances are written down, and what reads them."""
-
-    image: Path
-    mask: Path
-    read: Callable[[Path], Annotated]
-
-
 class _Content(NamedTuple):
     """Pixels of each class in an image, and the classes of its instances that are large enough."""
 
@@ -130,45 +125,35 @@ class _Content(NamedTuple):
     objects: dict[int, int]
 
 
-def _official(root: Path, split: Split, year: str) -> dict[str, _Item]:
-    part = f"{'val' if split == 'test' else 'train'}{year}"
-    folder, path = root / part, root / "annotations" / f"instances_{part}.json"
-    open_root(root, LAYOUT, (part,))
-    there = {file.name for file in folder.iterdir()}
+def _wanted(split: Split, file: str) -> bool:
+    """Whether an image of an official file is of the split: a share of train, by a hash of its name, is val."""
+    return split == "test" or (hashed(Path(file).stem) < VAL) == (split == "val")
 
-    def wanted(file: str) -> bool:
-        return split == "test" or (hashed(Path(file).stem) < VAL) == (split == "val")
 
-    found = read_json(path, COCO_CLASSES, wanted)
-    missing = [annotated.file for annotated in found if annotated.file not in there]
-    if missing:
+def _check_annotated(root: Path, split: Split, images: Mapping[str, Item], found: Mapping[str, _Content]) -> None:
+    if not images:
         raise DataError(
-            f"The folder {folder} lacks {len(missing)} of {len(found)} images of {path.name} for {split}, such as "
-            f"{missing[0]}; unpack {part}.zip there again."
+            f"No annotated image of {root} is of {split}; by a hash of the name, a twentieth of the official train is "
+            "val, and a tenth of data without splits. Add images, or put those of each split into folders train/, "
+            "valid/ and test/."
         )
-    return {Path(known.file).stem: _Item(folder / known.file, path, partial(_known, known)) for known in found}
+    if found and not any(set(content.classes) - {0} for content in found.values()):
+        raise DataError(
+            f"None of the {len(found)} annotation files of {root} for {split} has an instance; export polygons or "
+            "masks, not boxes."
+        )
 
 
-def _polygons(root: Path, split: Split) -> dict[str, _Item]:
-    open_root(root, LAYOUT, ("images", "labels"))
-    images, labels = by_stem(root / "images", IMAGE_SUFFIXES), by_stem(root / "labels", (".txt",))
-    chosen = listed_items(root, list(images), split, root / "images")
-    if chosen is None:
-        least, most = POLYGON_SPLITS[split]
-        chosen = [name for name in sorted({*images, *labels}) if least <= hashed(name) < most]
-    return {
-        name: _Item(image, labels[name], partial(read_polygons, image, len(COCO_CLASSES)))
-        for name in chosen
-        if name in labels
-        for image in (images.get(name, root / "images" / f"{name}.jpg"),)
-    }
+def _fold(fold: int, own: Sequence[str]) -> Sequence[str]:
+    if own:
+        raise DataError(
+            f"data.held_out={fold} is a fold of COCO's 80 classes, but the data has classes of its own; give names, "
+            f"from {', '.join(own)}."
+        )
+    return fold_classes("coco20i", fold)
 
 
-def _known(annotated: Annotated, _: Path) -> Annotated:
-    return annotated
-
-
-def _pair(item: _Item, kind: str) -> Pair:
+def _pair(item: Item, kind: str) -> Pair:
     return Pair(item.image, item.mask, partial(_paint, item.read, kind == "class"))
 
 
@@ -176,10 +161,14 @@ def _paint(read: Callable[[Path], Annotated], by_class: bool, path: Path) -> UIn
     return read(path).paint(by_class)
 
 
-def _inspect(item: _Item, min_pixels: int) -> _Content:
-    seen = count_values(check_pair(_pair(item, "object")))
+def _inspect(item: Item, min_pixels: int) -> _Content:
+    pair = _pair(item, "object")
+    pair.check_both_exist()
+    annotated = item.read(item.mask)
+    pair.check_sizes(image_size(item.image), annotated.size)  # before anything of a size that a file says is painted
+    seen = count_values(check_pair(pair))
     classes, objects = {0: seen.get(0, 0)}, {}
-    for number, instance in enumerate(item.read(item.mask).instances, 1):
+    for number, instance in enumerate(annotated.instances, 1):
         # a crowd, or an instance under others, has no pixels of its class, but bars its image all the same
         classes[instance.value] = classes.get(instance.value, 0) + seen.get(number, 0)
         if is_task(seen, number, max(min_pixels, 1)):

@@ -15,6 +15,7 @@ from guided_seg.data.splits import read_split
 from guided_seg.data.tables import Tables, object_list, video_table
 from guided_seg.data.verify import check_apart, check_labelled, count_labels, open_root, read_list, survey
 from guided_seg.episode import IGNORE
+from guided_seg.text import as_stored
 
 LAYOUT = "JPEGImages/480p/SEQUENCE/, Annotations/480p/SEQUENCE/ and ImageSets/YEAR/train.txt and val.txt"
 MIN_PIXELS = 20
@@ -146,7 +147,7 @@ def _sequence(line: str) -> str:
 
 
 def _pairs(root: Path, resolution: str, sequence: str, single: bool) -> dict[str, Pair]:
-    images, masks = (root / kind / resolution / sequence for kind in ("JPEGImages", "Annotations"))
+    images, masks = (as_stored(root / kind / resolution / sequence) for kind in ("JPEGImages", "Annotations"))
     for folder in (images, masks):
         if not folder.is_dir():
             raise DataError(

@@ -9,11 +9,13 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from errno import EINVAL
 from fnmatch import fnmatchcase
 from functools import partial
 from gzip import BadGzipFile
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
+from struct import error as StructError
 from typing import IO
 
 from guided_seg.data.archives import Archive
@@ -22,7 +24,10 @@ from guided_seg.data.source import DataError
 
 _STAGE = "guided_seg_preparing"
 _BLOCK = 4096  # what the smallest file takes on most disks
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, BadGzipFile, LZMAError)
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, BadGzipFile, LZMAError, StructError),
+    *(ValueError, OverflowError, RuntimeError),  # such as a name with a zero byte, or a method that zipfile lacks
+)
 
 
 @dataclass(frozen=True)
@@ -69,15 +74,25 @@ def unpack(path: Path, archive: Archive, into: Path) -> None:
             inside = [(place, m) for m in members if (place := _place(m.path, PurePosixPath(archive.folder)))]
             check_space(into, sum(member.size + _BLOCK for _, member in inside), "data.root")
             _write(inside, into, path.name)
+    except DataError:
+        raise
+    except OSError as error:
+        if error.errno not in (None, EINVAL) or error.filename is not None:
+            raise  # the disk's, not that of a place before the file's beginning
+        raise _damaged(path, archive, error) from error
     except _DAMAGED as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-        raise DataError(
-            f"The archive {path} is cut off or damaged ({reason}); remove it and start again, or get it anew from "
-            f"{archive.url}."
-        ) from error
+        raise _damaged(path, archive, error) from error
     if lacking := [name for name in archive.makes if not (into / name).exists()]:
         inside_of = f" in its folder {archive.folder}" if archive.folder else ""
         raise DataError(f"The archive {path} has no {', '.join(lacking)}{inside_of}; get it anew from {archive.url}.")
+
+
+def _damaged(path: Path, archive: Archive, error: Exception) -> DataError:
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+    return DataError(
+        f"The archive {path} is cut off or damaged ({reason}); remove it and start again, or get it anew from "
+        f"{archive.url}."
+    )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from guided_seg.data.images import read_image, read_labels
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.source import BrokenFile, DataError, Sample
 from guided_seg.data.tables import Tables
+from guided_seg.text import same_form
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MASK_SUFFIXES = (".png",)
@@ -45,6 +46,11 @@ class Pair:
 
     def check_both_exist(self) -> None:
         """Raise `DataError` where one of the two files is missing."""
+        if not self.image.is_file() and not self.mask.is_file():
+            raise DataError(
+                f"Neither the image {self.image} nor its mask {self.mask} exists; add both, or correct their name in "
+                "the list (without a suffix)."
+            )
         for kind, path, partner_kind, partner in (
             ("image", self.image, "mask", self.mask),
             ("mask", self.mask, "image", self.image),
@@ -167,7 +173,8 @@ def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
-        if path.stem in found:
-            raise DataError(f"Both {found[path.stem].name} and {path.name} lie in {folder}; keep one file of a stem.")
-        found[path.stem] = path
+        stem = same_form(path.stem)  # so that an image and its mask pair up whichever system named them
+        if stem in found:
+            raise DataError(f"Both {found[stem].name} and {path.name} lie in {folder}; keep one file of a stem.")
+        found[stem] = path
     return found

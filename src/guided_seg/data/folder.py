@@ -9,8 +9,18 @@ from guided_seg.data.classes import HeldOut, as_split, class_values
 from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, Pair, natural, pair_up
 from guided_seg.data.source import SPLITS, DataError, Split
 from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, object_list, open_table, video_table
-from guided_seg.data.verify import check_apart, check_labelled, check_named, count_labels, open_root, read_list, survey
+from guided_seg.data.verify import (
+    check_apart,
+    check_labelled,
+    check_named,
+    count_labels,
+    open_root,
+    read_list,
+    read_names,
+    survey,
+)
 from guided_seg.episode import IGNORE
+from guided_seg.text import as_stored, nearest, same_form, shown
 
 LAYOUT = "images/ and masks/ with files of equal names, or with a folder of frames for each video"
 FEWEST = 5
@@ -106,15 +116,25 @@ def listed_items(root: Path, items: Sequence[str], split: Split, folder: Path) -
         DataError: the split's list is missing or empty, or names what is not there; train shares a name with another.
     """
     paths = {name: root / f"{name}.txt" for name in SPLITS}
-    there = {name: read_list(path) for name, path in paths.items() if path.is_file()}
+    there = {name: read_list(path) for name, path in paths.items() if path.exists()}
     if not there:
         return None
-    names = read_list(paths[split])
-    stray = [name for name in names if name not in set(items)]
+    listed = read_list(paths[split])
+    names = {same_form(item): item for item in items} | {item: item for item in items}
+    stray = [name for name in listed if name not in names and same_form(name) not in names]
     if stray:
-        raise DataError(f"The list {paths[split]} names '{stray[0]}', which is not in {folder}.")
-    check_apart(there.get("train", ()), [*there.get("val", ()), *there.get("test", ())])
-    return names
+        near = nearest(stray[0], items)
+        hint = f"write '{near}', as lists have names without suffix or folder" if near else "correct the list"
+        raise DataError(
+            f"The list {paths[split]} names {shown(stray[0])}, which is not in {folder} ({len(stray)} of its "
+            f"{len(listed)} names are not); {hint}."
+        )
+    check_apart(*(map(same_form, found) for found in (there.get("train", ()), _tested(there))))
+    return list(dict.fromkeys(names[name if name in names else same_form(name)] for name in listed))
+
+
+def _tested(lists: Mapping[Split, Sequence[str]]) -> list[str]:
+    return [*lists.get("val", ()), *lists.get("test", ())]
 
 
 def _folders(root: Path) -> list[str]:
@@ -134,7 +154,7 @@ def _images(root: Path) -> dict[str, dict[str, Pair]]:
 
 
 def _videos(root: Path, folders: Sequence[str]) -> dict[str, dict[str, Pair]]:
-    return {name: pair_up(root / "images" / name, root / "masks" / name, f"{name}/") for name in folders}
+    return {name: pair_up(root / "images" / name, as_stored(root / "masks" / name), f"{name}/") for name in folders}
 
 
 def _video_tables(
@@ -165,4 +185,4 @@ def _image_tables(
 
 def _class_names(root: Path) -> dict[int, str]:
     path = root / "classes.txt"
-    return dict(enumerate(read_list(path) if path.is_file() else map(str, range(1, IGNORE)), 1))
+    return dict(enumerate(read_names(path) if path.exists() else map(str, range(1, IGNORE)), 1))

@@ -12,13 +12,15 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from reprlib import repr as _short
+from typing import Any, NamedTuple, cast
 
 from guided_seg.data.source import MODES, DataError, Mode, Sample
+from guided_seg.episode import IGNORE
 from guided_seg.writing import whole_file
 
 FORMAT = 1
@@ -118,7 +120,7 @@ class FrozenEpisodes:
         """The episodes of a file.
 
         Raises:
-            DataError: it is missing, damaged, changed, or of another version.
+            DataError: it is missing, damaged, changed, of another version, or holds what no episode can be.
         """
         content = _open(Path(path))
         expected = content.pop("checksum", None)
@@ -129,10 +131,10 @@ class FrozenEpisodes:
             )
         if _digest(content) != expected:
             raise DataError(f"{path} is not as it was written: its checksum differs; get it again from its origin.")
-        images = {_key(key): Mark(*mark) for key, *mark in content["images"]}
-        keys = list(images)
-        episodes = tuple(_unpack(entry, keys) for entry in content["episodes"])
-        return cls(content["source"], content["split"], content["rule"], images, episodes)
+        try:
+            return cls(*_unpack_all(content))
+        except _Impossible as fault:
+            raise DataError(f"{path} cannot be used: {fault}; freeze the episodes again.") from fault
 
 
 def mark_of(sample: Sample) -> Mark:
@@ -146,7 +148,7 @@ def _open(path: Path) -> dict[str, Any]:
         content = json.loads(gzip.decompress(path.read_bytes()))
     except FileNotFoundError:
         raise DataError(f"There are no frozen episodes {path}; `python -m guided_seg.episodes` makes them.") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise DataError(f"{path} cannot be read as frozen episodes ({error}); get it again from its origin.") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} holds no frozen episodes; give a file that `python -m guided_seg.episodes` wrote.")
@@ -166,15 +168,80 @@ def _pack(episode: FrozenEpisode, number: Mapping[Hashable, int]) -> list[Any]:
     return [MODES.index(episode.mode), episode.seed, episode.groups, episode.ways, int(episode.last), views]
 
 
-def _unpack(entry: list[Any], keys: list[Hashable]) -> FrozenEpisode:
-    mode, seed, groups, ways, last, views = entry
-    query, *support = (
-        FrozenView(keys[number], tuple(values), tuple((row, column, label) for row, column, label in dots))
-        for number, values, dots in views
-    )
-    return FrozenEpisode(MODES[mode], seed, query, tuple(support), tuple(groups), ways, bool(last))
+class _Impossible(ValueError):
+    """A value that no episode has; the message says where and what."""
+
+
+def _unpack_all(content: Mapping[str, Any]) -> tuple[str, str, dict[str, Any], dict[Hashable, Mark], tuple[Any, ...]]:
+    """The fields of `FrozenEpisodes`. A checksum shows that a file was changed, but not by whom it was made."""
+    kinds = {"source": str, "split": str, "rule": dict, "images": list, "episodes": list}
+    for name, kind in kinds.items():
+        if not isinstance(content.get(name), kind):
+            raise _Impossible(f"its {name} is {_short(content.get(name))}")
+    images = dict(_unpack_image(number, entry) for number, entry in enumerate(content["images"]))
+    if len(images) < len(content["images"]):
+        raise _Impossible("it names an image twice")
+    known = list(images.items())
+    episodes = tuple(_unpack(f"episode {number}", entry, known) for number, entry in enumerate(content["episodes"]))
+    return content["source"], content["split"], content["rule"], images, episodes
+
+
+def _unpack_image(number: int, entry: Any) -> tuple[Hashable, Mark]:
+    match entry:
+        case [key, height, width, labels] if _whole(height, 1) and _whole(width, 1) and _whole(labels, 0, 2**32):
+            return _key(key), Mark(height, width, labels)
+    raise _Impossible(f"image {number} is {_short(entry)}, not a key, height, width and checksum")
+
+
+def _unpack(where: str, entry: Any, images: Sequence[tuple[Hashable, Mark]]) -> FrozenEpisode:
+    match entry:
+        case [mode, seed, [*groups], ways, last, [query, *support]]:
+            pass
+        case _:
+            raise _Impossible(f"{where} is {_short(entry)}, not a mode, seed, groups, ways, last and views")
+    if not _whole(mode, 0, len(MODES)) or not _whole(seed, 0) or not _whole(ways, 1) or last not in (0, 1):
+        raise _Impossible(f"{where} has mode, seed, ways and last {_short([mode, seed, ways, last])}")
+    if not all(isinstance(group, str) for group in groups):
+        raise _Impossible(f"{where} has the groups {_short(groups)}")
+    views = [_unpack_view(where, view, len(groups), images) for view in (query, *support)]
+    keys = {view.key for view in views}
+    if not support or (MODES[mode] == "interactive" and len(keys) > 1):
+        raise _Impossible(f"{where} is {MODES[mode]} and shows {len(support)} images, of {len(keys)} in all")
+    return FrozenEpisode(MODES[mode], seed, views[0], tuple(views[1:]), tuple(groups), ways, bool(last))
+
+
+def _unpack_view(where: str, view: Any, number: int, images: Sequence[tuple[Hashable, Mark]]) -> FrozenView:
+    """A view with as many values as the episode has groups, and dots inside of its image."""
+    match view:
+        case [image, [*values], [*dots]] if _whole(image, 0, len(images)):
+            key, mark = images[image]
+        case _:
+            raise _Impossible(f"{where} has the view {_short(view)}; there are {len(images)} images")
+    whole = all(_whole(value, 0, IGNORE) for value in values)
+    if not whole or len(set(values)) != number or len(values) != number:
+        raise _Impossible(f"{where} has the label values {_short(values)} for {number} groups")
+    for dot in dots:
+        match dot:
+            case [row, column, label] if (
+                _whole(row, 0, mark.height) and _whole(column, 0, mark.width) and _whole(label, 0, number + 1)
+            ):
+                pass
+            case _:
+                raise _Impossible(
+                    f"{where} has the dot {_short(dot)} on an image of {mark.height} x {mark.width}, with labels up to "
+                    f"{number}"
+                )
+    return FrozenView(key, tuple(values), tuple((row, column, label) for row, column, label in dots))
+
+
+def _whole(value: Any, least: int, end: float = float("inf")) -> bool:
+    return type(value) is int and least <= value < end
 
 
 def _key(value: Any) -> Hashable:
-    """JSON has no tuples."""
-    return tuple(_key(part) for part in value) if isinstance(value, list) else value
+    """The key of an image; JSON has no tuples."""
+    if isinstance(value, list):
+        return tuple(map(_key, value))
+    if type(value) not in (str, int):
+        raise _Impossible(f"an image has the key {_short(value)}")
+    return cast("Hashable", value)

@@ -19,6 +19,7 @@ FORMAT = 1
 """The version of the index: raise it whenever what is counted, or how it is written, changes."""
 
 NAME = "guided_seg_index.json"
+_FIELDS = {"key", "source", "splits", "sizes", "broken"}
 
 
 class Index(Census):
@@ -132,7 +133,7 @@ def _read(path: Path) -> Index | None:
     """The index in a file, or None where there is none of this format."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    known = isinstance(content, dict) and content.get("format") == FORMAT and "key" in content
+    known = isinstance(content, dict) and content.get("format") == FORMAT and content.keys() >= _FIELDS
     return cast(Index, content) if known else None

@@ -1,23 +1,23 @@
-"""Instances as COCO writes them down, outlines or run lengths, and the label maps that they paint."""
+"""Instances as outlines or run lengths, and the label maps that they paint."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from pycocotools import mask as run_lengths
 
 from guided_seg.data.images import image_size
+from guided_seg.data.runs import Size, area, decode, of_polygons
 from guided_seg.data.source import BrokenFile, DataError
 from guided_seg.episode import IGNORE
+from guided_seg.text import is_there, read_text, shown
 
-Size = tuple[int, int]
-"""Height and width in pixels."""
+SLACK = 0.01
+"""Exports round: a polygon may leave its image by this share of it, which is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Annotated:
             by_class: paint each with the value of its class, not with its number.
         """
         numbered = list(enumerate(self.instances, 1))
-        areas = run_lengths.area([instance.runs for instance in self.instances]).tolist() if numbered else []
+        areas = area([instance.runs for instance in self.instances])
         numbered.sort(key=lambda item: (not item[1].crowd, -areas[item[0] - 1]))
         labels = np.zeros(self.size[::-1], np.uint8)  # column by column, as run lengths go, is twice as fast
         for number, instance in numbered:
             value = IGNORE if instance.crowd else instance.value if by_class else number
-            labels[run_lengths.decode(instance.runs).T.view(bool)] = value
+            labels[decode(instance.runs).T.view(bool)] = value
         return np.ascontiguousarray(labels.T)
 
 
@@ -74,93 +74,36 @@ def read_polygons(image: Path, classes: int, path: Path) -> Annotated:
         BrokenFile: missing, or a line is something else.
     """
     size = image_size(image)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise BrokenFile(f"The file {path} does not exist; put it back.") from None
-    except UnicodeDecodeError as error:
-        raise BrokenFile(f"The file {path} is not text ({error}); copy it again from its origin.") from error
+    if not is_there(path):
+        raise BrokenFile(f"The file {path} does not exist; put it back.")
+    lines = read_text(path, "label file", BrokenFile).splitlines()
     found = [_polygon(f"Line {i} of {path}", line, classes, size) for i, line in enumerate(lines, 1) if line.strip()]
-    return Annotated(image.name, size, _numbered(found, path))
+    return Annotated(image.name, size, checked_number(found, path, image.name))
 
 
 def _polygon(where: str, line: str, classes: int, size: Size) -> Instance:
     try:
-        kind, *numbers = line.split()
-        value, points = int(kind), np.array(numbers, float).reshape(-1, 2)
+        kind, *numbers = map(float, line.split())
+        points = np.array(numbers).reshape(-1, 2)
     except ValueError:
-        value, points = -1, np.empty((0, 2))
-    if not 0 <= value < classes or len(points) < 3 or not ((points >= 0) & (points <= 1)).all():
+        kind, points = -1.0, np.empty((0, 2))
+    inside = ((points >= -SLACK) & (points <= 1 + SLACK)).all()
+    if kind not in range(classes) or len(points) < 3 or not inside:
+        box = " Four numbers are a box; export polygons (segmentation)." if len(points) == 2 else ""
         raise BrokenFile(
-            f"{where} is '{line[:40]}'; expected a class from 0 to {classes - 1} and three or more pairs x y between 0 "
-            "and 1, with spaces."
+            f"{where} is {shown(line[:40])}; expected a class from 0 to {classes - 1} and three or more pairs x y "
+            f"between 0 and 1, with spaces.{box}"
         )
-    outline = (points * size[::-1]).ravel().tolist()
-    return Instance(value + 1, run_lengths.frPyObjects([outline], *size)[0])
+    runs = of_polygons([(points.clip(0, 1) * size[::-1]).ravel().tolist()], size)
+    assert runs is not None
+    return Instance(int(kind) + 1, runs)
 
 
-def read_json(path: Path, names: Sequence[str], wanted: Callable[[str], bool]) -> list[Annotated]:
-    """The images of an ``instances_*.json`` that have annotations.
-
-    Parts of fewer than three points are no area and are passed over.
-
-    Args:
-        path: the file.
-        names: the classes; value 1 is the first.
-        wanted: whether an image is, by its file name.
-
-    Raises:
-        DataError: missing, not COCO's JSON, a category that is not in ``names``, or too many instances in an image.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-        values = {entry["id"]: _value(path, entry["name"], names) for entry in content["categories"]}
-        images = {entry["id"]: entry for entry in content["images"] if wanted(entry["file_name"])}
-        found: dict[int, list[Instance]] = {}
-        for entry in content["annotations"]:
-            image = images.get(entry["image_id"])
-            if image is not None:
-                size = (image["height"], image["width"])
-                found.setdefault(entry["image_id"], []).extend(_instances(entry, values, size))
-    except FileNotFoundError:
-        raise DataError(f"The file {path} is missing; unpack COCO's annotations there.") from None
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"The file {path} is not COCO's JSON of instances ({type(error).__name__}: {error}); unpack the "
-            "annotations again."
-        ) from error
-    return [
-        Annotated(images[i]["file_name"], (images[i]["height"], images[i]["width"]), _numbered(instances, path))
-        for i, instances in sorted(found.items())
-    ]
-
-
-def _value(path: Path, name: str, names: Sequence[str]) -> int:
-    if name not in names:
-        raise DataError(f"The file {path} has the category '{name}', which is none of COCO's {len(names)} classes.")
-    return names.index(name) + 1
-
-
-def _instances(entry: Mapping[str, Any], values: Mapping[int, int], size: Size) -> Iterator[Instance]:
-    """The instance of an annotation, or none where nothing is outlined."""
-    outline = entry["segmentation"]
-    if isinstance(outline, list):
-        parts = [part for part in outline if len(part) >= 6]
-        runs = run_lengths.merge(run_lengths.frPyObjects(parts, *size)) if parts else None
-    elif isinstance(outline["counts"], list):
-        runs = run_lengths.frPyObjects(outline, *size)
-    else:
-        runs = {"size": list(outline["size"]), "counts": outline["counts"].encode()}
-    if runs is not None:
-        yield Instance(values[entry["category_id"]], runs, bool(entry.get("iscrowd", 0)))
-
-
-def _numbered(instances: Sequence[Instance], path: Path) -> tuple[Instance, ...]:
+def checked_number(instances: Sequence[Instance], path: Path, image: str) -> tuple[Instance, ...]:
+    """The instances of an image in a file. Raises `DataError` where there are more than a label map tells apart."""
     if len(instances) >= IGNORE:
         raise DataError(
             f"An image of {path} has {len(instances)} instances, but a label map tells {IGNORE - 1} apart; leave out "
-            "the smallest."
+            f"the smallest of {shown(image)}."
         )
     return tuple(instances)

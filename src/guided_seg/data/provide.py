@@ -53,8 +53,7 @@ def needed_archives(cfg: DictConfig, root: Path) -> list[Archive]:
     if cfg.data.name not in cfg.official:
         return []
     official = cfg.official[cfg.data.name]
-    other_layout = [(root / name).exists() for name in official.get("instead", ())]
-    if other_layout and all(other_layout):
+    if any(all((root / name).exists() for name in layout) for layout in official.get("instead", ())):
         return []
     archives = [Archive(**entry) for entry in official.archives]
     return missing([archive for archive in archives if archive.suits(cfg.data)], root)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from guided_seg.data.classes import HeldOut, as_split
 from guided_seg.data.files import Pair
@@ -18,6 +16,8 @@ from guided_seg.data.source import BrokenFile
 from guided_seg.data.splits import read_split
 from guided_seg.data.tables import MIN_PIXELS
 from guided_seg.data.verify import open_root, read_list
+from guided_seg.episode import IGNORE
+from guided_seg.text import as_stored
 
 CLASSES, OBJECTS = "cls", "inst"
 LAYOUT = "img/, cls/, train.txt and val.txt (the folder benchmark_RELEASE/dataset)"
@@ -86,7 +86,8 @@ def sbd_images(root: Path) -> list[str]:
 
 def sbd_pair(root: Path, kind: str, image: str, jpeg: Path | None = None) -> Pair:
     """An image and its masks of ``kind`` cls or inst; ``jpeg`` where the image lies elsewhere."""
-    return Pair(jpeg or root / "img" / f"{image}.jpg", root / kind / f"{image}.mat", partial(read_mat, _STRUCTS[kind]))
+    mat = as_stored(root / kind / f"{image}.mat")
+    return Pair(jpeg or as_stored(root / "img" / f"{image}.jpg"), mat, partial(read_mat, _STRUCTS[kind]))
 
 
 def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
@@ -95,25 +96,20 @@ def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
     Raises:
         BrokenFile: missing, cut off, or without such a label map.
     """
+    if not path.is_file():
+        raise BrokenFile(f"The file {path} does not exist; put it back, or take its image off the lists.")
     try:
-        found = loadmat(path, simplify_cells=True, variable_names=[struct])[struct]["Segmentation"]
-        labels = np.ascontiguousarray(found, np.uint8)
-    except FileNotFoundError:
-        raise BrokenFile(f"The file {path} does not exist; put it back, or take its image off the lists.") from None
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-        NotImplementedError,
-        MatReadError,
-        zlib.error,
-    ) as error:
+        found = np.asarray(loadmat(path, simplify_cells=True, variable_names=[struct])[struct]["Segmentation"])
+    except Exception as error:  # SciPy raises whatever a damaged file leads it to, UnboundLocalError among others
         raise BrokenFile(
             f"The file {path} holds no label map {struct}.Segmentation that can be read ({type(error).__name__}); copy "
             "it again from SBD's archive, or take its image off the lists."
         ) from error
-    if labels.ndim != 2:
-        raise BrokenFile(f"{struct}.Segmentation of {path} has the shape {labels.shape}; expected height x width.")
-    return labels
+    if found.ndim != 2 or not found.size:
+        raise BrokenFile(f"{struct}.Segmentation of {path} has the shape {found.shape}; expected height x width.")
+    if found.dtype.kind not in "uif" or not ((found >= 0) & (found <= IGNORE) & (found % 1 == 0)).all():
+        raise BrokenFile(
+            f"{struct}.Segmentation of {path} holds other values than whole numbers from 0 to {IGNORE}; copy it again "
+            "from SBD's archive."
+        )
+    return np.ascontiguousarray(found, np.uint8)

@@ -24,8 +24,10 @@ from guided_seg.data.images import check_whole, image_size
 from guided_seg.data.source import DataError
 from guided_seg.data.tables import Counts
 from guided_seg.episode import IGNORE
+from guided_seg.text import read_text, shown
 
 _SHOW_AFTER = 1.0  # seconds without a word before the progress bar appears
+_LONGEST = 500  # letters of a line of a list, which may hold two paths
 
 T = TypeVar("T")
 
@@ -75,14 +77,40 @@ def open_root(root: str | Path, layout: str, folders: Sequence[str], option: str
 
 
 def read_list(path: Path) -> list[str]:
-    """The lines of a list file, once each and without blank ones. Raises `DataError`: missing or empty."""
-    if not path.is_file():
+    """The lines of a list file, once each and without blank ones.
+
+    Raises:
+        DataError: the file is missing, empty, not text, or has a line that is too long for a name.
+    """
+    if not path.exists():
         raise DataError(f"The list {path} is missing; expected a text file with one name a line.")
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (line.strip() for line in read_text(path, "list", DataError).splitlines())
     names = list(dict.fromkeys(line for line in lines if line))
     if not names:
         raise DataError(f"The list {path} is empty; expected one name a line.")
+    if long := next((name for name in names if len(name) > _LONGEST), None):
+        raise DataError(f"The list {path} has the line {shown(long[:40] + '...')}; expected one name a line.")
     return names
+
+
+def read_names(path: Path) -> list[str]:
+    """The lines of a file in which line 1 names value 1, line 2 value 2, and so on; blank lines may end it.
+
+    Raises:
+        DataError: the file cannot be read, or has a blank line or the same name twice, which would shift the numbers.
+    """
+    lines = [line.strip() for line in read_text(path, "list", DataError).rstrip().splitlines()]
+    for number, line in enumerate(lines, 1):
+        if not line:
+            raise DataError(f"Line {number} of {path} is blank, but line N names value N; write a name there.")
+        if line in lines[: number - 1]:
+            raise DataError(
+                f"The list {path} names {shown(line)} twice (lines {lines.index(line) + 1} and {number}), but line N "
+                "names value N; give each value its own name."
+            )
+    if not lines:
+        raise DataError(f"The list {path} is empty; expected one name a line.")
+    return lines
 
 
 def check_apart(train: Iterable[str], tested: Iterable[str]) -> None:
@@ -90,8 +118,8 @@ def check_apart(train: Iterable[str], tested: Iterable[str]) -> None:
     both = sorted(set(train) & set(tested))
     if both:
         raise DataError(
-            f"'{both[0]}' is on the list of train and on that of val or test, {len(both)} in all; what is tested must "
-            "not be trained on, so take them off one of the lists."
+            f"{shown(both[0])} is on the list of train and on that of val or test, {len(both)} in all; what is tested "
+            "must not be trained on, so take them off one of the lists."
         )
 
 

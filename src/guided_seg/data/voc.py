@@ -18,6 +18,7 @@ from guided_seg.data.source import DataError, Split
 from guided_seg.data.splits import read_split
 from guided_seg.data.tables import MIN_PIXELS
 from guided_seg.data.verify import open_root, read_list
+from guided_seg.text import as_stored
 
 IMAGES, CLASSES, OBJECTS, LISTS = "JPEGImages", "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation"
 AUGMENTED, REGIONS = "SegmentationClassAug", "regions"
@@ -139,8 +140,8 @@ def _listed(root: Path, name: str, needed: bool = True) -> list[str]:
 
 def _pair(root: Path, sbd: Path | None, folders: Sequence[str], of_sbd: str, image: str) -> Pair:
     """The image with the first mask of it that exists."""
-    jpeg = root / IMAGES / f"{image}.jpg"
-    masks = [root / folder / f"{image}.png" for folder in folders]
+    jpeg = as_stored(root / IMAGES / f"{image}.jpg")
+    masks = [as_stored(root / folder / f"{image}.png") for folder in folders]
     found = next((mask for mask in masks if mask.is_file()), None)
     if found is None and sbd is not None:
         return sbd_pair(sbd, of_sbd, image, jpeg if jpeg.is_file() else None)

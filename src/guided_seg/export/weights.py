@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -17,6 +16,7 @@ from guided_seg.build import ARCHITECTURE
 from guided_seg.checkpoints import restore
 from guided_seg.errors import UserError
 from guided_seg.model.network import GuidedNetwork, Network
+from guided_seg.text import read_json
 
 CARD = "model.json"
 """The file that describes the three others."""
@@ -53,7 +53,7 @@ def load(folder: str | PathLike[str]) -> Network:
 
 def _read_card(folder: Path) -> Mapping[str, Any]:
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = read_json(folder / CARD, "the card of an export")
         found, known = card["format"], set(card["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,9 @@ from guided_seg.protocols.protocol import Row
 from guided_seg.protocols.records import read_records
 from guided_seg.protocols.scores import by_setting, number, span
 from guided_seg.protocols.statistics import Interval, paired
+from guided_seg.text import read_json
+
+_AGAIN = "remove the folder's records_*.jsonl and evaluate again"
 
 
 class Difference(NamedTuple):
@@ -29,7 +31,8 @@ def compare(ours: Path, theirs: Path) -> list[Difference]:
     """The differences under every protocol that both folders of `guided_seg.evaluate` have.
 
     Raises:
-        UserError: a folder has no finished protocol, they share none, or their episodes or rules differ.
+        UserError: a folder has no finished protocol, they share none, their episodes or rules differ, or a file
+            was changed.
     """
     mine, others = _protocols(ours), _protocols(theirs)
     shared = [name for name in mine if name in others]
@@ -42,26 +45,41 @@ def compare(ours: Path, theirs: Path) -> list[Difference]:
 
 
 def _differences(name: str, scored: Mapping[str, Any], ours: Path, theirs: Path) -> Iterator[Difference]:
-    rows = {folder: _rows(folder, name) for folder in (ours, theirs)}
-    (of, mine), (of_theirs, others) = rows[ours], rows[theirs]
+    (of, mine), (of_theirs, others) = (_rows(folder, name) for folder in (ours, theirs))
     for key, what in (("rule", "another rule"), ("episodes_sha256", "other episodes")):
-        if of[key] != of_theirs[key]:
+        if of.get(key) != of_theirs.get(key):
             raise UserError(
                 f"{theirs} was evaluated under {name} with {what} than {ours}; freeze the episodes once and give "
                 "the file to both, as in episodes=FILE."
             )
-    pairs = zip(by_setting(mine), by_setting(others), strict=True)
-    figures = list(scored["settings"][0]["figures"])
-    for ((mode, shots, points), one), (_, other) in pairs:
-        for figure in figures:
-            yield Difference(name, mode, shots, points, figure, paired(one, other, figure, scored["unit"]))
+    try:
+        if list(map(_asked, mine)) != list(map(_asked, others)):
+            raise UserError(f"The records of {name} in {ours} and {theirs} are not of the same answers; {_AGAIN}.")
+        pairs = zip(by_setting(mine), by_setting(others), strict=True)
+        figures = list(scored["settings"][0]["figures"])
+        for ((mode, shots, points), one), (_, other) in pairs:
+            for figure in figures:
+                yield Difference(name, mode, shots, points, figure, paired(one, other, figure, scored["unit"]))
+    except UserError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"The results of {name} in {ours} and {theirs} are not as they were written ({type(error).__name__}: "
+            f"{error}); {_AGAIN}."
+        ) from error
+
+
+def _asked(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("episode", "label", "mode", "shots", "points"))
 
 
 def _protocols(folder: Path) -> dict[str, Any]:
     path = folder / "protocols.json"
     if not path.is_file():
         raise UserError(f"{folder} has no protocols.json; give a folder of `guided_seg.evaluate protocol=...`.")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found = read_json(path, "the results of protocols")
+    if not isinstance(found, dict):
+        raise UserError(f"{path} holds no results of protocols; {_AGAIN}.")
     return found
 
 

@@ -15,7 +15,7 @@ from guided_seg.build import data_to_test
 from guided_seg.checkpoints import checkpoint_file, load_network
 from guided_seg.data.freeze import freeze
 from guided_seg.data.frozen import FrozenEpisodes
-from guided_seg.data.source import DataError, Source
+from guided_seg.data.source import MODES, DataError, Source
 from guided_seg.errors import UserError
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.model.refine import refined
@@ -78,7 +78,7 @@ def _keeper(cfg: DictConfig, source: Source, jobs: Sequence[Job], folder: Path) 
     if cfg.processes > 1:
         raise UserError("save_predictions=true takes one process, since episodes share images; set processes=1.")
     check_fresh(folder, going_on=any(job.records.read() for job in jobs))
-    return keeper(folder, source.name)
+    return keeper(folder, source)
 
 
 def _records(cfg: DictConfig, name: str, checkpoint: str, frozen: FrozenEpisodes, out: Path) -> Records:
@@ -134,7 +134,9 @@ def _check_fits(frozen: FrozenEpisodes, name: str, protocol: Protocol, source: S
             f"{split}; give data={frozen.source} and split={frozen.split}, or other episodes."
         )
     plan = protocol.plan
-    modes = frozen.rule["modes"]
+    modes = frozen.rule.get("modes")
+    if not isinstance(modes, list) or not set(map(str, modes)) <= set(MODES):
+        raise DataError(f"The frozen episodes of {name} do not say their modes; freeze them again.")
     if not set(modes) <= set(plan.modes):
         raise DataError(
             f"The frozen episodes of {name} are {' and '.join(modes)} tasks, but the protocol is of "
@@ -142,7 +144,9 @@ def _check_fits(frozen: FrozenEpisodes, name: str, protocol: Protocol, source: S
         )
     asked = {"shots": plan.shots, "points": plan.points, "objects": plan.objects}
     for key, wanted in asked.items():
-        found = frozen.rule[key]
+        found = frozen.rule.get(key)
+        if type(found) is not int:
+            raise DataError(f"The frozen episodes of {name} do not say their {key}; freeze them again.")
         if found < wanted or (key == "objects" and found != wanted):
             raise DataError(
                 f"The frozen episodes of {name} have {key}={found} but the protocol asks for {wanted}; ask for what "

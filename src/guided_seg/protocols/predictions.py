@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
-from guided_seg.data.coco import COCO_CLASSES
+from guided_seg.data.coco import COCO_CLASSES, Coco
 from guided_seg.data.images import read_labels
 from guided_seg.data.questions import Question
+from guided_seg.data.source import Source
 from guided_seg.errors import UserError
 from guided_seg.protocols.protocol import Keep, Labels
 from guided_seg.report.predictions import CocoResult, coco_result, write_coco, write_voc
@@ -25,7 +27,7 @@ _KINDS = ("SegmentationClass/", "SegmentationClassAug/", "SegmentationObject/", 
 """What the keys of images start with where a source has two label maps of them."""
 
 
-def keeper(folder: Path, source: str) -> Callable[[str], Keep]:
+def keeper(folder: Path, source: Source) -> Callable[[str], Keep]:
     """Makes what writes the label maps of a protocol below ``folder/PROTOCOL/SETTING``.
 
     COCO: a line for each label of each episode, which `gather` makes into results. All else: ``IMAGE.png``, for videos
@@ -34,9 +36,27 @@ def keeper(folder: Path, source: str) -> Callable[[str], Keep]:
 
     Args:
         folder: of all protocols.
-        source: the name of the data.
+        source: the data.
+
+    Raises:
+        UserError: an image of COCO has no id that its results could name.
     """
-    return partial(_coco if source == "coco" else _masks, folder)
+    return partial(_coco, folder, *_ids(source)) if isinstance(source, Coco) else partial(_masks, folder)
+
+
+def _ids(source: Coco) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """By what COCO's results name each image and class: the ids of the JSON file, else numbers."""
+    annotated = source.annotated
+    if annotated.image_ids:
+        return annotated.image_ids, annotated.category_ids
+    if strange := next((name for name in annotated.items if not name.isdecimal()), None):
+        raise UserError(
+            f"COCO's results name images by numbers, but the image {strange} has none and no JSON file gives it one; "
+            "give the annotations as COCO's JSON, or set save_predictions=false."
+        )
+    classes = annotated.classes
+    ids = dict(enumerate(classes, 1)).items() if classes else zip(COCO_IDS, COCO_CLASSES, strict=True)
+    return {name: int(name) for name in annotated.items}, {name: number for number, name in ids}
 
 
 def _masks(folder: Path, protocol: str) -> Keep:
@@ -73,15 +93,15 @@ def _name(key: str) -> str:
     return re.sub(r"[^\w./-]+", "_", key.removeprefix(kind))
 
 
-def _coco(folder: Path, protocol: str) -> Keep:
+def _coco(folder: Path, images: Mapping[str, Any], categories: Mapping[str, Any], protocol: str) -> Keep:
     def keep(question: Question, setting: str, labels: Labels) -> None:
         out = folder / protocol / f"{setting}.jsonl"
         out.parent.mkdir(parents=True, exist_ok=True)
-        image = int(_name(str(question.frozen.query.key)))
+        image = images[str(question.frozen.query.key).removeprefix("class/").removeprefix("object/")]
         with out.open("a", encoding="utf-8") as file:
+            file.write("\n")  # ends a line that was cut off, if the process was stopped there
             for label, group in enumerate(question.frozen.groups, 1):
-                category = COCO_IDS[COCO_CLASSES.index(group)]
-                result = coco_result(image, category, labels == label)
+                result = coco_result(image, categories[group], labels == label)
                 file.write(json.dumps([question.number, label, result]) + "\n")
 
     return keep
@@ -91,11 +111,22 @@ def gather(folder: Path) -> list[Path]:
     """Make COCO results of the lines of each protocol and setting, once for each episode and label, in order."""
     made = []
     for path in sorted(folder.glob("*/*.jsonl")):
-        lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-        found: dict[tuple[int, int], CocoResult] = {(number, label): result for number, label, result in lines}
+        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
+        found = dict(entry for line in lines if (entry := _entry(line)))
         made.append(write_coco(path.with_suffix(".json"), [found[key] for key in sorted(found)]))
         path.unlink()
     return made
+
+
+def _entry(line: str) -> tuple[tuple[int, int], CocoResult] | None:
+    """Episode and label of a line, and the result; None where it was cut off, as that episode was asked again."""
+    try:
+        match json.loads(line):
+            case [int(number), int(label), dict(result)]:
+                return (number, label), cast("CocoResult", result)
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def check_fresh(folder: Path, going_on: bool) -> None:

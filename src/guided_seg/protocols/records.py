@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from guided_seg.errors import UserError
 from guided_seg.protocols.protocol import Row
+from guided_seg.text import read_text
 from guided_seg.writing import whole_file
 
 
@@ -40,6 +42,8 @@ class Records:
             RuntimeError: an episode is missing, as a process must have ended early.
         """
         found = self.read()
+        if len(found) > episodes:  # a line was added by hand
+            found = {number: rows for number, rows in found.items() if 0 <= number < episodes}
         if len(found) != episodes:
             raise RuntimeError(f"{self.path} has {len(found)} of {episodes} episodes.")
         _write_all(self.path, self.of, found.items())
@@ -72,30 +76,41 @@ class Part:
 
 
 def read_records(path: Path) -> tuple[dict[str, Any], list[Row]]:
-    """What a finished file is of, and its rows."""
-    with path.open(encoding="utf-8") as file:
-        of, *lines = (json.loads(line) for line in file)
-    return of, [row for line in lines for row in line["rows"]]
+    """What a finished file is of, and its rows. Raises `UserError` where it is not as it was written."""
+    first, *rest = [*read_text(path, "file of records", UserError).splitlines(), ""]
+    of, entries = _loads(first), [_entry(line) for line in rest if line]
+    if not isinstance(of, dict) or None in entries:
+        line = 1 if not isinstance(of, dict) else entries.index(None) + 2
+        raise UserError(f"Line {line} of {path} is cut off or was changed; remove the file and evaluate again.")
+    return of, [row for entry in entries if entry for row in entry[1]]
 
 
 def _read(path: Path, of: Mapping[str, Any]) -> list[tuple[int, list[Row]]]:
     if not path.is_file():
         return []
     found = []
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         if _loads(file.readline()) != of:
             return []
         for line in file:
-            if (entry := _loads(line)) is None:
+            if (entry := _entry(line)) is None:
                 break  # cut off in the middle, when the process was stopped
-            found.append((entry["episode"], entry["rows"]))
+            found.append(entry)
     return found
+
+
+def _entry(line: str) -> tuple[int, list[Row]] | None:
+    """The episode of a line and its rows; None where the line is not as it was written."""
+    match _loads(line):
+        case {"episode": int(number), "rows": [*rows]} if all(isinstance(row, dict) for row in rows):
+            return number, rows
+    return None
 
 
 def _loads(line: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

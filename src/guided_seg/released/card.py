@@ -19,6 +19,7 @@ import guided_seg
 from guided_seg.build import ARCHITECTURE
 from guided_seg.errors import UserError
 from guided_seg.released import CARD, FOLDER
+from guided_seg.text import read_text, read_yaml
 from guided_seg.writing import sha256
 
 BY_HAND = ("Intended use", "Protocol", "Figures", "Limits", "Licence")
@@ -53,8 +54,8 @@ def read_template(path: str | None) -> str:
     """
     file = FOLDER / CARD if path is None else Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(file, "card")
+    except UserError as error:
         raise UserError(f"card={path} cannot be read ({error}); give a Markdown file.") from error
     missing = [f"the line '## {name}'" for name in BY_HAND if f"## {name}" not in text.splitlines()]
     missing += [f"<!-- begin {block} --> with an <!-- end -->" for block in BLOCKS if not _block(block).search(text)]
@@ -125,7 +126,7 @@ def _command(checkpoint: Path) -> str:
     overrides = checkpoint.parent.parent / "hydra" / "overrides.yaml"
     if not overrides.is_file():
         return f"{UNWRITTEN}: the command; the checkpoint is in no run folder that tells it."
-    words = (portable(word) for word in yaml.safe_load(overrides.read_text(encoding="utf-8")))
+    words = (portable(word) for word in read_yaml(overrides, "list of overrides"))
     return f"```bash\n{shlex.join(['python', '-m', 'guided_seg.run', *words])}\n```"
 
 

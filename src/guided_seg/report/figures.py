@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from guided_seg.report.results import Points, Results, Score, sorted_settings
+from guided_seg.text import read_table
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, told apart with any colour vision."""
@@ -109,9 +109,8 @@ def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) -> Path:
     return path
 
 
-def _read(path: str | os.PathLike[str]) -> Rows:
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def _read(path: str | os.PathLike[str], *columns: str) -> Rows:
+    return read_table(Path(path), "table", columns)
 
 
 def _curves(rows: Rows) -> dict[str, np.ndarray]:

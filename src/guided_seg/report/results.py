@@ -18,6 +18,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from guided_seg.errors import UserError
+from guided_seg.text import read_json
 from guided_seg.writing import whole_file
 
 Points = int | Literal["dense"]
@@ -85,15 +86,25 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any] | Sequence[
 
 def read_results(path: str | os.PathLike[str]) -> Results:
     """The modes in a file of `write_json`, without other entries (``run``); null becomes NaN."""
-    data: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    data = _read(path)
     modes = {name: entry for name, entry in data.items() if isinstance(entry, dict) and _is_mode(entry)}
     return {mode: {key: _score(score) for key, score in entry.items()} for mode, entry in modes.items()}
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, float]:
     """What a file of `write_json` says about the run itself (``run``), by name; null becomes NaN."""
-    data: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    return {name: _number(value) for name, value in data.get("run", {}).items()}
+    data = _read(path)
+    facts = data.get("run", {})
+    if not isinstance(facts, dict) or not all(isinstance(value, int | float | None) for value in facts.values()):
+        raise UserError(f"{path} has run: {facts!r:.60}; expected numbers by name. Evaluate again.")
+    return {name: _number(value) for name, value in facts.items()}
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    data = read_json(Path(path), "results")
+    if not isinstance(data, dict):
+        raise UserError(f"{path} holds no results, which are an object; evaluate again.")
+    return data
 
 
 def table(results: Results, title: str | None = None) -> Table:

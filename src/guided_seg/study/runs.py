@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from guided_seg.errors import UserError
 from guided_seg.report.results import Results, read_facts, read_results
 from guided_seg.sweep import ERROR
+from guided_seg.text import read_text, read_yaml
 
 WHAT = "a run folder holds config.yaml and metrics.json, as python -m guided_seg.run leaves them"
 
@@ -93,18 +94,20 @@ def _read(path: Path, name: str) -> Run | Missing:
         return _why(path, name)
     try:
         tree = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"), resolve=True)
+        if not isinstance(tree, dict):
+            raise UserError("config.yaml holds no settings")
+        choices = _choices(path, tree)
         results, facts = read_results(path / "metrics.json"), read_facts(path / "metrics.json")
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, json.JSONDecodeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].replace(str(path), name)
         return Missing(name, "incomplete", f"its files cannot be read: {reason}")
-    assert isinstance(tree, dict)
-    return Run(name, path, dict(flatten(tree)), _choices(path, tree), results, facts)
+    return Run(name, path, dict(flatten(tree)), choices, results, facts)
 
 
 def _why(path: Path, name: str) -> Missing:
     if not (path / ERROR).is_file():
         return Missing(name, "incomplete", "it has no metrics.json: still running, or cut off")
-    first = (path / ERROR).read_text(encoding="utf-8").partition("\n")[0]
+    first = read_text(path / ERROR, "note of the failed run").partition("\n")[0]
     status, _, reason = first.partition(": ")
     return Missing(name, status, reason)
 
@@ -132,7 +135,7 @@ def _choices(path: Path, tree: Mapping[Any, Any]) -> dict[str, str]:
     record = path / "hydra" / "hydra.yaml"
     if not record.is_file():
         return named
-    chosen = yaml.safe_load(record.read_text(encoding="utf-8"))["hydra"]["runtime"]["choices"]
+    chosen = read_yaml(record, "record of Hydra")["hydra"]["runtime"]["choices"]
     return named | {group: str(option) for group, option in chosen.items() if isinstance(tree.get(group), dict)}
 
 

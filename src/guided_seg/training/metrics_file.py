@@ -12,6 +12,7 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from guided_seg.text import read_table, read_text
 from guided_seg.writing import whole_file
 
 
@@ -64,8 +65,7 @@ class MetricsFile(Logger):
 def _header(path: Path) -> list[str]:
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return next(csv.reader(file), [])
+    return next(csv.reader(read_text(path, "file of metrics").splitlines()), [])
 
 
 def _widen(path: Path, columns: list[str]) -> None:
@@ -74,5 +74,4 @@ def _widen(path: Path, columns: list[str]) -> None:
         writer = csv.DictWriter(out, columns, extrasaction="ignore")
         writer.writeheader()
         if path.exists():
-            with path.open(newline="", encoding="utf-8") as old:
-                writer.writerows(csv.DictReader(old))
+            writer.writerows(read_table(path, "file of metrics"))
