@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 
@@ -21,12 +22,13 @@ def why_unreadable(path: Path, error: OSError) -> str:
         path: the file.
         error: what the system said.
     """
-    if path.is_dir():  # Windows says that access is denied
+    is_folder = os.path.isdir(path)  # noqa: PTH112  raises nothing, whatever the path
+    if error.errno == errno.EISDIR or (is_folder and os.name == "nt"):  # Windows says that access is denied
         return f"{path} is a folder, where a file is expected; name the file itself."
     if error.errno == errno.ENAMETOOLONG:
         return f"The name {str(path)[:60]}... of {len(str(path))} characters is too long for this disk; shorten it."
     if error.errno in _REASONS:
-        return f"The file {path} {_REASONS[error.errno]}."
+        return f"The {'folder' if is_folder else 'file'} {path} {_REASONS[error.errno]}."
     return f"The file {path} cannot be read ({error.strerror or error}); check its disk, or copy it to another."
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_seg.data.classes import HeldOut, as_split, class_values, hashed, open_keys, open_values, unknown
-from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, Pair, by_stem
+from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, Pair, by_stem, visible
 from guided_seg.data.folder import listed_items
 from guided_seg.data.outlines import Annotated, read_json, read_polygons
 from guided_seg.data.source import DataError, Split, Target
@@ -134,7 +134,7 @@ def _official(root: Path, split: Split, year: str) -> dict[str, _Item]:
     part = f"{'val' if split == 'test' else 'train'}{year}"
     folder, path = root / part, root / "annotations" / f"instances_{part}.json"
     open_root(root, LAYOUT, (part,))
-    there = {file.name for file in folder.iterdir()}
+    there = {file.name for file in visible(folder)}
 
     def wanted(file: str) -> bool:
         return split == "test" or (hashed(Path(file).stem) < VAL) == (split == "val")

@@ -36,6 +36,9 @@ T = TypeVar("T")
 
 _REPLACE = "copy it again from its origin, or leave it out (in a data set with its partner and its list entry)"
 
+NOT_GREY = ("1", "P")
+"""The modes of masks whose values are no brightnesses."""
+
 _FAST = ("JPEG", "PNG", "WEBP")
 _OPENCV_PIXELS, _OPENCV_SIDE = 2**30, 2**20
 """OpenCV reads no more; larger images go through Pillow."""
@@ -103,7 +106,7 @@ def read_mask(path: Path) -> Mask:
             f"The mask {path} has 16 bits and holds the value {most}; values are 0 (background), 1 to 254 (labels) and "
             "255 (void), so number the labels anew, or leave some out."
         )
-    return Mask(values.astype(np.uint8, copy=False), mode not in ("1", "P"))
+    return Mask(values.astype(np.uint8, copy=False), mode not in NOT_GREY)
 
 
 def read_labels(path: Path, binary: bool = False) -> UInt8[np.ndarray, "H W"]:
@@ -142,6 +145,11 @@ def image_size(path: Path) -> tuple[int, int]:
 def image_orientation(path: Path) -> int:
     """How `read_image` turns an image, 1 to 8 as in EXIF, where 1 is not at all. Raises as `image_size` does."""
     return _look(path, lambda file: orientation(open_header(file, path)))
+
+
+def mask_mode(path: Path) -> str:
+    """Pillow's name for the pixels of a mask file, such as P (palette), L (grey) and 1. Raises as `image_size` does."""
+    return _look(path, lambda file: open_header(file, path).mode)
 
 
 def check_whole(path: Path) -> None:
@@ -202,7 +210,7 @@ def _pixels(path: Path, data: bytes, image: Image.Image) -> UInt8[np.ndarray, "H
             flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | depth
             decoded: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
             if decoded is None:
-                raise ValueError("its pixels cannot be decoded")
+                raise BrokenFile(f"The image {path} cannot be decoded; {_REPLACE}.")
             return eight_bits(decoded)
         return _slow(image)
     except (MemoryError, cv2.error) as error:
