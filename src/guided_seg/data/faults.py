@@ -65,7 +65,8 @@ def nothing_to_segment(name: str, keys: Collection[str], files: Collection[Path]
         keys: of its pairs.
         files: their masks, and the folders of these.
     """
-    own = {*keys, *map(str, files)}
+    # of COCO the key is that of the image, without what its map shows
+    own = {*keys, *(key.split("/", 1)[-1] for key in keys), *map(str, files)}
     faults = list(dict.fromkeys(fault for key, fault in current().broken.items() if key in own))
     if not faults:
         return DataError(
