@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
@@ -61,6 +62,7 @@ def quiet_libraries() -> None:
     """Keep other packages' remarks off the terminal; what they cannot do they raise as errors."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def output_dir() -> Path:

@@ -181,8 +181,8 @@ def _open_heif(file: Bytes, path: PurePath) -> Image.Image:
         from pillow_heif import HeifImageFile
     except ImportError:
         raise DataError(
-            f"The image {path} is HEIC, which needs one more package: run `pip install pillow-heif` (the extra guided_seg[heic]), or convert it to "
-            "JPEG."
+            f"The image {path} is HEIC, which needs one more package: run `pip install pillow-heif` (or install "
+            "guided_seg[heic]), or convert the image to JPEG."
         ) from None
     image: Image.Image = HeifImageFile(file)  # type: ignore[no-untyped-call]
     return image

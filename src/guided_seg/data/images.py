@@ -41,7 +41,7 @@ NOT_GREY = ("1", "P")
 
 _FAST = ("JPEG", "PNG", "WEBP")
 _OPENCV_PIXELS, _OPENCV_SIDE = 2**30, 2**20
-"""OpenCV reads no more; larger images go through Pillow."""
+"""OpenCV reads no more; larger images go through Pillow. TIFF does where Pillow's limit allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +189,11 @@ def _decoding(path: Path, kind: str, data: bytes) -> Iterator[None]:
         raise _undecodable(path, kind, data, error) from error
     except MemoryError as error:
         raise DataError(f"The {kind} {path} does not fit into memory; scale it down, or cut it into tiles.") from error
+    except Image.DecompressionBombError as error:  # some formats check it themselves
+        raise DataError(
+            f"The {kind} {path} is larger than Pillow reads in its format ({error}); save it as PNG, scale it down, or "
+            "cut it into tiles."
+        ) from error
     except Exception as error:
         raise _undecodable(path, kind, data, error) from error
 
@@ -205,18 +210,27 @@ def _pixels(path: Path, data: bytes, image: Image.Image) -> UInt8[np.ndarray, "H
     """The pixels as they are stored."""
     needed = 3 * image.width * image.height
     try:
-        if image.format in _FAST and needed <= 3 * _OPENCV_PIXELS and max(image.size) <= _OPENCV_SIDE:
-            depth = cv2.IMREAD_ANYDEPTH if image.format == "PNG" else 0
-            flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | depth
-            decoded: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-            if decoded is None:
-                raise BrokenFile(f"The image {path} cannot be decoded; {_REPLACE}.")
-            return eight_bits(decoded)
-        return _slow(image)
+        return _fast(path, data, image.format) if _is_fast(image) else _slow(image)
     except (MemoryError, cv2.error) as error:
         if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
             raise
         raise _too_large(path, image.size[::-1], f"its pixels take {needed / 1e9:.1f} GB, more than is free") from error
+
+
+def _is_fast(image: Image.Image) -> bool:
+    pixels = image.width * image.height
+    if pixels > _OPENCV_PIXELS or max(image.size) > _OPENCV_SIDE:
+        return False
+    return image.format in _FAST or (image.format == "TIFF" and pixels > (Image.MAX_IMAGE_PIXELS or pixels))
+
+
+def _fast(path: Path, data: bytes, kind: str | None) -> UInt8[np.ndarray, "H W 3"]:
+    depth = 0 if kind == "JPEG" else cv2.IMREAD_ANYDEPTH
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | depth
+    decoded: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if decoded is None or decoded.dtype not in (np.uint8, np.uint16):
+        raise BrokenFile(f"The image {path} cannot be decoded; {_REPLACE}.")
+    return eight_bits(decoded)
 
 
 def _slow(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:

@@ -124,7 +124,7 @@ def check_plausible(mask: Path, labels: UInt8[np.ndarray, "H W"], counts: Counts
         advice: what to do.
     """
     if mask.suffix.lower() in MASK_SUFFIXES and _is_soft(labels, counts) and mask_mode(mask) not in NOT_GREY:
-        greys = [value for value in counts if value in _GREYS]
+        greys = [value for value in counts if 0 < value < IGNORE]
         raise BrokenFile(
             f"The mask {mask} is no label map: its greys, such as {greys[len(greys) // 2]} ({len(greys)} values), lie "
             "along edges and fill no area, as in a black and white mask with soft edges, or one from a JPEG; "
@@ -134,26 +134,32 @@ def check_plausible(mask: Path, labels: UInt8[np.ndarray, "H W"], counts: Counts
 
 SOFT_ADVICE = "save it as PNG without smoothing"
 
-_GREYS = range(16, 240)
 _DARK, _BRIGHT = 15, 240
+"""What may be black and white but for the traces of a JPEG."""
 _FEW, _MOST = 0.02, 0.9
-_MANY = 16
+_MANY = 8
 """So many greys that fill no area are no labels, wherever they lie."""
 
 
 def _is_soft(labels: UInt8[np.ndarray, "H W"], counts: Counts) -> bool:
-    number = sum(value in _GREYS for value in counts)
-    if not number:
+    greys = sum(_DARK < value < _BRIGHT for value in counts)
+    nearly_white = any(_BRIGHT <= value < IGNORE for value in counts)
+    if not greys and not nearly_white:
         return False
-    grey = (labels > _DARK) & (labels < _BRIGHT)
     near = np.ones((3, 3), np.uint8)
     least, most = cv2.erode(labels, near), cv2.dilate(labels, near)
-    if (least == most)[grey].mean() > _FEW:
+    flat = least == most
+    if not greys:  # a JPEG of high quality
+        nearly_black = any(0 < value <= _DARK for value in counts)
+        return nearly_black and bool(flat[(labels > 0) & (labels < IGNORE)].mean() <= _FEW)
+    grey = (labels > _DARK) & (labels < _BRIGHT)
+    if flat[grey].mean() > _FEW:
         return False
-    if number >= _MANY:
+    if greys >= _MANY or nearly_white:
         return True
-    # two pixels away there is black on one side and white on the other
-    between = (cv2.erode(least, near)[grey] <= _DARK) & (cv2.dilate(most, near)[grey] >= _BRIGHT)
+    # a few pixels away there is black on one side and white on the other
+    far = np.ones((7, 7), np.uint8)
+    between = (cv2.erode(least, far)[grey] <= _DARK) & (cv2.dilate(most, far)[grey] >= _BRIGHT)
     return bool(between.mean() >= _MOST)
 
 
