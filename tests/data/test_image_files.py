@@ -17,6 +17,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from guided_seg.data import images
+from guided_seg.data.disk import disk_refusals
 from guided_seg.data.images import check_whole, image_orientation, image_size, read_image, read_labels, read_mask
 from guided_seg.data.source import BrokenFile, DataError
 from guided_seg.data.verify import open_root
@@ -149,6 +150,14 @@ class TestWholeness:
         path.write_bytes(path.read_bytes()[:-60])
         with pytest.raises(BrokenFile, match="cut off"):
             check_whole(path)
+
+    def test_a_file_whose_end_a_failed_copy_left_empty_is_refused(self, tmp_path: Path) -> None:
+        for kind in ("JPEG", "PNG"):
+            path = saved(tmp_path / f"photo.{kind}", kind, noise())
+            data = path.read_bytes()
+            path.write_bytes(data[:900] + bytes(len(data) - 900))
+            with pytest.raises(BrokenFile, match="cut off"):
+                check_whole(path)
 
     def test_a_cut_mask_is_refused_where_pillow_would_fill_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -409,6 +418,19 @@ class TestFilesThatTheSystemRefuses:
     def test_a_folder_added_to_a_session_as_an_image(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="is a folder, where a file is expected"):
             Picture.of("a", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("number", "told"),
+        [
+            (errno.ENOSPC, "The disk of .* is full; free some space"),
+            (errno.EROFS, "may not be written to; set archives elsewhere"),
+            (errno.EEXIST, "A file is in the way of the folder .*; move it, or set archives elsewhere"),
+            (errno.EIO, "failed: .*; check its disk, or set archives elsewhere"),
+        ],
+    )
+    def test_what_a_disk_refuses_to_write(self, tmp_path: Path, number: int, told: str) -> None:
+        with pytest.raises(DataError, match=told), disk_refusals(tmp_path, "archives"):
+            raise OSError(number, os.strerror(number))
 
     def test_an_archive_given_as_root(self, tmp_path: Path) -> None:
         (tmp_path / "data.zip").touch()

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,6 +147,32 @@ class TestPairs:
         Image.fromarray(stored).save(root / "images/3.jpg", exif=exif)
         with pytest.raises(BrokenFile, match=rf"3\.jpg is 60 x 40 .* mask .* is 40 x 60; .*{told}"):
             Folder(root, "train")
+
+    @pytest.mark.parametrize("kind", ["images", "videos"])
+    def test_accents_of_macos_are_those_of_other_systems(self, folder: Callable[..., Path], kind: str) -> None:
+        decomposed, composed = (unicodedata.normalize(form, "größe") for form in ("NFD", "NFC"))
+        inside = "/0" if kind == "videos" else ""
+        root = folder({f"{decomposed}{inside}": (1, 2), f"b{inside}": (1, 2)})
+        mask = root / "masks" / (f"{decomposed}.png" if kind == "images" else decomposed)
+        mask.rename(root / "masks" / mask.name.replace(decomposed, composed))
+        (root / "train.txt").write_text(f"{decomposed}\n", encoding="utf-8")
+        assert list(Folder(root, "train").pairs) == [f"{composed}{inside}"]
+
+    def test_what_a_folder_without_images_holds_is_told(self, folder: Callable[..., Path]) -> None:
+        root = folder({})
+        (root / "images/clip.mp4").touch()
+        with pytest.raises(DataError, match=r"holds no images; expected \.jpg.* There is clip\.mp4, for instance\."):
+            Folder(root, "train")
+
+    @pytest.mark.parametrize("given", ["images", ".."])
+    def test_a_root_one_level_off_is_put_right(self, folder: Callable[..., Path], given: str) -> None:
+        above = folder(TEN)
+        root = above / "data"
+        root.mkdir()
+        for name in ("images", "masks"):
+            (above / name).rename(root / name)
+        with pytest.raises(DataError, match=rf"has no folder images; .* They are in {root}, so set data\.root to that"):
+            Folder(os.path.normpath(root / given), "train")
 
 
 class TestNothingToSegment:

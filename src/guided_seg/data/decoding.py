@@ -201,7 +201,7 @@ def _jpeg_ends_inside(file: Bytes) -> bool:
 def _png_ends_inside(file: Bytes) -> bool:
     """Whether the chunks lead to a last one; what comes after it is no part of the picture."""
     file.seek(8)
-    while len(header := file.read(8)) == 8:
+    while len(header := file.read(8)) == 8 and header[4:].isalpha():
         if header[4:] == b"IEND":
             return len(file.read(4)) == 4
         file.seek(int.from_bytes(header[:4], "big") + 4, os.SEEK_CUR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -160,7 +161,8 @@ def pair_up(
     """
     left, right = by_stem(images, suffixes), by_stem(masks, MASK_SUFFIXES)
     if not left:
-        raise DataError(f"The folder {images} holds no images; expected {', '.join(suffixes)} files.")
+        there = next((f" There is {path.name}, for instance." for path in visible(images)), "")
+        raise DataError(f"The folder {images} holds no images; expected {', '.join(suffixes)} files.{there}")
     for stem in sorted(left.keys() ^ right.keys(), key=natural):
         Pair(left.get(stem, images / f"{stem}.jpg"), right.get(stem, masks / f"{stem}.png")).check_both_exist()
     return {prefix + stem: Pair(left[stem], right[stem], read) for stem in sorted(left, key=natural)}
@@ -185,15 +187,25 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
 
 
 def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """The files of some suffixes in a folder. Raises `DataError`: the folder is missing, two files have one stem."""
+    """The files of some suffixes in a folder, by stem.
+
+    Raises:
+        DataError: the folder is missing, or two files have one stem.
+    """
     if not folder.is_dir():
         raise DataError(f"The folder {folder} is missing; images and masks lie in folders of equal names.")
     found: dict[str, Path] = {}
     for path in image_files(folder, suffixes):
-        if path.stem in found:
-            raise DataError(f"Both {found[path.stem].name} and {path.name} lie in {folder}; keep one file of a stem.")
-        found[path.stem] = path
+        stem = composed(path.stem)
+        if stem in found:
+            raise DataError(f"Both {found[stem].name} and {path.name} lie in {folder}; keep one file of a stem.")
+        found[stem] = path
     return found
+
+
+def composed(name: str) -> str:
+    """A name with its accents composed: macOS writes ö as two characters, which look like the one of other systems."""
+    return unicodedata.normalize("NFC", name)
 
 
 def image_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:

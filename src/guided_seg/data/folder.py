@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from guided_seg.data.classes import HeldOut, as_split, class_values
-from guided_seg.data.files import FileSource, Pair, image_files, natural, pair_up, visible
+from guided_seg.data.files import FileSource, Pair, composed, image_files, natural, pair_up, visible
 from guided_seg.data.masks import AUTO, count_masks
 from guided_seg.data.source import SPLITS, DataError, Split
 from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, object_list, open_table, video_table
@@ -112,10 +112,10 @@ def listed_items(root: Path, items: Sequence[str], split: Split, folder: Path) -
         DataError: the split's list is missing or empty, or names what is not there; train shares a name with another.
     """
     paths = {name: root / f"{name}.txt" for name in SPLITS}
-    there = {name: read_list(path) for name, path in paths.items() if path.is_file()}
+    there = {name: [composed(line) for line in read_list(path)] for name, path in paths.items() if path.is_file()}
     if not there:
         return None
-    names = read_list(paths[split])
+    names = there[split] if split in there else read_list(paths[split])
     stray = [name for name in names if name not in set(items)]
     if stray:
         raise DataError(f"The list {paths[split]} names '{stray[0]}', which is not in {folder}.")
@@ -141,7 +141,13 @@ def _images(root: Path) -> dict[str, dict[str, Pair]]:
 
 
 def _videos(root: Path, folders: Sequence[str]) -> dict[str, dict[str, Pair]]:
-    return {name: pair_up(root / "images" / name, root / "masks" / name, f"{name}/") for name in folders}
+    masks = {composed(path.name): path for path in visible(root / "masks")}
+    return {
+        composed(name): pair_up(
+            root / "images" / name, masks.get(composed(name), root / "masks" / name), f"{composed(name)}/"
+        )
+        for name in folders
+    }
 
 
 def _video_tables(

@@ -5,6 +5,7 @@ Within `faults.leaving_out_broken` faults are listed instead, so that an archive
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from guided_seg.data.faults import current, refuse
-from guided_seg.data.files import MASK_SUFFIXES, Pair
+from guided_seg.data.files import MASK_SUFFIXES, Pair, visible
 from guided_seg.data.images import NOT_GREY, check_whole, image_size, mask_mode
 from guided_seg.data.source import BrokenFile, DataError
 from guided_seg.data.tables import Counts
@@ -33,17 +34,28 @@ T = TypeVar("T")
 def open_root(root: str | Path, layout: str, folders: Sequence[str], option: str = "data.root") -> Path:
     """The absolute root that ``option`` gave. Raises `DataError` where it or one of its ``folders`` is missing."""
     path = Path(root).expanduser().absolute()
-    if path.is_file():
-        raise DataError(
-            f"The data root {path} is a file; unpack it if it is an archive, and set {option} to a folder that holds "
-            f"{layout}."
-        )
-    if not path.is_dir():
-        raise DataError(f"The data root {path} does not exist; set {option} to a folder that holds {layout}.")
-    for folder in folders:
-        if not (path / folder).is_dir():
-            raise DataError(f"The data root {path} has no folder {folder}; expected {layout}.")
+    with reading(path):
+        if path.is_file():
+            raise DataError(
+                f"The data root {path} is a file; unpack it if it is an archive, and set {option} to a folder that holds "
+                f"{layout}."
+            )
+        if not path.is_dir():
+            raise DataError(f"The data root {path} does not exist; set {option} to a folder that holds {layout}.")
+        for folder in folders:
+            if not (path / folder).is_dir():
+                near = _near(path, folders, option)
+                raise DataError(f"The data root {path} has no folder {folder}; expected {layout}.{near}")
     return path
+
+
+def _near(root: Path, folders: Sequence[str], option: str) -> str:
+    """A further sentence where the folders lie one level above or below."""
+    for place in (root.parent, *visible(root)):
+        # not is_dir(), which raises an error where one may not look
+        if all(os.path.isdir(place / folder) for folder in folders):  # noqa: PTH112
+            return f" They are in {place}, so set {option} to that."
+    return ""
 
 
 def read_list(path: Path) -> list[str]:
