@@ -21,7 +21,7 @@ from rich.progress import Progress
 from guided_seg.data.faults import current, refuse
 from guided_seg.data.files import MASK_SUFFIXES, Pair, visible
 from guided_seg.data.images import NOT_GREY, check_whole, image_size, mask_mode
-from guided_seg.data.source import BrokenFile, DataError
+from guided_seg.data.source import BrokenFile, DataError, reading
 from guided_seg.data.tables import Counts
 from guided_seg.episode import IGNORE
 from guided_seg.errors import why_unreadable
@@ -37,8 +37,8 @@ def open_root(root: str | Path, layout: str, folders: Sequence[str], option: str
     with reading(path):
         if path.is_file():
             raise DataError(
-                f"The data root {path} is a file; unpack it if it is an archive, and set {option} to a folder that holds "
-                f"{layout}."
+                f"The data root {path} is a file; unpack it if it is an archive, and set {option} to a folder that "
+                f"holds {layout}."
             )
         if not path.is_dir():
             raise DataError(f"The data root {path} does not exist; set {option} to a folder that holds {layout}.")
