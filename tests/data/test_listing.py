@@ -148,6 +148,15 @@ class TestPairs:
         with pytest.raises(BrokenFile, match=rf"3\.jpg is 60 x 40 .* mask .* is 40 x 60; .*{told}"):
             Folder(root, "train")
 
+    @pytest.mark.parametrize("target", ["moved.jpg", "3.jpg"])
+    @pytest.mark.parametrize("file", ["images/3.jpg", "masks/3.png"])
+    def test_a_link_that_leads_nowhere_is_told(self, folder: Callable[..., Path], file: str, target: str) -> None:
+        path = folder(TEN) / file
+        path.unlink()
+        path.symlink_to(path.parent / Path(target).with_suffix(path.suffix))
+        with pytest.raises(DataError, match=rf"{file} is a symbolic link to .*, where there is no file; put the file"):
+            Folder(path.parents[1], "train")
+
     @pytest.mark.parametrize("kind", ["images", "videos"])
     def test_accents_of_macos_are_those_of_other_systems(self, folder: Callable[..., Path], kind: str) -> None:
         decomposed, composed = (unicodedata.normalize(form, "größe") for form in ("NFD", "NFC"))

@@ -71,6 +71,11 @@ class Pair:
             with reading(path):
                 if path.is_file():
                     continue
+                if path.is_symlink():
+                    raise DataError(
+                        f"The {kind} {path} is a symbolic link to {path.readlink()}, where there is no file; put the "
+                        f"file itself in its place, or remove it with its {partner_kind} and their list entry."
+                    )
             raise DataError(
                 f"The {partner_kind} {partner.name} has no {kind} {path}; add the {kind}, or remove the "
                 f"{partner_kind} and its list entry.{_instead(path, kind)}"

@@ -139,8 +139,8 @@ def check_plausible(mask: Path, labels: UInt8[np.ndarray, "H W"], counts: Counts
         greys = [value for value in counts if 0 < value < IGNORE]
         raise BrokenFile(
             f"The mask {mask} is no label map: its greys, such as {greys[len(greys) // 2]} ({len(greys)} values), lie "
-            "along edges and fill no area, as in a black and white mask with soft edges, or one from a JPEG; "
-            f"{advice}."
+            "along edges and fill no area, as in a photograph, or in a black and white mask that was smoothed or saved "
+            f"as JPEG; {advice}."
         )
 
 
