@@ -8,9 +8,11 @@ A command is a function of its config, which imports what it needs when it is ca
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
@@ -46,6 +48,7 @@ def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[C
             argv = sys.argv[1:]
             help_if_asked(argv, line, examples, config_name)
             check_overrides(config_name, argv, CONF)
+            quiet_libraries()
             import hydra  # takes longer than the help
 
             hydra.main(f"pkg://{CONF}", config_name, version_base="1.3")(kind_errors(job))()
@@ -53,6 +56,13 @@ def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[C
         return main
 
     return entry
+
+
+def quiet_libraries() -> None:
+    """Keep other packages' remarks off the terminal; what they cannot do they raise as errors."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def output_dir() -> Path:

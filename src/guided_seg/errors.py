@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 
 class UserError(ValueError):
     """Input that cannot be used; the message says what was found, what was expected and what to do."""
@@ -9,3 +13,44 @@ class UserError(ValueError):
 
 class CompositionError(UserError):
     """Options that have no meaning together, and what to choose instead; a sweep counts the job as refused."""
+
+
+def why_unreadable(path: Path, error: OSError) -> str:
+    """A sentence for a file that the system does not let us read: the reason and what to do.
+
+    Args:
+        path: the file.
+        error: what the system said.
+    """
+    is_folder = os.path.isdir(path)  # noqa: PTH112  raises nothing, whatever the path
+    if error.errno == errno.EISDIR or (is_folder and os.name == "nt"):  # Windows says that access is denied
+        return f"{path} is a folder, where a file is expected; name the file itself."
+    if error.errno == errno.ENAMETOOLONG:
+        return f"The name {str(path)[:60]}... of {len(str(path))} characters is too long for this disk; shorten it."
+    if error.errno in _REASONS:
+        return f"The {'folder' if is_folder else 'file'} {path} {_REASONS[error.errno]}."
+    return f"The file {path} cannot be read ({error.strerror or error}); check its disk, or copy it to another."
+
+
+TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
+"""Faults of the process, not of a file."""
+
+_AWAY = "cannot be reached; check that its network drive is connected, and try again"
+_REASONS = {
+    errno.ENOENT: (
+        "does not exist; put it back or correct its path (in a data set you may also remove its partner and its list "
+        "entry)"
+    ),
+    errno.EACCES: "may not be read by this user; change its permissions and those of its folders (chmod, chown)",
+    errno.EPERM: "may not be read by this user; change its permissions and those of its folders (chmod, chown)",
+    errno.ENOTDIR: "does not exist: what its path names as a folder is a file; correct the path",
+    errno.ELOOP: "is a symbolic link that leads back to itself; put the file itself in its place",
+    errno.EIO: "could not be read: its disk or drive reports an error; check the disk, or copy the file from elsewhere",
+    errno.EMFILE: "cannot be opened, as too many files are open; allow more (ulimit -n 4096), or use fewer workers",
+    errno.ENFILE: "cannot be opened, as too many files are open; allow more (ulimit -n 4096), or use fewer workers",
+    errno.ESTALE: _AWAY,
+    errno.ETIMEDOUT: _AWAY,
+    errno.EHOSTDOWN: _AWAY,
+    errno.EHOSTUNREACH: _AWAY,
+    errno.ENOTCONN: _AWAY,
+}

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from guided_seg.errors import UserError
+from guided_seg.errors import UserError, why_unreadable
 
 Row = dict[str, str]
 
@@ -44,12 +44,8 @@ def read_bytes(path: Path, what: str, error: type[UserError] = UserError) -> byt
         return path.read_bytes()
     except FileNotFoundError:
         raise error(f"The {what} {path} does not exist; put it there, or correct the path.") from None
-    except IsADirectoryError:
-        raise error(f"{path} is a folder; expected a file, the {what}.") from None
     except OSError as reason:
-        raise error(
-            f"The {what} {path} cannot be read ({reason.strerror or reason}); check its permissions and its disk."
-        ) from reason
+        raise error(why_unreadable(path, reason)) from reason
 
 
 def read_text(path: Path, what: str, error: type[UserError] = UserError) -> str:

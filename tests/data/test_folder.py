@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from guided_seg.data.folder import Folder
 from guided_seg.data.indexed import IndexedSource
@@ -193,7 +194,9 @@ def test_masks_that_cannot_be_used(
     message: str,
 ) -> None:
     root = folder(TEN)
-    mask(root / "masks/3.png", squares(*values), mode)
+    path = mask(root / "masks/3.png", squares(*values), mode)
+    if mode == "RGB":
+        Image.fromarray(np.stack([squares(*values), squares(), squares()], -1)).save(path)
     with pytest.raises(DataError, match=message):
         Folder(root, "train")
 

@@ -11,11 +11,12 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from guided_seg.data.faults import leaving_out_broken
 from guided_seg.data.files import FileSource
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.source import SPLITS, Source, Split, Target
 from guided_seg.data.tables import Counts
-from guided_seg.data.verify import leaving_out_broken, survey
+from guided_seg.data.verify import survey
 from guided_seg.episode import IGNORE
 
 MakeSource = Callable[..., Source]

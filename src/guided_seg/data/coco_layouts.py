@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from guided_seg.data.classes import hashed
 from guided_seg.data.coco_json import Id, Instances, read_instances
-from guided_seg.data.files import IMAGE_SUFFIXES, by_stem
+from guided_seg.data.files import IMAGE_SUFFIXES, by_stem, visible
 from guided_seg.data.folder import listed_items
 from guided_seg.data.outlines import Annotated, read_polygons
 from guided_seg.data.source import DataError, Split
@@ -129,7 +129,7 @@ def _chosen(root: Path, names: Sequence[str], split: Split, where: Path) -> Sequ
 
 def _items(split: Split, folders: Sequence[Path], path: Path, found: Instances) -> Items:
     """What a JSON file annotates, with the image files."""
-    beside = {file.name for file in folders[0].iterdir()} if folders[0].is_dir() else set()
+    beside = {file.name for file in visible(folders[0])} if folders[0].is_dir() else set()
     files: dict[Id, tuple[Path, str]] = {}
     missing = []
     for number, annotated in found.images.items():

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
 from guided_seg.data.classes import as_split, unknown
-from guided_seg.data.files import BLACK_AND_WHITE, FileSource, Pair, natural, pair_up
+from guided_seg.data.files import MASK_SUFFIXES, FileSource, Pair, image_files, natural, pair_up, visible
+from guided_seg.data.masks import AUTO, count_masks
 from guided_seg.data.source import DataError, Split
 from guided_seg.data.splits import read_split
-from guided_seg.data.tables import Tables, object_list, video_table
-from guided_seg.data.verify import check_apart, check_labelled, count_labels, open_root, read_list, survey
+from guided_seg.data.tables import Counts, Tables, object_list, video_table
+from guided_seg.data.verify import check_apart, check_labelled, open_root, read_list
 from guided_seg.episode import IGNORE
 from guided_seg.text import as_stored
 
@@ -47,6 +50,7 @@ class Davis(FileSource):
         cache_mb: megabytes of decoded samples that each process keeps.
         single: all objects of a sequence are one.
         without: sequences that are left out of train and val, such as those of a class that other data holds out.
+        masks: what the values of grey masks mean: auto, labels or black_white; see `count_masks`.
         oracle: changes nothing: there are no classes to hold out, and the sequences of a split are its own.
 
     Raises:
@@ -64,14 +68,21 @@ class Davis(FileSource):
         oracle: bool = False,
         single: bool = False,
         without: Sequence[str] = (),
+        masks: str = AUTO,
     ) -> None:
         split = as_split(split)
         root = open_root(root, LAYOUT, ("JPEGImages", "Annotations"))
         resolution = _resolution(root / "JPEGImages", resolution)
         sequences = _sequences(root, str(year), resolution, split, without)
-        files = {name: _pairs(root, resolution, name, single) for name in sequences}
+        files = {name: _pairs(root, resolution, name) for name in sequences}
         pairs = {key: pair for found in files.values() for key, pair in found.items()}
-        counts = survey(pairs, lambda key: count_labels(pairs[key]), "Checking the frames")
+        others = _first_masks(root / "Annotations" / resolution, sequences)
+        pairs, counts = count_masks(
+            pairs, [list(found) for found in files.values()], others, masks, "Checking the frames"
+        )
+        if single:
+            pairs = {key: replace(pair, read=partial(read_single, pair.read)) for key, pair in pairs.items()}
+            counts = {key: _as_single(found) for key, found in counts.items()}
         frames = {name: [key for key in found if key in counts] for name, found in files.items()}
         for name, keys in frames.items():
             check_labelled((counts[key] for key in keys), root / "Annotations" / resolution / name)
@@ -81,7 +92,7 @@ class Davis(FileSource):
 
 
 def _resolution(images: Path, wanted: str) -> str:
-    found = sorted((path.name for path in images.iterdir() if path.is_dir()), key=_height)
+    found = sorted((path.name for path in visible(images) if path.is_dir()), key=_height)
     if not found:
         raise DataError(f"The folder {images} is empty; expected a folder for each resolution, such as 480p.")
     if wanted == "auto":
@@ -102,7 +113,7 @@ def _sequences(root: Path, year: str, resolution: str, split: Split, without: Se
         return _part(_shipped(root, year, resolution, split), f"{year}'s train", split, without)
     folder = next((lists / name for name in (year, resolution) if (lists / name).is_dir()), None)
     if folder is None:
-        raise unknown(f"year in {lists}", year, sorted(path.name for path in lists.iterdir()))
+        raise unknown(f"year in {lists}", year, [path.name for path in visible(lists)])
     train, val = folder / "train.txt", folder / "val.txt"
     found = _names(val if split == "test" else train)
     if split != "test" and val.is_file():
@@ -146,7 +157,7 @@ def _sequence(line: str) -> str:
     return first.parent.name if first.suffix else first.name
 
 
-def _pairs(root: Path, resolution: str, sequence: str, single: bool) -> dict[str, Pair]:
+def _pairs(root: Path, resolution: str, sequence: str) -> dict[str, Pair]:
     images, masks = (as_stored(root / kind / resolution / sequence) for kind in ("JPEGImages", "Annotations"))
     for folder in (images, masks):
         if not folder.is_dir():
@@ -154,10 +165,25 @@ def _pairs(root: Path, resolution: str, sequence: str, single: bool) -> dict[str
                 f"The sequence {sequence} is listed, but the folder {folder} is missing; add it, take the "
                 "sequence off the list, or choose another data.resolution."
             )
-    return pair_up(images, masks, f"{sequence}/", read_single if single else BLACK_AND_WHITE)
+    return pair_up(images, masks, f"{sequence}/")
 
 
-def read_single(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """A label map with all its objects as 1. Raises `BrokenFile` as `read_labels` does."""
-    labels = BLACK_AND_WHITE(path)
+def _first_masks(annotations: Path, sequences: Sequence[str]) -> Iterator[Path]:
+    """A mask of each sequence that is not among ``sequences``."""
+    for folder in visible(annotations):
+        if folder.name not in sequences and folder.is_dir():
+            yield from image_files(folder, MASK_SUFFIXES)[:1]
+
+
+def _as_single(counts: Counts) -> Counts:
+    return {
+        value: pixels
+        for value, pixels in ((0, counts.get(0, 0)), (1, sum(counts.values()) - counts.get(0, 0)))
+        if pixels
+    }
+
+
+def read_single(read: Callable[[Path], UInt8[np.ndarray, "H W"]], path: Path) -> UInt8[np.ndarray, "H W"]:
+    """What ``read`` makes of a mask, with all its objects as 1. Raises `BrokenFile` as ``read`` does."""
+    labels = read(path)
     return np.where(labels == IGNORE, labels, np.minimum(labels, 1)).astype(np.uint8)

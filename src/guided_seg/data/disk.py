@@ -18,6 +18,7 @@ CHUNK = 1 << 20
 """Bytes that are read, hashed or written at once."""
 
 _FULL, _CLOSED = (errno.ENOSPC, errno.EDQUOT), (errno.EROFS, errno.EACCES, errno.EPERM)
+_TAKEN = (errno.EEXIST, errno.ENOTDIR)
 
 
 @contextmanager
@@ -30,7 +31,11 @@ def disk_refusals(folder: Path, setting: str) -> Iterator[None]:
             raise DataError(f"The disk of {folder} is full; free some space, or set {setting} elsewhere.") from error
         if error.errno in _CLOSED:
             raise DataError(f"The folder {folder} may not be written to; set {setting} elsewhere.") from error
-        raise DataError(f"Writing to {folder} failed: {error}.") from error
+        if error.errno in _TAKEN:
+            raise DataError(
+                f"A file is in the way of the folder {folder}; move it, or set {setting} elsewhere."
+            ) from error
+        raise DataError(f"Writing to {folder} failed: {error}; check its disk, or set {setting} elsewhere.") from error
 
 
 def free_space(folder: Path) -> int:

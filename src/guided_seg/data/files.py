@@ -12,14 +12,20 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_seg.data.cache import Cache, sample_bytes
-from guided_seg.data.images import read_image, read_labels
+from guided_seg.data.faults import nothing_to_segment
+from guided_seg.data.images import image_orientation, read_image, read_labels
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.source import BrokenFile, DataError, Sample
+from guided_seg.data.source import BrokenFile, DataError, Sample, reading
 from guided_seg.data.tables import Tables
 from guided_seg.text import same_form
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"),
+)
 MASK_SUFFIXES = (".png",)
+
+SYSTEM_NAMES = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
+"""What macOS, Synology and Windows leave in folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,20 @@ class Pair:
         if tuple(image) != tuple(mask):
             raise BrokenFile(
                 f"The image {self.image} is {image[0]} x {image[1]} (height x width) but its mask "
-                f"{self.mask} is {mask[0]} x {mask[1]}; resize the mask (nearest neighbour)."
+                f"{self.mask} is {mask[0]} x {mask[1]}; {self._fit(image, mask)}."
             )
+
+    def _fit(self, image: Sequence[int], mask: Sequence[int]) -> str:
+        """How to make a mask of another size fit."""
+        if tuple(image) != tuple(mask)[::-1]:
+            return "resize the mask (nearest neighbour)"
+        if (how := image_orientation(self.image)) == 1:
+            return "one of them is turned by a quarter, so turn it back"
+        return (
+            f"the image is turned as its orientation {how} says, and the mask seems to be drawn on the pixels as they "
+            "are stored, so turn the mask likewise, or take the orientation out of the image (exiftool "
+            "-Orientation= -XMP-tiff:Orientation= FILE)"
+        )
 
     def check_both_exist(self) -> None:
         """Raise `DataError` where one of the two files is missing."""
@@ -55,11 +73,18 @@ class Pair:
             ("image", self.image, "mask", self.mask),
             ("mask", self.mask, "image", self.image),
         ):
-            if not path.is_file():
-                raise DataError(
-                    f"The {partner_kind} {partner.name} has no {kind} {path}; add the {kind}, or remove the "
-                    f"{partner_kind} and its list entry."
-                )
+            with reading(path):
+                if path.is_file():
+                    continue
+                if path.is_symlink():
+                    raise DataError(
+                        f"The {kind} {path} is a symbolic link to {path.readlink()}, where there is no file; put the "
+                        f"file itself in its place, or remove it with its {partner_kind} and their list entry."
+                    )
+            raise DataError(
+                f"The {partner_kind} {partner.name} has no {kind} {path}; add the {kind}, or remove the "
+                f"{partner_kind} and its list entry.{_instead(path, kind)}"
+            )
 
 
 class FileSource(IndexedSource):
@@ -86,10 +111,8 @@ class FileSource(IndexedSource):
     ) -> None:
         super().__init__(name, tables.objects, tables.classes, tables.videos, balance)
         if not self.modes:
-            raise DataError(
-                f"The source '{name}' finds nothing to segment in this split; check its list, "
-                "data.held_out and data.min_pixels."
-            )
+            masks = {pair.mask for pair in pairs.values()}
+            raise nothing_to_segment(name, pairs.keys(), masks | {mask.parent for mask in masks})
         self._pairs = pairs
         self._cache = Cache(sample_bytes, cache_mb)
 
@@ -148,10 +171,18 @@ def pair_up(
     """
     left, right = by_stem(images, suffixes), by_stem(masks, MASK_SUFFIXES)
     if not left:
-        raise DataError(f"The folder {images} holds no images; expected {', '.join(suffixes)} files.")
+        there = next((f" There is {path.name}, for instance." for path in visible(images)), "")
+        raise DataError(f"The folder {images} holds no images; expected {', '.join(suffixes)} files.{there}")
     for stem in sorted(left.keys() ^ right.keys(), key=natural):
         Pair(left.get(stem, images / f"{stem}.jpg"), right.get(stem, masks / f"{stem}.png")).check_both_exist()
     return {prefix + stem: Pair(left[stem], right[stem], read) for stem in sorted(left, key=natural)}
+
+
+def _instead(path: Path, kind: str) -> str:
+    """A further sentence where the folder of a missing mask has a file of nearly its name."""
+    there = image_files(path.parent) if kind == "mask" and path.parent.is_dir() else []
+    found = next((file.name for file in there if file.stem.lower().startswith(path.stem.lower())), None)
+    return f" There is {found}: a mask is a PNG with the name of its image." if found else ""
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
@@ -166,15 +197,49 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
 
 
 def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """The files of some suffixes in a folder. Raises `DataError`: the folder is missing, two files have one stem."""
+    """The files of some suffixes in a folder, by stem.
+
+    Raises:
+        DataError: the folder is missing, or two files have one stem.
+    """
     if not folder.is_dir():
         raise DataError(f"The folder {folder} is missing; images and masks lie in folders of equal names.")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
-            continue
+    for path in image_files(folder, suffixes):
         stem = same_form(path.stem)  # so that an image and its mask pair up whichever system named them
         if stem in found:
             raise DataError(f"Both {found[stem].name} and {path.name} lie in {folder}; keep one file of a stem.")
         found[stem] = path
     return found
+
+
+def image_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """The files in a folder whose names end in one of ``suffixes``, in upper or lower case, in natural order.
+
+    Folders are passed over, whatever their names, and so is all that is not `visible`.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    found = [path for path in visible(folder) if path.suffix.lower() in suffixes and not path.is_dir()]
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def visible(folder: Path) -> list[Path]:
+    """What a folder holds, without hidden files and what systems leave there, in the order of names.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    with reading(folder):
+        return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is that of a hidden file or folder, or of one that a system made for itself.
+
+    Example:
+        >>> [name for name in ("._1.jpg", ".DS_Store", "__MACOSX", "@eaDir", "1.jpg") if not is_hidden(name)]
+        ['1.jpg']
+    """
+    return name.startswith(".") or name in SYSTEM_NAMES

@@ -6,19 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from guided_seg.data.classes import HeldOut, as_split, class_values
-from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, Pair, natural, pair_up
+from guided_seg.data.files import FileSource, Pair, image_files, natural, pair_up, visible
+from guided_seg.data.masks import AUTO, count_masks
 from guided_seg.data.source import SPLITS, DataError, Split
 from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, object_list, open_table, video_table
-from guided_seg.data.verify import (
-    check_apart,
-    check_labelled,
-    check_named,
-    count_labels,
-    open_root,
-    read_list,
-    read_names,
-    survey,
-)
+from guided_seg.data.verify import check_apart, check_labelled, check_named, open_root, read_list, read_names
 from guided_seg.episode import IGNORE
 from guided_seg.text import as_stored, nearest, same_form, shown
 
@@ -30,8 +22,9 @@ FEWEST = 5
 class Folder(FileSource):
     """Your own data: ``images/NAME.jpg`` and ``masks/NAME.png``, or ``images/VIDEO/FRAME.jpg`` likewise.
 
-    Images are jpg, jpeg, png, webp or bmp; masks are PNG: indexed, 8-bit grey, 1-bit or black and white. The
-    value 0 is background and 255 is void; a grey mask of 0 and 255 alone is black and white, one object.
+    Images are JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC (with the package pillow-heif); masks are PNG: indexed, grey or
+    1-bit. The value 0 is background and 255 is void. Where all grey masks hold 0 and 255 alone, they are black and
+    white, and 255 is the object.
 
     *Images.* Each value of a mask is a class (semantic) and each value of each mask is an object
     (interactive). For instance masks give each object of an image its own value and train interactively.
@@ -53,6 +46,7 @@ class Folder(FileSource):
         cache_mb: megabytes of decoded samples that each process keeps.
         balance: how evenly classes are drawn, see `IndexedSource`.
         oracle: train and val keep the held-out classes; their images are still not those of test.
+        masks: what the values of grey masks mean: auto, labels or black_white; see `count_masks`.
 
     Raises:
         DataError: a missing or empty folder, images and masks that do not pair, an unknown split, class or
@@ -69,6 +63,7 @@ class Folder(FileSource):
         cache_mb: float = 0.0,
         balance: float = 1.0,
         oracle: bool = False,
+        masks: str = AUTO,
     ) -> None:
         split = as_split(split)
         root = open_root(root, LAYOUT, ("images", "masks"))
@@ -76,11 +71,13 @@ class Folder(FileSource):
         items = _videos(root, folders) if folders else _images(root)
         chosen = list(items) if whole else choose_items(root, list(items), split)
         pairs = {key: pair for name in chosen for key, pair in items[name].items()}
-        counts = survey(pairs, lambda key: count_labels(pairs[key]), "Checking the masks")
+        keys_of = [list(items[name]) for name in chosen]
+        others = (next(iter(found.values())).mask for name, found in items.items() if name not in set(chosen))
+        pairs, counts = count_masks(pairs, keys_of, others, masks, "Checking the masks")
         frames = {name: [key for key in items[name] if key in counts] for name in chosen}
         for name, keys in frames.items():
-            masks = root / "masks" / name if folders else pairs[name].mask
-            check_labelled((counts[key] for key in keys), masks)
+            where = root / "masks" / name if folders else pairs[name].mask
+            check_labelled((counts[key] for key in keys), where)
         if folders:
             tables = _video_tables(counts, frames, held_out, min_pixels)
         else:
@@ -139,14 +136,15 @@ def _tested(lists: Mapping[Split, Sequence[str]]) -> list[str]:
 
 def _folders(root: Path) -> list[str]:
     """The names of the videos, none where images/ holds image files."""
-    entries = [path for path in (root / "images").iterdir() if not path.name.startswith(".")]
-    folders = sorted((path.name for path in entries if path.is_dir()), key=natural)
-    if folders and any(path.suffix.lower() in IMAGE_SUFFIXES for path in entries):
+    folders = sorted((path for path in visible(root / "images") if path.is_dir()), key=lambda path: natural(path.name))
+    if not image_files(root / "images"):
+        return [path.name for path in folders]
+    if any(image_files(folder) for folder in folders):
         raise DataError(
             f"The folder {root / 'images'} holds image files and folders; keep either images, or a folder of "
             "frames for each video."
         )
-    return folders
+    return []
 
 
 def _images(root: Path) -> dict[str, dict[str, Pair]]:
@@ -154,7 +152,10 @@ def _images(root: Path) -> dict[str, dict[str, Pair]]:
 
 
 def _videos(root: Path, folders: Sequence[str]) -> dict[str, dict[str, Pair]]:
-    return {name: pair_up(root / "images" / name, as_stored(root / "masks" / name), f"{name}/") for name in folders}
+    return {
+        same_form(name): pair_up(root / "images" / name, as_stored(root / "masks" / name), f"{same_form(name)}/")
+        for name in folders
+    }
 
 
 def _video_tables(

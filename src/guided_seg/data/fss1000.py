@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from guided_seg.data.classes import as_split, hashed
-from guided_seg.data.files import FileSource, pair_up
+from guided_seg.data.files import FileSource, pair_up, visible
 from guided_seg.data.folder import listed_items
 from guided_seg.data.images import read_bright
 from guided_seg.data.source import DataError, Split, Target
@@ -73,7 +73,7 @@ class Fss1000(FileSource):
 
 
 def _classes(root: Path, split: Split) -> Sequence[str]:
-    there = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    there = [path.name for path in visible(root) if path.is_dir()]
     if not there:
         raise DataError(f"The data root {root} has no folders; expected {LAYOUT}.")
     listed = listed_items(root, there, split, root)

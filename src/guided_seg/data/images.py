@@ -1,72 +1,130 @@
 """Image and mask files: fast, exact reading, and refusal of broken ones.
 
-Images go through OpenCV. Masks go through Pillow, because OpenCV expands a palette PNG to colours and loses
-the label values.
+JPEG, PNG and WebP go through OpenCV, which is faster; everything else and all masks go through Pillow, because OpenCV
+expands a palette PNG to colours and loses the label values.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
-from PIL import ExifTags, Image
+from jaxtyping import UInt8, UInt16
+from PIL import Image
 
-from guided_seg.data.source import BrokenFile
+from guided_seg.data.decoding import (
+    BEGINNING,
+    Bytes,
+    eight_bits,
+    is_whole,
+    open_header,
+    orientation,
+    size,
+    turn,
+    what_else,
+)
+from guided_seg.data.source import BrokenFile, DataError, reading
+from guided_seg.errors import UserError
 
 T = TypeVar("T")
 
-_TAIL = 64
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
-_PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB\x60\x82"
-_REPLACE = "copy it again from its origin, or remove it together with its partner and its list entry"
+_REPLACE = "copy it again from its origin, or leave it out (in a data set with its partner and its list entry)"
+
+NOT_GREY = ("1", "P")
+"""The modes of masks whose values are no brightnesses."""
+
+_FAST = ("JPEG", "PNG", "WEBP")
+_OPENCV_PIXELS, _OPENCV_SIDE = 2**30, 2**20
+"""OpenCV reads no more; larger images go through Pillow. TIFF does where Pillow's limit allows."""
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """The RGB image, turned as its EXIF orientation says.
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A mask file's values.
+
+    Attributes:
+        labels: the values.
+        grey: they are brightnesses, so that 255 is white; otherwise they are indices of a palette, or 0 and 1.
+    """
+
+    labels: UInt8[np.ndarray, "H W"]
+    grey: bool
+
+
+def read_image(path: Path, max_pixels: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """The RGB image, turned as its EXIF orientation (or XMP, where EXIF has none) says.
+
+    Of 16 bits the upper ones in use are kept: a scan of 12 bits is not darkened to 8 bits of a possible 16. Of several
+    frames or pages this is the first. Transparency is left out.
+
+    Args:
+        path: the file: JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, or HEIC with the package pillow-heif.
+        max_pixels: refuse larger images before their pixels are decoded; None: those that memory cannot hold.
 
     Raises:
         BrokenFile: missing, cut off, or not an image.
+        DataError: too large, or a format that is not supported.
     """
     data = _read(path)
-    if not _is_whole(data[:4], data[-_TAIL:]) and not _jpeg_ends_inside(data):
-        raise _cut_off(path)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise BrokenFile(f"The image {path} cannot be decoded; {_REPLACE}.")
-    return np.asarray(image, np.uint8)
+    with _decoding(path, "image", data):
+        if not is_whole(BytesIO(data)):
+            raise _cut_off(path)
+        image = open_header(BytesIO(data), path)
+        how = orientation(image)  # before decoding, when Pillow may forget it
+        _check_size(path, *size(image), max_pixels)
+        return turn(_pixels(path, data, image), how)
+
+
+def read_mask(path: Path) -> Mask:
+    """The label values of an indexed, grey or 1-bit mask (0 and 1).
+
+    Grey may come as three equal channels, with an opaque alpha channel, or as 16 bits, as many programs save it.
+
+    Raises:
+        BrokenFile: missing, cut off, a picture in colour instead of a label map, a JPEG, or values above 255.
+    """
+    kind, mode, values = _decode(path, lambda mask: (mask.format, mask.mode, _values(mask)))
+    if kind == "JPEG":
+        raise BrokenFile(
+            f"The mask {path} is a JPEG, which changes the values of labels; save it as PNG from the program that made "
+            "it. A black and white one can be read with data.masks=black_white."
+        )
+    if values is None:
+        raise BrokenFile(
+            f"The mask {path} is a picture of type {mode}, not a label map; give each colour a value (0 "
+            "background, 1, 2, ... labels, 255 void) and save the values as a palette or 8-bit grey PNG, for "
+            'instance Image.fromarray((rgb.sum(-1) > 0).astype("uint8")).save(path) for one object on black.'
+        )
+    if values.dtype != np.uint8 and (most := int(values.max(initial=0))) > np.iinfo(np.uint8).max:
+        raise BrokenFile(
+            f"The mask {path} has 16 bits and holds the value {most}; values are 0 (background), 1 to 254 (labels) and "
+            "255 (void), so number the labels anew, or leave some out."
+        )
+    return Mask(values.astype(np.uint8, copy=False), mode not in NOT_GREY)
 
 
 def read_labels(path: Path, binary: bool = False) -> UInt8[np.ndarray, "H W"]:
-    """The label values of an indexed, an 8-bit grey or a 1-bit mask (0 and 1).
+    """The values of `read_mask`.
 
     Args:
         path: the mask file.
         binary: a grey mask of nothing but 0 and 255 is black and white: 255 means 1 there, not void.
 
     Raises:
-        BrokenFile: missing, cut off, or a picture in colour instead of a label map.
+        BrokenFile: see `read_mask`.
     """
-    mode, labels = _decode(path, lambda mask: (mask.mode, _values(mask)))
-    if labels is None:
-        raise BrokenFile(
-            f"The mask {path} is a picture of type {mode}, not a label map; give each colour a value (0 "
-            "background, 1, 2, ... labels, 255 void) and save the values as a palette or 8-bit grey PNG, for "
-            'instance Image.fromarray((rgb.sum(-1) > 0).astype("uint8")).save(path) for one object on black.'
-        )
-    return _ones(labels) if binary and mode == "L" else labels
+    mask = read_mask(path)
+    return _ones(mask.labels) if binary and mask.grey else mask.labels
 
 
 def read_bright(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """1 where a black and white picture of any kind is bright and 0 where it is dark.
+    """1 where a black and white picture of any kind is bright, from 128 up, and 0 where it is dark.
 
     Raises:
         BrokenFile: missing or cut off.
@@ -79,44 +137,126 @@ def image_size(path: Path) -> tuple[int, int]:
 
     Raises:
         BrokenFile: missing, or not an image.
+        DataError: a format that is not supported.
     """
-    try:
-        with Image.open(path) as image:
-            turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            return (image.width, image.height) if turned else (image.height, image.width)
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BrokenFile(f"The file {path} is not an image ({error}); {_REPLACE}.") from error
+    return _look(path, lambda file: size(open_header(file, path)))
+
+
+def image_orientation(path: Path) -> int:
+    """How `read_image` turns an image, 1 to 8 as in EXIF, where 1 is not at all. Raises as `image_size` does."""
+    return _look(path, lambda file: orientation(open_header(file, path)))
+
+
+def mask_mode(path: Path) -> str:
+    """Pillow's name for the pixels of a mask file, such as P (palette), L (grey) and 1. Raises as `image_size` does."""
+    return _look(path, lambda file: open_header(file, path).mode)
 
 
 def check_whole(path: Path) -> None:
-    """Raise `BrokenFile` where a JPEG or PNG file is cut off; reads a few bytes of most files.
-
-    The JPEG decoder fills what is missing with grey and says nothing, so the end marker is looked for.
-    """
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-            file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
-            tail = file.read()
-    except FileNotFoundError:
-        raise _missing(path) from None
-    if not _is_whole(start, tail) and not _jpeg_ends_inside(_read(path)):
+    """Raise `BrokenFile` where a JPEG, PNG or WebP file is cut off; reads a few bytes of most files."""
+    if not _look(path, is_whole):
         raise _cut_off(path)
 
 
+def _look(path: Path, take: Callable[[Bytes], T]) -> T:
+    """What ``take`` makes of the open file, without reading all of it."""
+    with reading(path), path.open("rb") as file:
+        start = file.read(BEGINNING)
+        file.seek(0)
+        with _decoding(path, "image", start):
+            return take(file)
+
+
 def _decode(path: Path, take: Callable[[Image.Image], T]) -> T:
+    """What ``take`` makes of a mask."""
     data = _read(path)  # at once: Pillow alone asks the system for it piece by piece
+    with _decoding(path, "mask", data), open_header(BytesIO(data), path) as mask:
+        if not is_whole(BytesIO(data)):
+            raise ValueError("it is cut off")
+        return take(mask)
+
+
+@contextmanager
+def _decoding(path: Path, kind: str, data: bytes) -> Iterator[None]:
+    """Turn whatever decoders raise into a `BrokenFile`: there is no common class of what broken bytes lead to."""
     try:
-        with Image.open(BytesIO(data)) as mask:
-            return take(mask)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BrokenFile(f"The mask {path} cannot be decoded ({error}); {_REPLACE}.") from error
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        if error.errno is not None:  # the disk's, not the decoder's
+            raise
+        raise _undecodable(path, kind, data, error) from error
+    except MemoryError as error:
+        raise DataError(f"The {kind} {path} does not fit into memory; scale it down, or cut it into tiles.") from error
+    except Image.DecompressionBombError as error:  # some formats check it themselves
+        raise DataError(
+            f"The {kind} {path} is larger than Pillow reads in its format ({error}); save it as PNG, scale it down, or "
+            "cut it into tiles."
+        ) from error
+    except Exception as error:
+        raise _undecodable(path, kind, data, error) from error
 
 
-def _values(mask: Image.Image) -> UInt8[np.ndarray, "H W"] | None:
-    return np.array(mask, dtype=np.uint8) if mask.mode in ("1", "L", "P") else None
+def _undecodable(path: Path, kind: str, data: bytes, error: Exception) -> BrokenFile:
+    if found := what_else(data):
+        return BrokenFile(f"The {kind} {path} is not an image: it is {found}.")
+    if kind == "mask":
+        return BrokenFile(f"The mask {path} cannot be decoded ({error}); {_REPLACE}.")
+    return BrokenFile(f"The file {path} is not an image ({error}); {_REPLACE}.")
+
+
+def _pixels(path: Path, data: bytes, image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """The pixels as they are stored."""
+    needed = 3 * image.width * image.height
+    try:
+        return _fast(path, data, image.format) if _is_fast(image) else _slow(image)
+    except (MemoryError, cv2.error) as error:
+        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+            raise
+        raise _too_large(path, image.size[::-1], f"its pixels take {needed / 1e9:.1f} GB, more than is free") from error
+
+
+def _is_fast(image: Image.Image) -> bool:
+    pixels = image.width * image.height
+    if pixels > _OPENCV_PIXELS or max(image.size) > _OPENCV_SIDE:
+        return False
+    return image.format in _FAST or (image.format == "TIFF" and pixels > (Image.MAX_IMAGE_PIXELS or pixels))
+
+
+def _fast(path: Path, data: bytes, kind: str | None) -> UInt8[np.ndarray, "H W 3"]:
+    depth = 0 if kind == "JPEG" else cv2.IMREAD_ANYDEPTH
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | depth
+    decoded: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if decoded is None or decoded.dtype not in (np.uint8, np.uint16):
+        raise BrokenFile(f"The image {path} cannot be decoded; {_REPLACE}.")
+    return eight_bits(decoded)
+
+
+def _slow(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    if image.mode == "F":
+        raise ValueError("it holds fractions, not 8 or 16 bits; scale its values to 0 to 255 and save them as PNG")
+    if not image.mode.startswith("I"):
+        return np.array(image.convert("RGB"))
+    grey = np.asarray(image)
+    if grey.min(initial=0) < 0 or grey.max(initial=0) > np.iinfo(np.uint16).max:
+        raise ValueError("its values are not 0 to 65535; scale them to 0 to 255 and save them as PNG")
+    return np.repeat(eight_bits(grey.astype(np.uint16))[..., None], 3, axis=2)
+
+
+def _values(mask: Image.Image) -> UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"] | None:
+    """The values of a mask as it is shown, None for a picture in colour."""
+    values = turn(np.array(mask), orientation(mask))
+    if mask.mode in ("1", "L", "P"):
+        return values.astype(np.uint8, copy=False)
+    if mask.mode.startswith("I"):
+        return values.astype(np.uint16) if values.min(initial=0) >= 0 else None
+    if mask.mode not in ("LA", "RGB", "RGBA"):
+        return None
+    colours = values[..., :-1] if mask.mode.endswith("A") else values
+    opaque = colours is values or (values[..., -1] == np.iinfo(np.uint8).max).all()
+    equal = (colours == colours[..., :1]).all()
+    return np.ascontiguousarray(colours[..., 0]) if opaque and equal else None
 
 
 def _ones(labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
@@ -125,31 +265,21 @@ def _ones(labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
 
 
 def _read(path: Path) -> bytes:
-    try:
+    with reading(path):
         return path.read_bytes()
-    except FileNotFoundError:
-        raise _missing(path) from None
 
 
-def _is_whole(start: bytes, tail: bytes) -> bool:
-    if start.startswith(_JPEG_START):
-        return tail.rstrip(b"\0").endswith(_JPEG_END)
-    return not start.startswith(_PNG_START) or tail.endswith(_PNG_END)
+def _check_size(path: Path, height: int, width: int, most: int | None) -> None:
+    if most is not None and height * width > most:
+        raise _too_large(path, (height, width), f"at most {most / 1e6:,.1f} megapixels are read here")
 
 
-def _jpeg_ends_inside(data: bytes) -> bool:
-    """Whether the end marker comes after the picture itself: cameras and editors append data of their own."""
-    if not data.startswith(_JPEG_START):
-        return False
-    at = 2
-    # step over the header segments, since a thumbnail in them has an end marker as well
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _JPEG_SCAN:
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return _JPEG_END in data[at:]
-
-
-def _missing(path: Path) -> BrokenFile:
-    return BrokenFile(f"The file {path} does not exist; put it back, or remove its partner and its list entry.")
+def _too_large(path: Path, size: tuple[int, int], why: str) -> DataError:
+    height, width = size
+    return DataError(
+        f"The image {path} is {height:,} x {width:,} (height x width), {height * width / 1e6:,.1f} megapixels, and "
+        f"{why}; scale it down, or cut it into tiles."
+    )
 
 
 def _cut_off(path: Path) -> BrokenFile:

@@ -12,7 +12,9 @@ from typing import Any, cast
 
 from guided_seg.data.census import EVERYTHING, Census, MakeSource, take_census
 from guided_seg.data.disk import CHUNK, disk_refusals
-from guided_seg.data.verify import leaving_out_broken, survey
+from guided_seg.data.faults import leaving_out_broken
+from guided_seg.data.files import is_hidden
+from guided_seg.data.verify import survey
 from guided_seg.report.results import write_json
 
 FORMAT = 1
@@ -96,8 +98,8 @@ def _tree(root: Path) -> list[str]:
     names, entered = [], set()
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        below[:] = [] if real in entered else [name for name in below if not name.startswith(".")]
-        inside = [] if real in entered else [name for name in files if not name.startswith(".") and name != NAME]
+        below[:] = [] if real in entered else [name for name in below if not is_hidden(name)]
+        inside = [] if real in entered else [name for name in files if not is_hidden(name) and name != NAME]
         names += [(Path(folder) / name).relative_to(root).as_posix() for name in inside]
         entered.add(real)
     return sorted(names)

@@ -13,12 +13,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from guided_seg.data.classes import as_split
+from guided_seg.data.faults import leaving_out_broken
 from guided_seg.data.fixed import FixedEpisodes
 from guided_seg.data.index import find_index
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.points import sample_points
 from guided_seg.data.source import MODES, SPLITS, Mode, Source
-from guided_seg.data.verify import leaving_out_broken
 from guided_seg.episode import Episode
 from guided_seg.report.balance import balance_chart, order
 from guided_seg.report.grid import Grid

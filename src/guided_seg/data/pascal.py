@@ -16,10 +16,9 @@ from guided_seg.data.tables import Counts, Tables, class_table, is_task, object_
 from guided_seg.data.verify import (
     check_apart,
     check_labelled,
+    check_labels,
     check_named,
-    check_pair,
     count_labels,
-    count_values,
     survey,
 )
 from guided_seg.episode import IGNORE
@@ -139,8 +138,7 @@ def _object_classes(
 ) -> dict[int, int]:
     """The class value of each object in an image that is large enough: the one that most of its pixels have."""
     pair, of_class = pairs[f"{objects}/{image}"], pairs[f"{classes}/{image}"]
-    labels, values = check_pair(pair), of_class.read(of_class.mask)
-    counts = count_values(labels)
+    (labels, counts), values = check_labels(pair), of_class.read(of_class.mask)
     return {
         number: int(np.bincount(values[labels == number], minlength=IGNORE + 1)[:IGNORE].argmax())
         for number in sorted(set(counts) - {0})

@@ -7,7 +7,8 @@ label value is positive) and loads images with their label maps; it knows nothin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_seg.episode import Meta
-from guided_seg.errors import UserError
+from guided_seg.errors import TOO_MANY_OPEN, UserError, why_unreadable
 
 Mode = Literal["interactive", "semantic", "video"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -30,6 +31,16 @@ class DataError(UserError):
 
 class BrokenFile(DataError):
     """One file that cannot be read; a long run skips and counts it instead of stopping."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what the system says of reading ``path`` into a `BrokenFile`, or a `DataError` where no file is at fault."""
+    try:
+        yield
+    except OSError as error:
+        fault = DataError if error.errno in TOO_MANY_OPEN else BrokenFile
+        raise fault(why_unreadable(path, error)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,30 @@
 """The check of all files before training: each fault is one clear `DataError`; labels are counted as well.
 
-Within `leaving_out_broken` faults are listed instead, so that an archive can be described as it is.
+Within `faults.leaving_out_broken` faults are listed instead, so that an archive can be described as it is.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 from rich.console import Console
 from rich.progress import Progress
 
-from guided_seg.data.files import Pair
-from guided_seg.data.images import check_whole, image_size
-from guided_seg.data.source import DataError
+from guided_seg.data.faults import current, refuse
+from guided_seg.data.files import MASK_SUFFIXES, Pair, visible
+from guided_seg.data.images import NOT_GREY, check_whole, image_size, mask_mode
+from guided_seg.data.source import BrokenFile, DataError, reading
 from guided_seg.data.tables import Counts
 from guided_seg.episode import IGNORE
+from guided_seg.errors import why_unreadable
 from guided_seg.text import read_text, shown
 
 _SHOW_AFTER = 1.0  # seconds without a word before the progress bar appears
@@ -32,48 +33,31 @@ _LONGEST = 500  # letters of a line of a list, which may hold two paths
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Survey:
-    """How files are surveyed.
-
-    Attributes:
-        workers: threads that read files.
-        lenient: list faults instead of ending with the first.
-        broken: the faults, by the key of what has them.
-    """
-
-    workers: int = 2
-    lenient: bool = False
-    broken: dict[str, str] = field(default_factory=dict)
-
-
-_SURVEY: ContextVar[Survey] = ContextVar("survey", default=Survey())  # noqa: B039 (a strict one lists nothing)
-
-
-@contextmanager
-def leaving_out_broken(workers: int = 2) -> Iterator[dict[str, str]]:
-    """Sources opened within leave out what they cannot read and list it, key -> sentence, in what this yields.
-
-    Args:
-        workers: threads that read files.
-    """
-    survey = Survey(workers, lenient=True)
-    token = _SURVEY.set(survey)
-    try:
-        yield survey.broken
-    finally:
-        _SURVEY.reset(token)
-
-
 def open_root(root: str | Path, layout: str, folders: Sequence[str], option: str = "data.root") -> Path:
     """The absolute root that ``option`` gave. Raises `DataError` where it or one of its ``folders`` is missing."""
     path = Path(root).expanduser().absolute()
-    if not path.is_dir():
-        raise DataError(f"The data root {path} does not exist; set {option} to a folder that holds {layout}.")
-    for folder in folders:
-        if not (path / folder).is_dir():
-            raise DataError(f"The data root {path} has no folder {folder}; expected {layout}.")
+    with reading(path):
+        if path.is_file():
+            raise DataError(
+                f"The data root {path} is a file; unpack it if it is an archive, and set {option} to a folder that "
+                f"holds {layout}."
+            )
+        if not path.is_dir():
+            raise DataError(f"The data root {path} does not exist; set {option} to a folder that holds {layout}.")
+        for folder in folders:
+            if not (path / folder).is_dir():
+                near = _near(path, folders, option)
+                raise DataError(f"The data root {path} has no folder {folder}; expected {layout}.{near}")
     return path
+
+
+def _near(root: Path, folders: Sequence[str], option: str) -> str:
+    """A further sentence where the folders lie one level above or below."""
+    for place in (root.parent, *visible(root)):
+        # not is_dir(), which raises an error where one may not look
+        if all(os.path.isdir(place / folder) for folder in folders):  # noqa: PTH112
+            return f" They are in {place}, so set {option} to that."
+    return ""
 
 
 def read_list(path: Path) -> list[str]:
@@ -136,15 +120,87 @@ def check_pair(pair: Pair) -> UInt8[np.ndarray, "H W"]:
     return labels
 
 
+def check_labels(pair: Pair) -> tuple[UInt8[np.ndarray, "H W"], Counts]:
+    """The label map of a pair, and the pixels of each value, void left out.
+
+    Raises:
+        DataError: see `check_pair`; or a grey mask has soft edges, see `check_plausible`.
+    """
+    labels = check_pair(pair)
+    counts = count_all(labels)
+    check_plausible(pair.mask, labels, counts, SOFT_ADVICE)
+    counts.pop(IGNORE, None)
+    return labels, counts
+
+
 def count_labels(pair: Pair) -> Counts:
-    """Pixels of each label value of the mask, void left out. Raises `DataError` as `check_pair` does."""
-    return count_values(check_pair(pair))
+    """Pixels of each label value of the mask, void left out. Raises `DataError` as `check_labels` does."""
+    return check_labels(pair)[1]
 
 
 def count_values(labels: UInt8[np.ndarray, "H W"]) -> Counts:
     """Pixels of each label value, void left out."""
-    counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)[:IGNORE]
+    counts = count_all(labels)
+    counts.pop(IGNORE, None)
+    return counts
+
+
+def count_all(labels: UInt8[np.ndarray, "H W"]) -> Counts:
+    """Pixels of each value, void as well."""
+    counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
     return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+
+def check_plausible(mask: Path, labels: UInt8[np.ndarray, "H W"], counts: Counts, advice: str) -> None:
+    """Raise `BrokenFile` where a mask is a black and white picture with soft edges, or a photograph.
+
+    Anti-aliasing, scaling, blurring and JPEG leave grey pixels between black and white ones. Labels fill areas; such
+    greys do not: hardly a pixel has only its like around it. Palette masks are label maps whatever they show.
+
+    Args:
+        mask: the file.
+        labels: its values.
+        counts: the pixels of each.
+        advice: what to do.
+    """
+    if mask.suffix.lower() in MASK_SUFFIXES and _is_soft(labels, counts) and mask_mode(mask) not in NOT_GREY:
+        greys = [value for value in counts if 0 < value < IGNORE]
+        raise BrokenFile(
+            f"The mask {mask} is no label map: its greys, such as {greys[len(greys) // 2]} ({len(greys)} values), lie "
+            "along edges and fill no area, as in a photograph, or in a black and white mask that was smoothed or saved "
+            f"as JPEG; {advice}."
+        )
+
+
+SOFT_ADVICE = "save it as PNG without smoothing"
+
+_DARK, _BRIGHT = 15, 240
+"""What may be black and white but for the traces of a JPEG."""
+_FEW, _MOST = 0.02, 0.9
+_MANY = 8
+"""So many greys that fill no area are no labels, wherever they lie."""
+
+
+def _is_soft(labels: UInt8[np.ndarray, "H W"], counts: Counts) -> bool:
+    greys = sum(_DARK < value < _BRIGHT for value in counts)
+    nearly_white = any(_BRIGHT <= value < IGNORE for value in counts)
+    if not greys and not nearly_white:
+        return False
+    near = np.ones((3, 3), np.uint8)
+    least, most = cv2.erode(labels, near), cv2.dilate(labels, near)
+    flat = least == most
+    if not greys:  # a JPEG of high quality
+        nearly_black = any(0 < value <= _DARK for value in counts)
+        return nearly_black and bool(flat[(labels > 0) & (labels < IGNORE)].mean() <= _FEW)
+    grey = (labels > _DARK) & (labels < _BRIGHT)
+    if flat[grey].mean() > _FEW:
+        return False
+    if greys >= _MANY or nearly_white:
+        return True
+    # a few pixels away there is black on one side and white on the other
+    far = np.ones((7, 7), np.uint8)
+    between = (cv2.erode(least, far)[grey] <= _DARK) & (cv2.dilate(most, far)[grey] >= _BRIGHT)
+    return bool(between.mean() >= _MOST)
 
 
 def survey(keys: Iterable[str], inspect: Callable[[str], T], what: str) -> dict[str, T]:
@@ -158,7 +214,7 @@ def survey(keys: Iterable[str], inspect: Callable[[str], T], what: str) -> dict[
     Returns:
         what was found for each key; keys that are left out as broken are not in it.
     """
-    keys, found, began, how = list(keys), {}, time.monotonic(), _SURVEY.get()
+    keys, found, began, how = list(keys), {}, time.monotonic(), current()
     console = Console(stderr=True)
     progress = Progress(console=console, transient=True, disable=not console.is_terminal)
     bar = progress.add_task(what, total=len(keys))
@@ -181,7 +237,7 @@ def check_named(values: Iterable[int], known: Iterable[int], path: Path) -> None
     """Raise `DataError` where a mask holds a class value that has no name."""
     stray = set(values) - set(known) - {0}
     if stray:
-        _refuse(
+        refuse(
             path,
             f"The mask {path} holds the value {min(stray)}, but the values are 0 (background), 1 to "
             f"{max(known)} (classes) and {IGNORE} (void); correct the mask or the class names.",
@@ -194,18 +250,11 @@ def check_labelled(counts: Iterable[Counts], where: Path) -> None:
     values = sorted({value for count in all_counts for value in count})
     if all_counts and len(values) < 2:  # without any, all of them were left out as broken
         found = f"only the label {values[0]}" if values else f"nothing but void ({IGNORE})"
-        _refuse(
+        refuse(
             where,
             f"{where} holds {found}; a task needs something to segment and something around it, so draw it, "
             "or remove the mask with its image.",
         )
-
-
-def _refuse(where: Path, fault: str) -> None:
-    how = _SURVEY.get()
-    if not how.lenient:
-        raise DataError(fault)
-    how.broken[str(where)] = fault
 
 
 def _or_fault(inspect: Callable[[str], T], lenient: bool) -> Callable[[str], T | DataError]:
@@ -217,6 +266,6 @@ def _or_fault(inspect: Callable[[str], T], lenient: bool) -> Callable[[str], T |
         except DataError as error:
             return error
         except OSError as error:
-            return DataError(f"{key} cannot be read: {error}.")
+            return DataError(why_unreadable(Path(error.filename or key), error))
 
     return inspected if lenient else inspect

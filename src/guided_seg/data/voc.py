@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from guided_seg.data.classes import HeldOut, as_split, unknown
-from guided_seg.data.files import Pair
+from guided_seg.data.files import MASK_SUFFIXES, Pair, image_files
 from guided_seg.data.pascal import Lists, Pascal
 from guided_seg.data.regions import read_regions
 from guided_seg.data.sbd import CLASSES as SBD_CLASSES
@@ -112,7 +112,7 @@ def _lists(root: Path, sbd: Path | None, split: Split, train_list: str) -> Lists
     if path.is_file():
         return Lists(read_list(path), val)
     if (root / AUGMENTED).is_dir():
-        more = sorted(mask.stem for mask in (root / AUGMENTED).glob("*.png"))
+        more = sorted(mask.stem for mask in image_files(root / AUGMENTED, MASK_SUFFIXES))
     elif sbd is not None:
         more = sbd_images(sbd)
     else:

@@ -28,11 +28,12 @@ def balance_chart(balance: Mapping[str, Mapping[str, int]], what: str, path: str
     with mpl.rc_context(STYLE | {"axes.grid.axis": "x"}):
         figure = new_figure(6.0, 1.2 + 0.19 * len(shown))
         axes = figure.add_subplot(xlabel=what)
-        left = np.zeros(len(shown))
+        rows, left = range(len(shown)), np.zeros(len(shown))
         for colour, (split, counts) in zip(COLOURS, balance.items(), strict=False):
             width = np.array([counts.get(name, 0) for name in shown], float)
-            axes.barh(shown, width, left=left, height=0.75, color=colour, label=split)
+            axes.barh(rows, width, left=left, height=0.75, color=colour, label=split)
             left += width
+        axes.set_yticks(rows, shown)  # names given to barh that are numbers make matplotlib log a warning
         axes.set_axisbelow(True)
         axes.margins(y=0.01)
         axes.invert_yaxis()

@@ -153,11 +153,10 @@ class FrameFolder(Video):
     """
 
     def __init__(self, path: Path) -> None:
-        from guided_seg.data.files import IMAGE_SUFFIXES, natural
+        from guided_seg.data.files import IMAGE_SUFFIXES, image_files
 
         self.path = path
-        found = (file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-        self._files = sorted(found, key=lambda file: natural(file.name))
+        self._files = image_files(path)
         if not self._files:
             raise UserError(f"The folder {path} holds no frames; expected {', '.join(IMAGE_SUFFIXES)} files.")
 
