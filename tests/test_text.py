@@ -72,7 +72,7 @@ def test_another_encoding_is_named_with_its_place_and_its_cure(
 @pytest.mark.parametrize("read", [read_text, read_json, read_yaml])
 def test_a_file_that_cannot_be_opened(path: Path, read: Callable[[Path, str], Any]) -> None:
     assert "does not exist" in refusal(read, path)
-    assert "is a folder; expected a file" in refusal(read, path.parent)
+    assert "is a folder, where a file is expected" in refusal(read, path.parent)
     path.touch()
     path.chmod(0)
     if os.access(path, os.R_OK):

@@ -97,7 +97,7 @@ def test_a_list_that_is_a_folder_is_a_sentence(listed: tuple[Path, Callable[[str
     open_source = write("a")
     path.unlink(missing_ok=True)
     path.mkdir()
-    with pytest.raises(DataError, match=r"train\.txt is a folder; expected a file, the list"):
+    with pytest.raises(DataError, match=r"train\.txt is a folder, where a file is expected"):
         open_source()
 
 
