@@ -8,7 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -48,14 +47,14 @@ def load(folder: str | PathLike[str]) -> Network:
         files = [load_file(Path(folder) / f"{part}.safetensors") for part in PARTS]
     except (OSError, SafetensorError) as error:
         raise UserError(f"The weights in {folder} cannot be read ({error}); export the checkpoint again.") from error
-    return restore(OmegaConf.create(card["config"]), {k: v for state in files for k, v in state.items()}, folder)
+    return restore(card["config"], {k: v for state in files for k, v in state.items()}, folder)[0]
 
 
 def _read_card(folder: Path) -> Mapping[str, Any]:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         found, known = card["format"], set(card["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{folder} holds no export of a network: {CARD} cannot be read; give the output_dir of guided_seg.export."
         ) from error

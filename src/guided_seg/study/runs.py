@@ -92,7 +92,7 @@ def _read(path: Path, name: str) -> Run | Missing:
     if not (path / "metrics.json").is_file():
         return _why(path, name)
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"), resolve=True)
+        tree = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
         results, facts = read_results(path / "metrics.json"), read_facts(path / "metrics.json")
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, json.JSONDecodeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].replace(str(path), name)
