@@ -16,8 +16,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from guided_seg.errors import UserError
 
-_SPARE = 150_000_000
-"""Parameters that building a network may make beyond those of its file: timm makes classifiers, and drops them."""
+_SPARE, _SPARE_TENSORS = 150_000_000, 2000
+"""Parameters, and tensors of them, that building may take beyond those of the file: timm makes classifiers to drop."""
 
 
 def read_torch(path: Path) -> Any:
@@ -87,13 +87,14 @@ def no_larger_than(state: Mapping[str, Tensor]) -> Iterator[None]:
     Raises:
         ValueError: a network became too large.
     """
-    left, thread = _SPARE + sum(math.prod(tensor.shape) for tensor in state.values()), get_ident()
+    left = _SPARE + sum(math.prod(tensor.shape) for tensor in state.values())
+    tensors, thread = _SPARE_TENSORS + 4 * len(state), get_ident()
 
     def count(_: nn.Module, name: str, parameter: Tensor | None) -> None:
-        nonlocal left
+        nonlocal left, tensors
         if parameter is not None and get_ident() == thread:
-            left -= parameter.numel()
-            if left < 0:
+            left, tensors = left - parameter.numel(), tensors - 1
+            if min(left, tensors) < 0:
                 raise ValueError(f"it has far more parameters than the file, in {name} of {tuple(parameter.shape)}")
 
     handle = register_module_parameter_registration_hook(count)

@@ -110,7 +110,7 @@ def _copied(value: Any, origin: Origin, key: str, depth: int) -> Any:
         raise UserError(f"The config in {origin} is nested too deeply to be one of guided_seg; get the file again.")
     if isinstance(value, Mapping):
         for name in value:
-            if type(name) is not str or "${" in name:
+            if type(name) is not str or not name.isprintable() or "${" in name:
                 raise UserError(f"The config in {origin} has the key {name!r}, which is no name; get the file again.")
         return {name: _copied(entry, origin, f"{key}.{name}".strip("."), depth + 1) for name, entry in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -119,7 +119,7 @@ def _copied(value: Any, origin: Origin, key: str, depth: int) -> Any:
         raise UserError(f"The config in {origin} has a {type(value).__name__} as {key}; expected plain values.")
     if isinstance(value, str) and "${" in value:
         raise UserError(
-            f"The config in {origin} has values that refer to others ({key}={value[:80]}); guided_seg writes plain "
+            f"The config in {origin} has values that refer to others ({key}={value[:80]!r}); guided_seg writes plain "
             "ones. Use a file that it wrote."
         )
     return value
@@ -133,7 +133,7 @@ class _Place(NamedTuple):
         key: the dotted key.
         kind: the class must be a subclass of it; None where only values may be.
         inside: the kind of classes within this one, by their key.
-        home: the plugin that the surrounding class is of: there, layers of this plugin or of guided_seg may have any key.
+        home: the plugin of the surrounding class, in which layers of this plugin or of guided_seg may have any key.
     """
 
     origin: Origin
@@ -152,10 +152,12 @@ class _Place(NamedTuple):
 
     def refusal(self, target: object, advice: str = _DISTRUST) -> UserError:
         """That ``target`` is not built here, and what to do."""
+        text = str(target)[:100]
+        shown = text if text.isprintable() else repr(text)
         what = "part of a network" if self.inside is _IN_NETWORK else "source of data"
         kind = f"a kind of {self.kind.__name__}" if self.kind else "no class"
         return UserError(
-            f"The config in {self.origin} asks for {str(target)[:100]}, which is no {what} of guided_seg ({self.key} "
+            f"The config in {self.origin} asks for {shown}, which is no {what} of guided_seg ({self.key} "
             f"takes {kind}); nothing of it was run. {advice}"
         )
 
