@@ -36,7 +36,7 @@ from guided_seg.trust import NETWORK, PLUGINS, data_parts
 from guided_seg.writing import sha256
 
 Config = dict[str, Any]
-BILINEAR = {"_target_": "guided_seg.model.decoder.Bilinear"}
+SMALL = {"_target_": "guided_seg.model.backbone.Small", "width": 16, "blocks": 1}
 
 
 @pytest.fixture(scope="module")
@@ -137,15 +137,15 @@ ATTACKS: dict[str, Callable[[str], Any]] = {
     },
     "globals": lambda _: {"_target_": "guided_seg.model.fused.Fused.__init__.__globals__"},
     "a helper of Hydra": lambda _: {"_target_": "hydra.utils.get_method", "path": "os.system"},
-    "another part of ours": lambda done: {"_target_": "guided_seg.model.vgg.Vgg16", "weights": done},
-    "a base class": lambda _: {"_target_": "guided_seg.model.decoder.Decoder"},
+    "another part of ours": lambda _: {"_target_": "guided_seg.model.decoder.Bilinear"},
+    "a base class": lambda _: {"_target_": "guided_seg.model.backbone.Backbone"},
     "layers of PyTorch": lambda _: {"_target_": "torch.nn.Identity"},
     "a resolver": lambda done: f"${{oc.create:{{_target_:pathlib.Path,_args_:[{done}]}}}}",
-    "the environment": lambda _: BILINEAR | {"more": "${oc.env:HOME}"},
-    "in a list": lambda done: BILINEAR | {"more": [[ATTACKS["copy"](done)]]},
-    "in a mapping": lambda done: BILINEAR | {"more": {"deep": ATTACKS["copy"](done)}},
-    "by position": lambda done: BILINEAR | {"_args_": [done]},
-    "unbuilt": lambda done: BILINEAR | {"_recursive_": False, "more": done},
+    "the environment": lambda _: SMALL | {"more": "${oc.env:HOME}"},
+    "in a list": lambda done: SMALL | {"more": [[ATTACKS["copy"](done)]]},
+    "in a mapping": lambda done: SMALL | {"more": {"deep": ATTACKS["copy"](done)}},
+    "by position": lambda done: SMALL | {"_args_": [done]},
+    "unbuilt": lambda done: SMALL | {"_recursive_": False, "more": done},
     "no name": lambda _: {"_target_": ["os.system"]},
     "a path": lambda _: {"_target_": "guided_seg.model.../../evil_on_import.Decoder"},
 }
@@ -156,7 +156,8 @@ ATTACKS: dict[str, Callable[[str], Any]] = {
 def test_a_file_calls_nothing_but_parts_of_networks(
     opened: Opened, attack: str, content: dict[str, Any], evil: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = deepcopy(content["config"]) | {"decoder": ATTACKS[attack](str(evil))}
+    # the backbone, as whatever stands there is called first
+    config = deepcopy(content["config"]) | {"backbone": ATTACKS[attack](str(evil))}
     with pytest.raises(UserError, match=r"The config in .* (asks for|has values that refer to others)") as caught:
         opened(config, content["state_dict"], evil.parent, monkeypatch)
     assert "\n" not in str(caught.value)
@@ -180,6 +181,14 @@ def test_a_checkpoint_names_sources_of_data_and_nothing_else(attack: str, conten
         data_parts(data, "a.ckpt")
     assert not evil.exists()
     assert "evil_on_import" not in sys.modules
+
+
+@pytest.mark.parametrize("key", ["source", "augment", "other"])
+def test_the_parts_of_a_mixture_are_sources_too(key: str, evil: Path) -> None:
+    data = network_config(compose_run("data=mixture", "data.root=/nowhere"))["data"]
+    data["source"]["sources"]["voc"][key] = ATTACKS["copy"](str(evil))
+    with pytest.raises(UserError, match=rf"asks for shutil.copy, .* \(data.source.sources.voc.{key} takes"):
+        data_parts(data, "a.ckpt")
 
 
 def test_evaluation_builds_no_other_source_from_a_checkpoint(
