@@ -22,6 +22,7 @@ from guided_seg.checkpoints import check_resumable, read_checkpoint, restore
 from guided_seg.errors import UserError
 from guided_seg.export.weights import load
 from guided_seg.model.backbone import WeightsError, read_weights
+from guided_seg.released import shipped
 from guided_seg.released.weights import ENTRY
 
 PAGE = "<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head></html>\n"
@@ -78,8 +79,8 @@ UNREADABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
 def test_what_is_no_checkpoint_is_called_what_it_is(kind: str, name: str, tmp_path: Path) -> None:
     make, sentence = UNREADABLE[kind]
     make(tmp_path / name)
-    if name.endswith(".safetensors") and kind in ("code", "a module"):
-        sentence = r"cut off, damaged or another kind of file\); get it"
+    if name.endswith(".safetensors") and kind in ("a zip", "cut off", "code", "a module"):
+        sentence = r"of PyTorch, not of safetensors\); if it is a checkpoint, rename it to .ckpt"
     with pytest.raises(UserError, match=sentence) as caught:
         guided_seg.load(tmp_path / name)
     with pytest.raises(WeightsError, match=sentence) as weights:
@@ -87,6 +88,12 @@ def test_what_is_no_checkpoint_is_called_what_it_is(kind: str, name: str, tmp_pa
     for text in (str(caught.value), str(weights.value)):
         assert "\n" not in text
         assert "weights_only" not in text, "PyTorch's advice would run the code"
+
+
+def test_a_released_model_is_no_checkpoint_of_a_training(tmp_path: Path) -> None:
+    file = Path(shutil.copy(shipped("guided-lite0"), tmp_path / "last.ckpt"))
+    with pytest.raises(UserError, match=r"a file of safetensors, such as a released model\); give a .ckpt of a run"):
+        read_checkpoint(file)
 
 
 def test_a_header_longer_than_any_file_is_refused(tmp_path: Path) -> None:

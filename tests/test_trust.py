@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from copy import deepcopy
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from guided_seg.build import data_to_test, network_config
 from guided_seg.checkpoints import load_network, restore
 from guided_seg.errors import UserError
 from guided_seg.export.weights import PARTS, load
+from guided_seg.model.network import Network
 from guided_seg.released.weights import ENTRY
 from guided_seg.session import Session
 from guided_seg.session.session import Model
@@ -85,9 +87,14 @@ def from_hub(config: Config, state: dict[str, Tensor], folder: Path, monkeypatch
 
 def of_session(config: Config, state: dict[str, Tensor], folder: Path, _: pytest.MonkeyPatch) -> None:
     file = checkpoint(config, state, folder)
-    session = Session(network_of())
+    session = Session(_untrained())
     session.model = Model(file, sha256(file), "native")
     Session.open(session.save(folder / "a.session"))
+
+
+@cache
+def _untrained() -> Network:
+    return network_of()
 
 
 def as_export(config: Config, state: dict[str, Tensor], folder: Path, _: pytest.MonkeyPatch) -> None:

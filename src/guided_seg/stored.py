@@ -11,6 +11,7 @@ from threading import get_ident
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
@@ -37,7 +38,8 @@ def unreadable(path: Path, error: Exception) -> str:
     text = str(error)
     try:
         with path.open("rb") as file:
-            begin = file.read(200).lstrip()
+            raw = file.read(200)
+            begin = raw.lstrip()
     except OSError as refused:
         return f"{refused.strerror or refused}); check its name and its permissions"
     if not begin:
@@ -52,6 +54,10 @@ def unreadable(path: Path, error: Exception) -> str:
             "it holds Python objects besides tensors, and reading those could run any code); use one that guided_seg "
             "wrote, or save the state_dict alone"
         )
+    if isinstance(error, SafetensorError) and begin.startswith(b"PK"):
+        return "it is a zip or a file of PyTorch, not of safetensors); if it is a checkpoint, rename it to .ckpt"
+    if not isinstance(error, SafetensorError) and raw[8:9] == b"{":
+        return "it is a file of safetensors, such as a released model); give a .ckpt of a run, or rename it"
     return "it is cut off, damaged or another kind of file); get it again"
 
 
