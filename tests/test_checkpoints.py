@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from running import compose_run, run
 
-from guided_seg.build import build_data, build_network
+from guided_seg.build import build_data, build_network, network_config
 from guided_seg.checkpoints import check_resumable, checkpoint_file, load_network, read_checkpoint
 from guided_seg.episode import Batch
 from guided_seg.errors import UserError
@@ -125,9 +125,8 @@ def test_pretrained_weights_are_not_asked_for_again(tmp_path: Path) -> None:
     cfg = compose_run("backbone=vgg16_lite", "backbone.weights=random", "backbone.width=4")
     network = build_network(cfg)
     cfg.backbone.weights = str(weights)
-    cfg = OmegaConf.to_container(cfg, resolve=False)
     state = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    torch.save({"config": cfg, "state_dict": state}, tmp_path / "vgg.ckpt")
+    torch.save({"config": network_config(cfg), "state_dict": state}, tmp_path / "vgg.ckpt")
     loaded, _ = load_network(tmp_path / "vgg.ckpt")
     for name, tensor in loaded.state_dict().items():
         assert torch.equal(tensor, network.state_dict()[name])

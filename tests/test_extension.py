@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,9 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
 
 
 @pytest.mark.slow
-def test_one_file_and_one_yaml_are_a_new_conditioning(theirs: tuple[str, str], tmp_path: Path) -> None:
+def test_one_file_and_one_yaml_are_a_new_conditioning(
+    theirs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "sweep"
     sweep = ("seed=0,1", f"hydra.sweep.dir={folder}")
     last_line(command("run", "-m", "+experiment=late_global", *TINY, *theirs, *sweep, folder=tmp_path))
@@ -59,12 +62,19 @@ def test_one_file_and_one_yaml_are_a_new_conditioning(theirs: tuple[str, str], t
     assert len(runs) == 2
     checkpoint = runs[0] / "checkpoints" / "best.ckpt"
     quick = ("evaluation.episodes=4", "evaluation.points=[5]", "num_workers=0", f"output_dir={tmp_path / 'again'}")
+    # a file chooses no module to import: the user does
+    refused = call("evaluate", f"checkpoint='{checkpoint}'", *quick, folder=tmp_path)
+    assert refused.returncode == 2
+    assert "set the environment variable GUIDED_SEG_PLUGINS=others_product" in refused.stderr
+    assert "others_product" not in sys.modules
+    monkeypatch.setenv("GUIDED_SEG_PLUGINS", "others_product")
     last_line(call("evaluate", f"checkpoint='{checkpoint}'", *quick, folder=tmp_path))
     assert (tmp_path / "again" / "evaluation.json").exists()
     last_line(call("study.__main__", str(folder), folder=tmp_path))
     with (folder / "study" / "study.csv").open(newline="") as file:
         assert {row["seed"] for row in csv.DictReader(file)} == {"0", "1"}
-    # sessions know nothing of configurations: the checkpoint names the class
+    # sessions know nothing of configurations: the checkpoint names the class, which is imported by now
+    monkeypatch.delenv("GUIDED_SEG_PLUGINS")
     assert type(load_network(checkpoint)[0].conditioning).__name__ == "Product"
     session = Session.load(checkpoint)
     session.add_image("a", np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))

@@ -89,10 +89,14 @@ def test_the_card_of_an_earlier_release_keeps_what_was_written_by_hand(tmp_path:
         ("checkpoint=best.ckpt name=mine longest=8", "longest=8: expected a whole number of pixels from 32, or null."),
         ("checkpoint=best.ckpt name=mine enlarge=true", "enlarge=True: expected true, with a number as longest,"),
         ("checkpoint=short.md name=mine", "short.md cannot be read as a checkpoint"),
+        ("checkpoint=guided-lite0 name=mine", "is a released model already; give the run that it was made of"),
+        ("checkpoint=untold.ckpt name=mine", "untold.ckpt does not say how it was trained, which a card needs"),
     ],
 )
 def test_bad_input_leaves_nothing(tmp_path: Path, words: str, sentence: str) -> None:
-    write_checkpoint(tmp_path / "best.ckpt")
+    content = torch.load(write_checkpoint(tmp_path / "best.ckpt"), weights_only=True)
+    del content["config"]["length"]
+    torch.save(content, tmp_path / "untold.ckpt")
     (tmp_path / "short.md").write_text("# mine\n")
     (tmp_path / "open.md").write_text((FOLDER / CARD).read_text().replace("<!-- begin figures -->\n<!-- end -->", ""))
     (tmp_path / "full").mkdir()

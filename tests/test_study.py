@@ -375,3 +375,10 @@ def test_a_slip_ends_in_a_sentence(
         main(argv)
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith(f"error: {sentence}")
+
+
+def test_a_stored_config_is_shown_as_it_is_written(tmp_path: Path) -> None:
+    """It may come from anybody, so nothing of this machine is looked up for it."""
+    write_run(tmp_path / "run", 0, 0.5, note="${oc.env:HOME}")
+    (run,), _ = gather([tmp_path])
+    assert run.config["note"] == "${oc.env:HOME}"

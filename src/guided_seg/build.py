@@ -21,10 +21,9 @@ from guided_seg.model.network import GuidedNetwork, Network
 from guided_seg.model.rules import Choices
 from guided_seg.preflight import check_numbers
 from guided_seg.training.module import Setting, settings_of
+from guided_seg.trust import NETWORK, data_parts
 
-ARCHITECTURE = (
-    *("backbone", "resolution", "fusion", "annotation", "locality", "merge", "conditioning", "decoder", "baseline"),
-)
+ARCHITECTURE = tuple(NETWORK)
 """The groups that decide the network."""
 
 
@@ -157,15 +156,13 @@ def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
 
 
 def data_to_test(cfg: DictConfig, trained: DictConfig) -> DictConfig:
-    """The data that ``cfg`` asks for, or that a network was trained on.
+    """The data that ``cfg`` asks for, or that a network was trained on: at the same place on this machine.
 
     Raises:
-        UserError: neither says anything of data.
+        UserError: neither names data, or the checkpoint asks for what is no source of data.
     """
-    data = cfg.get("data") or trained.get("data")
-    if data is None:
-        raise UserError(f"{cfg.checkpoint} does not say what to test on; add data=..., as in data=shapes.")
-    return data
+    # what the user composes may be anything; what a file says may not
+    return cfg.get("data") or OmegaConf.create(data_parts(trained.get("data"), cfg.checkpoint))
 
 
 def _evaluation(cfg: DictConfig) -> dict[str, Any]:

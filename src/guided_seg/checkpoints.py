@@ -7,8 +7,6 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -18,6 +16,8 @@ from guided_seg.errors import UserError
 from guided_seg.model.network import Network
 from guided_seg.released.hub import from_hub, is_hub_id
 from guided_seg.released.weights import read_weights
+from guided_seg.stored import check_tensors, check_types, no_larger_than, read_torch
+from guided_seg.trust import network_parts, plain_config
 
 _NO_ARCHITECTURE = {"weights", "normalization", "frozen"}
 
@@ -36,8 +36,7 @@ def load_network(name: str | PathLike[str]) -> tuple[Network, DictConfig]:
     """
     file = checkpoint_file(name)
     config, state = read_weights(file) if file.suffix == ".safetensors" else _of_training(file)
-    cfg = OmegaConf.create(config)
-    return restore(cfg, state, file), cfg
+    return restore(config, state, file)
 
 
 def _of_training(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -61,12 +60,17 @@ def checkpoint_file(name: str | PathLike[str]) -> Path:
     text = fspath(name)
     if text in released.names():
         return released.shipped(text)
-    path = Path(text)
-    if not path.exists() and is_hub_id(text):
-        path = from_hub(text)
-    for file in (path, path / "checkpoints" / "best.ckpt", path / released.MODEL):
-        if file.is_file():
-            return file
+    path = Path(text).expanduser() if text.startswith("~/") else Path(text)
+    try:
+        if not path.exists() and is_hub_id(text):
+            path = from_hub(text)
+        for file in (path, path / "checkpoints" / "best.ckpt", path / released.MODEL):
+            if file.is_file():
+                return file
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:  # such as a folder that may not be read, or what can be no path
+        raise UserError(f"The checkpoint {text!r} cannot be looked for: {error}; check the path.") from error
     lacking = f"The folder {path} has neither checkpoints/best.ckpt nor {released.MODEL}"
     ships = f", or one that ships: {', '.join(released.names())}" if released.names() else ""
     raise UserError(
@@ -75,28 +79,34 @@ def checkpoint_file(name: str | PathLike[str]) -> Path:
     )
 
 
-def restore(cfg: DictConfig, state: Mapping[str, Tensor], origin: str | PathLike[str]) -> Network:
-    """The network of a config and its tensors, in evaluation mode.
+def restore(config: object, state: Mapping[str, Tensor], origin: str | PathLike[str]) -> tuple[Network, DictConfig]:
+    """The network of a config and its tensors, in evaluation mode, and the config as it was built.
+
+    Nothing is built that the config may not ask for, see `guided_seg.trust`, nor much more than ``state`` fills.
 
     Args:
-        cfg: the groups of `ARCHITECTURE`; its backbone's weights become ``random``, as ``state`` has them.
+        config: as it was read; has the groups of `ARCHITECTURE`.
         state: every tensor of the network.
         origin: the file or folder that both are from.
 
     Raises:
-        UserError: the tensors do not fit the config.
+        UserError: the config asks for what is no part of a network, or the tensors do not fit it.
     """
-    if missing := [group for group in ARCHITECTURE if group not in cfg]:
+    values = plain_config(config, origin)
+    if missing := [group for group in ARCHITECTURE if group not in values]:
         raise _of_another_version(origin, f"it lacks the choice of {missing[0]}")
-    if "weights" in cfg.backbone:
-        cfg.backbone.weights = "random"
+    cfg = OmegaConf.create(values | network_parts(values, origin))
+    check_tensors(state, origin)
     try:
-        network = build_network(cfg)
+        with no_larger_than(state):
+            network = build_network(cfg)
+        check_types(network, state)
         network.load_state_dict(state)
-    except (InstantiationException, TypeError, RuntimeError) as error:
-        # a setting that a class does not know is a TypeError, and Hydra's own message goes on for lines
-        raise _of_another_version(origin, str(error.__cause__ or error).splitlines()[-1].strip()) from error
-    return network.eval()
+    except Exception as error:  # settings of another version can fail anywhere
+        # Hydra's own message goes on for lines
+        lines = str(error.__cause__ or error).splitlines() or [type(error).__name__]
+        raise _of_another_version(origin, lines[-1].strip()) from error
+    return network.eval(), cfg
 
 
 def start_from(network: Network, name: str | PathLike[str]) -> None:
@@ -134,33 +144,50 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is none, or cannot be read.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what is no pickle at all can raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path} cannot be read as a checkpoint: {reason}") from error
+    content = read_torch(path)
     if not isinstance(content, dict) or not {"config", "state_dict"} <= content.keys():
-        raise UserError(f"{path} is no checkpoint of guided_seg.run: it carries no config; give one that it wrote.")
+        raise UserError(
+            f"{path} is no checkpoint of guided_seg.run: it carries no config; give one that it wrote. (Weights of a "
+            "backbone alone are for training, as backbone.weights=FILE.)"
+        )
+    state = content["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise UserError(f"{path} has no state_dict with named tensors; give a checkpoint that guided_seg.run wrote.")
+    content["config"] = plain_config(content["config"], path)
     return content
 
 
 def check_resumable(path: Path, cfg: DictConfig) -> None:
     """Raise `UserError` unless the checkpoint's network and the length of its training are those of ``cfg``."""
-    theirs, ours = read_checkpoint(path)["config"], network_config(cfg)
+    content, ours = read_checkpoint(path), network_config(cfg)
+    theirs = content["config"]
+    if missing := [name for name in _TRAINING if name not in content]:
+        raise UserError(
+            f"{path} holds a network, but not how far its training was ({missing[0]} is lacking), so it cannot be "
+            "resumed; give the last.ckpt of a run, or begin a new training from it by start_from=FILE."
+        )
     _check_same_architecture(path, theirs, ours)
+    length = theirs.get("length")
     for key, wanted in ours["length"].items():
-        if (found := theirs["length"][key]) != wanted:
+        found = length.get(key) if isinstance(length, dict) else None
+        if found != wanted:
             raise UserError(
                 f"The checkpoint {path} is of a training with {key}={found} but this run has {wanted}; the learning "
                 "rate and the order of the episodes follow it, so resume with the same, or leave ckpt_path out."
             )
 
 
+_TRAINING = ("optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
+"""What Lightning keeps of a training, without which it cannot go on."""
+
+
 def _check_same_architecture(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     for group in ARCHITECTURE:
-        keys = sorted({*theirs[group], *ours[group]} - _NO_ARCHITECTURE)
-        for key in keys:
-            found, wanted = theirs[group].get(key), ours[group].get(key)
+        other = theirs.get(group)
+        if not isinstance(other, dict):
+            raise _of_another_version(path, f"it lacks the choice of {group}")
+        for key in sorted({*other, *ours[group]} - _NO_ARCHITECTURE):
+            found, wanted = other.get(key), ours[group].get(key)
             if found != wanted:
                 raise UserError(
                     f"The checkpoint {path} has {group}.{key}={found} but this run has {wanted}; a checkpoint resumes "

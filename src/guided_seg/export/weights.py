@@ -7,12 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from guided_seg.build import ARCHITECTURE
 from guided_seg.checkpoints import restore
 from guided_seg.errors import UserError
 from guided_seg.model.network import GuidedNetwork, Network
@@ -48,17 +46,17 @@ def load(folder: str | PathLike[str]) -> Network:
         files = [load_file(Path(folder) / f"{part}.safetensors") for part in PARTS]
     except (OSError, SafetensorError) as error:
         raise UserError(f"The weights in {folder} cannot be read ({error}); export the checkpoint again.") from error
-    return restore(OmegaConf.create(card["config"]), {k: v for state in files for k, v in state.items()}, folder)
+    return restore(card["config"], {k: v for state in files for k, v in state.items()}, folder)[0]
 
 
 def _read_card(folder: Path) -> Mapping[str, Any]:
     try:
         card = read_json(folder / CARD, "the card of an export")
-        found, known = card["format"], set(card["config"])
+        found, _ = card["format"], card["config"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} holds no export of a network: {CARD} cannot be read; give the output_dir of guided_seg.export."
         ) from error
-    if found != "safetensors" or not set(ARCHITECTURE) <= known:
+    if found != "safetensors":
         raise UserError(f"{folder} holds an export with format={found}; guided_seg reads back format=safetensors.")
     return card

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from guided_seg.errors import UserError
 from guided_seg.model.features import Anchor, laid_out
+from guided_seg.stored import unreadable
 
 Frozen = bool | int
 """True: no weight is trained; False: all are; n: the first n stages are not."""
@@ -154,7 +155,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise WeightsError(f"The weights file {path} cannot be read as PyTorch or safetensors: {error}") from error
+        raise WeightsError(
+            f"The weights file {path} cannot be read as PyTorch or safetensors ({unreadable(path, error)}."
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"The weights file {path} does not hold named tensors; expected a state_dict.")

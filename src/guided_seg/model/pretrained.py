@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from guided_seg.errors import UserError
 from guided_seg.model.backbone import Backbone, Frozen, WeightsError, check_stride, read_weights
 from guided_seg.model.neck import Pyramid
 
@@ -43,6 +44,7 @@ class TimmBackbone(Backbone):
             episodes would be poor ones.
 
     Raises:
+        UserError: timm has no such network.
         WeightsError: the weights cannot be had or do not fit.
     """
 
@@ -60,6 +62,11 @@ class TimmBackbone(Backbone):
         finest: int = 1,
         fixed_norms: bool = False,
     ) -> None:
+        if not timm.is_model(model):  # such as hf_hub:..., which would ask the network whenever a checkpoint is loaded
+            raise UserError(
+                f"backbone.model={model}: timm {timm.__version__} has no network of this name; choose one of "
+                "timm.list_models()."
+            )
         # typed as Any: timm's networks have attributes that nn.Module knows nothing of
         skips = list(range(finest, levels[0]))
         dilation: dict[str, Any] = {}

@@ -37,10 +37,13 @@ def from_hub(name: str) -> Path:
     except ImportError as error:
         raise UserError(f"{name} is no path, and asking the hub for it takes: pip install huggingface_hub") from error
     try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=[MODEL, CHECKSUMS]))
+        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=[MODEL, CHECKSUMS]))
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
         raise UserError(
             f"{name} is no path on this machine, and the Hugging Face hub did not give it ({reason.rstrip('.')}); "
-            "check the name, or connect to the network."
+            "check the name, or connect to the network; a private model also takes hf auth login."
         ) from error
+    if not (folder / MODEL).is_file():
+        raise UserError(f"{name} on the Hugging Face hub has no {MODEL}, so it is no released model of guided_seg.")
+    return folder

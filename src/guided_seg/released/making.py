@@ -63,7 +63,7 @@ def release(cfg: DictConfig, out: Path) -> Rounding:
     with filled_or_gone(out) as partial:
         _check_name(cfg.name)
         template, file = read_template(cfg.card), checkpoint_file(cfg.checkpoint)
-        content = read_checkpoint(file)
+        content = _of_training(file)
         network, trained = load_network(file)
         if cfg.get("longest") is not None:
             _limit(network, trained, cfg.longest)
@@ -84,6 +84,19 @@ def release(cfg: DictConfig, out: Path) -> Rounding:
     console.print(f"{cfg.name}: {parameters:,} parameters, {size}; {found}.", soft_wrap=True)
     console.print(str(out), soft_wrap=True)
     return found
+
+
+def _of_training(file: Path) -> dict[str, Any]:
+    """The content of a checkpoint, whose config tells all that the card says of its training."""
+    if file.suffix == ".safetensors":
+        raise UserError(f"{file} is a released model already; give the run that it was made of.")
+    content = read_checkpoint(file)
+    steps = content["config"].get("length")
+    if not {"name", "seed", "data"} <= content["config"].keys() or "trainer.max_steps" not in (steps or {}):
+        raise UserError(
+            f"{file} does not say how it was trained, which a card needs; give one that guided_seg.run wrote."
+        )
+    return content
 
 
 def _limit(network: Network, trained: DictConfig, longest: int) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -21,14 +20,11 @@ import guided_seg
 from guided_seg.build import ARCHITECTURE
 from guided_seg.errors import UserError
 from guided_seg.model.network import Network
-from guided_seg.preflight import settings
 from guided_seg.released import check_whole
+from guided_seg.stored import unreadable
 
 ENTRY = "guided_seg"
 """Its values: ``name``, ``version`` of guided_seg, and ``config``, the groups that decide the network."""
-
-_PARTS = "guided_seg.model."
-"""Where the classes are that a config may name."""
 
 
 def write_weights(network: Network, name: str, cfg: DictConfig, path: Path) -> None:
@@ -68,38 +64,18 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         UserError: it is damaged, or holds no network of guided_seg.
     """
-    check_whole(path)
     try:
+        check_whole(path)
         with safe_open(path, "pt") as file:
             text = file.metadata()[ENTRY]
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
         config = dict[str, Any](json.loads(text)["config"])
+    except UserError:
+        raise
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read as a released model ({error}); get it again.") from error
-    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a released model ({unreadable(path, error)}.") from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} says nothing of a network of guided_seg; give a file that guided_seg.release wrote."
         ) from error
-    _check_parts(config, path)
     return config, state
-
-
-def _check_parts(config: dict[str, Any], path: Path) -> None:
-    """Refuse to make anything but parts of a network, since a file from elsewhere must not choose what runs here."""
-    if "${" in str(config):
-        raise UserError(f"The config in {path} has values that refer to others; a released model has plain ones.")
-    for key, target in settings(OmegaConf.create(config)).items():
-        # the name alone proves nothing: guided_seg.model.x.os.system would be found as well
-        if key.endswith("_target_") and not (str(target).startswith(_PARTS) and _home(target, path).startswith(_PARTS)):
-            raise UserError(f"The config in {path} asks for {target}, which is no part of a network of guided_seg.")
-
-
-def _home(target: str, path: Path) -> str:
-    """The module that defines a class."""
-    try:
-        return get_class(target).__module__
-    except Exception as error:
-        raise UserError(
-            f"The config in {path} asks for {target}, which guided_seg {guided_seg.__version__} does not have; use the "
-            "version that the model's card names."
-        ) from error

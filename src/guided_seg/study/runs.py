@@ -93,7 +93,7 @@ def _read(path: Path, name: str) -> Run | Missing:
     if not (path / "metrics.json").is_file():
         return _why(path, name)
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"), resolve=True)
+        tree = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
         if not isinstance(tree, dict):
             raise UserError("config.yaml holds no settings")
         choices = _choices(path, tree)

@@ -1,0 +1,110 @@
+"""Files of tensors: reading them without running code, and saying in a sentence why one cannot be used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from threading import get_ident
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from guided_seg.errors import UserError
+
+_SPARE, _SPARE_TENSORS = 150_000_000, 2000
+"""Parameters, and tensors of them, that building may take beyond those of the file: timm makes classifiers to drop."""
+
+
+def read_torch(path: Path) -> Any:
+    """The content of a PyTorch file, on the CPU, read without running any code in it.
+
+    Raises:
+        UserError: it cannot be read, or holds more than plain values and tensors.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what is no pickle at all can raise anything
+        raise UserError(f"{path} cannot be read as a checkpoint ({unreadable(path, error)}.") from error
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """Why a file of tensors cannot be read, which its first bytes often tell, and what to do: ``why); advice``."""
+    text = str(error)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(200)
+            begin = raw.lstrip()
+    except OSError as refused:
+        return f"{refused.strerror or refused}); check its name and its permissions"
+    if not begin:
+        return "it is empty); get it again"
+    if begin[:1] == b"<":
+        return "it is a web page, as a server sends when it does not give the file); get it again"
+    if begin.startswith(b"version https://git-lfs"):
+        return "it only points to a file in Git LFS); run git lfs pull in its repository"
+    if any(word in text for word in ("Unsupported global", "GLOBAL", "Unsupported class")):
+        # PyTorch advises to read it anyway, which would run what is in it
+        return (
+            "it holds Python objects besides tensors, and reading those could run any code); use one that guided_seg "
+            "wrote, or save the state_dict alone"
+        )
+    if isinstance(error, SafetensorError) and begin.startswith(b"PK"):
+        return "it is a zip or a file of PyTorch, not of safetensors); if it is a checkpoint, rename it to .ckpt"
+    if not isinstance(error, SafetensorError) and raw[8:9] == b"{":
+        return "it is a file of safetensors, such as a released model); give a .ckpt of a run, or rename it"
+    return "it is cut off, damaged or another kind of file); get it again"
+
+
+def check_tensors(state: Mapping[str, object], origin: str | PathLike[str]) -> None:
+    """Refuse tensors that a network cannot answer with.
+
+    Raises:
+        UserError: one is no ordinary tensor, or has values that are no numbers.
+    """
+    for key, tensor in state.items():
+        if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided or tensor.is_meta:
+            raise UserError(f"{key} in {origin} is no ordinary tensor; give a file that guided_seg wrote.")
+        # the sum alone is fast, and what is no number makes it none; so do infinities, of which masks may be made
+        if tensor.is_floating_point() and tensor.sum().isnan() and tensor.isnan().any():
+            raise UserError(
+                f"{key} in {origin} has values that are not numbers (NaN), so the network cannot answer: its "
+                "training diverged. Take an earlier checkpoint, or train with a lower learning rate."
+            )
+
+
+def check_types(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Raise `TypeError` where loading would turn integers to fractions, or the other way round, without a word."""
+    for key, own in network.state_dict().items():
+        found = state.get(key, own)
+        if found.is_complex() or found.is_quantized or found.is_floating_point() != own.is_floating_point():
+            raise TypeError(f"{key} is of {found.dtype}, and the network has {own.dtype}")
+
+
+@contextmanager
+def no_larger_than(state: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let this thread build networks of about that many parameters, and stop before a far larger one takes its memory.
+
+    Raises:
+        ValueError: a network became too large.
+    """
+    left = _SPARE + sum(math.prod(tensor.shape) for tensor in state.values())
+    tensors, thread = _SPARE_TENSORS + 4 * len(state), get_ident()
+
+    def count(_: nn.Module, name: str, parameter: Tensor | None) -> None:
+        nonlocal left, tensors
+        if parameter is not None and get_ident() == thread:
+            left, tensors = left - parameter.numel(), tensors - 1
+            if min(left, tensors) < 0:
+                raise ValueError(f"it has far more parameters than the file, in {name} of {tuple(parameter.shape)}")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
