@@ -9,3 +9,7 @@ class UserError(ValueError):
 
 class CompositionError(UserError):
     """Options that have no meaning together, and what to choose instead; a sweep counts the job as refused."""
+
+
+class VideoWarning(UserWarning):
+    """Frames of a video that cannot be decoded and are left out."""

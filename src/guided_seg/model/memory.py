@@ -21,8 +21,8 @@ along by optical flow, and regions of the answer that are far from there are not
 (`guided_seg.model.motion`). ``shot``: the frame and those of its labels that the network is certain of, as one more
 annotated image of the support. ``both``, map and shot; or ``none``.
 
-Where the next frame has another size, the map is resized to it, by nearest neighbour (`Places.at`); a shot keeps the size
-of its own frame. Sessions and protocols do the same.
+Where the next frame has another size, the map is resized to it by nearest neighbour (`Places.at`), and a shot keeps the
+size of its own frame. Sessions and protocols do the same.
 """
 
 CERTAIN = 0.8
