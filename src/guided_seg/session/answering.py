@@ -90,11 +90,14 @@ class Answering(Store):
     @torch.inference_mode()
     def _answer(self, image_id: str, earlier: Earlier | None = None) -> tuple[Labels, list[Tensor]]:
         self.picture(image_id)
-        if len(self.labels) < 2:
-            raise UserError("There is nothing to segment yet; add_label names it.")
+        self._check_labels()
         with waiting(f"Segmenting {image_id}"):
             maps = self._engine.maps(image_id, len(self.labels), earlier)
         return best(maps), maps
+
+    def _check_labels(self) -> None:
+        if len(self._labels) < 2:
+            raise UserError("There is nothing to segment yet; add_label names it.")
 
     def segment_all(self, batch: int = 1) -> Iterator[tuple[str, Labels]]:
         """Each of `images` with its labels, one after the other.
@@ -148,6 +151,7 @@ class Answering(Store):
         self, video_id: str, start: int, corrections: Corrections, memory: Memory
     ) -> Iterator[tuple[int, Labels]]:
         video = self._video(video_id)
+        self._check_labels()  # before a stream has lost a frame
         known: tuple[int, Earlier] | None = None
         frames = video.frames(start)
         index = None
@@ -164,10 +168,8 @@ class Answering(Store):
                         known = self._annotations.clock, Earlier.of(memory, pixels, labels, maps, features)
                     yield index, labels
                 finally:
-                    # it could be annotated while it was shown, and what was undone can be done again
-                    if passing and not self._annotations.knows(name):
-                        del self._images[name]
-                        self._engine.forget(name)
+                    if passing:
+                        self._pass(name)
         if index is None:
             raise UserError(video.ended(start))
 
@@ -177,7 +179,15 @@ class Answering(Store):
         if name in self._images:
             self._images[name].check_same(pixels)  # or features of other pixels would answer for it
             return name, False
+        self._passing.add(name)
         return self._add_frame(video_id, index, pixels), True
+
+    def _pass(self, name: str) -> None:
+        """Forget a frame that has been shown, unless it was annotated; what was undone can be done again."""
+        self._passing.discard(name)
+        if not self._annotations.knows(name):
+            del self._images[name]
+            self._engine.forget(name)
 
     def _segment_frame(
         self, name: str, pixels: RGB, hidden: frozenset[str], earlier: Earlier | None

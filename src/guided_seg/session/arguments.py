@@ -109,9 +109,7 @@ def usable_device(value: object) -> torch.device:
         torch.empty(1, device=device).cpu()
     except Exception as error:  # what torch raises depends on the device and on how torch was built
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"device={value}: torch cannot use it here ({reason}); choose cpu, or cuda with a GPU."
-        ) from error
+        raise UserError(f"device={value} cannot be used here ({reason}); choose cpu, or cuda with a GPU.") from error
     return device
 
 
@@ -131,7 +129,7 @@ def local_path(value: object, what: str) -> Path:
     if not raw or "\0" in raw:
         raise UserError(f"{what} is the path {raw!r}, which names no file.")
     if "://" in raw or raw.startswith(("http:/", "https:/")):  # pathlib makes one slash of two
-        raise UserError(f"{what} is the address {raw}; download it and give the file.")
+        raise UserError(f"{what} is the address {raw}, which is not fetched; download the file, or give its pixels.")
     return Path(os.path.expanduser(raw)).absolute()  # noqa: PTH111  (pathlib fails where the user is unknown)
 
 
@@ -165,7 +163,7 @@ def marked(pixels: Any, image: str, size: tuple[int, int]) -> Bool[np.ndarray, "
 
 
 def check_rgb(what: str, image: Any) -> RGB:
-    """The array, contiguous. Raises `UserError` unless it is an RGB image."""
+    """The array, contiguous and writable, perhaps itself. Raises `UserError` unless it is an RGB image."""
     try:
         array = np.asarray(image)
     except Exception as error:  # numpy asks the object itself, and that can raise anything
@@ -173,7 +171,7 @@ def check_rgb(what: str, image: Any) -> RGB:
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
         found = f"{array.dtype} {array.shape}" if array.dtype != object else shown(image)
         raise UserError(f"The {what} is {found}; expected uint8 (H, W, 3), RGB{_conversion(array)}.")
-    return np.ascontiguousarray(array)
+    return np.require(array, requirements=["C", "W"])
 
 
 def _conversion(array: np.ndarray) -> str:

@@ -221,7 +221,8 @@ class FrameStream(Video):
         for frame in self._frames:
             self._next += 1
             if self._next > start:
-                yield self._next - 1, check_rgb(f"frame {self._next - 1}", frame)
+                # a copy, as whoever gives frames may fill one array again and again
+                yield self._next - 1, check_rgb(f"frame {self._next - 1}", frame).copy()
 
     def ended(self, start: int) -> str:
         """See `Video.ended`."""

@@ -43,6 +43,7 @@ class Store:
         self._labels = [NEGATIVE]
         self._images: dict[str, Picture] = {}
         self._videos: dict[str, Video] = {}
+        self._passing: set[str] = set()  # frames that are there only while they are shown
         self._annotations = Annotations(together)
 
     @property
@@ -53,7 +54,7 @@ class Store:
     @property
     def images(self) -> list[str]:
         """The images, and the frames of videos that are annotated or were asked for, in the order they came."""
-        return list(self._images)
+        return [name for name in self._images if name not in self._passing or self._annotations.knows(name)]
 
     @property
     def videos(self) -> list[str]:
