@@ -65,24 +65,21 @@ class Content:
     images: list[SavedImage]
 
 
-def parse(data: bytes, version: int) -> Content:
-    """The content of ``session.json``.
-
-    Args:
-        data: the bytes.
-        version: of the layout that is expected.
+def table_of(data: bytes) -> dict[str, Any]:
+    """The table that ``session.json`` is.
 
     Raises:
-        Malformed: it has another version or layout.
+        Malformed: it is something else.
         ValueError: it is no JSON.
     """
     try:
-        table = _is(dict, json.loads(data), "session.json")
+        return _is(dict, json.loads(data), "session.json")
     except RecursionError:
         raise Malformed("session.json is nested too deeply") from None
-    found = table.get("format")
-    if type(found) is not int or found != version:
-        raise Malformed(f"it has the format {short(found)} of sessions, but this version of guided_seg reads {version}")
+
+
+def parse(table: dict[str, Any]) -> Content:
+    """The content of `table_of`. Raises `Malformed` where it has another layout."""
     return Content(
         _model(table.get("model")),
         [_is(str, label, "a label") for label in _take(table, "labels", list)],

@@ -8,6 +8,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
 from guided_seg.released import with_checksum
-from guided_seg.session.content import Content, KWay, Malformed, Reference, SavedImage, parse
+from guided_seg.session.content import Content, KWay, Malformed, Reference, SavedImage, parse, table_of
 from guided_seg.session.store import Store
 from guided_seg.writing import sha256, whole_file
 
@@ -32,9 +33,9 @@ def write(store: Store, model: dict[str, Any] | None, path: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name a file in it, such as {path / 'today.session'}.")
     try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; name a file in it, such as {path / 'today.session'}.")
         with whole_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
             folder = path.resolve().parent
             content = {
@@ -60,9 +61,13 @@ def read(path: Path) -> Content:
     """
     try:
         with zipfile.ZipFile(path) as file:
-            return parse(_entry(file, "session.json", MOST_TEXT), FORMAT)
+            table = table_of(_entry(file, "session.json", MOST_TEXT))
+        _check_version(table.get("format"), path)
+        return parse(table)
     except FileNotFoundError:
         raise UserError(f"There is no session {path}; give a file that Session.save wrote.") from None
+    except UserError:
+        raise
     except Exception as error:  # what is no zip file, or a damaged one, can raise anything
         raise _no_session(path, error) from error
 
@@ -119,6 +124,14 @@ def network_of(content: Content, path: Path) -> tuple[Path, KWay]:
             "or give network=... to go on with another."
         )
     return checkpoint, model.reading
+
+
+def _check_version(found: object, path: Path) -> None:
+    if type(found) is not int or found != FORMAT:
+        raise UserError(
+            f"{path} has the format {short(found)} of sessions, but this version of guided_seg reads {FORMAT}; open it "
+            "with the version that wrote it."
+        )
 
 
 def _image(store: Store, file: zipfile.ZipFile, number: int, name: str, folder: Path) -> dict[str, Any]:
