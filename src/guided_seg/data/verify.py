@@ -24,8 +24,7 @@ from guided_seg.data.images import check_whole, image_size
 from guided_seg.data.source import DataError
 from guided_seg.data.tables import Counts
 from guided_seg.episode import IGNORE
-
-_SHOW_AFTER = 1.0  # seconds without a word before the progress bar appears
+from guided_seg.waiting import SHOW_AFTER
 
 T = TypeVar("T")
 
@@ -142,7 +141,7 @@ def survey(keys: Iterable[str], inspect: Callable[[str], T], what: str) -> dict[
                 else:
                     found[key] = result
                 progress.advance(bar)
-                if not progress.live.is_started and time.monotonic() - began > _SHOW_AFTER:
+                if not progress.live.is_started and time.monotonic() - began > SHOW_AFTER:
                     progress.start()
         finally:
             progress.stop()
