@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 def load(name: str | PathLike[str]) -> Network:
     """A trained network, in evaluation mode: for `guided_seg.session.Session`, or to be called with a `Batch`.
 
+    The first call takes seconds, most of them to import what builds networks; a terminal shows that it goes on.
+
     Args:
         name: of a model that ships, such as ``guided-lite0``, which takes neither training nor a network connection; a
             run folder or a checkpoint in it; the folder or file of a released model; or ``owner/name[@revision]`` of
@@ -22,6 +24,9 @@ def load(name: str | PathLike[str]) -> Network:
     Raises:
         UserError: there is nothing of that name, or it is damaged.
     """
-    from guided_seg.checkpoints import load_network  # importing the package must stay quick
+    from guided_seg.waiting import waiting  # importing the package must stay quick
 
-    return load_network(name)[0]
+    with waiting(f"Loading {name}"):
+        from guided_seg.checkpoints import load_network
+
+        return load_network(name)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
@@ -60,7 +61,7 @@ def checkpoint_file(name: str | PathLike[str]) -> Path:
     text = fspath(name)
     if text in released.names():
         return released.shipped(text)
-    path = Path(text).expanduser() if text.startswith("~/") else Path(text)
+    path = Path(os.path.expanduser(text))  # noqa: PTH111  (pathlib fails where the user is unknown)
     try:
         if not path.exists() and is_hub_id(text):
             path = from_hub(text)

@@ -15,6 +15,10 @@ class CompositionError(UserError):
     """Options that have no meaning together, and what to choose instead; a sweep counts the job as refused."""
 
 
+class VideoWarning(UserWarning):
+    """Frames of a video that cannot be decoded and are left out."""
+
+
 def why_unreadable(path: Path, error: OSError) -> str:
     """A sentence for a file that the system does not let us read: the reason and what to do.
 

@@ -26,8 +26,8 @@ from guided_seg.data.tables import Counts
 from guided_seg.episode import IGNORE
 from guided_seg.errors import why_unreadable
 from guided_seg.text import read_text, shown
+from guided_seg.waiting import SHOW_AFTER
 
-_SHOW_AFTER = 1.0  # seconds without a word before the progress bar appears
 _LONGEST = 500  # letters of a line of a list, which may hold two paths
 
 T = TypeVar("T")
@@ -226,7 +226,7 @@ def survey(keys: Iterable[str], inspect: Callable[[str], T], what: str) -> dict[
                 else:
                     found[key] = result
                 progress.advance(bar)
-                if not progress.live.is_started and time.monotonic() - began > _SHOW_AFTER:
+                if not progress.live.is_started and time.monotonic() - began > SHOW_AFTER:
                     progress.start()
         finally:
             progress.stop()

@@ -20,6 +20,9 @@ Memory = Literal["none", "map", "moved", "shot", "both"]
 along by optical flow, and regions of the answer that are far from there are not of the object
 (`guided_seg.model.motion`). ``shot``: the frame and those of its labels that the network is certain of, as one more
 annotated image of the support. ``both``, map and shot; or ``none``.
+
+Where the next frame has another size, the map is resized to it by nearest neighbour (`Places.at`), and a shot keeps the
+size of its own frame. Sessions and protocols do the same.
 """
 
 CERTAIN = 0.8
@@ -47,13 +50,13 @@ def reads_shot(memory: str) -> bool:
     return memory in ("shot", "both")
 
 
-def check_memory(memory: str, network: Network | None = None) -> None:
+def check_memory(memory: object, network: Network | None = None) -> None:
     """Refuse a memory that is none, or that the network cannot read.
 
     Raises:
         UserError: see there.
     """
-    if memory not in get_args(Memory):
+    if not isinstance(memory, str) or memory not in get_args(Memory):
         raise UserError(f"memory={memory}: expected one of {', '.join(get_args(Memory))}.")
     if network is None:
         return

@@ -12,6 +12,9 @@ from jaxtyping import UInt8
 SIDE = 432
 """Pixels of the longest side at which motion is estimated; larger frames are made smaller for it."""
 
+LEAST = 16
+"""Pixels of the shortest side at which motion is estimated; OpenCV crashes on narrower frames."""
+
 REACH = 0.05
 """How far an object may be from where it was expected, as a share of the longer side of the frame."""
 
@@ -30,20 +33,29 @@ class Places(NamedTuple):
         >>> followed = Places(still.labels, np.zeros((1, 4, 3), np.uint8))
         >>> followed.keep(np.array([[1, 0, 0, 1]], np.uint8)).tolist()
         [[1, 0, 0, 0]]
+        >>> still.at(np.zeros((2, 8, 3), np.uint8)).labels.tolist()
+        [[1, 1, 0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0]]
     """
 
     labels: UInt8[np.ndarray, "H W"]
     frame: UInt8[np.ndarray, "H W 3"] | None = None
 
     def at(self, frame: UInt8[np.ndarray, "H W 3"]) -> Places:
-        """Where they are expected in the next frame, see `moved`."""
-        if self.frame is None:
-            return self
-        return Places(moved(self.labels, self.frame, frame), frame)
+        """Where they are expected in the next frame, see `moved`. A frame of another size has them resized to it."""
+        sized = self._resized(frame.shape[0], frame.shape[1])
+        return sized if sized.frame is None else Places(moved(sized.labels, sized.frame, frame), frame)
 
     def keep(self, labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
         """What of the answer there may be the same object, see `within_reach`; all of it without motion."""
         return labels if self.frame is None else within_reach(labels, self.labels)
+
+    def _resized(self, height: int, width: int) -> Places:
+        if self.labels.shape == (height, width):
+            return self
+        # labels are names, not amounts: there is nothing between two of them
+        labels = cv2.resize(self.labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        frame = None if self.frame is None else cv2.resize(self.frame, (width, height), interpolation=cv2.INTER_AREA)
+        return Places(labels.astype(np.uint8), frame if frame is None else frame.astype(np.uint8))
 
 
 def moved(
@@ -67,7 +79,7 @@ def moved(
     """
     height, width = labels.shape
     part = min(1.0, SIDE / max(height, width))
-    size = (max(round(width * part), 1), max(round(height * part), 1))
+    size = (max(round(width * part), LEAST), max(round(height * part), LEAST))
     # from each pixel of the new frame to where it was, so that every one of them is given a label
     small = [
         cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)

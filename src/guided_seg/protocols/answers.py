@@ -68,8 +68,7 @@ class Answers:
             self._video, self._earlier = video, {}
         earlier = self._earlier[setting] if setting in self._earlier else self._shown(question, episode, memory)
         asked = question
-        follows = reads_map(memory) and earlier.places.labels.shape == episode.target.shape
-        places = earlier.places.at(_pixels(episode.query)) if follows else None
+        places = earlier.places.at(_pixels(episode.query)) if reads_map(memory) else None
         if places:
             episode = replace(episode, previous=torch.from_numpy(places.labels))
         if reads_shot(memory) and earlier.certain is not None:

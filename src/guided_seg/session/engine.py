@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from guided_seg.data.cache import Cache
@@ -18,37 +18,17 @@ from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features, stack
 from guided_seg.model.incremental import Pieces, Prepared, has_pieces
-from guided_seg.model.motion import Places
 from guided_seg.model.network import GuidedNetwork, Network, cell_shares
 from guided_seg.session.annotations import Annotations
+from guided_seg.session.arguments import RGB
+from guided_seg.session.earlier import Earlier, Labels
 from guided_seg.session.encoder import Encoder, threads
-from guided_seg.session.pictures import RGB, Picture
+from guided_seg.session.pictures import Picture
 
 Maps = list[Float[Tensor, "H W"]]
-Labels = UInt8[np.ndarray, "H W"]
 
 SMALL = 2**21
 """Bytes of a query, as a head reads it, that one thread compares as fast as several."""
-
-
-class Earlier(NamedTuple):
-    """The answer to the frame before, as far as it is to be told (see `guided_seg.model.memory`).
-
-    Attributes:
-        places: of its labels, or None.
-        shot: what is certain of them, with the frame's pixels and features; or None.
-    """
-
-    places: Places | None
-    shot: tuple[Labels, RGB, Features] | None
-
-    def at(self, frame: RGB) -> Earlier:
-        """What is told of it for the next frame."""
-        return self if self.places is None else self._replace(places=self.places.at(frame))
-
-    def keep(self, labels: Labels) -> Labels:
-        """What of the answer to that frame remains."""
-        return labels if self.places is None else self.places.keep(labels)
 
 
 class Engine(ABC):

@@ -6,7 +6,9 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -14,29 +16,44 @@ import numpy as np
 from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
 from guided_seg.released import with_checksum
-from guided_seg.session.pictures import Picture
+from guided_seg.session.content import Content, KWay, Malformed, Reference, SavedImage, parse, table_of
 from guided_seg.session.store import Store
 from guided_seg.writing import sha256, whole_file
 
 FORMAT = 1
 """The version of the file's layout."""
 
+MOST_TEXT, MOST_PIXELS = 2**28, 2**30
+"""Bytes of ``session.json``, and pixels of a stored image, that are read; more would be meant to fill the memory."""
+
 
 def write(store: Store, model: dict[str, Any] | None, path: Path) -> None:
-    """Write all but pixels that can be had again; the file is there whole or not at all."""
-    with whole_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
-        folder = path.resolve().parent
-        content = {
-            "format": FORMAT,
-            "model": model and {**model, "checkpoint": _reference(Path(model["checkpoint"]), folder)},
-            "labels": store.labels[1:],
-            "videos": [[name, _reference(video, folder)] for name, video in store.video_files().items()],
-            "images": [_image(store, file, number, name, folder) for number, name in enumerate(store.images)],
-        }
-        file.writestr("session.json", json.dumps(content, indent=1))
+    """Write all but pixels that can be had again; the file is there whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; name a file in it, such as {path / 'today.session'}.")
+        with whole_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
+            folder = path.resolve().parent
+            content = {
+                "format": FORMAT,
+                "model": model and {**model, "checkpoint": _reference(Path(model["checkpoint"]), folder)},
+                "labels": store.labels[1:],
+                "videos": [[name, _reference(video, folder)] for name, video in store.video_files().items()],
+                "images": [_image(store, file, number, name, folder) for number, name in enumerate(store.images)],
+            }
+            file.writestr("session.json", json.dumps(content, indent=1))
+    except OSError as error:
+        raise UserError(
+            f"The session cannot be saved as {path} ({error.strerror or error}); the session is as it was, so choose "
+            "another place, or make room, and save it again."
+        ) from error
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> Content:
     """What `write` wrote, without the pictures.
 
     Raises:
@@ -44,42 +61,77 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as file:
-            content = json.loads(file.read("session.json"))
+            table = table_of(_entry(file, "session.json", MOST_TEXT))
+        _check_version(table.get("format"), path)
+        return parse(table)
     except FileNotFoundError:
         raise UserError(f"There is no session {path}; give a file that Session.save wrote.") from None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} cannot be read as a session ({error}); give a file that Session.save wrote."
-        ) from error
-    if content.get("format") != FORMAT:
-        raise UserError(
-            f"{path} has the format {content.get('format')} of sessions, but this version of guided_seg reads {FORMAT}."
-        )
-    found: dict[str, Any] = content
-    return found
+    except UserError:
+        raise
+    except Exception as error:  # what is no zip file, or a damaged one, can raise anything
+        raise _no_session(path, error) from error
 
 
-def fill(store: Store, content: dict[str, Any], path: Path) -> None:
+def fill(store: Store, content: Content, path: Path) -> None:
     """Put the labels, videos, images and annotations of `read` into an empty session.
 
     Raises:
-        UserError: an image or video is not where it was, or is another one now.
+        UserError: an image or video is not where it was, or is another one now, or the file is damaged.
     """
     folder = path.resolve().parent
-    for label in content["labels"]:
+    for label in content.labels:
         store.add_label(label)
-    for name, reference in content["videos"]:
-        store.add_video(name, _find(reference, folder))
+    for name, reference in content.videos:
+        store.add_video(name, _find(reference, folder, lambda found: found.is_file() or found.is_dir()))
     with zipfile.ZipFile(path) as file:
-        for entry in content["images"]:
-            name = _add(store, file, entry, folder)
-            if "mask" in entry:
-                labels = _png(file.read(entry["mask"]))
+        for image in content.images:
+            name = _add(store, file, image, path)
+            if image.mask is not None:
+                labels = _picture(file, image.mask, path, store.picture(name).size)
+                if labels.dtype != np.uint8 or labels.ndim != 2:
+                    raise _no_session(path, Malformed(f"{image.mask} is no label map"))
                 for number in set(np.unique(labels).tolist()) - {IGNORE}:
-                    store.mask(name, labels == number, store.labels[number])
-            for row, column, number in entry["dots"]:
-                store.dot(name, row, column, store.labels[number])
+                    store.mask(name, labels == number, number)
+            for row, column, number in image.dots:
+                store.dot(name, row, column, number)
     store.forget_history()
+
+
+def check_there(content: Content, path: Path) -> None:
+    """Raise `UserError` where an image or video that `fill` will need is gone; takes no time."""
+    folder = path.resolve().parent
+    for _, reference in content.videos:
+        _find(reference, folder, lambda found: found.is_file() or found.is_dir())
+    for image in content.images:
+        if isinstance(image.source, Reference):
+            _find(image.source, folder, Path.is_file)
+
+
+def network_of(content: Content, path: Path) -> tuple[Path, KWay]:
+    """The checkpoint of a saved session, and how its network answers several labels.
+
+    Raises:
+        UserError: the session names none, or the file is missing or another one now.
+    """
+    model = content.model
+    if model is None:
+        raise UserError(f"{path} was saved by a session whose network came from no checkpoint; give network=....")
+    # one that ships lies elsewhere on another machine
+    checkpoint = with_checksum(model.sha256) or _find(model.checkpoint, path.resolve().parent, Path.is_file)
+    if sha256(checkpoint) != model.sha256:
+        raise UserError(
+            f"{checkpoint} is not the network that {path} was saved with: its checksum differs; put the old one back, "
+            "or give network=... to go on with another."
+        )
+    return checkpoint, model.reading
+
+
+def _check_version(found: object, path: Path) -> None:
+    if type(found) is not int or found != FORMAT:
+        raise UserError(
+            f"{path} has the format {short(found)} of sessions, but this version of guided_seg reads {FORMAT}; open it "
+            "with the version that wrote it."
+        )
 
 
 def _image(store: Store, file: zipfile.ZipFile, number: int, name: str, folder: Path) -> dict[str, Any]:
@@ -99,15 +151,18 @@ def _image(store: Store, file: zipfile.ZipFile, number: int, name: str, folder: 
     return entry
 
 
-def _add(store: Store, file: zipfile.ZipFile, entry: dict[str, Any], folder: Path) -> str:
-    name: str = entry["name"]
-    if "frame" in entry:
-        video, index = entry["frame"]
-        name = store.frame(video, index)
+def _add(store: Store, file: zipfile.ZipFile, image: SavedImage, path: Path) -> str:
+    name, source = image.name, image.source
+    if isinstance(source, tuple):
+        name = store.frame(*source)
+    elif isinstance(source, Reference):
+        store.add_image(name, _find(source, path.resolve().parent, Path.is_file))
     else:
-        store.add_image(name, _find(entry["file"], folder) if "file" in entry else _png(file.read(entry["stored"])))
-    picture: Picture = store.picture(name)
-    if picture.checksum != entry["checksum"]:
+        store.add_image(name, _picture(file, source, path))
+    picture = store.picture(name)
+    if picture.checksum != image.checksum:
+        if isinstance(source, str):
+            raise _no_session(path, Malformed(f"{source} is damaged"))
         raise UserError(
             f"The image {name!r} ({picture.path}) is not the one that was annotated; put the old file back."
         )
@@ -117,15 +172,31 @@ def _add(store: Store, file: zipfile.ZipFile, entry: dict[str, Any], folder: Pat
 def _reference(path: Path, folder: Path) -> list[str]:
     """Where a file is, seen from the session's folder and as such; the first survives moving both together."""
     whole = path.resolve()
-    return [os.path.relpath(whole, folder), str(whole)]
+    try:
+        return [os.path.relpath(whole, folder), str(whole)]
+    except ValueError:  # on another drive of Windows
+        return [str(whole), str(whole)]
 
 
-def _find(reference: list[str], folder: Path) -> Path:
-    near, whole = (folder / reference[0]), Path(reference[1])
+def _find(reference: Reference, folder: Path, usable: Callable[[Path], bool]) -> Path:
+    near, whole = folder / reference.near, Path(reference.whole)
     for path in (near, whole):
-        if path.exists():
-            return path
+        try:
+            if usable(path):
+                return path
+        except OSError:  # a name that is too long, for instance
+            continue
     raise UserError(f"{whole} is not there any more, nor is {near}; put the file back to open the session.")
+
+
+def _entry(file: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """An entry of the file, of no more than ``most`` bytes."""
+    try:
+        if file.getinfo(name).file_size > most:
+            raise Malformed(f"{name} is larger than {most:,} bytes")
+    except KeyError:
+        raise Malformed(f"it has no {name}") from None
+    return file.read(name)
 
 
 def _as_png(pixels: np.ndarray) -> bytes:
@@ -136,26 +207,26 @@ def _as_png(pixels: np.ndarray) -> bytes:
     return data.getvalue()
 
 
-def _png(data: bytes) -> np.ndarray:
-    from PIL import Image
-
-    return np.array(Image.open(io.BytesIO(data)))
-
-
-def checkpoint_of(content: dict[str, Any], path: Path) -> Path:
-    """The checkpoint of a saved session.
+def _picture(file: zipfile.ZipFile, name: str, path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The pixels of a PNG in the file, whose size is checked before they are decoded.
 
     Raises:
-        UserError: the session names none, or the file is missing or another one now.
+        UserError: it is missing or damaged, or has another size than ``size``.
     """
-    model = content["model"]
-    if model is None:
-        raise UserError(f"{path} was saved by a session whose network came from no checkpoint; give network=....")
-    # one that ships lies elsewhere on another machine
-    checkpoint = with_checksum(model["sha256"]) or _find(model["checkpoint"], path.resolve().parent)
-    if sha256(checkpoint) != model["sha256"]:
-        raise UserError(
-            f"{checkpoint} is not the network that {path} was saved with: its checksum differs; put the old one back, "
-            "or give network=... to go on with another."
-        )
-    return checkpoint
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        # not Image.open, which refuses large images that a session did store
+        image = PngImageFile(io.BytesIO(_entry(file, name, 4 * MOST_PIXELS)))
+        if size not in (None, (image.height, image.width)) or image.height * image.width > MOST_PIXELS:
+            raise Malformed(f"{name} is {image.height} x {image.width}")
+        return np.array(image)
+    except Exception as error:  # damaged bytes can raise anything
+        raise _no_session(path, error) from error
+
+
+def _no_session(path: Path, error: Exception) -> UserError:
+    reason = str(error) or type(error).__name__
+    if path.is_dir():
+        return UserError(f"{path} is a folder; give a file in it that Session.save wrote.")
+    return UserError(f"{path} cannot be read as a session ({reason}); give a file that Session.save wrote.")

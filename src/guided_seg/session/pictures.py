@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from threading import Event, Thread
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
-from numpy.typing import NDArray
 
-from guided_seg.errors import UserError
-
-RGB = UInt8[np.ndarray, "H W 3"]
+from guided_seg.errors import UserError, VideoWarning
+from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, shown, unreadable
+from guided_seg.session.containers import is_cut_off
 
 AHEAD = 4
 """Frames that are read while an earlier one is segmented."""
@@ -43,37 +43,41 @@ class Picture:
         self.checksum = zlib.crc32(pixels.tobytes())
 
     @classmethod
-    def of(cls, name: str, image: str | Path | NDArray[Any]) -> Picture:
+    def of(cls, name: str, image: object) -> Picture:
         """An image file, or an array, which is kept.
 
         Raises:
             UserError: the file cannot be read, or the array is no RGB image.
         """
-        if isinstance(image, (str, Path)):
+        if is_path(image):
             from guided_seg.data.images import read_image  # OpenCV and Pillow come with the first file
 
-            path = Path(image)
-            return cls(name, lambda: read_image(path), path, read_image(path))
-        pixels = check_rgb(name, image).copy()
-        return cls(name, lambda: pixels, None, pixels)
+            path = local_path(image, f"The image {name!r}")
+            try:
+                return cls(name, partial(read_image, path), path, read_image(path))
+            except OSError as error:
+                raise unreadable(path, error) from error
+        pixels = check_rgb(f"image {name!r}", image).copy()
+        return cls.kept(name, pixels)
+
+    @classmethod
+    def kept(cls, name: str, pixels: RGB, frame: tuple[str, int] | None = None) -> Picture:
+        """An image whose pixels the session keeps."""
+        return cls(name, partial(_itself, pixels), None, pixels, frame)
 
     def read(self) -> RGB:
         """The pixels. Raises `UserError` where they are not those that were added."""
         pixels = self._read()
+        self.check_same(pixels)
+        return pixels
+
+    def check_same(self, pixels: RGB) -> None:
+        """Raise `UserError` unless these are the pixels that were added."""
         if zlib.crc32(pixels.tobytes()) != self.checksum:
             raise UserError(
                 f"The image {self.name!r} ({self.path}) changed since it was added; put the old file back, or add the "
                 "new one under another name."
             )
-        return pixels
-
-
-def check_rgb(name: str, image: Any) -> RGB:
-    """The array, contiguous. Raises `UserError` unless it is an RGB image."""
-    array = np.asarray(image)
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
-        raise UserError(f"The image {name!r} is {array.dtype} {array.shape}; expected uint8 (H, W, 3), RGB.")
-    return np.ascontiguousarray(array)
 
 
 Frame = tuple[int, RGB]
@@ -97,48 +101,82 @@ class Video(ABC):
     def frame(self, index: int) -> RGB:
         """One frame. Raises `UserError` where it cannot be had."""
 
+    def ended(self, start: int) -> str:
+        """A sentence for a pass that finds no frame from ``start`` on."""
+        return f"The video {self.path} has no frame {start}, so there is nothing to segment; frames are counted from 0."
+
 
 class VideoFile(Video):
-    """A video file, read by OpenCV.
+    """A video file, read by OpenCV, which turns the frames as the file says and makes 8 bits of more.
 
     Raises:
-        UserError: it cannot be opened.
+        UserError: it cannot be opened, or none of its frames can be decoded.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
             raise UserError(f"There is no video {path}; give a video file or a folder of frames.")
-        self._open().release()
+        capture = self._open()
+        try:
+            if not capture.grab():
+                raise UserError(f"No frame of the video {path} can be decoded; {self._advice()}.")
+        finally:
+            capture.release()
 
     def _open(self) -> Any:
         import cv2
 
         capture = cv2.VideoCapture(str(self.path))
         if not capture.isOpened():
-            raise UserError(f"The video {self.path} cannot be opened; convert it, for instance to MP4, or give frames.")
+            raise UserError(f"The video {self.path} cannot be opened; {self._advice()}.")
         return capture
 
+    def _advice(self) -> str:
+        assert self.path
+        if not self.path.stat().st_size:
+            return "the file is empty: copy it again"
+        if is_cut_off(self.path):
+            return "the file is cut off: copy it again, or record it again if it was cut off there"
+        return "check that it plays and has pictures, and convert it, for instance with ffmpeg -i FILE NEW.mp4"
+
     def frames(self, start: int) -> Iterator[Frame]:
-        """See `Video.frames`; a file that says it has more frames than can be read is broken."""
+        """See `Video.frames`; warns of a frame that cannot be decoded, and ends with an error if the file is cut off.
+
+        The number of frames in the file's header is not checked: it is an estimate in whole files, too.
+        """
         import cv2
 
         capture, index = self._open(), 0
         try:
-            said = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+            said = capture.get(cv2.CAP_PROP_FRAME_COUNT)
             # not by seeking, which lands on another frame in some formats
             while capture.grab():
-                if index >= start:
-                    _, image = capture.retrieve()
-                    yield index, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+                if index >= start and (frame := self._decoded(capture, index)) is not None:
+                    yield index, frame
                 index += 1
         finally:
             capture.release()
-        if index < said - max(2, said // 100):
+        if is_cut_off(self.path or Path()):
+            announced = f"of {said:.0f} " if said > index else ""
             raise UserError(
-                f"The video {self.path} breaks off after {index} of {said} frames; those before are fine, and their "
-                "masks stay. Get the file again for the rest."
+                f"The video {self.path} breaks off after {index} {announced}frames; those before are fine, and their "
+                "masks stay. The file is cut off: copy it again for the rest, or make a whole file of what there is "
+                "with ffmpeg -i FILE -c copy NEW.mkv."
             )
+
+    def _decoded(self, capture: Any, index: int) -> RGB | None:
+        import cv2
+
+        try:
+            found, image = capture.retrieve()
+        except cv2.error:
+            found, image = False, None
+        if not found or image is None:
+            message = f"Frame {index} of {self.path} cannot be decoded and is left out."
+            warnings.warn(message, VideoWarning, stacklevel=2)
+            return None
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
     def frame(self, index: int) -> RGB:
         """See `Video.frame`."""
@@ -182,7 +220,12 @@ class FrameStream(Video):
         for frame in self._frames:
             self._next += 1
             if self._next > start:
-                yield self._next - 1, check_rgb(f"frame {self._next - 1}", frame)
+                # a copy, as whoever gives frames may fill one array again and again
+                yield self._next - 1, check_rgb(f"frame {self._next - 1}", frame).copy()
+
+    def ended(self, start: int) -> str:
+        """See `Video.ended`."""
+        return f"No frame from {start} on comes: a stream gives frames once, and its {self._next} have come."
 
     def frame(self, index: int) -> RGB:
         """See `Video.frame`."""
@@ -192,16 +235,24 @@ class FrameStream(Video):
         )
 
 
-def open_video(video: str | Path | Iterable[Any]) -> Video:
+def open_video(video: object) -> Video:
     """A file, a folder of frames, or anything that gives frames.
 
     Raises:
-        UserError: the file or folder cannot be used.
+        UserError: the file or folder cannot be used, or it is neither of these.
     """
-    if not isinstance(video, (str, Path)):
+    if not is_path(video):
+        if not isinstance(video, Iterable) or isinstance(video, (dict, set)):
+            raise UserError(
+                f"The video is {shown(video)}; expected a video file, a folder of frames or an iterable of frames. For "
+                "a camera give a generator that reads it with cv2.VideoCapture and yields each frame as RGB."
+            )
         return FrameStream(video)
-    path = Path(video)
-    return FrameFolder(path) if path.is_dir() else VideoFile(path)
+    path = local_path(video, "The video")
+    try:
+        return FrameFolder(path) if path.is_dir() else VideoFile(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:
@@ -239,4 +290,11 @@ def _first(frames: Iterator[Frame], index: int, path: str) -> RGB:
     found = next(frames, None) if index >= 0 else None
     if found is None:
         raise UserError(f"The video {path} has no frame {index}; frames are counted from 0.")
+    if found[0] != index:
+        raise UserError(f"Frame {index} of {path} cannot be decoded; annotate another one, such as {found[0]}.")
     return found[1]
+
+
+def _itself(pixels: RGB) -> RGB:
+    """A function that can be pickled, as a lambda cannot."""
+    return pixels

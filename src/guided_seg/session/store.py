@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import partial
+from itertools import islice
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
 from guided_seg.session.annotations import Annotations, Pixel
-from guided_seg.session.pictures import RGB, Picture, Video, open_video
+from guided_seg.session.arguments import RGB, marked, pair, shown, text, whole_number
+from guided_seg.session.pictures import Picture, Video, open_video
 
 Labels = UInt8[np.ndarray, "H W"]
 
 NEGATIVE = "negative"
 """The label 0 that every session has: what is not to be segmented."""
+
+
+SHOWN = 10
+"""Names that a message lists."""
 
 
 class Store:
@@ -27,20 +35,26 @@ class Store:
     Args:
         together: see `Annotations`.
 
-    Attributes:
-        labels: in the order of their numbers; the first is `NEGATIVE`.
+    A label is given by its name, or by its number as `segment` returns it. An argument that makes no sense raises a
+    `UserError` and changes nothing.
     """
 
     def __init__(self, together: bool = False) -> None:
-        self.labels = [NEGATIVE]
+        self._labels = [NEGATIVE]
         self._images: dict[str, Picture] = {}
         self._videos: dict[str, Video] = {}
+        self._passing: set[str] = set()  # frames that are there only while they are shown
         self._annotations = Annotations(together)
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels in the order of their numbers; the first is `NEGATIVE`."""
+        return list(self._labels)
 
     @property
     def images(self) -> list[str]:
         """The images, and the frames of videos that are annotated or were asked for, in the order they came."""
-        return list(self._images)
+        return [name for name in self._images if name not in self._passing or self._annotations.knows(name)]
 
     @property
     def videos(self) -> list[str]:
@@ -49,22 +63,22 @@ class Store:
 
     def dots(self, image_id: str) -> list[tuple[int, int, str]]:
         """The dots of an image, as row, column and label."""
-        return [(row, column, self.labels[label]) for row, column, label in self.annotation(image_id)[1]]
+        return [(row, column, self._labels[label]) for row, column, label in self.annotation(image_id)[1]]
 
-    def add_image(self, image_id: str, image: str | Path | NDArray[Any]) -> None:
+    def add_image(self, image_id: str, image: str | PathLike[str] | NDArray[Any]) -> None:
         """Add an image; its dots and those of all others can then be set in any order.
 
         Args:
-            image_id: a name of its own.
+            image_id: a name of its own, and not that of a video's frame, such as ``clip#0``.
             image: a file, or uint8 ``[H, W, 3]``, RGB, which is copied.
 
         Raises:
             UserError: the name is taken, the file cannot be read, or the array is no RGB image.
         """
-        self._check_free(image_id)
-        self._images[image_id] = Picture.of(image_id, image)
+        name = self._new_name(image_id, "The id of an image")
+        self._images[name] = Picture.of(name, image)
 
-    def add_video(self, video_id: str, video: str | Path | Iterable[NDArray[Any]]) -> None:
+    def add_video(self, video_id: str, video: str | PathLike[str] | Iterable[NDArray[Any]]) -> None:
         """Add a video, of which no more than a few frames are in memory at any time.
 
         Args:
@@ -74,8 +88,12 @@ class Store:
         Raises:
             UserError: the name is taken, or the video cannot be opened.
         """
-        self._check_free(video_id)
-        self._videos[video_id] = open_video(video)
+        name = self._new_name(video_id, "The id of a video")
+        if taken := next((own for own in (*self._images, *self._videos) if _frame_of(own) == name), None):
+            raise UserError(
+                f"The frames of a video {name!r} would have ids such as {taken!r}, which is taken; choose another id."
+            )
+        self._videos[name] = open_video(video)
 
     def add_label(self, name: str) -> str:
         """A further thing to segment, which needs no dots yet; its number is its place in ``labels``.
@@ -83,11 +101,12 @@ class Store:
         Raises:
             UserError: there is one of that name, or there are as many as a label map can hold.
         """
-        if name in self.labels:
-            raise UserError(f"There is a label {name!r} already; labels are {', '.join(self.labels)}.")
-        if len(self.labels) == IGNORE:
+        name = text(name, "The name of a label")
+        if name in self._labels:
+            raise UserError(f"There is a label {name!r} already; labels are {', '.join(self._labels)}.")
+        if len(self._labels) == IGNORE:
             raise UserError(f"There are {IGNORE} labels, as many as a label map of bytes can tell apart.")
-        self.labels.append(name)
+        self._labels.append(name)
         return name
 
     def frame(self, video_id: str, index: int) -> str:
@@ -100,7 +119,8 @@ class Store:
         Raises:
             UserError: there is no such video or frame.
         """
-        video, name = self._video(video_id), f"{video_id}#{index}"
+        video, index = self._video(video_id), whole_number(index, "The number of a frame", least=0)
+        name = f"{video_id}#{index}"
         return name if name in self._images else self._add_frame(video_id, index, video.frame(index))
 
     # ---- what is annotated ----
@@ -114,8 +134,14 @@ class Store:
         self.picture(image_id)
         return self._annotations.painted(image_id), self._annotations.points(image_id)
 
-    def dot(self, image_id: str, row: int, column: int, label: str) -> None:
+    def dot(self, image_id: str, row: int, column: int, label: str | int) -> None:
         """Say that a pixel has a label, `NEGATIVE` included; an earlier dot there is replaced.
+
+        Args:
+            image_id: of an image, or of a `frame`.
+            row: from 0, at the top.
+            column: from 0, at the left.
+            label: its name, or its number in `labels`.
 
         Raises:
             UserError: there is no such image or label, or the pixel lies outside the image.
@@ -128,10 +154,10 @@ class Store:
         Raises:
             UserError: there is no such image, no dot at ``start``, or ``end`` lies outside the image.
         """
-        pixel = self._pixel(image_id, *start)
-        if pixel not in {dot[:2] for dot in self.dots(image_id)}:
-            raise UserError(f"There is no dot at row {start[0]}, column {start[1]} of {image_id!r} to move.")
-        self._annotations.move(image_id, pixel, self._pixel(image_id, *end))
+        old, new = (self._pixel(image_id, *pair(at, what)) for at, what in ((start, "start"), (end, "end")))
+        if old not in {dot[:2] for dot in self.dots(image_id)}:
+            raise UserError(f"There is no dot at row {old[0]}, column {old[1]} of {image_id!r} to move.")
+        self._annotations.move(image_id, old, new)
 
     def remove(self, image_id: str, row: int, column: int) -> None:
         """Take the dot at a pixel away, if there is one.
@@ -141,21 +167,19 @@ class Store:
         """
         self._annotations.dot(image_id, self._pixel(image_id, row, column), None)
 
-    def mask(self, image_id: str, pixels: ArrayLike, label: str) -> None:
+    def mask(self, image_id: str, pixels: ArrayLike, label: str | int) -> None:
         """Say that many pixels have a label; what was said of them before is replaced.
 
         Args:
             image_id: of which image.
             pixels: ``[H, W]``, true or not 0 where the label is.
-            label: of ``labels``.
+            label: its name, or its number in `labels`.
 
         Raises:
             UserError: there is no such image or label, or the mask has another size than the image.
         """
-        size, marked = self.picture(image_id).size, np.asarray(pixels) != 0
-        if marked.shape != size:
-            raise UserError(f"The mask is {marked.shape} but the image {image_id!r} is {size}; give one of its size.")
-        self._annotations.paint(image_id, marked, self._number(label))
+        where = marked(pixels, image_id, self.picture(image_id).size)
+        self._annotations.paint(image_id, where, self._number(label))
 
     def forget_history(self) -> None:
         """Begin anew what `undo` can take back."""
@@ -185,44 +209,74 @@ class Store:
 
     def picture(self, image_id: str) -> Picture:
         """An image and where its pixels come from. Raises `UserError` where there is none of that name."""
-        if image_id not in self._images:
-            raise UserError(f"There is no image {image_id!r}; there are: {_names(self._images, 'add_image adds one')}.")
-        return self._images[image_id]
+        return self._images[_known(image_id, self._images, "image")]
 
-    def _video(self, video_id: str) -> Video:
-        if video_id not in self._videos:
-            raise UserError(f"There is no video {video_id!r}; there are: {_names(self._videos, 'add_video adds one')}.")
-        return self._videos[video_id]
+    def _video(self, video_id: object) -> Video:
+        return self._videos[_known(video_id, self._videos, "video")]
 
-    def _check_free(self, name: str) -> None:
+    def _new_name(self, name: object, what: str) -> str:
+        """An id that no image, video or frame has or can get."""
+        name = text(name, what)
         if name in self._images or name in self._videos:
             raise UserError(f"There is an image or video {name!r} already; give each a name of its own.")
+        if (video := _frame_of(name)) in self._videos:
+            raise UserError(f"{name!r} is the id of a frame of the video {video!r}; choose another.")
+        return name
 
-    def _pixel(self, image_id: str, row: int, column: int) -> Pixel:
+    def _pixel(self, image_id: str, row: object, column: object) -> Pixel:
         height, width = self.picture(image_id).size
+        row, column = whole_number(row, "The row of a dot"), whole_number(column, "The column of a dot")
         if not (0 <= row < height and 0 <= column < width):
             raise UserError(
                 f"The dot at row {row}, column {column} lies outside its {height} x {width} image {image_id!r}; "
                 f"rows go from 0 to {height - 1} and columns from 0 to {width - 1}."
             )
-        return int(row), int(column)
+        return row, column
 
-    def _number(self, label: str) -> int:
-        if label not in self.labels:
-            raise UserError(f"There is no label {label!r}; labels are {', '.join(self.labels)}; add_label makes more.")
-        return self.labels.index(label)
+    def _number(self, label: object) -> int:
+        """The number of a label that is given by its name or number."""
+        known = ", ".join(self._labels)
+        if isinstance(label, str):
+            if label not in self._labels:
+                raise UserError(f"There is no label {label!r}; labels are {known}; add_label makes more.")
+            return self._labels.index(label)
+        number = whole_number(label, "A label that is given by its number")
+        if not 0 <= number < len(self._labels):
+            raise UserError(
+                f"There is no label {number}; labels are {known}, with numbers from 0 to {len(self._labels) - 1}; "
+                "add_label makes more."
+            )
+        return number
 
     def _add_frame(self, video_id: str, index: int, pixels: RGB) -> str:
         """Keep a frame under its id; its pixels too where they cannot be had again."""
         video, name = self._videos[video_id], f"{video_id}#{index}"
-        kept = None if video.path else pixels.copy()
-
-        def read() -> RGB:
-            return video.frame(index) if kept is None else kept
-
-        self._images[name] = Picture(name, read, video.path, pixels, (video_id, index))
+        frame = (video_id, index)
+        if video.path is None:
+            self._images[name] = Picture.kept(name, pixels.copy(), frame)
+        else:
+            self._images[name] = Picture(name, partial(video.frame, index), video.path, pixels, frame)
         return name
 
 
-def _names(known: Iterable[str], otherwise: str) -> str:
-    return ", ".join(known) or f"none; {otherwise}"
+def _frame_of(name: str) -> str | None:
+    """The video whose frame could have this id, None where it is the id of no frame.
+
+    Example:
+        >>> _frame_of("clip#12"), _frame_of("clip#twelve")
+        ('clip', None)
+    """
+    video, mark, number = name.rpartition("#")
+    return video if mark and number.isdecimal() else None
+
+
+def _known(name: object, known: Collection[str], kind: str) -> str:
+    if not isinstance(name, str) or name not in known:
+        found = repr(name) if isinstance(name, str) else f"{shown(name)}; ids are text"
+        raise UserError(f"There is no {kind} {found}; there are: {_names(known, f'add_{kind} adds one')}.")
+    return name
+
+
+def _names(known: Collection[str], otherwise: str) -> str:
+    few = ", ".join(islice(known, SHOWN))
+    return f"{few} and {len(known) - SHOWN} more" if len(known) > SHOWN else few or f"none; {otherwise}"
