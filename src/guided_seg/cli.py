@@ -43,9 +43,10 @@ def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[C
     def entry(job: Callable[[DictConfig], object]) -> Main:
         @wraps(job)  # Hydra names the job after the file of the innermost function
         def main() -> None:
-            argv = sys.argv[1:]
-            help_if_asked(argv, line, examples, config_name)
-            check_overrides(config_name, argv, CONF)
+            help_if_asked(sys.argv[1:], line, examples, config_name)
+            # Hydra, and the processes that Lightning starts, read them from there
+            sys.argv = [sys.argv[0], *paths_as_written(sys.argv[1:])]
+            check_overrides(config_name, sys.argv[1:], CONF)
             import hydra  # takes longer than the help
 
             hydra.main(f"pkg://{CONF}", config_name, version_base="1.3")(kind_errors(job))()
@@ -70,6 +71,17 @@ def help_if_asked(argv: Sequence[str], command: str, examples: Sequence[str], co
 
     print_help(command, examples, config_name, CONF)
     raise SystemExit(0)
+
+
+def paths_as_written(argv: Sequence[str]) -> list[str]:
+    """The command line with paths as Hydra reads them, see `guided_seg.paths`; exits with code 2 where one is none."""
+    from guided_seg.paths import check_text, take_paths_as_written
+
+    try:
+        check_text(argv)
+        return take_paths_as_written(argv)
+    except UserError as problem:
+        refuse(str(problem))
 
 
 def check_overrides(config_name: str, argv: Sequence[str], module: str = CONF) -> None:
