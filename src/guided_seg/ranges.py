@@ -80,7 +80,7 @@ class Choice(Rule):
     def wanted(self, _: Any) -> str:
         """See `Rule`."""
         *words, last = map(as_word, self.options)
-        return f"expected {', '.join(words)} or {last}"
+        return f"expected {', '.join(words)} or {last}" if words else f"expected {last}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""The commands of README, the docs, the experiments and --help, as they stand, in bash, zsh and fish."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from guided_seg.folders import register_resolvers
+from guided_seg.overrides import find_problem
+from guided_seg.paths import take_paths_as_written
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = [
+    *(REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))),
+    *sorted((REPOSITORY / "experiments").glob("**/README.md")),
+]
+CONFIGS = {
+    **{"run": "config", "evaluate": "evaluate", "episodes": "episodes", "export": "export", "release": "release"},
+    **{"data.prepare": "prepare", "data.inspect": "inspect", "benchmark": "benchmark"},
+}
+"""Command -> its primary config."""
+
+SPECIAL = re.compile(r"[*?\[\]{}()<>|;&!^`$]")
+"""What zsh or fish, or both, would expand or refuse outside quotes."""
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    """The lines of a shell, those that end in a backslash joined with the next."""
+    yield from re.sub(r"\\\n\s*", " ", text).splitlines()
+
+
+def _commands(path: Path) -> Iterator[str]:
+    """The commands of a page that call this package."""
+    text = path.read_text(encoding="utf-8")
+    fenced = re.findall(r"^```(?:bash|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    inline = re.findall(r"`((?:python -m guided_seg|guided-seg)[^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    for line in [line for block in fenced for line in _logical_lines(block)] + inline:
+        # a comment begins with a # after a blank, and is no comment for an interactive zsh, but then does no harm
+        command = re.sub(r"\s#.*$", "", line).strip()
+        if re.search(r"python -m guided_seg|^guided-seg ", command) and "..." not in command:
+            yield command
+
+
+def _examples() -> Iterator[str]:
+    """The commands of --help."""
+    for name in CONFIGS:
+        module = import_module(f"guided_seg.{'benchmark.__main__' if name == 'benchmark' else name}")
+        yield from (f"{module.COMMAND} {example}" for example in module.EXAMPLES)
+
+
+ALL = sorted({command for page in PAGES for command in _commands(page)} | set(_examples()))
+
+
+@cache
+def _outside_quotes(command: str) -> str:
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "''", command)
+
+
+def test_there_are_commands() -> None:
+    assert len(ALL) > 60
+    assert any("data.root=~/data/voc2012" in command for command in ALL)
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_a_command_has_nothing_that_another_shell_reads_otherwise(command: str) -> None:
+    bare = _outside_quotes(command)
+    assert not SPECIAL.search(bare), "quote it: zsh and fish expand or refuse this"
+    assert not re.search(r"(^|\s)~(?!/)", bare), "quote it: zsh takes ~name for a user"
+    assert not re.search(r"(^|\s)=", bare), "zsh takes =name for a program"
+    assert shlex.split(command)
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_a_command_is_one_that_the_check_accepts(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = shlex.split(command)
+    while re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words.pop(0)
+    name, argv = ("run", words[1:]) if words[0] == "guided-seg" else (words[2].partition("guided_seg.")[2], words[3:])
+    if name == "episodes":
+        verb, *argv = argv
+        assert verb in ("freeze", "show")
+    if name not in CONFIGS or "--help" in argv or (name == "episodes" and verb == "show"):
+        assert name in (*CONFIGS, "study", "compare")
+        return
+    monkeypatch.chdir(tmp_path)
+    for made in ("outputs/late_global/RUN/checkpoints/last.ckpt", "my/conf/conditioning/product.yaml"):
+        (tmp_path / made).parent.mkdir(parents=True)
+        (tmp_path / made).touch()
+    register_resolvers()
+    argv = [word.replace("EXPERIMENT", "late_global").replace("+experiment=NAME", "+experiment=fused") for word in argv]
+    given = {word.partition("=")[0] for word in argv}
+    needed = [f"{key}=x" for key in ("checkpoint", "name") if name == "release" and key not in given]
+    assert find_problem(CONFIGS[name], take_paths_as_written([*argv, *needed]), "guided_seg.conf") is None
