@@ -21,8 +21,10 @@ PAGES = [
     *sorted((REPOSITORY / "experiments").glob("**/README.md")),
 ]
 CONFIGS = {
-    **{"run": "config", "evaluate": "evaluate", "episodes": "episodes", "export": "export", "release": "release"},
-    **{"data.prepare": "prepare", "data.inspect": "inspect", "benchmark": "benchmark"},
+    "run": "config",
+    "data.prepare": "prepare",
+    "data.inspect": "inspect",
+    **{name: name for name in ("evaluate", "episodes", "export", "release", "benchmark")},
 }
 """Command -> its primary config."""
 
@@ -39,7 +41,8 @@ def _commands(path: Path) -> Iterator[str]:
     """The commands of a page that call this package."""
     text = path.read_text(encoding="utf-8")
     fenced = re.findall(r"^```(?:bash|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    inline = re.findall(r"`((?:python -m guided_seg|guided-seg)[^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    rest = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    inline = re.findall(r"`((?:python -m guided_seg|guided-seg)[^`]*)`", rest)
     for line in [line for block in fenced for line in _logical_lines(block)] + inline:
         # a comment begins with a # after a blank, and is no comment for an interactive zsh, but then does no harm
         command = re.sub(r"\s#.*$", "", line).strip()
@@ -50,7 +53,8 @@ def _commands(path: Path) -> Iterator[str]:
 def _examples() -> Iterator[str]:
     """The commands of --help."""
     for name in CONFIGS:
-        module = import_module(f"guided_seg.{'benchmark.__main__' if name == 'benchmark' else name}")
+        of_a_package = name in ("benchmark", "export")
+        module = import_module(f"guided_seg.{name}.__main__" if of_a_package else f"guided_seg.{name}")
         yield from (f"{module.COMMAND} {example}" for example in module.EXAMPLES)
 
 
@@ -77,9 +81,7 @@ def test_a_command_has_nothing_that_another_shell_reads_otherwise(command: str) 
 
 
 @pytest.mark.parametrize("command", ALL)
-def test_a_command_is_one_that_the_check_accepts(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_is_one_that_the_check_accepts(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(command)
     while re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words.pop(0)
@@ -87,7 +89,7 @@ def test_a_command_is_one_that_the_check_accepts(
     if name == "episodes":
         verb, *argv = argv
         assert verb in ("freeze", "show")
-    if name not in CONFIGS or "--help" in argv or (name == "episodes" and verb == "show"):
+    if not argv or name not in CONFIGS or "--help" in argv or (name == "episodes" and verb == "show"):
         assert name in (*CONFIGS, "study", "compare")
         return
     monkeypatch.chdir(tmp_path)
@@ -99,3 +101,23 @@ def test_a_command_is_one_that_the_check_accepts(
     given = {word.partition("=")[0] for word in argv}
     needed = [f"{key}=x" for key in ("checkpoint", "name") if name == "release" and key not in given]
     assert find_problem(CONFIGS[name], take_paths_as_written([*argv, *needed]), "guided_seg.conf") is None
+
+
+UNQUOTED = re.compile(r"(?<!['\w./+])(?:\+?[a-z_][\w.]*=\[[^\]`\s]*\]|~[a-z][\w.]+)(?!')")
+"""An override, in a text, that cannot be copied into zsh."""
+
+
+def _passages() -> Iterator[tuple[str, str]]:
+    """What README and the docs have between backticks, and the comments of the configs."""
+    for page in (path for path in PAGES if "experiments" not in path.parts):
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        yield from ((page.name, span) for span in re.findall(r"`[^`\n]+`", text) if '"' not in span)
+    for path in sorted((REPOSITORY / "conf").rglob("*.yaml")):
+        lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
+        yield from ((path.name, line) for line in lines if line.startswith("#"))
+
+
+def test_an_override_in_a_text_can_be_copied_into_any_shell() -> None:
+    passages = list(_passages())
+    assert len(passages) > 300
+    assert [(name, passage) for name, passage in passages if UNQUOTED.search(passage)] == []

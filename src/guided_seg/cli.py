@@ -73,9 +73,25 @@ def help_if_asked(argv: Sequence[str], command: str, examples: Sequence[str], co
     raise SystemExit(0)
 
 
+def check_text(argv: Sequence[str]) -> None:
+    """Raise `UserError` for an argument that is not text, such as a file name in an old encoding."""
+    for word in argv:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            shown = word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            raise UserError(f"'{shown}' is not UTF-8 text; rename the file or folder, or give a link to it.")
+
+
+def path_argument(text: str) -> Path:
+    """A path as an argument of a command, with ``~`` expanded, which shells leave as it is in ``--out=~/x``."""
+    if not text.strip():
+        raise UserError("A path is empty; was a variable of the shell empty?")
+    check_text([text])
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # pathlib raises where there is no such user
+
+
 def paths_as_written(argv: Sequence[str]) -> list[str]:
     """The command line with paths as Hydra reads them, see `guided_seg.paths`; exits with code 2 where one is none."""
-    from guided_seg.paths import check_text, take_paths_as_written
+    from guided_seg.paths import take_paths_as_written
 
     try:
         check_text(argv)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 COMMAND = "python -m guided_seg.episodes"
 EXAMPLES = (
     "freeze protocol=pascal5i data=voc data.root=PATH data.held_out=0",
-    "freeze protocol=[davis2016,clicks] data=davis data.root=PATH folder=PATH",
+    "freeze 'protocol=[davis2016,clicks]' data=davis data.root=PATH folder=PATH",
     "show episodes/pascal5i.json.gz",
 )
 
@@ -64,7 +64,7 @@ def _show(paths: Sequence[str]) -> None:
         cli.refuse(f"show needs a file; as in: {COMMAND} show episodes/pascal5i.json.gz")
     for path in paths:
         try:
-            frozen = FrozenEpisodes.read(path)
+            frozen = FrozenEpisodes.read(cli.path_argument(path))
         except UserError as error:
             cli.refuse(str(error))
         Console().print(f"{path}: {summary(frozen)}", soft_wrap=True, highlight=False)

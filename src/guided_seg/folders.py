@@ -37,7 +37,11 @@ def slug(text: str) -> str:
         '+experiment=late_global,data.root=.._voc,seed=1'
     """
     plain = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
-    return plain if len(plain) <= 200 else f"{plain[:190]}~{zlib.crc32(text.encode()):08x}"
+    size = len(plain.encode())
+    # values in quotes may differ in nothing but what has become _
+    if size <= 200 and not set("'\"") & set(text):
+        return plain
+    return f"{plain.encode()[:190].decode(errors='ignore')}~{zlib.crc32(text.encode()):08x}"
 
 
 def newest_run(name: str) -> Path:

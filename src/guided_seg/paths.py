@@ -59,14 +59,6 @@ def is_sweep(argv: Sequence[str]) -> bool:
     return any(word in ("-m", "--multirun", "hydra.mode=MULTIRUN") for word in argv)
 
 
-def check_text(argv: Sequence[str]) -> None:
-    """Raise `UserError` for an argument that is not text, such as a file name in an old encoding."""
-    for word in argv:
-        if any("\ud800" <= character <= "\udfff" for character in word):
-            shown = word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-            raise UserError(f"'{shown}' is not UTF-8 text; rename the file or folder, or give a link to it.")
-
-
 def suggestion(line: str) -> str | None:
     r"""The word to type in a shell for an override that Hydra's grammar refuses, or None where quotes do not help.
 
