@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from running import call
 
 from guided_seg.folders import register_resolvers
 from guided_seg.overrides import find_problem
@@ -20,6 +21,7 @@ PAGES = [
     *(REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))),
     *sorted((REPOSITORY / "experiments").glob("**/README.md")),
 ]
+TEXTS = [page for page in PAGES if "experiments" not in page.parts]
 CONFIGS = {
     "run": "config",
     "data.prepare": "prepare",
@@ -27,6 +29,9 @@ CONFIGS = {
     **{name: name for name in ("evaluate", "episodes", "export", "release", "benchmark")},
 }
 """Command -> its primary config."""
+
+COMMENT = re.compile(r"\s+#\s.*$")
+"""At the end of a command: an interactive zsh hands it over as arguments, which commands pass over."""
 
 SPECIAL = re.compile(r"[*?\[\]{}()<>|;&!^`$]")
 """What zsh or fish, or both, would expand or refuse outside quotes."""
@@ -44,8 +49,7 @@ def _commands(path: Path) -> Iterator[str]:
     rest = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     inline = re.findall(r"`((?:python -m guided_seg|guided-seg)[^`]*)`", rest)
     for line in [line for block in fenced for line in _logical_lines(block)] + inline:
-        # a comment begins with a # after a blank, and is no comment for an interactive zsh, but then does no harm
-        command = re.sub(r"\s#.*$", "", line).strip()
+        command = line.strip()
         if re.search(r"python -m guided_seg|^guided-seg ", command) and "..." not in command:
             yield command
 
@@ -74,6 +78,7 @@ def test_there_are_commands() -> None:
 @pytest.mark.parametrize("command", ALL)
 def test_a_command_has_nothing_that_another_shell_reads_otherwise(command: str) -> None:
     bare = _outside_quotes(command)
+    assert bare.count("'") % 2 == 0
     assert not SPECIAL.search(bare), "quote it: zsh and fish expand or refuse this"
     assert not re.search(r"(^|\s)~(?!/)", bare), "quote it: zsh takes ~name for a user"
     assert not re.search(r"(^|\s)=", bare), "zsh takes =name for a program"
@@ -82,7 +87,7 @@ def test_a_command_has_nothing_that_another_shell_reads_otherwise(command: str) 
 
 @pytest.mark.parametrize("command", ALL)
 def test_a_command_is_one_that_the_check_accepts(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = shlex.split(command)
+    words = shlex.split(COMMENT.sub("", command))
     while re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words.pop(0)
     name, argv = ("run", words[1:]) if words[0] == "guided-seg" else (words[2].partition("guided_seg.")[2], words[3:])
@@ -109,7 +114,7 @@ UNQUOTED = re.compile(r"(?<!['\w./+])(?:\+?[a-z_][\w.]*=\[[^\]`\s]*\]|~[a-z][\w.
 
 def _passages() -> Iterator[tuple[str, str]]:
     """What README and the docs have between backticks, and the comments of the configs."""
-    for page in (path for path in PAGES if "experiments" not in path.parts):
+    for page in TEXTS:
         text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         yield from ((page.name, span) for span in re.findall(r"`[^`\n]+`", text) if '"' not in span)
     for path in sorted((REPOSITORY / "conf").rglob("*.yaml")):
@@ -121,3 +126,22 @@ def test_an_override_in_a_text_can_be_copied_into_any_shell() -> None:
     passages = list(_passages())
     assert len(passages) > 300
     assert [(name, passage) for name, passage in passages if UNQUOTED.search(passage)] == []
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "experiments" not in page.parts], ids=lambda page: page.name
+)
+def test_only_our_own_commands_end_in_a_comment(page: Path) -> None:
+    """Others, such as make and pip, would take it for arguments in zsh."""
+    blocks = re.findall(r"^```(?:bash|sh)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in _logical_lines(block) if not line.startswith("#")]
+    assert [
+        line for line in lines if COMMENT.search(line) and "guided_seg" not in line and "guided-seg" not in line
+    ] == []
+
+
+def test_a_comment_that_zsh_hands_over_is_passed_over(tmp_path: Path) -> None:
+    done = call("data.inspect", *["data=shapes", "data.size=8", "#", "counts,", "class", "balance"], folder=tmp_path)
+    assert done.stderr == "error: data.size=8 leaves no room for objects; use at least 32 pixels.\n"
+    done = call("episodes", *["show", "#", "nothing"], folder=tmp_path)
+    assert "show needs a file" in done.stderr

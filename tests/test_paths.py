@@ -191,7 +191,8 @@ def test_text_with_accents_needs_no_quotes_anywhere(line: str) -> None:
 NO_PATHS = {
     "data.resolution": "the name of a folder below data.root",
     "logger.tensorboard.name": "the name of a folder below its save_dir",
-    "hydra.job_logging": "a group",
+    "hydra.output_subdir": "the name of a folder below the run folder",
+    "evaluation.episodes": "a number",
 }
 LIKE_A_PATH = re.compile(r"(root|dir|path|folder|file|archives|checkpoint|card|weights|episodes|cache|start_from)$")
 IN_WORDS = re.compile(r" # (The|An?) ([\w-]+ )*(folder|file|checkpoint)\b|# Where .* go;")
@@ -268,7 +269,7 @@ def test_compare_and_study_know_home(here: Path, capsys: pytest.CaptureFixture[s
         (["~/a", "~/b"], home / "a"),
         (["~/a", "~/b", "--out=~/c.md"], home / "c.md"),
         (["a", "b", f"--out={here}"], "is a folder; give a file in it"),
-        (["a", "b", "--out="], "A path is empty; was a variable of the shell empty?"),
+        (["a", "b", "--out="], "the path is empty; was a variable of the shell empty?"),
         (["a", "gr\udcf6"], "is not UTF-8 text"),
     ):
         with pytest.raises(SystemExit) as end:

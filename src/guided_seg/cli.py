@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
@@ -43,9 +44,10 @@ def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[C
     def entry(job: Callable[[DictConfig], object]) -> Main:
         @wraps(job)  # Hydra names the job after the file of the innermost function
         def main() -> None:
-            help_if_asked(sys.argv[1:], line, examples, config_name)
+            argv = without_comment(sys.argv[1:])
+            help_if_asked(argv, line, examples, config_name)
             # Hydra, and the processes that Lightning starts, read them from there
-            sys.argv = [sys.argv[0], *paths_as_written(sys.argv[1:])]
+            sys.argv = [sys.argv[0], *paths_as_written(argv)]
             check_overrides(config_name, sys.argv[1:], CONF)
             import hydra  # takes longer than the help
 
@@ -73,6 +75,11 @@ def help_if_asked(argv: Sequence[str], command: str, examples: Sequence[str], co
     raise SystemExit(0)
 
 
+def without_comment(argv: Sequence[str]) -> list[str]:
+    """The arguments before a ``#``: a comment, which an interactive zsh hands over as if it were arguments."""
+    return list(argv[: argv.index("#")] if "#" in argv else argv)
+
+
 def check_text(argv: Sequence[str]) -> None:
     """Raise `UserError` for an argument that is not text, such as a file name in an old encoding."""
     for word in argv:
@@ -83,9 +90,12 @@ def check_text(argv: Sequence[str]) -> None:
 
 def path_argument(text: str) -> Path:
     """A path as an argument of a command, with ``~`` expanded, which shells leave as it is in ``--out=~/x``."""
+    try:
+        check_text([text])
+    except UserError as problem:  # whose own message argparse would not show, as it is a ValueError
+        raise ArgumentTypeError(str(problem)) from problem
     if not text.strip():
-        raise UserError("A path is empty; was a variable of the shell empty?")
-    check_text([text])
+        raise ArgumentTypeError("the path is empty; was a variable of the shell empty?")
     return Path(os.path.expanduser(text))  # noqa: PTH111  # pathlib raises where there is no such user
 
 

@@ -6,19 +6,20 @@ python -m guided_seg.compare OURS THEIRS
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from guided_seg.cli import path_argument, refuse
+from guided_seg.cli import path_argument, refuse, without_comment
 from guided_seg.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; exits with code 2 and one sentence where the two cannot be compared."""
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parser().parse_args(without_comment(sys.argv[1:] if argv is None else argv))
         if arguments.out:
             _check_out(arguments.out)
         from guided_seg.protocols.comparison import compare, markdown  # after --help, which comes at once

@@ -73,7 +73,7 @@ def _show(paths: Sequence[str]) -> None:
 def main() -> None:
     """Entry point."""
     cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES, "episodes")
-    verb, *rest = sys.argv[1:] or [""]
+    verb, *rest = cli.without_comment(sys.argv[1:]) or [""]
     if verb == "show":
         _show(rest)
     elif verb == "freeze":

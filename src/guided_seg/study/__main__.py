@@ -6,18 +6,19 @@ python -m guided_seg.study outputs/sweeps/late_global
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console
 
-from guided_seg.cli import path_argument, refuse
+from guided_seg.cli import path_argument, refuse, without_comment
 from guided_seg.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; exits with code 2 and one sentence where nothing can be gathered."""
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parser().parse_args(without_comment(sys.argv[1:] if argv is None else argv))
         from guided_seg.study.study import study  # after --help, which comes at once
 
         out = study(**vars(arguments))
