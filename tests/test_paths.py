@@ -76,7 +76,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_path_is_taken_as_written(here: Path, name: str, there: bool) -> None:
     if there:
         (here / name).mkdir()
-        assert taken(name) == name
+        assert taken(name) == ("./~tilde" if name == "~tilde" else name)
     assert taken(f"./{name}/x") == f"./{name}/x"
     assert taken(f"{here}/{name}") == f"{here}/{name}"
 
@@ -112,6 +112,11 @@ def test_home_is_expanded_with_and_without_quotes(here: Path) -> None:
     for written in ("~/data", "'~/data'", '"~/data"', "~/a,b", "~"):
         assert str(taken(written)).startswith(f"{here}/home of ü")
     assert taken("./~/data") == "./~/data"
+
+
+def test_the_home_of_nobody_is_refused() -> None:
+    with pytest.raises(UserError, match=r"no user ~nobody-here .*; a folder of that name is \./~nobody-here"):
+        take_paths_as_written(["data.root=~nobody-here/x"])
 
 
 def test_null_interpolations_and_quotes_keep_their_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +184,14 @@ def test_a_message_shows_the_exact_quoting(line: str, word: str | None) -> None:
         assert problem.endswith(f"for that text type {shown}.")
         assert shlex.split(shown) == [word]
         assert OverridesParser.create().parse_override(word)
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"),
+    [("‘data.held_out=[cow]’", "type ' instead"), ("“seed=1”", 'type " instead'), ("–m", "type - (or --) instead")],
+)
+def test_quotation_marks_and_dashes_of_a_text_are_told(line: str, typed: str) -> None:
+    assert typed in str(find_problem("config", [line], "guided_seg.conf"))
 
 
 @pytest.mark.parametrize("line", ["name=größe", "data.held_out=[Kühe,cow]", "logger.wandb.project=été#1", "name=a~b"])
@@ -252,6 +265,13 @@ def test_the_folder_that_is_named_in_a_message_is_the_one_that_was_typed(here: P
         done = call("data.inspect", "data=folder", f"data.root=./{name}", folder=here)
         assert done.returncode == 2
         assert f"{name} does not exist" in done.stderr
+
+
+def test_a_file_in_place_of_a_folder_is_refused_before_episodes_are_frozen(here: Path) -> None:
+    (here / "file.txt").touch()
+    done = call("episodes", "freeze", "folder=file.txt/x", folder=here)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "file.txt is not a folder; choose another with folder=..." in done.stderr
 
 
 def test_names_of_frozen_episodes_and_of_folders_may_have_blanks(here: Path) -> None:

@@ -100,6 +100,10 @@ def test_other_commands_are_in_range(name: str) -> None:
         ("seed=nan", "seed=nan: expected a whole number from 0."),
         ("evaluation.seed=-1", "evaluation.seed=-1: expected a whole number from 0."),
         ("num_workers=100000", "num_workers=100000: expected a whole number from 0 to 1024."),
+        ("output_dir=null", "output_dir=null: expected a path or a name."),
+        ("name=null", "name=null: expected a path or a name."),
+        ("name=5", "name=5: expected a path or a name, with quotes of its own if it looks like a number."),
+        ("evaluation.modes=interactive", "expected a list of modes, as in [interactive,video]."),
         ("max_broken=2", "max_broken=2: expected a number from 0 to 1."),
         ("data.training.lr=0", "data.training.lr=0: expected a number above 0."),
         ("data.training.lr=inf", "data.training.lr=inf: expected a number above 0."),
@@ -131,6 +135,14 @@ def test_a_value_out_of_range_is_refused_at_once(override: str, sentence: str) -
     assert problem.endswith(".")
     assert sentence in problem
     assert "\n" not in problem
+
+
+def test_a_path_that_is_needed_is_not_null() -> None:
+    found = find_problem("inspect", ["data=folder", "data.root=null"], "guided_seg.conf")
+    assert found == "data.root=null: expected a path or a name."
+    for name in ("evaluate", "export", "release"):
+        found = find_problem(name, ["checkpoint=null"], "guided_seg.conf")
+        assert found == "checkpoint has no default; give it a value in place of null."
 
 
 @pytest.mark.parametrize("override", ["seed=-1", "episode.hard=2", "trainer.precision=16-true", "+trainer.max_time=x"])

@@ -35,8 +35,10 @@ def _freeze(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from guided_seg.data.freeze import freeze
+    from guided_seg.preflight import check_can_be_made
     from guided_seg.protocols.evaluation import build_protocol
 
+    check_can_be_made(Path(cfg.folder).absolute(), "folder", "folder")
     protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
     source = instantiate(cfg.data.source)(split=cfg.split)
     for name, protocol in protocols.items():

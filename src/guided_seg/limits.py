@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from guided_seg.ranges import Choice, Either, Every, Named, Number, Refused, Rule, Whole
+from guided_seg.ranges import Choice, Either, Every, Named, Number, Refused, Rule, Text, Whole
 
 K_WAY = ("native", "one_vs_rest")
 """How tasks of several positive labels are answered: all at once, or as a union of binary tasks."""
@@ -33,6 +33,7 @@ _LIMIT = Either((Whole(1), Number(0, 1.0, above=True)))
 
 _RUN = {
     "seed evaluation.seed sheet.seed": _SEED,
+    "name output_dir folder data.root data.sources.*.root": Text(),
     "debug save_predictions": _SWITCH,
     "num_workers": Whole(0, _PROCESSES),
     "processes workers": Whole(1, _PROCESSES),
@@ -60,10 +61,12 @@ _EPISODES = {
     "episode.points.vary": Choice(("episode", "shot", "label")),
     "episode.points.spacing": Choice(("log", "uniform")),
     "episode.points.place mode.weights": _WEIGHTS,
+    "evaluation.modes": Every(Text(), "a list of modes, as in [interactive,video]", empty=True),
     "evaluation.shots": _SHOTS,
     "evaluation.points": _POINTS,
     "evaluation.episodes": Either((_COUNT_OR_ALL, Named(_COUNT_OR_ALL, "such a number for each mode"))),
     "evaluation.objects evaluation.batch_size": _COUNT,
+    "protocol.*.modes protocol.*.figures": Every(Text(), "a list of names"),
     "protocol.*.shots": _SHOTS,
     "protocol.*.points": Every(Whole(0, words=("dense",)), "a list of whole numbers from 0 or dense"),
     "protocol.*.episodes": _COUNT_OR_ALL,
@@ -85,6 +88,7 @@ _DATA = {
     "data.size data.tasks data.source.size data.source.tasks": _COUNT,
     "data.frames data.source.frames": Whole(2),
     "data.objects data.source.objects": Every(_COUNT, "[least, most] with 2 <= least <= most", length=2, rising=True),
+    "data.without data.source.without data.sources.*.without": Every(Text(), "a list of names", empty=True),
     "data.twins data.siblings data.source.twins data.source.siblings": _SHARE,
     "data.sources.*.weights": Named(Number(0), "numbers from 0"),
     "data.*augment.size": Whole(16, 8192),

@@ -17,7 +17,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from guided_seg.errors import CompositionError, UserError
@@ -59,6 +59,7 @@ def _check(config_name: str, arguments: Namespace) -> None:
     several = _several(arguments)
     groups, lists = _groups(_loader().repository), _lists(config_name)
     for override in overrides:
+        _check_needed(config_name, override)
         if override.is_sweep_override() and not several:
             _refuse_sweep(override)
         _check_option(override, groups)
@@ -124,11 +125,20 @@ def _parse(line: str) -> Override:
     try:
         return OverridesParser.create(_loader()).parse_overrides([line])[0]
     except OverrideParseException as error:
+        if found := [mark for mark in _TYPOGRAPHIC if mark in line]:
+            mark, typed = found[0], _TYPOGRAPHIC[found[0]]
+            raise UserError(f"'{line}' has a {mark} as texts have it; type {typed} instead.") from error
         if "=" not in line:
             raise UserError(f"'{line}' has no value; an override is key=value, as in seed=1.") from error
         reason, word = str(error).strip().splitlines()[0], suggestion(line)
-        cure = f"for that text type {word}" if word else "close what it opens: a list is [a,b], and text is in quotes"
+        cure = f"for that text type {word}" if word else "write key=value, as in seed=1"
+        if not word and set(line.partition("=")[2]) & set("[({'\""):
+            cure = "close what it opens: a list is [a,b], and text is in quotes"
         raise UserError(f"'{line}' cannot be read ({reason}); {cure}.") from error
+
+
+_TYPOGRAPHIC = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "- (or --)", "—": "--"}
+"""What programs for texts make of quotation marks and dashes, and what to type."""
 
 
 def _groups(repository: IConfigRepository, parent: str = "") -> dict[str, list[str]]:
@@ -161,6 +171,13 @@ def _lists(config_name: str) -> set[str]:
     config = _loader().repository.load_config(config_name)
     entries = config.defaults_list or [] if config else []
     return {str(entry.group) for entry in entries if isinstance(entry, GroupDefault) and isinstance(entry.value, list)}
+
+
+def _check_needed(config_name: str, override: Override) -> None:
+    """Refuse ``null`` for a setting of the primary config that has no default."""
+    config, key = _loader().repository.load_config(config_name), override.key_or_group
+    if config and key in config.config and OmegaConf.is_missing(config.config, key) and override.value() is None:
+        raise UserError(f"{key} has no default; give it a value in place of null.")
 
 
 def _check_sweep_values(override: Override, groups: Iterable[str]) -> None:

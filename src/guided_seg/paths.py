@@ -98,9 +98,9 @@ def _with_quotes(word: str) -> str | None:
 def _value(text: str, several: bool) -> str:
     if text.lower() == "null":
         return text
+    if exists(text):  # noqa: PTH110
+        return _plain_or_quoted(_escaped(f"./{text}" if text.startswith("~") else text))
     path = _at_home(text)
-    if exists(path):  # noqa: PTH110
-        return _plain_or_quoted(_escaped(path))
     inner = _unquoted(text)
     if inner is not None:
         return _plain_or_quoted(_at_home(inner))
@@ -108,11 +108,15 @@ def _value(text: str, several: bool) -> str:
         return text
     if several and len(parts := _parts(text)) > 1:
         return ",".join(_value(part, several=False) for part in parts)
-    return _plain_or_quoted(path if _interpolates(path) else _escaped(path))
+    return _plain_or_quoted(path if _interpolates(path) and not exists(path) else _escaped(path))  # noqa: PTH110
 
 
 def _at_home(text: str) -> str:
-    return expanduser(text)  # noqa: PTH111  # pathlib would write the rest of it in another way
+    path = expanduser(text)  # noqa: PTH111  # pathlib would write the rest of it in another way
+    if path.startswith("~"):
+        user = text.partition("/")[0]
+        raise UserError(f"{text}: there is no user {user} whose home that could be; a folder of that name is ./{user}.")
+    return path
 
 
 def _plain_or_quoted(text: str) -> str:

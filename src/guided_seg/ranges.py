@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 LARGEST = 2**31 - 1
@@ -81,6 +82,19 @@ class Choice(Rule):
         """See `Rule`."""
         *words, last = map(as_word, self.options)
         return f"expected {', '.join(words)} or {last}" if words else f"expected {last}"
+
+
+@dataclass(frozen=True)
+class Text(Rule):
+    """Text that is not empty."""
+
+    def accepts(self, value: Any) -> bool:
+        """See `Rule`."""
+        return isinstance(value, str | PurePath) and bool(str(value))
+
+    def wanted(self, value: Any) -> str:
+        """See `Rule`."""
+        return "expected a path or a name" + (", with quotes of its own if it looks like a number" if value else "")
 
 
 @dataclass(frozen=True)
