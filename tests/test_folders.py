@@ -66,6 +66,8 @@ def test_the_checkpoint_that_ckpt_path_means(here: Path) -> None:
     assert last_checkpoint(here / "outputs/mine/1", None) is None
     assert last_checkpoint(here / "outputs/mine/1", "last") == here / path
     assert last_checkpoint(here / "elsewhere", str(path)) == path
+    assert last_checkpoint(here / "elsewhere", "outputs/mine/1") == path
+    assert Path(run_dir("mine", "outputs/mine/1")) == Path("outputs/mine/1")
     for folder, wanted in ((here / "empty", "last"), (here, "no.ckpt")):
         with pytest.raises(UserError, match=r"no checkpoint .* check ckpt_path and output_dir"):
             last_checkpoint(folder, wanted)

@@ -19,7 +19,7 @@ from guided_seg.model.fusion import Early, Fusion
 from guided_seg.model.guide import Guide
 from guided_seg.model.network import GuidedNetwork, Network
 from guided_seg.model.rules import Choices
-from guided_seg.preflight import check_numbers
+from guided_seg.preflight import check_settings
 from guided_seg.training.module import Setting, settings_of
 from guided_seg.trust import NETWORK, data_parts
 
@@ -183,22 +183,9 @@ def settings(cfg: DictConfig) -> list[Setting]:
     Raises:
         UserError: a number of shots, dots or episodes that cannot be.
     """
-    check_numbers(cfg)
-    asked = cfg.evaluation
-    for name, words in (("shots", ()), ("points", ("dense",))):
-        right = OmegaConf.is_list(asked[name]) and all(_counts(v) or v in words for v in asked[name])
-        if not right or not asked[name]:
-            extra = "".join(f" or {word}" for word in words)
-            raise UserError(f"evaluation.{name}={asked[name]}: expected a list of whole numbers from 1{extra}.")
-    episodes = asked.episodes.values() if OmegaConf.is_dict(asked.episodes) else [asked.episodes]
-    if not all(number is None or _counts(number) for number in episodes):
-        raise UserError(f"evaluation.episodes={asked.episodes}: expected a whole number from 1, or null for all.")
+    check_settings(cfg)
     dots = [None if points == "dense" else points for points in cfg.evaluation.points]
     return [(shots, points) for shots in cfg.evaluation.shots for points in dots]
-
-
-def _counts(value: Any) -> bool:
-    return type(value) is int and value > 0
 
 
 def usable_modes(network: Network, wanted: list[Mode]) -> list[Mode]:

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import warnings
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
@@ -45,9 +46,11 @@ def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[C
     def entry(job: Callable[[DictConfig], object]) -> Main:
         @wraps(job)  # Hydra names the job after the file of the innermost function
         def main() -> None:
-            argv = sys.argv[1:]
+            argv = without_comment(sys.argv[1:])
             help_if_asked(argv, line, examples, config_name)
-            check_overrides(config_name, argv, CONF)
+            # Hydra, and the processes that Lightning starts, read them from there
+            sys.argv = [sys.argv[0], *paths_as_written(argv)]
+            check_overrides(config_name, sys.argv[1:], CONF)
             quiet_libraries()
             import hydra  # takes longer than the help
 
@@ -80,6 +83,41 @@ def help_if_asked(argv: Sequence[str], command: str, examples: Sequence[str], co
 
     print_help(command, examples, config_name, CONF)
     raise SystemExit(0)
+
+
+def without_comment(argv: Sequence[str]) -> list[str]:
+    """The arguments before a ``#``: a comment, which an interactive zsh hands over as if it were arguments."""
+    return list(argv[: argv.index("#")] if "#" in argv else argv)
+
+
+def check_text(argv: Sequence[str]) -> None:
+    """Raise `UserError` for an argument that is not text, such as a file name in an old encoding."""
+    for word in argv:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            shown = word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            raise UserError(f"'{shown}' is not UTF-8 text; rename the file or folder, or give a link to it.")
+
+
+def path_argument(text: str) -> Path:
+    """A path as an argument of a command, with ``~`` expanded, which shells leave as it is in ``--out=~/x``."""
+    try:
+        check_text([text])
+    except UserError as problem:  # whose own message argparse would not show, as it is a ValueError
+        raise ArgumentTypeError(str(problem)) from problem
+    if not text.strip():
+        raise ArgumentTypeError("the path is empty; was a variable of the shell empty?")
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # pathlib raises where there is no such user
+
+
+def paths_as_written(argv: Sequence[str]) -> list[str]:
+    """The command line with paths as Hydra reads them, see `guided_seg.paths`; exits with code 2 where one is none."""
+    from guided_seg.paths import take_paths_as_written
+
+    try:
+        check_text(argv)
+        return take_paths_as_written(argv)
+    except UserError as problem:
+        refuse(str(problem))
 
 
 def check_overrides(config_name: str, argv: Sequence[str], module: str = CONF) -> None:

@@ -6,27 +6,39 @@ python -m guided_seg.compare OURS THEIRS
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from guided_seg.cli import refuse
+from guided_seg.cli import path_argument, refuse, without_comment
 from guided_seg.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; exits with code 2 and one sentence where the two cannot be compared."""
-    arguments = _parser().parse_args(argv)
-    from guided_seg.protocols.comparison import compare, markdown  # after --help, which comes at once
-
     try:
+        arguments = _parser().parse_args(without_comment(sys.argv[1:] if argv is None else argv))
+        if arguments.out:
+            _check_out(arguments.out)
+        from guided_seg.protocols.comparison import compare, markdown  # after --help, which comes at once
+
         text = markdown(compare(arguments.ours, arguments.theirs))
     except UserError as error:
         refuse(str(error))
     if arguments.out:
         arguments.out.write_text(text, encoding="utf-8")
     Console(highlight=False).print(text, soft_wrap=True, markup=False)
+
+
+def _check_out(path: Path) -> None:
+    if path.is_dir():
+        raise UserError(f"--out={path} is a folder; give a file in it, as in --out={path / 'comparison.md'}.")
+    if not path.absolute().parent.is_dir():
+        raise UserError(
+            f"--out={path} cannot be written, as there is no folder {path.absolute().parent}; make it first."
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,9 +48,9 @@ def _parser() -> argparse.ArgumentParser:
         "intervals of a paired bootstrap, which are narrower than those of each alone.",
         epilog="example: python -m guided_seg.compare outputs/evaluate/A outputs/evaluate/B",
     )
-    parser.add_argument("ours", type=Path, metavar="OURS", help="a folder of guided_seg.evaluate protocol=...")
-    parser.add_argument("theirs", type=Path, metavar="THEIRS", help="another, on the same episodes")
-    parser.add_argument("--out", type=Path, help="write the table there as well, as Markdown")
+    parser.add_argument("ours", type=path_argument, metavar="OURS", help="a folder of guided_seg.evaluate protocol=...")
+    parser.add_argument("theirs", type=path_argument, metavar="THEIRS", help="another, on the same episodes")
+    parser.add_argument("--out", type=path_argument, help="write the table there as well, as Markdown")
     return parser
 
 

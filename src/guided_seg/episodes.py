@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 COMMAND = "python -m guided_seg.episodes"
 EXAMPLES = (
     "freeze protocol=pascal5i data=voc data.root=PATH data.held_out=0",
-    "freeze protocol=[davis2016,clicks] data=davis data.root=PATH folder=PATH",
+    "freeze 'protocol=[davis2016,clicks]' data=davis data.root=PATH folder=PATH",
     "show episodes/pascal5i.json.gz",
 )
 
@@ -35,8 +35,10 @@ def _freeze(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from guided_seg.data.freeze import freeze
+    from guided_seg.preflight import check_can_be_made
     from guided_seg.protocols.evaluation import build_protocol
 
+    check_can_be_made(Path(cfg.folder).absolute(), "folder", "folder")
     protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
     source = instantiate(cfg.data.source)(split=cfg.split)
     for name, protocol in protocols.items():
@@ -64,7 +66,7 @@ def _show(paths: Sequence[str]) -> None:
         cli.refuse(f"show needs a file; as in: {COMMAND} show episodes/pascal5i.json.gz")
     for path in paths:
         try:
-            frozen = FrozenEpisodes.read(path)
+            frozen = FrozenEpisodes.read(cli.path_argument(path))
         except UserError as error:
             cli.refuse(str(error))
         Console().print(f"{path}: {summary(frozen)}", soft_wrap=True, highlight=False)
@@ -73,7 +75,7 @@ def _show(paths: Sequence[str]) -> None:
 def main() -> None:
     """Entry point."""
     cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES, "episodes")
-    verb, *rest = sys.argv[1:] or [""]
+    verb, *rest = cli.without_comment(sys.argv[1:]) or [""]
     if verb == "show":
         _show(rest)
     elif verb == "freeze":

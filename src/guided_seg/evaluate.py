@@ -16,8 +16,8 @@ COMMAND = "python -m guided_seg.evaluate"
 EXAMPLES = (
     "checkpoint=outputs/late_global/RUN/checkpoints/best.ckpt",
     "checkpoint=PATH mode=video data=davis data.root=PATH",
-    "checkpoint=PATH mode=semantic evaluation.shots=[1,5] evaluation.points=[1,5,dense] output_dir=PATH",
-    "checkpoint=PATH protocol=[davis2016,clicks] data=davis data.root=PATH",
+    "checkpoint=PATH mode=semantic 'evaluation.shots=[1,5]' 'evaluation.points=[1,5,dense]' output_dir=PATH",
+    "checkpoint=PATH 'protocol=[davis2016,clicks]' data=davis data.root=PATH",
 )
 
 

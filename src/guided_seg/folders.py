@@ -24,8 +24,8 @@ def _run_dir(name: str, ckpt_path: str | None) -> str:
     """A new folder for a new run; the run's own folder for one that resumes."""
     if ckpt_path == "last":
         return str(newest_run(name))
-    if ckpt_path is not None and Path(ckpt_path).parent.name == "checkpoints":
-        return str(Path(ckpt_path).parent.parent)
+    if ckpt_path is not None and (path := _checkpoint_of(ckpt_path)).parent.name == "checkpoints":
+        return str(path.parent.parent)
     return str(OUTPUTS / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}")
 
 
@@ -37,7 +37,11 @@ def slug(text: str) -> str:
         '+experiment=late_global,data.root=.._voc,seed=1'
     """
     plain = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
-    return plain if len(plain) <= 200 else f"{plain[:190]}~{zlib.crc32(text.encode()):08x}"
+    size = len(plain.encode())
+    # values in quotes may differ in nothing but what has become _
+    if size <= 200 and not set("'\"") & set(text):
+        return plain
+    return f"{plain.encode()[:190].decode(errors='ignore')}~{zlib.crc32(text.encode()):08x}"
 
 
 def newest_run(name: str) -> Path:
@@ -63,7 +67,13 @@ def last_checkpoint(run_dir: Path, ckpt_path: str | None) -> Path | None:
     """
     if ckpt_path is None:
         return None
-    path = run_dir / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
+    path = run_dir / "checkpoints" / "last.ckpt" if ckpt_path == "last" else _checkpoint_of(ckpt_path)
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path} to resume from; check ckpt_path and output_dir.")
     return path
+
+
+def _checkpoint_of(ckpt_path: str) -> Path:
+    """The file that ``ckpt_path`` names: itself, or the last checkpoint of a run folder."""
+    path = Path(ckpt_path)
+    return path / "checkpoints" / "last.ckpt" if path.is_dir() else path

@@ -15,13 +15,14 @@ from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from guided_seg.errors import CompositionError, UserError
-from guided_seg.preflight import check_folder, check_missing, check_numbers, settings
+from guided_seg.paths import suggestion
+from guided_seg.preflight import check_folder, check_missing, check_settings, check_value, settings
 
 SWEEP = "sweep"
 """The group of files that list the values of several runs."""
@@ -58,6 +59,7 @@ def _check(config_name: str, arguments: Namespace) -> None:
     several = _several(arguments)
     groups, lists = _groups(_loader().repository), _lists(config_name)
     for override in overrides:
+        _check_needed(config_name, override)
         if override.is_sweep_override() and not several:
             _refuse_sweep(override)
         _check_option(override, groups)
@@ -72,7 +74,9 @@ def _check(config_name: str, arguments: Namespace) -> None:
         raise
     if arguments.cfg is None and arguments.info is None:
         check_missing(final)
-        check_numbers(final)
+        check_settings(final)
+        for override in overrides:
+            _check_sweep_values(override, groups)
         check_folder(final, several)
 
 
@@ -121,10 +125,20 @@ def _parse(line: str) -> Override:
     try:
         return OverridesParser.create(_loader()).parse_overrides([line])[0]
     except OverrideParseException as error:
+        if found := [mark for mark in _TYPOGRAPHIC if mark in line]:
+            mark, typed = found[0], _TYPOGRAPHIC[found[0]]
+            raise UserError(f"'{line}' has a {mark} as texts have it; type {typed} instead.") from error
         if "=" not in line:
             raise UserError(f"'{line}' has no value; an override is key=value, as in seed=1.") from error
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"'{line}' cannot be read ({reason}); check its brackets and quotes.") from error
+        reason, word = str(error).strip().splitlines()[0], suggestion(line)
+        cure = f"for that text type {word}" if word else "write key=value, as in seed=1"
+        if not word and set(line.partition("=")[2]) & set("[({'\""):
+            cure = "close what it opens: a list is [a,b], and text is in quotes"
+        raise UserError(f"'{line}' cannot be read ({reason}); {cure}.") from error
+
+
+_TYPOGRAPHIC = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "- (or --)", "—": "--"}
+"""What programs for texts make of quotation marks and dashes, and what to type."""
 
 
 def _groups(repository: IConfigRepository, parent: str = "") -> dict[str, list[str]]:
@@ -157,6 +171,20 @@ def _lists(config_name: str) -> set[str]:
     config = _loader().repository.load_config(config_name)
     entries = config.defaults_list or [] if config else []
     return {str(entry.group) for entry in entries if isinstance(entry, GroupDefault) and isinstance(entry.value, list)}
+
+
+def _check_needed(config_name: str, override: Override) -> None:
+    """Refuse ``null`` for a setting of the primary config that has no default."""
+    config, key = _loader().repository.load_config(config_name), override.key_or_group
+    if config and key in config.config and OmegaConf.is_missing(config.config, key) and override.value() is None:
+        raise UserError(f"{key} has no default; give it a value in place of null.")
+
+
+def _check_sweep_values(override: Override, groups: Iterable[str]) -> None:
+    """Refuse a value of a later job, so that it is not found after hours."""
+    if override.is_discrete_sweep() and override.key_or_group not in groups:
+        for value in override.sweep_iterator():
+            check_value(override.key_or_group, value.text if isinstance(value, QuotedString) else value)
 
 
 def _refuse_sweep(override: Override) -> None:

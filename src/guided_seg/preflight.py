@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from guided_seg.errors import UserError
+from guided_seg.limits import RULES
+from guided_seg.ranges import Rule, as_word
 
 
 def settings(cfg: DictConfig) -> dict[str, Any]:
@@ -41,55 +45,60 @@ def check_folder(cfg: DictConfig, several: bool) -> None:
 
 def check_can_be_made(folder: Path, what: str, key: str) -> None:
     """Refuse a folder that can neither be made nor be written to; ``what`` it is and the ``key`` that names it."""
-    above = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        above = next(path for path in (folder, *folder.parents) if path.exists())
+    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+        why = str(error.strerror).lower()
+        raise UserError(f"The {what} {folder} cannot be made: {why}; choose another with {key}=...") from error
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         why = "may not be written to" if above.is_dir() else "is not a folder"
         raise UserError(f"The {what} {folder} cannot be made, as {above} {why}; choose another with {key}=...")
 
 
-def check_numbers(cfg: DictConfig) -> None:
-    """Refuse numbers with which nothing can be trained or tested, by their names in the config."""
-    for key, least in _LEAST.items():
-        found = OmegaConf.select(cfg, key)
-        if found is not None and (type(found) is not int or found < least):
-            raise UserError(f"{key}={found}: expected a whole number from {least}.")
-    for key in ("episode.shots", "episode.objects"):
-        found = OmegaConf.select(cfg, key)
-        if found is not None and not _is_range(found):
-            raise UserError(f"{key}={found}: expected [least, most] with 1 <= least <= most.")
-    reading = OmegaConf.select(cfg, "k_way")
-    if reading is not None and reading not in K_WAY:
-        raise UserError(f"k_way={reading}: expected {' or '.join(K_WAY)}.")
+def check_settings(cfg: DictConfig) -> None:
+    """Raise `UserError` for the first setting that has a value it may not have, see `guided_seg.limits.RULES`."""
+    for key in settings(cfg):
+        if rule_of(key) is not None and _is_ours(cfg, key.partition(".")[0]) and (found := _values(cfg, key)):
+            check_value(key, found[0])
 
 
-K_WAY = ("native", "one_vs_rest")
-"""How tasks of several positive labels are answered: all at once, or as a union of binary tasks."""
-
-_LEAST = {
-    "trainer.max_steps": 1,
-    "trainer.log_every_n_steps": 1,
-    "data.training.batch_size": 1,
-    "data.training.validate_every": 1,
-    "data.training.val_episodes": 1,
-    "evaluation.batch_size": 1,
-    "evaluation.objects": 1,
-    "num_workers": 0,
-    "workers": 1,
-    "sheet.episodes": 1,
-    "sheet.shots": 1,
-    "sheet.points": 1,
-    "processes": 1,
-}
-"""The least value of settings that count something."""
+def check_value(key: str, value: Any) -> None:
+    """Raise `UserError` if the setting of this dotted key may not have this value."""
+    rule = rule_of(key)
+    if rule is not None and not rule.accepts(value):
+        raise UserError(f"{key}={as_word(value)}: {rule.wanted(value)}.")
 
 
-def _is_range(value: Any) -> bool:
-    return (
-        OmegaConf.is_list(value)
-        and len(value) == 2
-        and all(type(v) is int for v in value)
-        and 1 <= value[0] <= value[1]
-    )
+@cache
+def rule_of(key: str) -> Rule | None:
+    """The rule of a setting by its dotted key; None where there is none."""
+    for patterns, rule in RULES.items():
+        if any(fnmatchcase(key, pattern) for pattern in patterns.split()):
+            return rule
+    return None
+
+
+def _is_ours(cfg: DictConfig, group: str) -> bool:
+    """Whether the rules know the settings of a group; those of a plugin's class are its own."""
+    if group not in _OF_A_CLASS:
+        return True
+    found = OmegaConf.select(cfg, f"{group}.source._target_" if group == "data" else f"{group}._target_")
+    return str(found).partition(".")[0] in ("guided_seg", "pytorch_lightning")
+
+
+_OF_A_CLASS = (
+    *("data", "mode", "backbone", "fusion", "annotation", "conditioning", "decoder", "baseline", "loss", "trainer"),
+)
+"""The groups that name a class, whose settings they hold."""
+
+
+def _values(cfg: DictConfig, key: str) -> list[Any]:
+    """The value of a setting as plain Python; none where it cannot be told yet."""
+    try:
+        found = OmegaConf.select(cfg, key, throw_on_missing=True)
+        return [OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found]
+    except OmegaConfBaseException:
+        return []
 
 
 def _run_folder(cfg: DictConfig, several: bool) -> Path | None:

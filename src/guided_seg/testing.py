@@ -81,6 +81,8 @@ def quiet_lightning() -> None:
     """Leave the terminal to progress bars, the table and what goes wrong."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     known = (".*does not have many workers.*", ".*LeafSpec.*", ".*exists and is not empty.*")
-    for message in (*known, ".*in eval mode at the start of training.*"):  # frozen stages are, see Backbone.freeze
+    agreed = ".*recommended to use `self.log.*sync_dist=True.*"  # processes agree on each metric before it is logged
+    frozen = ".*in eval mode at the start of training.*"  # see Backbone.freeze
+    for message in (*known, agreed, frozen):
         warnings.filterwarnings("ignore", message)
     torch.set_float32_matmul_precision("high")

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from guided_seg.build import (
@@ -54,6 +55,8 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
     """
     began = time.perf_counter()
     quiet_lightning()
+    evaluation_settings(cfg)
+    _check_trainer(cfg)
     resume = resume or last_checkpoint(run_dir, cfg.ckpt_path)
     if resume:
         check_resumable(resume, cfg)
@@ -74,7 +77,7 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
         raise KeyboardInterrupt from stop
     finally:
         close_loggers(loggers, status)
-    console = Console()
+    console = Console(quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]  # one process speaks for all
     console.print(table(outcome.results, title=f"{cfg.name} on {cfg.data.name}"))
     console.print(_in_words(outcome.facts), soft_wrap=True, highlight=False)
     console.print(str(run_dir), soft_wrap=True, highlight=False)
@@ -149,6 +152,13 @@ def _run(
         # last, as it marks the run as complete
         write_json(run_dir / "metrics.json", {**results, "run": facts})
     return _Outcome(results, facts, validation)
+
+
+def _check_trainer(cfg: DictConfig) -> None:
+    """Make a bare trainer, in milliseconds, so that Lightning refuses what it cannot do before data are read."""
+    bare = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    with lightning_refusals("trainer"):
+        instantiate(cfg.trainer, **bare)
 
 
 def build_trainer(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
@@ -47,6 +48,19 @@ def _batches(loader: DataLoader[Any], epoch: int = 0) -> list[Batch]:
 def _loader(data: Episodes, stage: str) -> DataLoader[Any]:
     data.setup("test" if stage in MODES else "fit")
     return {"train": data.train_dataloader, "val": data.val_dataloader}.get(stage, lambda: data.test_loader(stage))()
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_an_epoch_has_as_many_steps_for_any_number_of_processes(monkeypatch: pytest.MonkeyPatch, world: int) -> None:
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: world)
+    drawn = []
+    for rank in range(world):
+        monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
+        loader = _loader(_data(steps_per_epoch=3), "train")
+        assert len(loader) == 3
+        drawn += list(loader.sampler)
+    assert len(set(drawn)) == len(drawn) == 3 * 4 * world
 
 
 class TestWorkers:

@@ -404,6 +404,21 @@ class TestSampler:
             seen += keys
         assert sorted(seen) == [(4, index) for index in range(length)]
 
+    @pytest.mark.parametrize("world", [1, 2, 3])
+    def test_in_training_each_rank_has_as_many_as_one_alone(self, monkeypatch: pytest.MonkeyPatch, world: int) -> None:
+        monkeypatch.setattr(dist, "is_initialized", lambda: True)
+        monkeypatch.setattr(dist, "get_world_size", lambda: world)
+        seen = []
+        for rank in range(world):
+            monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
+            sampler = EpisodeSampler(6, each=True)
+            keys = list(sampler)
+            assert len(keys) == len(sampler) == 6
+            # in a row, so that questions about one image stay in one process
+            assert keys == [(0, 6 * rank + index) for index in range(6)]
+            seen += keys
+        assert len(set(seen)) == 6 * world
+
     def test_one_process_needs_no_setting_up(self) -> None:
         assert list(EpisodeSampler(3)) == [(0, 0), (0, 1), (0, 2)]
 

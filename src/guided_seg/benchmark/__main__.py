@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 COMMAND = "python -m guided_seg.benchmark"
-EXAMPLES = ("suite=all", "suite=[update,video] output_dir=PATH", "suite=update edits=100 rounds=5")
+EXAMPLES = ("suite=all", "'suite=[update,video]' output_dir=PATH", "suite=update edits=100 rounds=5")
 
 
 @cli.command(COMMAND, "benchmark", EXAMPLES)

@@ -31,8 +31,8 @@ class Episodes(LightningDataModule):
         shots: least and most S in training.
         points: the distribution of P in training.
         augment: joint augmentation of training images, or None.
-        batch_size: episodes in a training batch.
-        steps_per_epoch: training batches in an epoch, after which the model is validated.
+        batch_size: episodes in a training batch, of each process where several train.
+        steps_per_epoch: training batches of each process in an epoch, after which the model is validated.
         eval_batch_size: episodes in an evaluation batch.
         eval_shots: the largest S that evaluation asks for.
         val_episodes: validation episodes of each mode.
@@ -131,7 +131,7 @@ class Episodes(LightningDataModule):
         """Batches of random episodes."""
         args = (self.source("train"), self.weights, self.shots, self.points, self.augment, self.seed, self.objects)
         data = TrainEpisodes(*args, self.earlier, self.hard, self.turns, self.united)
-        return self._loader(data, self.batch_size * self.steps_per_epoch, self.batch_size)
+        return self._loader(data, EpisodeSampler(self.batch_size * self.steps_per_epoch, each=True), self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Episode]:
         """Fixed one-shot episodes of every trained mode that the validation split has."""
@@ -140,7 +140,7 @@ class Episodes(LightningDataModule):
         if not modes:
             raise DataError(f"The validation split of '{source.name}' has no tasks for {sorted(self.weights)}.")
         parts = [self._fixed(source, mode, 1, self.val_episodes, self.objects[1]) for mode in modes]
-        return self._loader(_Joined(parts), sum(len(part) for part in parts), self.eval_batch_size)
+        return self._loader(_Joined(parts), EpisodeSampler(sum(map(len, parts))), self.eval_batch_size)
 
     def test_modes(self, modes: Sequence[Mode] = MODES) -> list[Mode]:
         """Those of ``modes`` that the test split has tasks for, in the usual order."""
@@ -149,7 +149,7 @@ class Episodes(LightningDataModule):
     def test_loader(self, mode: Mode) -> DataLoader[Episode]:
         """Fixed episodes of ``mode`` with up to ``eval_shots`` shots."""
         data = self._test_data(mode)
-        return self._loader(data, len(data), self.eval_batch_size)
+        return self._loader(data, EpisodeSampler(len(data)), self.eval_batch_size)
 
     def test_episode(self, mode: Mode) -> Batch:
         """The first test episode of ``mode`` whose files can be read, as a batch of one."""
@@ -166,11 +166,11 @@ class Episodes(LightningDataModule):
     def _fixed(self, source: Source, mode: Mode, shots: int, number: int | None, objects: int) -> FixedEpisodes:
         return FixedEpisodes(source, mode, shots, number, self.eval_seed, objects)
 
-    def _loader(self, data: Dataset[Episode], length: int, batch_size: int) -> DataLoader[Episode]:
+    def _loader(self, data: Dataset[Episode], sampler: EpisodeSampler, batch_size: int) -> DataLoader[Episode]:
         return _Loader(
             data,
             batch_size=batch_size,
-            sampler=EpisodeSampler(length),
+            sampler=sampler,
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,

@@ -29,7 +29,12 @@ def _one_thread(_: int) -> None:
 
 
 class EpisodeSampler(Sampler[tuple[int, int]]):
-    """Yields ``(epoch, index)``, each rank its share, so that workers, ranks and resumes see the same episodes.
+    """Yields ``(epoch, index)``, so that workers, ranks and resumes see the same episodes.
+
+    Args:
+        length: how many, of all ranks together, each of which has its share.
+        each: ``length`` is how many each rank has, in a row, whatever the number of ranks: then an epoch of training
+            has as many steps for any number of processes.
 
     Example:
         >>> sampler = EpisodeSampler(3)
@@ -38,20 +43,24 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
         [(2, 0), (2, 1), (2, 2)]
     """
 
-    def __init__(self, length: int) -> None:
-        self.length, self.epoch = length, 0
+    def __init__(self, length: int, each: bool = False) -> None:
+        self.length, self.each, self.epoch = length, each, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch, also after a resume."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        rank, world = _rank_and_world()
-        return iter([(self.epoch, index) for index in range(rank, self.length, world)])
+        return iter([(self.epoch, index) for index in self._share()])
 
     def __len__(self) -> int:
+        return len(self._share())
+
+    def _share(self) -> range:
         rank, world = _rank_and_world()
-        return len(range(rank, self.length, world))
+        if self.each:
+            return range(rank * self.length, (rank + 1) * self.length)
+        return range(rank, self.length, world)
 
 
 def _rank_and_world() -> tuple[int, int]:

@@ -18,6 +18,7 @@ import yaml
 import guided_seg
 from guided_seg.build import ARCHITECTURE
 from guided_seg.errors import UserError
+from guided_seg.paths import is_path
 from guided_seg.released import CARD, FOLDER
 from guided_seg.text import read_text, read_yaml
 from guided_seg.writing import sha256
@@ -126,8 +127,21 @@ def _command(checkpoint: Path) -> str:
     overrides = checkpoint.parent.parent / "hydra" / "overrides.yaml"
     if not overrides.is_file():
         return f"{UNWRITTEN}: the command; the checkpoint is in no run folder that tells it."
-    words = (portable(word) for word in read_yaml(overrides, "list of overrides"))
+    words = map(portable_override, read_yaml(overrides, "list of overrides"))
     return f"```bash\n{shlex.join(['python', '-m', 'guided_seg.run', *words])}\n```"
+
+
+def portable_override(word: str) -> str:
+    """An override without the folders of this machine; a path in quotes may have blanks and commas in it.
+
+    Example:
+        >>> portable_override('data.root="/home/me/my data, new/voc (1)"'), portable_override("ckpt_path=~/a/b.ckpt")
+        ('data.root="PATH/voc (1)"', 'ckpt_path=PATH/b.ckpt')
+    """
+    key, _, value = word.partition("=")
+    if is_path(key.lstrip("+")) and value[:1] in ("'", '"') and "/" in value:
+        return f"{key}={value[0]}PATH/{value.rpartition('/')[2]}"
+    return portable(word)
 
 
 def portable(text: str) -> str:

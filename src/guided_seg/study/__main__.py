@@ -6,21 +6,21 @@ python -m guided_seg.study outputs/sweeps/late_global
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
-from guided_seg.cli import refuse
+from guided_seg.cli import path_argument, refuse, without_comment
 from guided_seg.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; exits with code 2 and one sentence where nothing can be gathered."""
-    arguments = _parser().parse_args(argv)
-    from guided_seg.study.study import study  # after --help, which comes at once
-
     try:
+        arguments = _parser().parse_args(without_comment(sys.argv[1:] if argv is None else argv))
+        from guided_seg.study.study import study  # after --help, which comes at once
+
         out = study(**vars(arguments))
     except UserError as error:
         refuse(str(error))
@@ -39,8 +39,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Gather runs into one table (study.csv, study.md, study.tex) and figures, from local files alone.",
         epilog="example: python -m guided_seg.study outputs/sweeps/late_global --reference fusion=late,locality=global",
     )
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folders of runs, searched in depth")
-    parser.add_argument("--out", type=Path, help="where the files go (default: study in the first DIR)")
+    parser.add_argument(
+        "folders", nargs="+", type=path_argument, metavar="DIR", help="folders of runs, searched in depth"
+    )
+    parser.add_argument("--out", type=path_argument, help="where the files go (default: study in the first DIR)")
     parser.add_argument("--shots", type=int, default=1, help="S of the table (default: 1)")
     parser.add_argument("--points", type=_points, default=5, help="P of the table, or dense (default: 5)")
     parser.add_argument("--reference", help="settings of the row to compare the others with")
