@@ -19,8 +19,9 @@ from guided_seg.model.memory import Memory, certain, check_memory, reads_map, re
 from guided_seg.model.motion import Places
 from guided_seg.model.network import Network, UpdateCost
 from guided_seg.model.one_vs_rest import k_way
+from guided_seg.precision import Precision
 from guided_seg.session import file
-from guided_seg.session.encoder import Encoder, Precision
+from guided_seg.session.encoder import Encoder
 from guided_seg.session.engine import Earlier, best, engine_for, labels_touch_each_other
 from guided_seg.session.pictures import RGB, ahead
 from guided_seg.session.store import Labels, Store
