@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 SETTINGS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
-"""Environment variables of the OpenMP library, which reads them when torch loads it: a thread that waits for another
-sleeps. ``GOMP_SPINCOUNT`` lets it look a thousand times first, some 20 µs, in which most waits of a quiet machine end."""
+"""Environment variables of the OpenMP library, which reads them when torch loads it.
+
+A thread that waits for another sleeps. ``GOMP_SPINCOUNT`` lets it look a thousand times first, some 20 µs.
+"""
 
 OTHERS = ("KMP_BLOCKTIME",)
 """Further variables by which people say how threads wait."""
