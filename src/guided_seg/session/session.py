@@ -47,6 +47,9 @@ class Session(Store):
     ``cache_mb``. With late fusion an edit then costs the labels that it touches, and equals computing from scratch; see
     `update_cost`. A network whose guidance keeps positions, such as ``late_local``, is guided by the same image alone.
 
+    In your own program import ``guided_seg`` before ``torch``, or set ``OMP_WAIT_POLICY=PASSIVE``: else torch's threads
+    spin while they wait for each other, and beside a busy process answers take many times as long.
+
     Args:
         network: in evaluation mode, as `guided_seg.load` gives it.
         device: where it runs.
