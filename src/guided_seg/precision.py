@@ -49,8 +49,8 @@ def chosen(precision: str, backbone: Backbone, device: torch.device, training: b
 def fastest(backbone: Backbone, device: torch.device, training: bool = False) -> Exact:
     """The precision in which a backbone is fastest on this machine.
 
-    On a GPU it is bf16 if the GPU has it. On a processor it is measured by a few passes over a small image. The result is kept in the user's cache for this backbone, processor,
-    number of threads and version of torch.
+    On a GPU it is bf16 if the GPU has it. On a processor it is measured by a few passes over a small
+    image. The result is kept in the user's cache for this backbone, processor, number of threads and version of torch.
 
     Args:
         backbone: on ``device``; it stays as it is.

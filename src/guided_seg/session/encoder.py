@@ -44,9 +44,7 @@ class Encoder:
 
     def __init__(self, network: Network, device: torch.device, precision: str = "auto", compiled: bool = False) -> None:
         if compiled and device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
-            raise UserError(
-                "compiled=True needs a C++ compiler and none was found; install g++, or leave compiled out."
-            )
+            raise UserError("compiled=True needs a C++ compiler and none was found; install g++, or leave it out.")
         self.device, self.compiled = device, compiled
         if device.type == "cpu":
             keep_freed_memory()

@@ -47,9 +47,6 @@ class Session(Store):
     ``cache_mb``. With late fusion an edit then costs the labels that it touches, and equals computing from scratch; see
     `update_cost`. A network whose guidance keeps positions, such as ``late_local``, is guided by the same image alone.
 
-    In your own program import ``guided_seg`` before ``torch``, or set ``OMP_WAIT_POLICY=PASSIVE``: else torch's threads
-    spin while they wait for each other, and beside a busy process answers take many times as long.
-
     Args:
         network: in evaluation mode, as `guided_seg.load` gives it.
         device: where it runs.
@@ -92,8 +89,7 @@ class Session(Store):
         """A session with a trained network.
 
         Args:
-            checkpoint: a run folder, a checkpoint in it, or a released model; see
-                `guided_seg.checkpoints.checkpoint_file`.
+            checkpoint: a run folder, a checkpoint in it, or a released model; see `checkpoints.checkpoint_file`.
             device: where it runs.
             precision: see `Session`.
             reading: how several labels are answered, all at once or ``one_vs_rest``, which suits any network.
