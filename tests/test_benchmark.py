@@ -101,6 +101,13 @@ def test_a_video_is_encoded_once_a_frame(config: DictConfig) -> None:
     assert found["video_ms_per_frame"]["value"] > 0
 
 
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_video_may_be_short(frames: int, config: DictConfig) -> None:
+    config.frames = frames
+    assert by_name(video.rows(config))["video_ms_per_frame"]["value"] > 0
+
+
 def test_the_released_network_is_timed(config: DictConfig) -> None:
     found = by_name(released.rows(config))
     assert list(found) == ["released_edit_ms", "released_frame_ms"]

@@ -32,6 +32,13 @@ def test_what_the_user_has_set_stays_and_is_not_added_to(name: str, monkeypatch:
     assert {key: os.environ[key] for key in (*SETTINGS, *OTHERS) if key in os.environ} == {name: "ACTIVE"}
 
 
+@pytest.mark.usefixtures("environment")
+def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # of which OpenMP's library would complain
+    wait_asleep()
+    assert {name: os.environ[name] for name in SETTINGS} == SETTINGS
+
+
 # what torch's library, and the processes that a process starts, are told
 PROGRAM = """
 import os, runpy, sys

@@ -23,5 +23,5 @@ def wait_asleep() -> None:
 
     In a process that has already loaded torch this changes only the processes that it starts.
     """
-    if not any(name in os.environ for name in (*SETTINGS, *OTHERS)):
+    if not any(os.environ.get(name) for name in (*SETTINGS, *OTHERS)):
         os.environ.update(SETTINGS)
