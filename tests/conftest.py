@@ -8,13 +8,16 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
+import pytest
 import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from matplotlib.figure import Figure
 
-# Parallel workers (pytest-xdist) share the cores; without this each would start a thread for every core.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)
+# Tests share the cores with each other (pytest-xdist) and with whatever else runs. Threads that wait for each other
+# would take most of the time, and the plugin that checks shapes has loaded torch: too late to say how they wait.
+torch.set_num_threads(1)
+# Programs that tests start can still be told, also those that do not import guided_seg.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # No test talks to a service, whatever the machine it runs on has keys for.
 os.environ["WANDB_MODE"] = "offline"
@@ -44,3 +47,10 @@ _untraced(ConfigLoaderImpl, "load_configuration")
 _untraced(Figure, "savefig")
 # It translates what has been traced before, which does run lines of ours.
 _untraced(torch.onnx, "export")
+
+
+@pytest.fixture(autouse=True)
+def _own_measurements(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests measure of precisions is kept apart from what the user's own programs measured."""
+    folder = tmp_path_factory.getbasetemp() / "user_cache"
+    monkeypatch.setattr("guided_seg.precision.user_cache", lambda: folder)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import cv2
+import psutil
 import pytest
 import torch
 from hydra import compose, initialize_config_module
@@ -21,6 +28,7 @@ from guided_seg.benchmark import (
     data,
     encode,
     memory,
+    neighbour,
     released,
     startup,
     suites,
@@ -33,7 +41,8 @@ from guided_seg.benchmark.suites import SUITES, chosen, run
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.errors import UserError
 from guided_seg.folders import register_resolvers
-from guided_seg.session.encoder import fastest
+from guided_seg.precision import fastest
+from guided_seg.session.encoder import folded
 
 ENCODE = ("encode_vgg16_ms", "encode_vs_fp32", "encode_other_precision_ms", "encode_peak_share")
 TINY = ("height=48", "width=64", "points=2", "rounds=2", "edits=40", "frames=6")
@@ -51,6 +60,13 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small network for each, since VGG takes seconds to build."""
     for module in (update, memory, encode, training, video):
         monkeypatch.setattr(module, "build", lambda *_: deepcopy(network("late_global")))
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
 
 
 def by_name(rows: Any) -> dict[str, Row]:
@@ -85,10 +101,58 @@ def test_a_video_is_encoded_once_a_frame(config: DictConfig) -> None:
     assert found["video_ms_per_frame"]["value"] > 0
 
 
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_video_may_be_short(frames: int, config: DictConfig) -> None:
+    config.frames = frames
+    assert by_name(video.rows(config))["video_ms_per_frame"]["value"] > 0
+
+
 def test_the_released_network_is_timed(config: DictConfig) -> None:
     found = by_name(released.rows(config))
     assert list(found) == ["released_edit_ms", "released_frame_ms"]
     assert all(entry["value"] > 0 and "guided-lite0, 48 x 64" in entry["of"] for entry in found.values())
+
+
+def test_what_a_neighbour_costs_is_measured_beside_one(config: DictConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside: list[str | None] = []
+
+    @contextmanager
+    def recorded(program: str | None) -> Iterator[None]:
+        beside.append(program)
+        yield
+
+    monkeypatch.setattr(neighbour, "load_network", lambda _: (network("late_global"), None))
+    monkeypatch.setattr(neighbour, "neighbour", recorded)
+    monkeypatch.setattr(neighbour, "PHASES", 1)
+    found = by_name(neighbour.rows(config))
+    assert list(found) == [f"{what}_beside_{which}_ms" for what in ("edit", "frame") for which in ("busy", "torch")]
+    assert all(entry["value"] > 0 and (entry["reference"] or 0) > 0 for entry in found.values())
+    assert beside == [None, *neighbour.NEIGHBOURS.values()]
+
+
+def test_a_neighbour_is_busy_meanwhile_and_gone_afterwards() -> None:
+    before = set(psutil.Process().children())
+
+    def work() -> None:
+        (process,) = {*psutil.Process().children()} - before
+        begun = process.cpu_times().user
+        wait_until(lambda: process.cpu_times().user > begun + 0.05)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), neighbour.neighbour(neighbour.NEIGHBOURS["busy"]):
+        work()
+    assert set(psutil.Process().children()) == before
+
+
+def test_a_neighbour_ends_with_the_benchmark_however_that_ends() -> None:
+    code = f"import os\nparent = {os.getpid() + 1}\n{neighbour.NEIGHBOURS['busy']}"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=True, capture_output=True).stdout
+
+
+def test_a_neighbour_that_does_not_start_is_told() -> None:
+    with pytest.raises(RuntimeError, match="The neighbour did not start"), neighbour.neighbour("raise SystemExit"):
+        pass
 
 
 @pytest.mark.usefixtures("light")
@@ -98,7 +162,8 @@ def test_bf16_beside_fp32(module: Any, config: DictConfig, monkeypatch: pytest.M
     found = by_name(module.rows(config))
     assert all(entry["value"] > 0 for entry in found.values())
     if module is encode:
-        assert list(found) == [*ENCODE, *(["encode_fp32_peak_share"] if fastest(torch.device("cpu")) == "fp32" else [])]
+        auto = fastest(folded(network("late_global")).backbone, torch.device("cpu"))
+        assert list(found) == [*ENCODE, *(["encode_fp32_peak_share"] if auto == "fp32" else [])]
         assert found["encode_vgg16_ms"]["ratio"] == pytest.approx(found["encode_vs_fp32"]["value"])
     else:
         ratios = [f"train_step_{name}" for name in ("ms", "ratio", "cached_ms", "cached_ratio")]

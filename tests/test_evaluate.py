@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 from omegaconf import OmegaConf
 from running import call, command, evaluate, last_line, read, run, scores, write_davis, write_folder
 
@@ -29,6 +30,21 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_same_scores_as_the_run_that_wrote_it(trained: Path, tmp_path: Path) -> None:
     assert evaluate(trained, tmp_path) == scores(trained.parents[1])
     assert OmegaConf.load(tmp_path / "config.yaml").checkpoint == str(trained)
+
+
+@pytest.mark.parametrize("bf16", [1.0, 3.0])
+def test_auto_takes_the_faster_precision(
+    bf16: float, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guided_seg.precision.user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("guided_seg.precision.timed", lambda _: bf16 if torch.is_autocast_enabled("cpu") else 2.0)
+    evaluate(trained, tmp_path / "out", "precision=auto", "accelerator=cpu", "mode=semantic")
+    assert OmegaConf.load(tmp_path / "out" / "config.yaml").precision == ("bf16" if bf16 < 2 else "fp32")
+
+
+def test_another_precision_is_refused(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^precision=16-true: expected auto, fp32 or bf16\.$"):
+        evaluate(trained, tmp_path, "precision=16-true")
 
 
 def test_one_mode_on_request(trained: Path, tmp_path: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from guided_seg.openmp import wait_asleep
+
 if TYPE_CHECKING:
     from guided_seg.model.network import Network
 
 __version__ = "0.1.0"
+
+wait_asleep()  # before any module of the package loads torch
 
 
 def load(name: str | PathLike[str]) -> Network:

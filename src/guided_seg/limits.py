@@ -14,7 +14,7 @@ from guided_seg.ranges import Choice, Either, Every, Named, Number, Refused, Rul
 K_WAY = ("native", "one_vs_rest")
 """How tasks of several positive labels are answered: all at once, or as a union of binary tasks."""
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "auto")
 """The precisions of training: images and annotations stay in 32 bits, so no network can be wholly in 16 or 64."""
 
 _SWITCH = Choice((True, False))
@@ -39,6 +39,7 @@ _RUN = {
     "processes workers": Whole(1, _PROCESSES),
     "max_broken": _SHARE,
     "k_way": Choice(K_WAY),
+    "precision": Choice(("auto", "fp32", "bf16")),
     "accelerator": Choice(("auto", "cpu", "cuda", "mps"), names=("gpu",)),
     "sheet.episodes sheet.shots sheet.points": _COUNT,
     "refine.again": Whole(0, 100),

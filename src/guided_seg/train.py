@@ -30,6 +30,7 @@ from guided_seg.checkpoints import check_resumable, start_from
 from guided_seg.data.datamodule import Episodes
 from guided_seg.folders import last_checkpoint
 from guided_seg.model.one_vs_rest import k_way
+from guided_seg.precision import device_of, fastest, lightning_precision
 from guided_seg.report.figures import learning_curve
 from guided_seg.report.results import Results, table, write_json
 from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
@@ -96,6 +97,9 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
     """The module and its data; whatever is wrong with either is found here."""
     settings = evaluation_settings(cfg)
     network = build_network(cfg)
+    if cfg.trainer.precision == "auto":  # before the config is written, so that it says what was used
+        device = device_of(cfg.trainer.accelerator)
+        cfg.trainer.precision = lightning_precision(fastest(network.backbone, device, training=True))
     if cfg.start_from is not None:
         start_from(network, cfg.start_from)
     data = build_data(cfg)

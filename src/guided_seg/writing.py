@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from guided_seg.errors import UserError
 
@@ -48,6 +48,15 @@ def filled_or_gone(out: Path) -> Iterator[Path]:
     except BaseException:
         out.rmdir()
         raise
+
+
+def user_cache() -> Path:
+    """The folder of this package in the user's cache; in the folder for temporary files where the user has no home."""
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # as in a container that runs under a number without a name
+        cache = Path(gettempdir())
+    return cache / "guided_seg"
 
 
 def sha256(path: Path) -> str:

@@ -89,6 +89,18 @@ def test_twice_gives_the_same_files(checkpoint: Path, scored: tuple[dict[str, Sc
     assert OmegaConf.load(out / "config.yaml").checkpoint == str(checkpoint)
 
 
+def test_answers_in_bf16_are_never_mixed_with_others(
+    checkpoint: Path, scored: tuple[dict[str, Scored], Path], tmp_path: Path
+) -> None:
+    (name, *_), out = NAMES, scored[1]
+    score(checkpoint, tmp_path, [name], "precision=bf16")
+    assert OmegaConf.load(tmp_path / "config.yaml").precision == "bf16"
+    of, _ = read_records(tmp_path / f"records_{name}.jsonl")
+    assert of == read_records(out / f"records_{name}.jsonl")[0] | {"precision": "bf16"}
+    score(checkpoint, tmp_path, [name])  # does not go on with those
+    assert files(tmp_path)[f"records_{name}.jsonl"] == files(out)[f"records_{name}.jsonl"]
+
+
 @pytest.mark.slow
 def test_workers_and_processes_change_nothing(
     checkpoint: Path, scored: tuple[dict[str, Scored], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

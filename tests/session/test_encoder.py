@@ -21,8 +21,9 @@ from guided_seg.errors import UserError
 from guided_seg.folders import register_resolvers
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.network import Network
+from guided_seg.precision import fastest
 from guided_seg.session import Session
-from guided_seg.session.encoder import Encoder, fastest, folded, threads
+from guided_seg.session.encoder import Encoder, folded, threads
 
 CPU = torch.device("cpu")
 
@@ -94,7 +95,7 @@ def test_a_network_without_normalisation_is_not_copied() -> None:
 
 def test_precisions() -> None:
     net, image = network("late_global"), torch.rand(1, 3, 40, 40)
-    assert Encoder(net, CPU, "auto").precision == fastest(CPU) in ("fp32", "bf16")
+    assert Encoder(net, CPU, "auto").precision == fastest(net.backbone, CPU) in ("fp32", "bf16")
     (exact,), (rounded,) = Encoder(net, CPU, "fp32")(image), Encoder(net, CPU, "bf16")(image)
     assert rounded.maps.dtype == torch.float32
     assert 0 < float((exact.maps - rounded.maps).abs().max()) < 0.1 * float(exact.maps.abs().max())

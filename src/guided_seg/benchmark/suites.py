@@ -16,7 +16,7 @@ from guided_seg.benchmark.timing import Row, machine
 from guided_seg.data.classes import unknown
 from guided_seg.report.results import write_json
 
-SUITES = ("update", "memory", "encode", "video", "training", "data", "startup", "accuracy", "released")
+SUITES = ("update", "memory", "encode", "video", "training", "data", "startup", "accuracy", "released", "neighbour")
 
 
 def run(cfg: DictConfig, out: Path) -> list[Row]:

@@ -7,12 +7,13 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from datetime import date
-from pathlib import Path
 from statistics import median
 from typing import Any, TypedDict
 
 import torch
 from torch import nn
+
+from guided_seg.precision import processor
 
 Way = Callable[[], Any]
 
@@ -87,7 +88,7 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     return {
         "date": date.today().isoformat(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -97,10 +98,3 @@ def machine() -> dict[str, Any]:
         "convolution_fp32_gflops": round(convolution_peak(torch.float32) / 1e9),
         "convolution_bf16_gflops": round(convolution_peak(torch.bfloat16) / 1e9),
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()

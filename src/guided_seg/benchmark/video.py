@@ -49,7 +49,7 @@ def streamed(network: Network, cfg: DictConfig) -> tuple[float, float]:
             now = time.perf_counter()
             times.append(now - began)
             began = now
-    return median(times[3:]), session.encodes["video"] / len(times)
+    return median(times[3:] or times), session.encodes["video"] / len(times)
 
 
 def write_video(path: Path, height: int, width: int, frames: int, rng: np.random.Generator) -> Path:

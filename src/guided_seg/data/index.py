@@ -16,6 +16,7 @@ from guided_seg.data.faults import leaving_out_broken
 from guided_seg.data.files import is_hidden
 from guided_seg.data.verify import survey
 from guided_seg.report.results import write_json
+from guided_seg.writing import user_cache
 
 FORMAT = 1
 """The version of the index: raise it whenever what is counted, or how it is written, changes."""
@@ -116,9 +117,8 @@ def _digest(root: Path, name: str) -> str:
 
 def _places(root: Path) -> tuple[Path, Path]:
     """In the root, or in the user's cache where the root may not be written to."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     which = hashlib.blake2b(str(root).encode(errors="surrogateescape"), digest_size=10).hexdigest()
-    return root / NAME, cache / "guided_seg" / f"{root.name}-{which}.json"
+    return root / NAME, user_cache() / f"{root.name}-{which}.json"
 
 
 def _write(index: Index, root: Path) -> Path:

@@ -17,6 +17,7 @@ from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.decoder import Bilinear, Decoder
 from guided_seg.model.features import Anchor, Features, by_size, place, pool_mask, upsample
 from guided_seg.model.guide import Guidance, Guide
+from guided_seg.precision import Exact
 
 ALIKE = 16
 """On a GPU the number of images that are encoded at once in training is a multiple of it."""
@@ -35,8 +36,11 @@ class Network(nn.Module, ABC):
         needs_same_image: whether support and query must be one image.
         update_cost: what a new dot makes the network compute again: ``none``, as it reads no dots; the ``head``, on
             features that are kept; or a ``full`` pass of an encoder, or more.
+        precision: in which `encode` computes, ``bf16`` or ``fp32``; features are fp32 in both. Training leaves it at
+            fp32 and is inside ``torch.autocast`` as a whole instead.
     """
 
+    precision: Exact = "fp32"
     needs_same_image: bool = False
     update_cost: UpdateCost = "head"
 
@@ -49,6 +53,12 @@ class Network(nn.Module, ABC):
         return gather(self._maps, images, sizes, self.backbone.anchor)
 
     def _maps(self, images: Tensor) -> list[Tensor]:
+        if self.precision == "fp32":
+            return self._pyramid(images)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            return [maps.float() for maps in self._pyramid(images)]
+
+    def _pyramid(self, images: Tensor) -> list[Tensor]:
         return self.backbone.pyramid(images) if self.decoder.uses_skips else [self.backbone(images)]
 
     def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:

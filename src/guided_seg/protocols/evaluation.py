@@ -19,6 +19,7 @@ from guided_seg.data.source import MODES, DataError, Source
 from guided_seg.errors import UserError
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.model.refine import refined
+from guided_seg.precision import chosen
 from guided_seg.protocols.curves import curve
 from guided_seg.protocols.predictions import check_fresh, gather, keeper
 from guided_seg.protocols.protocol import Keep, Protocol
@@ -45,13 +46,15 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
     checkpoint = checkpoint_file(cfg.checkpoint)
     network, trained = load_network(checkpoint)
+    device = _device(cfg.accelerator)
+    network.precision = cfg.precision = chosen(cfg.precision, network.backbone, torch.device(device))
     network = refined(k_way(cfg.k_way, network), **cfg.refine)
     source = instantiate(data_to_test(cfg, trained).source)(split=cfg.split)
     frozen = {name: episodes_of(cfg, name, protocol, source) for name, protocol in protocols.items()}
     records = {name: _records(cfg, name, sha256(checkpoint), frozen[name], out) for name in protocols}
     jobs = [Job(name, protocols[name], frozen[name], records[name]) for name in protocols]
     keep = _keeper(cfg, source, jobs, out / "predictions")
-    answered = run(jobs, Asked(network, source, _device(cfg.accelerator), cfg.num_workers, keep), cfg.processes)
+    answered = run(jobs, Asked(network, source, device, cfg.num_workers, keep), cfg.processes)
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     for name, episodes in frozen.items():
         episodes.write(out / f"episodes_{name}.json.gz")
@@ -90,6 +93,7 @@ def _records(cfg: DictConfig, name: str, checkpoint: str, frozen: FrozenEpisodes
         "episodes_sha256": frozen.checksum,
         "k_way": cfg.k_way,
         "refine": {key: value for key, value in cfg.refine.items() if value},
+        **({} if cfg.precision == "fp32" else {"precision": cfg.precision}),
     }
     return Records(out / f"records_{name}.jsonl", of)
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from guided_seg.errors import UserError
 from guided_seg.model.memory import Memory, check_memory
 from guided_seg.model.network import Network, UpdateCost
+from guided_seg.precision import Precision
 from guided_seg.session.arguments import RGB, flag, megabytes, one_of, shown, usable_device, whole_number
 from guided_seg.session.earlier import Earlier
-from guided_seg.session.encoder import Encoder, Precision
+from guided_seg.session.encoder import Encoder
 from guided_seg.session.engine import best, engine_for, labels_touch_each_other
 from guided_seg.session.pictures import ahead
 from guided_seg.session.store import Labels, Store

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -19,8 +18,7 @@ from guided_seg.allocation import keep_freed_memory
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network
-
-Precision = Literal["auto", "fp32", "bf16"]
+from guided_seg.precision import chosen
 
 SIZES = 64
 """Of images, and numbers of them at once, that are compiled in a process; torch stops after eight by default."""
@@ -30,8 +28,8 @@ class Encoder:
     """Encodes images.
 
     Batch normalisation is folded into the convolutions before it, which is exact but for rounding; freed memory is kept
-    for the next image instead of being given back to the system; and ``auto`` takes bf16 where there are instructions
-    for its matrix products (AMX, or a GPU's tensor cores) and fp32 elsewhere, where bf16 is slower.
+    for the next image instead of being given back to the system; and ``auto`` takes the precision that is faster here
+    (see `guided_seg.precision.fastest`).
 
     Args:
         network: in evaluation mode, on ``device``; it stays as it is.
@@ -45,21 +43,19 @@ class Encoder:
     """
 
     def __init__(self, network: Network, device: torch.device, precision: str = "auto", compiled: bool = False) -> None:
-        if precision not in get_args(Precision):
-            raise UserError(f"precision={precision}: expected {', '.join(get_args(Precision)[:-1])} or bf16.")
         if compiled and device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
-            raise UserError("compiled=True needs a C++ compiler and none was found; install g++, or leave it away.")
+            raise UserError("compiled=True needs a C++ compiler and none was found; install g++, or leave it out.")
         self.device, self.compiled = device, compiled
-        self.precision = fastest(device) if precision == "auto" else precision
+        if device.type == "cpu":
+            keep_freed_memory()
         self._network = folded(network)
+        self.precision = chosen(precision, self._network.backbone, device)
         if compiled:
             self._network = self._network if self._network is not network else deepcopy(network)
             backbone = self._network.backbone
             torch._dynamo.config.recompile_limit = max(SIZES, torch._dynamo.config.recompile_limit)
             # not whole: the size of an image is read as numbers before its pixels are
             backbone.pyramid = torch.compile(backbone.pyramid, dynamic=False)  # type: ignore[method-assign]
-        if device.type == "cpu":
-            keep_freed_memory()
 
     def __call__(self, images: Float[Tensor, "N 3 H W"]) -> list[Features]:
         """The features of each image, of values in 0..1, in fp32."""
@@ -72,13 +68,6 @@ class Encoder:
             features = self._network.encode(images, sizes)
             # rows, not slices: a view of one image would keep those of all in memory
             return [_full(features[row[None]]) for row in torch.arange(len(images), device=self.device)]
-
-
-def fastest(device: torch.device) -> Precision:
-    """The precision in which convolutions are fastest on this machine."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if device.type == "cpu" and torch.cpu._is_amx_tile_supported() else "fp32"
 
 
 def folded(network: Network) -> Network:

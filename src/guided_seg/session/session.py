@@ -14,11 +14,11 @@ from torch import Tensor
 from guided_seg.episode import IGNORE, Episode, Shot
 from guided_seg.model.network import Network
 from guided_seg.model.one_vs_rest import k_way
+from guided_seg.precision import Precision
 from guided_seg.session import file
 from guided_seg.session.answering import Answering, check_settings
 from guided_seg.session.arguments import local_path, one_of
 from guided_seg.session.content import KWay
-from guided_seg.session.encoder import Precision
 from guided_seg.waiting import waiting
 from guided_seg.writing import sha256
 
@@ -80,8 +80,7 @@ class Session(Answering):
         This takes seconds, of which most go into importing what builds networks; a terminal shows that it goes on.
 
         Args:
-            checkpoint: a run folder, a checkpoint in it, or a released model; see
-                `guided_seg.checkpoints.checkpoint_file`.
+            checkpoint: a run folder, a checkpoint in it, or a released model; see `checkpoints.checkpoint_file`.
             device: where it runs.
             precision: see `Session`.
             reading: how several labels are answered, all at once or ``one_vs_rest``, which suits any network.
