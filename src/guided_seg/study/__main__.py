@@ -13,8 +13,10 @@ from rich.console import Console
 
 from guided_seg.cli import refuse
 from guided_seg.errors import UserError
+from guided_seg.program import program
 
 
+@program
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; exits with code 2 and one sentence where nothing can be gathered."""
     arguments = _parser().parse_args(argv)
