@@ -24,6 +24,11 @@ LAST = os.environ.get("GUIDED_SEG_FUZZ_LAST")
 MEMORY = 3 * 2**30
 """Bytes of memory that a target may add to those of its process: what asks for more fails instead of swapping."""
 
+
+class Crash(AssertionError):
+    """An input ended in another error than `UserError`."""
+
+
 began, failed = time.monotonic(), False
 
 
@@ -40,7 +45,7 @@ def examples(number: int) -> Callable[[Any], Any]:
 
 
 @contextmanager
-def only_user_errors(*shown: Any) -> Iterator[None]:
+def only_user_errors(*shown: object) -> Iterator[None]:
     """What runs within gives a right result or a `UserError` in a sentence; ends the target when its time is over.
 
     Args:
@@ -60,9 +65,11 @@ def only_user_errors(*shown: Any) -> Iterator[None]:
         except AssertionError:
             failed = True
             raise
-    except BaseException:
-        failed = True
+    except (KeyboardInterrupt, GeneratorExit):
         raise
+    except BaseException as error:
+        failed = True
+        raise Crash(f"{type(error).__name__}: {str(error)[:500]}") from error
 
 
 def assert_a_sentence(text: str) -> None:
