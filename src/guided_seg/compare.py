@@ -22,13 +22,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     from guided_seg.protocols.comparison import compare, markdown  # after --help, which comes at once
 
+    out: Path | None = arguments.out and arguments.out.expanduser().absolute()
     try:
-        text = markdown(compare(arguments.ours, arguments.theirs))
+        if out:
+            _check_file(out)
+        text = markdown(compare(arguments.ours.expanduser(), arguments.theirs.expanduser()))
     except UserError as error:
         refuse(str(error))
-    if arguments.out:
-        arguments.out.write_text(text, encoding="utf-8")
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
     Console(highlight=False).print(text, soft_wrap=True, markup=False)
+
+
+def _check_file(path: Path) -> None:
+    from guided_seg.preflight import check_can_be_made
+
+    if path.is_dir():
+        raise UserError(f"The table cannot be written to {path}, a folder; name a file, as in --out {path}/table.md.")
+    check_can_be_made(path.parent, "table's folder", "--out")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _points(text: str) -> int | str:
+    if text != "dense" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number of dots nor dense")
     return "dense" if text == "dense" else int(text)
 
 

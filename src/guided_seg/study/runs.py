@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,17 @@ from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from guided_seg.errors import UserError
 from guided_seg.report.results import Results, read_facts, read_results
 from guided_seg.sweep import ERROR
 
 WHAT = "a run folder holds config.yaml and metrics.json, as python -m guided_seg.run leaves them"
+
+
+GROUP_COLUMNS = ("mode", "shots", "points", "group", "iou")
+"""The columns of groups.csv, the IoU of each class or object."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Run:
         choices: the option of each group, such as ``fusion: late``.
         results: its scores.
         facts: what metrics.json says about the run itself: seconds, update_ms, ...
+        groups: the rows of groups.csv, by `GROUP_COLUMNS`.
     """
 
     folder: str
@@ -38,6 +44,7 @@ class Run:
     choices: Mapping[str, str]
     results: Results
     facts: Mapping[str, float]
+    groups: Sequence[Sequence[str]] = ()
 
     @property
     def seed(self) -> int:
@@ -92,21 +99,51 @@ def _read(path: Path, name: str) -> Run | Missing:
     if not (path / "metrics.json").is_file():
         return _why(path, name)
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"), resolve=True)
+        tree = _config(path / "config.yaml")
         results, facts = read_results(path / "metrics.json"), read_facts(path / "metrics.json")
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, json.JSONDecodeError) as error:
+        return Run(name, path, dict(flatten(tree)), _choices(path, tree), results, facts, _groups(path / "groups.csv"))
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].replace(str(path), name)
         return Missing(name, "incomplete", f"its files cannot be read: {reason}")
-    assert isinstance(tree, dict)
-    return Run(name, path, dict(flatten(tree)), _choices(path, tree), results, facts)
+
+
+def _config(path: Path) -> dict[Any, Any]:
+    tree = _yaml(path, resolve=True)
+    seed = tree.get("seed", 0)
+    if type(seed) is not int:
+        raise UserError(f"{path} has seed={seed!r}; expected a whole number.")
+    return tree
+
+
+def _yaml(path: Path, resolve: bool = False) -> dict[Any, Any]:
+    """The settings in a YAML file. Raises `UserError` where there are none."""
+    tree = OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
+    if not isinstance(tree, dict) or not tree:
+        raise UserError(f"{path} holds {str(tree)[:20]!r}; expected settings, as guided_seg.run writes them.")
+    return tree
+
+
+def _groups(path: Path) -> tuple[tuple[str, ...], ...]:
+    """The rows of a run's groups.csv, by `GROUP_COLUMNS`; none where the file is missing."""
+    if not path.is_file():
+        return ()
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        lacking = set(GROUP_COLUMNS) - set(rows.fieldnames or GROUP_COLUMNS)
+        if lacking:
+            raise UserError(f"{path} has no column {min(lacking)}; expected {', '.join(GROUP_COLUMNS)}.")
+        try:
+            return tuple(tuple(row[name] or "" for name in GROUP_COLUMNS) for row in rows)
+        except csv.Error as error:
+            raise UserError(f"{path} is no table ({error}).") from error
 
 
 def _why(path: Path, name: str) -> Missing:
     if not (path / ERROR).is_file():
         return Missing(name, "incomplete", "it has no metrics.json: still running, or cut off")
-    first = (path / ERROR).read_text(encoding="utf-8").partition("\n")[0]
-    status, _, reason = first.partition(": ")
-    return Missing(name, status, reason)
+    first = (path / ERROR).read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    status, found, reason = first.partition(": ")
+    return Missing(name, status, reason) if found else Missing(name, "failed", f"{ERROR} gives no reason")
 
 
 def flatten(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -132,7 +169,11 @@ def _choices(path: Path, tree: Mapping[Any, Any]) -> dict[str, str]:
     record = path / "hydra" / "hydra.yaml"
     if not record.is_file():
         return named
-    chosen = yaml.safe_load(record.read_text(encoding="utf-8"))["hydra"]["runtime"]["choices"]
+    chosen: Any = _yaml(record)
+    for key in ("hydra", "runtime", "choices"):
+        chosen = chosen.get(key) if isinstance(chosen, dict) else None
+    if not isinstance(chosen, dict):
+        raise UserError(f"{record} has no hydra.runtime.choices; put Hydra's own file back, or remove it.")
     return named | {group: str(option) for group, option in chosen.items() if isinstance(tree.get(group), dict)}
 
 

@@ -52,11 +52,8 @@ def _scores(compositions: Sequence[Composition]) -> Iterator[list[Any]]:
 
 def _groups(compositions: Sequence[Composition]) -> Iterator[list[Any]]:
     for first, run in _each(compositions):
-        path = run.path / "groups.csv"
-        if path.is_file():
-            with path.open(newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    yield [*first, *(row[name] for name in ("mode", "shots", "points", "group", "iou")), run.folder]
+        for row in run.groups:
+            yield [*first, *row, run.folder]
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
