@@ -4,6 +4,7 @@ PYTHON     ?= python3
 VENV       ?= .venv
 EXPERIMENT ?= late_global
 ARGS       ?=
+SECONDS    ?= 600
 # Tests run in parallel, one worker a core and at most four; WORKERS=0 runs them in this process. Each worker begins
 # with neighbours, which share what is made once for a file, and takes over from others when it is done.
 WORKERS    ?= auto
@@ -18,12 +19,12 @@ FROM := $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run smoke test test-fast golden lint format type docs build clean
+.PHONY: help install run smoke test test-fast fuzz golden lint format type docs build clean
 
 help:  ## list the targets and their settings
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PYTHON=$(PYTHON)  VENV=$(VENV)  EXPERIMENT=$(EXPERIMENT)  WORKERS=$(WORKERS)"
+	@echo "  PYTHON=$(PYTHON)  VENV=$(VENV)  EXPERIMENT=$(EXPERIMENT)  WORKERS=$(WORKERS)  SECONDS=$(SECONDS)"
 	@echo "  ARGS=... is passed on, as in: make run ARGS='mode=semantic seed=1', make test ARGS='-k guide'"
 
 install: $(DEV)  ## set up the virtual environment with everything that development needs
@@ -39,6 +40,9 @@ test: $(DEV)  ## all tests, with coverage (ARGS=, WORKERS=)
 
 test-fast: $(DEV)  ## the quick tests, up to the first failure (ARGS=, WORKERS=)
 	$(BIN)/python -m pytest $(PARALLEL) -x -m 'not slow' $(ARGS)
+
+fuzz: $(DEV)  ## look for input that crashes a reader, with random files and commands (SECONDS=)
+	$(BIN)/python tests/fuzz/long.py $(SECONDS)
 
 golden: $(DEV)  ## write down the scores that tests/model/test_golden.py compares with, after a change that is meant
 	REFRESH_GOLDEN=1 $(BIN)/python -m pytest -n 0 tests/model/test_golden.py

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from functools import wraps
 from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from matplotlib.figure import Figure
+from processes import kept
+
+# The tests begin in the same state, whatever the shell or machine they are started from has set.
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit what follows
+    home = tempfile.mkdtemp(prefix="guided_seg-home-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    environment = kept(dict(os.environ))
+    os.environ.clear()
+    # Programs keep their settings, keys and caches in HOME, where the tests neither read nor write those of a person.
+    os.environ.update(environment, HOME=home, LANG="C.UTF-8")
+    # No test talks to a service.
+    os.environ.update(WANDB_MODE="offline", HF_HUB_OFFLINE="1", no_proxy="127.0.0.1")
+os.umask(0o022)
+
+import torch  # noqa: E402  reads the environment
+from hydra._internal.config_loader_impl import ConfigLoaderImpl  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 # Tests share the cores with each other (pytest-xdist) and with whatever else runs. Threads that wait for each other
 # would take most of the time, and the plugin that checks shapes has loaded torch: too late to say how they wait.
 torch.set_num_threads(1)
 # Programs that tests start can still be told, also those that do not import guided_seg.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-# No test talks to a service, whatever the machine it runs on has keys for.
-os.environ["WANDB_MODE"] = "offline"
-os.environ["HF_HUB_OFFLINE"] = "1"
-# What a test serves on this machine is not asked of a proxy.
-os.environ["no_proxy"] = "127.0.0.1"
 
 
 def _untraced(owner: type | ModuleType, name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -15,6 +14,7 @@ from importlib import import_module
 from io import StringIO
 from itertools import product
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 from unittest.mock import DEFAULT, patch
 
@@ -24,6 +24,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from processes import PLAIN, ended
 from timm.models import efficientnet
 
 from guided_seg.folders import register_resolvers
@@ -43,10 +44,6 @@ VGG = ("backbone.weights=random", "backbone.width=16")
 
 THIN_VGG = (2, 2, "pool", 2, 2, "pool", 2, 2, 256, "pool", 2, 2, 512, "pool", 2, 2, 512, "pool")
 """VGG-16 layer by layer, with as few channels as it can have: its skips and fc6 expect 256, 512 and 512."""
-
-
-PLAIN = {"COLUMNS": "120", "NO_COLOR": "1"}
-"""The environment of a log."""
 
 
 def compose_run(*overrides: str) -> DictConfig:
@@ -108,14 +105,12 @@ def scores(folder: Path) -> dict[str, Any]:
     return {name: entry for name, entry in read(folder / "metrics.json").items() if name != "run"}
 
 
-def command(module: str, *argv: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def command(module: str, *argv: str, folder: Path) -> CompletedProcess[str]:
     """``python -m guided_seg.<module>`` in ``folder``, on one core."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **PLAIN}
-    line = [sys.executable, "-m", f"guided_seg.{module}", *argv]
-    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    return ended(sys.executable, "-m", f"guided_seg.{module}", *argv, limit=300, folder=folder)
 
 
-def call(module: str, *argv: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def call(module: str, *argv: str, folder: Path) -> CompletedProcess[str]:
     """What `command` gives, in this process, which has imported already what takes a new one seven seconds."""
     main, out, err = import_module(f"guided_seg.{module}").main, StringIO(), StringIO()
     with _as_a_program(module, *argv), chdir(folder), redirect_stdout(out), redirect_stderr(err):
@@ -123,7 +118,7 @@ def call(module: str, *argv: str, folder: Path) -> subprocess.CompletedProcess[s
             code = main()
         except SystemExit as end:
             code = end.code
-    return subprocess.CompletedProcess(argv, code or 0, out.getvalue(), err.getvalue())
+    return CompletedProcess(argv, code or 0, out.getvalue(), err.getvalue())
 
 
 @contextmanager
@@ -142,7 +137,7 @@ def _as_a_program(module: str, *argv: str) -> Iterator[None]:
             HydraConfig.instance().cfg = None
 
 
-def last_line(done: subprocess.CompletedProcess[str]) -> str:
+def last_line(done: CompletedProcess[str]) -> str:
     """The last line that a command printed; shows its errors where it failed."""
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip().splitlines()[-1]

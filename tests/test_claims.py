@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from processes import ended
 from running import compose_run
 
 from guided_seg.build import choices
@@ -84,11 +83,9 @@ def test_every_command_of_a_folder_composes(folder: str, tmp_path: Path) -> None
     stub = tmp_path / "python"
     stub.write_text("#!/bin/sh\nprintf '%s\\037' \"$@\"\necho\n")
     stub.chmod(0o755)
-    told = subprocess.run(
-        ["bash", str(EXPERIMENTS / folder / "run.sh")],
-        env={**os.environ, "PYTHON": str(stub), "DATA": "data"}, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    commands = [line.split("\037")[:-1] for line in told.splitlines()]
+    told = ended("bash", EXPERIMENTS / folder / "run.sh", limit=60, PYTHON=str(stub), DATA="data")
+    assert told.returncode == 0, told.stderr
+    commands = [line.split("\037")[:-1] for line in told.stdout.splitlines()]
     assert commands
     for words in (words for words in commands if "guided_seg.run" in words):
         assert words[2] == "-m"

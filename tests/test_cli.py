@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from processes import ended, python
 
 from guided_seg import cli
 from guided_seg.data.source import DataError
@@ -180,8 +181,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; from guided_seg import cli, help_page; "
         "print([name for name in ('torch', 'hydra', 'cv2', 'matplotlib') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert python("-c", code, limit=60).strip() == "[]"
 
 
 def _raise(error: Exception, cause: Exception | None = None) -> Callable[[DictConfig], None]:
@@ -240,9 +240,8 @@ def test_a_job_becomes_a_command(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
 
-    def call(*argv: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(program), *argv]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+    def call(*argv: str) -> CompletedProcess[str]:
+        return ended(sys.executable, program, *argv, limit=60)
 
     assert call("-m", "seed=1,2").stdout.count("seed ") == 2
     assert "program seed=2" in call("--help").stdout

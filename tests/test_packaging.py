@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import configparser
-import os
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from processes import ended, python
 
 import guided_seg
 from guided_seg.released import CARD, CHECKSUMS, MODEL, names
@@ -48,10 +46,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run(*arguments: str, folder: Path, path: str = "") -> str:
     """What Python prints when run in ``folder``, with the modules in ``path`` before all others."""
-    command, environment = [sys.executable, *arguments], {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
+    return python(*arguments, limit=300, folder=folder, PYTHONPATH=path).strip()
 
 
 def test_the_wheel_holds_every_file(wheel: Path) -> None:
@@ -130,7 +125,7 @@ def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
     assert phony is not None
-    shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = ended("make", limit=60, folder=ROOT).stdout
     listed = re.findall(r"^  make ([a-z-]+) +\S", shown, re.MULTILINE)
     assert listed == phony[1].split() == re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
 

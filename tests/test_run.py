@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from processes import started
 from running import TINY, call, command, compose_run, last_line, no_figures, read, run, scores
 
 from guided_seg import train as training
@@ -271,13 +271,12 @@ def test_a_sweep_over_seeds_gives_a_folder_each(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_ends_in_a_word_and_leaves_a_run_to_resume(tmp_path: Path) -> None:
     long = ("trainer.max_steps=4000", "data.training.validate_every=2", "output_dir=here")
-    line = [sys.executable, "-m", "guided_seg.run", "+experiment=late_global", *TINY, *long]
-    with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        began = time.monotonic()
-        while not (tmp_path / "here/checkpoints/last.ckpt").exists() and time.monotonic() - began < 120:
+    line = (sys.executable, "-m", "guided_seg.run", "+experiment=late_global", *TINY, *long)
+    with started(*line, limit=180, folder=tmp_path) as process:
+        while not (tmp_path / "here/checkpoints/last.ckpt").exists() and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     assert (process.returncode, err.strip().splitlines()[-1]) == (130, "Interrupted.")
     assert "Traceback" not in err
     assert torch.load(tmp_path / "here/checkpoints/last.ckpt", weights_only=True)["global_step"] >= 2

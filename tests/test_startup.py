@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from processes import ended
 
 from guided_seg import overrides
 from guided_seg.folders import register_resolvers
@@ -41,7 +41,7 @@ facts |= {"torch": between - start, "session": process_time() - between}
 
 def play(program: str, *argv: str) -> tuple[str, dict[str, Any]]:
     """What a program printed, and what it said when it ended: `facts`, and the ``modules`` that it had imported."""
-    done = subprocess.run([sys.executable, "-c", program, *argv], capture_output=True, text=True, check=False)
+    done = ended(sys.executable, "-c", program, *argv, limit=120)
     assert done.returncode == 0, done.stderr
     facts: dict[str, Any] = json.loads(done.stderr.splitlines()[-1])
     return done.stdout, facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from running import call
 
 from guided_seg.errors import UserError
 from guided_seg.report.figures import new_figure
@@ -382,3 +383,92 @@ def test_a_stored_config_is_shown_as_it_is_written(tmp_path: Path) -> None:
     write_run(tmp_path / "run", 0, 0.5, note="${oc.env:HOME}")
     (run,), _ = gather([tmp_path])
     assert run.config["note"] == "${oc.env:HOME}"
+
+
+def _edit(file: str, old: str, new: str) -> Callable[[Path], object]:
+    return lambda run: (run / file).write_text((run / file).read_text().replace(old, new))
+
+
+def _write(file: str, content: bytes) -> Callable[[Path], object]:
+    def write(run: Path) -> None:
+        (run / file).parent.mkdir(exist_ok=True)
+        (run / file).write_bytes(content)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_write("metrics.json", b"null"), "a/metrics.json holds 'None'; expected the scores"),
+        (_write("metrics.json", b"[]"), "a/metrics.json holds '[]'; expected the scores"),
+        (_write("metrics.json", b'{"video": '), "a/metrics.json is no JSON (Expecting value"),
+        (_write("metrics.json", b"[" * 5000), "a/metrics.json is no JSON (maximum recursion"),
+        (_write("metrics.json", b'{"run": []}'), "a/metrics.json has run=[]"),
+        (_edit("metrics.json", "s1_p5", "s1_5"), "'s1_5' names no setting"),
+        (_edit("metrics.json", '"update_ms": 1.0', '"update_ms": "fast"'), "has 'fast' where a number was expected"),
+        (_edit("metrics.json", '"positive_iou": 0.5', '"positive_iou": 50'), "has the IoU 50; expected a share"),
+        (_edit("metrics.json", '"positive_iou": 0.5', f'"positive_iou": {10**400}'), "where a number was expected"),
+        (_edit("metrics.json", '"episodes": 8', '"episodes": -8'), "has episodes=-8"),
+        (_edit("metrics.json", '"ci95": [0.45, 0.54]', '"ci95": 0'), "has ci95=0; expected [low, high]"),
+        (_write("config.yaml", b""), "a/config.yaml holds '{}'; expected settings"),
+        (_write("config.yaml", b"- 1"), "a/config.yaml holds '[1]'; expected settings"),
+        (_write("config.yaml", b"seed: abc"), "a/config.yaml has seed='abc'; expected a whole number"),
+        (_write("config.yaml", b"seed: null"), "a/config.yaml has seed=None; expected a whole number"),
+        (_write("hydra/hydra.yaml", b"x: 1"), "a/hydra/hydra.yaml has no hydra.runtime.choices"),
+        (_write("hydra/hydra.yaml", b""), "a/hydra/hydra.yaml holds '{}'"),
+        (_write("groups.csv", b"a;b\n1;2\n"), "a/groups.csv has no column group"),
+        (_write("groups.csv", b"\xff\xfe"), "can't decode byte 0xff"),
+    ],
+)
+def test_a_run_of_spoiled_files_is_named_and_the_others_are_gathered(
+    tmp_path: Path, spoil: Callable[[Path], object], reason: str
+) -> None:
+    spoil(write_run(tmp_path / "a", 0, 0.5))
+    write_run(tmp_path / "b", 1, 0.6)
+    runs, (missing,) = gather([tmp_path])
+    assert [run.folder for run in runs] == ["b"]
+    assert (missing.folder, missing.status) == ("a", "incomplete")
+    assert missing.reason.startswith("its files cannot be read: ")
+    assert reason in missing.reason
+
+
+@pytest.mark.parametrize("file", ["metrics.json", "config.yaml", "groups.csv"])
+def test_a_byte_order_mark_is_read(tmp_path: Path, file: str) -> None:
+    expected, _ = gather([write_run(tmp_path / "a", 0, 0.5)])
+    path = tmp_path / "a" / file
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert gather([tmp_path / "a"])[0] == expected
+    assert expected[0].groups == (("interactive", "1", "5", "cow", "0.5000"),)
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [(b"", "failed"), (b"\xff\xfe", "failed"), (b"refused: why", "refused")]
+)
+def test_a_run_that_failed_is_told_with_the_reason_that_there_is(tmp_path: Path, content: bytes, status: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "error.txt").write_bytes(content)
+    _, (missing,) = gather([tmp_path])
+    assert (missing.status, missing.reason) == (status, "why" if status == "refused" else "error.txt gives no reason")
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ("runs --out file.txt", "file.txt is not a folder; choose another with --out="),
+        ("runs --out file.txt/x", "file.txt is not a folder; choose another with --out="),
+        ("runs --reference late", "--reference 'late' is no list of settings; write key=value"),
+        ("runs --points many", "'many' is neither a number of dots nor dense"),
+        ("file.txt", "file.txt is no folder; give folders of runs"),
+        ("~/nowhere", "/nowhere is no folder; give folders of runs"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused_before_anything_is_written(tmp_path: Path, argv: str, sentence: str) -> None:
+    write_run(tmp_path / "runs" / "a", 0, 0.5)
+    (tmp_path / "file.txt").write_text("mine")
+    done = call("study.__main__", *argv.split(), folder=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "~" not in done.stderr
+    assert (tmp_path / "file.txt").read_text() == "mine"
+    assert not (tmp_path / "runs" / "study").exists()

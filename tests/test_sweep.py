@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from processes import ended
 from running import CONF, TINY, call, compose_run, no_figures, run
 
 from guided_seg import sweep
@@ -228,11 +228,10 @@ ABLATION = (
 TIMES = ("encode_ms", "update_ms", "seconds", "peak_memory_bytes", "data_wait_share")
 
 
-def ablation(folder: Path, kill_at: str = "-1:-1") -> subprocess.CompletedProcess[str]:
+def ablation(folder: Path, kill_at: str = "-1:-1") -> CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", "NO_COLOR": "1", "KILL_AT": kill_at}
-    line = [sys.executable, str(Path(__file__).with_name("killed_sweep.py")), *ABLATION]
-    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    script = Path(__file__).with_name("killed_sweep.py")
+    return ended(sys.executable, script, *ABLATION, limit=300, folder=folder, KILL_AT=kill_at)
 
 
 def tables(folder: Path) -> list[Any]:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from guided_seg.errors import UserError
+from guided_seg.errors import UserError, full_disk
+from guided_seg.program import program
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -44,6 +45,7 @@ def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[C
     """
 
     def entry(job: Callable[[DictConfig], object]) -> Main:
+        @program
         @wraps(job)  # Hydra names the job after the file of the innermost function
         def main() -> None:
             argv = without_comment(sys.argv[1:])
@@ -136,7 +138,7 @@ def check_overrides(config_name: str, argv: Sequence[str], module: str = CONF) -
 
 
 def kind_errors(job: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
-    """A job whose `UserError` ends it with one sentence and exit code 2, and Ctrl-C with a word and 130.
+    """A job whose `UserError` ends it with one sentence and exit code 2.
 
     ``debug=true`` or the variable ``HYDRA_FULL_ERROR=1`` shows the traceback.
     """
@@ -145,9 +147,6 @@ def kind_errors(job: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
     def kind(cfg: DictConfig) -> T:
         try:
             return job(cfg)
-        except KeyboardInterrupt:
-            Console(stderr=True).print("Interrupted.")
-            raise SystemExit(130) from None
         except Exception as error:
             sentence = user_sentence(error)
             if sentence is None or cfg.get("debug") or os.environ.get("HYDRA_FULL_ERROR") == "1":
@@ -158,11 +157,13 @@ def kind_errors(job: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
 
 
 def user_sentence(error: BaseException) -> str | None:
-    """What the `UserError` behind ``error`` says, or None where there is none; Hydra and workers wrap it."""
+    """What the `UserError` or full disk behind ``error`` says, or None where there is neither; Hydra wraps it."""
     for cause in causes(error):
         if isinstance(cause, UserError):
             # a data worker sends its whole traceback as the message, whose last part is the sentence
             return re.split(r"\n(?:\w+\.)+\w+: ", str(cause))[-1].strip()
+        if sentence := full_disk(cause):
+            return sentence
     return None
 
 

@@ -14,31 +14,34 @@ from rich.console import Console
 
 from guided_seg.cli import path_argument, refuse, without_comment
 from guided_seg.errors import UserError
+from guided_seg.program import program
 
 
+@program
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; exits with code 2 and one sentence where the two cannot be compared."""
     try:
         arguments = _parser().parse_args(without_comment(sys.argv[1:] if argv is None else argv))
-        if arguments.out:
-            _check_out(arguments.out)
+        out: Path | None = arguments.out and arguments.out.absolute()
+        if out:
+            _check_out(out)
         from guided_seg.protocols.comparison import compare, markdown  # after --help, which comes at once
 
         text = markdown(compare(arguments.ours, arguments.theirs))
     except UserError as error:
         refuse(str(error))
-    if arguments.out:
-        arguments.out.write_text(text, encoding="utf-8")
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
     Console(highlight=False).print(text, soft_wrap=True, markup=False)
 
 
 def _check_out(path: Path) -> None:
+    from guided_seg.preflight import check_can_be_made
+
     if path.is_dir():
         raise UserError(f"--out={path} is a folder; give a file in it, as in --out={path / 'comparison.md'}.")
-    if not path.absolute().parent.is_dir():
-        raise UserError(
-            f"--out={path} cannot be written, as there is no folder {path.absolute().parent}; make it first."
-        )
+    check_can_be_made(path.parent, "table's folder", "--out")
 
 
 def _parser() -> argparse.ArgumentParser:

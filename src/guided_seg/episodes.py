@@ -16,6 +16,7 @@ from rich.console import Console
 
 from guided_seg import cli
 from guided_seg.errors import UserError
+from guided_seg.program import program
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -72,6 +73,7 @@ def _show(paths: Sequence[str]) -> None:
         Console().print(f"{path}: {summary(frozen)}", soft_wrap=True, highlight=False)
 
 
+@program
 def main() -> None:
     """Entry point."""
     cli.help_if_asked(sys.argv[1:], COMMAND, EXAMPLES, "episodes")

@@ -58,3 +58,10 @@ _REASONS = {
     errno.EHOSTUNREACH: _AWAY,
     errno.ENOTCONN: _AWAY,
 }
+
+
+def full_disk(error: BaseException) -> str | None:
+    """What to say of an error of a full disk or a used-up quota, or None where it is another."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return f"There is no space left to write {error.filename or 'the output'}; free some and repeat the command."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from guided_seg import cli, sweep
 from guided_seg.folders import register_resolvers
+from guided_seg.program import program
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -37,6 +38,7 @@ def _main(cfg: DictConfig) -> Any:
     return train(cfg, folder)
 
 
+@program
 def main() -> None:
     """Entry point."""
     register_resolvers()

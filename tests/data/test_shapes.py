@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import python
 
 from guided_seg.data.materials import PATTERNS
 from guided_seg.data.shapes import PALETTES, Shapes
@@ -55,8 +54,7 @@ def test_pixels_are_the_same_in_another_process() -> None:
         "    sample = source.load(key); digest.update(sample.image.tobytes() + sample.labels.tobytes())\n"
         "print(digest.hexdigest())"
     )
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert other.stdout.strip() == _digest(_source(), KEYS)
+    assert python("-c", code, limit=120).strip() == _digest(_source(), KEYS)
 
 
 def test_pixels_do_not_depend_on_what_was_drawn_before() -> None:

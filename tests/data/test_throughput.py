@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from processes import python
 
 CODE = """
 import json, sys, tempfile, pathlib, cv2, torch
@@ -29,10 +28,7 @@ QUIET = 700
 @pytest.fixture(scope="module")
 def seconds() -> dict[str, np.ndarray]:
     """Of an episode, in each turn."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = (sys.executable, "-c", CODE)
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, env=environment)
-    found = {name: np.array(times) for name, times in json.loads(answer.stdout).items()}
+    found = {name: np.array(times) for name, times in json.loads(python("-c", CODE, limit=300)).items()}
     sys.stdout.write(str({name: round(1 / np.median(times)) for name, times in found.items()}))
     return found
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from metrics.one_process import Asked, Row, score, validate_and_test
+from processes import started
 
 SET: list[Row] = [[0, 7, 1, 2], [1, 7, 2, 8], [2, 4, 0, 0], [3, 4, 6, 8], [4, 9, 3, 9], [5, 7, 11, 11], [6, 9, 0, 4]]
 SHARES = {
@@ -32,13 +33,10 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
     store = tmp_path_factory.mktemp("two") / "store"
     script = Path(__file__).with_name("one_process.py")
     arguments = ("2", str(store), json.dumps([list(SHARES.values()), list(MODULES.values())]))
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen([sys.executable, script, str(rank), *arguments], **pipes) for rank in range(2)]
-    try:
-        done = [process.communicate(timeout=120) for process in running]
-    finally:
-        for process in running:
-            process.kill()
+    with ExitStack() as stack:
+        lines = [(sys.executable, script, str(rank), *arguments) for rank in range(2)]
+        running = [stack.enter_context(started(*line, limit=120)) for line in lines]
+        done = [process.communicate() for process in running]
     assert all(process.returncode == 0 for process in running), "\n".join(error for _, error in done)
     return [json.loads(output) for output, _ in done]
 

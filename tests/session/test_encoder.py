@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from processes import python
 from session.models import network
 from torch import Tensor, nn
 
@@ -128,13 +127,10 @@ print("alike")
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
 def test_compiled_gives_the_same(tmp_path: Path) -> None:
     # in a process of its own, since the compiler cannot read functions whose types are checked
-    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
     # neither programs that only try the processor nor processes to compile in, which take a third of the time
     environment |= {"TORCHINDUCTOR_VEC_ISA_OK": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILED], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.stdout == "alike\n", done.stderr
+    assert python("-c", COMPILED, limit=300, **environment) == "alike\n"
     assert any(tmp_path.iterdir())
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -85,25 +86,33 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any] | Sequence[
 
 
 def read_results(path: str | os.PathLike[str]) -> Results:
-    """The modes in a file of `write_json`, without other entries (``run``); null becomes NaN."""
-    data = _read(path)
-    modes = {name: entry for name, entry in data.items() if isinstance(entry, dict) and _is_mode(entry)}
-    return {mode: {key: _score(score) for key, score in entry.items()} for mode, entry in modes.items()}
+    """The modes in a file of `write_json`, without other entries (``run``); null becomes NaN.
+
+    Raises:
+        UserError: the file is something else, as by hand or cut off.
+    """
+    modes = {name: entry for name, entry in _load(path).items() if isinstance(entry, dict) and _is_mode(entry)}
+    for scores in modes.values():
+        sorted_settings(scores)  # refuses a key that is no setting
+    return {mode: {key: _score(path, score) for key, score in entry.items()} for mode, entry in modes.items()}
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, float]:
-    """What a file of `write_json` says about the run itself (``run``), by name; null becomes NaN."""
-    data = _read(path)
-    facts = data.get("run", {})
-    if not isinstance(facts, dict) or not all(isinstance(value, int | float | None) for value in facts.values()):
-        raise UserError(f"{path} has run: {facts!r:.60}; expected numbers by name. Evaluate again.")
-    return {name: _number(value) for name, value in facts.items()}
+    """What a file of `write_json` says about the run itself (``run``), by name; null becomes NaN.
+
+    Raises:
+        UserError: see `read_results`.
+    """
+    facts = _load(path).get("run", {})
+    if not isinstance(facts, dict):
+        raise UserError(f"{path} has run={facts!r}; expected names and numbers, as guided_seg.run writes them.")
+    return {name: _number(path, value) for name, value in facts.items()}
 
 
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    data = read_json(Path(path), "results")
+def _load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    data = read_json(Path(path), "the scores of a run")
     if not isinstance(data, dict):
-        raise UserError(f"{path} holds no results, which are an object; evaluate again.")
+        raise UserError(f"{path} holds {str(data)[:20]!r}; expected the scores that guided_seg.run writes.")
     return data
 
 
@@ -157,18 +166,34 @@ def _is_mode(entry: Mapping[str, Any]) -> bool:
     return all(isinstance(score, dict) and "positive_iou" in score for score in entry.values())
 
 
-def _score(raw: Mapping[str, Any]) -> Score:
-    low, high = (_number(value) for value in raw["ci95"])
+def _score(path: str | os.PathLike[str], raw: Mapping[str, Any]) -> Score:
+    interval, episodes = raw.get("ci95"), raw.get("episodes")
+    if not isinstance(interval, list) or len(interval) != 2:
+        raise UserError(f"{path} has ci95={interval!r}; expected [low, high], as guided_seg.run writes it.")
+    if type(episodes) is not int or episodes < 0:
+        raise UserError(f"{path} has episodes={episodes!r}; expected how many there were.")
+    low, high = (_number(path, value) for value in interval)
     return Score(
-        positive_iou=_number(raw["positive_iou"]),
-        mean_iou=_number(raw["mean_iou"]),
+        positive_iou=_share(path, raw.get("positive_iou")),
+        mean_iou=_share(path, raw.get("mean_iou")),
         ci95=[low, high],
-        episodes=int(raw["episodes"]),
+        episodes=episodes,
     )
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _share(path: str | os.PathLike[str], value: Any) -> float:
+    number = _number(path, value)
+    if number < 0 or number > 1:
+        raise UserError(f"{path} has the IoU {value!r}; expected a share from 0 to 1, not percent.")
+    return number
+
+
+def _number(path: str | os.PathLike[str], value: Any) -> float:
+    if value is None:
+        return math.nan
+    if type(value) not in (int, float) or abs(value) > sys.float_info.max:
+        raise UserError(f"{path} has {str(value)[:20]!r} where a number was expected.")
+    return float(value)
 
 
 def _without_nan(value: Any) -> Any:

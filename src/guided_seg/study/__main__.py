@@ -13,8 +13,10 @@ from rich.console import Console
 
 from guided_seg.cli import path_argument, refuse, without_comment
 from guided_seg.errors import UserError
+from guided_seg.program import program
 
 
+@program
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; exits with code 2 and one sentence where nothing can be gathered."""
     try:
@@ -30,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _points(text: str) -> int | str:
+    if text != "dense" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number of dots nor dense")
     return "dense" if text == "dense" else int(text)
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-
 from guided_seg.errors import UserError
 from guided_seg.report.results import Results, read_facts, read_results
 from guided_seg.sweep import ERROR
-from guided_seg.text import read_text, read_yaml
+from guided_seg.text import read_table, read_text, read_yaml
 
 WHAT = "a run folder holds config.yaml and metrics.json, as python -m guided_seg.run leaves them"
+
+
+GROUP_COLUMNS = ("mode", "shots", "points", "group", "iou")
+"""The columns of groups.csv, the IoU of each class or object."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Run:
         choices: the option of each group, such as ``fusion: late``.
         results: its scores.
         facts: what metrics.json says about the run itself: seconds, update_ms, ...
+        groups: the rows of groups.csv, by `GROUP_COLUMNS`.
     """
 
     folder: str
@@ -39,6 +40,7 @@ class Run:
     choices: Mapping[str, str]
     results: Results
     facts: Mapping[str, float]
+    groups: Sequence[Sequence[str]] = ()
 
     @property
     def seed(self) -> int:
@@ -93,23 +95,45 @@ def _read(path: Path, name: str) -> Run | Missing:
     if not (path / "metrics.json").is_file():
         return _why(path, name)
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
-        if not isinstance(tree, dict):
-            raise UserError("config.yaml holds no settings")
-        choices = _choices(path, tree)
+        tree = _config(path / "config.yaml")
         results, facts = read_results(path / "metrics.json"), read_facts(path / "metrics.json")
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, json.JSONDecodeError) as error:
+        return Run(name, path, dict(flatten(tree)), _choices(path, tree), results, facts, _groups(path / "groups.csv"))
+    except (OSError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].replace(str(path), name)
         return Missing(name, "incomplete", f"its files cannot be read: {reason}")
-    return Run(name, path, dict(flatten(tree)), choices, results, facts)
+
+
+def _config(path: Path) -> dict[Any, Any]:
+    tree = _yaml(path)
+    seed = tree.get("seed", 0)
+    if type(seed) is not int:
+        raise UserError(f"{path} has seed={seed!r}; expected a whole number.")
+    return tree
+
+
+def _yaml(path: Path) -> dict[Any, Any]:
+    """The settings in a YAML file, as they are written. Raises `UserError` where there are none."""
+    tree = read_yaml(path, "record of a run")
+    if not isinstance(tree, dict) or not tree:
+        raise UserError(f"{path} holds {str(tree)[:20]!r}; expected settings, as guided_seg.run writes them.")
+    return tree
+
+
+def _groups(path: Path) -> tuple[tuple[str, ...], ...]:
+    """The rows of a run's groups.csv, by `GROUP_COLUMNS`; none where the file is missing."""
+    if not path.is_file():
+        return ()
+    return tuple(
+        tuple(row[name] for name in GROUP_COLUMNS) for row in read_table(path, "table of groups", GROUP_COLUMNS)
+    )
 
 
 def _why(path: Path, name: str) -> Missing:
     if not (path / ERROR).is_file():
         return Missing(name, "incomplete", "it has no metrics.json: still running, or cut off")
     first = read_text(path / ERROR, "note of the failed run").partition("\n")[0]
-    status, _, reason = first.partition(": ")
-    return Missing(name, status, reason)
+    status, found, reason = first.partition(": ")
+    return Missing(name, status, reason) if found else Missing(name, "failed", f"{ERROR} gives no reason")
 
 
 def flatten(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -135,7 +159,11 @@ def _choices(path: Path, tree: Mapping[Any, Any]) -> dict[str, str]:
     record = path / "hydra" / "hydra.yaml"
     if not record.is_file():
         return named
-    chosen = read_yaml(record, "record of Hydra")["hydra"]["runtime"]["choices"]
+    chosen: Any = _yaml(record)
+    for key in ("hydra", "runtime", "choices"):
+        chosen = chosen.get(key) if isinstance(chosen, dict) else None
+    if not isinstance(chosen, dict):
+        raise UserError(f"{record} has no hydra.runtime.choices; put Hydra's own file back, or remove it.")
     return named | {group: str(option) for group, option in chosen.items() if isinstance(tree.get(group), dict)}
 
 

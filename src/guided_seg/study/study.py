@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from guided_seg.errors import UserError
+from guided_seg.preflight import check_can_be_made
 from guided_seg.report.results import Points
 from guided_seg.study.cells import modes, settings
 from guided_seg.study.compositions import Composition, compose, find
@@ -42,11 +43,13 @@ def study(
     Raises:
         UserError: there are no runs, or none at this (S, P), or the reference is not one of them.
     """
+    folders = [folder.expanduser() for folder in folders]
+    out = (out or folders[0] / "study").expanduser()
     runs, missing = gather(folders)
+    check_can_be_made(out.absolute(), "study's folder", "--out")
     compositions, repeated = compose(runs)
     _check_measured(compositions, shots, points)
     basis = find(compositions, reference) if reference else None
-    out = out or folders[0] / "study"
     out.mkdir(parents=True, exist_ok=True)
     write_scores(compositions, out / "study.csv")
     write_groups(compositions, out / "study_groups.csv")

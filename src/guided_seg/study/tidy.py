@@ -12,7 +12,6 @@ from guided_seg.report.results import sorted_settings
 from guided_seg.study.cells import modes
 from guided_seg.study.compositions import Composition
 from guided_seg.study.runs import Run
-from guided_seg.text import read_table
 
 FACTS = ("steps", "encode_ms", "update_ms", "seconds", "peak_memory_bytes", "data_wait_share")
 """What a run says about itself; all but ``steps`` differs from one machine and hour to the next."""
@@ -53,11 +52,8 @@ def _scores(compositions: Sequence[Composition]) -> Iterator[list[Any]]:
 
 def _groups(compositions: Sequence[Composition]) -> Iterator[list[Any]]:
     for first, run in _each(compositions):
-        path = run.path / "groups.csv"
-        if path.is_file():
-            names = ("mode", "shots", "points", "group", "iou")
-            for row in read_table(path, "table of groups", names):
-                yield [*first, *(row[name] for name in names), run.folder]
+        for row in run.groups:
+            yield [*first, *row, run.folder]
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
