@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
+from processes import python
 from running import CONF, call, last_line, read
 from running import TINY as SMALL
 from session.models import network
@@ -147,7 +146,7 @@ def test_a_neighbour_is_busy_meanwhile_and_gone_afterwards() -> None:
 
 def test_a_neighbour_ends_with_the_benchmark_however_that_ends() -> None:
     code = f"import os\nparent = {os.getpid() + 1}\n{neighbour.NEIGHBOURS['busy']}"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=True, capture_output=True).stdout
+    assert python("-c", code, limit=60)
 
 
 def test_a_neighbour_that_does_not_start_is_told() -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
+from processes import python
 from running import CONF
 
 from guided_seg.openmp import OTHERS, SETTINGS, wait_asleep
@@ -57,10 +56,7 @@ sys.meta_path.insert(0, Torch())
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("start", ["from guided_seg.session import Session", "import guided_seg.benchmark.neighbour"])
 def test_it_is_set_before_torch_is_loaded(start: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM + start], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.stdout == "PASSIVE\n", done.stderr
+    assert python("-c", PROGRAM + start, limit=120) == "PASSIVE\n"
 
 
 def test_every_command_begins_with_the_package() -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from running import PLAIN, TINY, read
+from running import TINY, command, read
 
 TWO = ("trainer.accelerator=cpu", "trainer.devices=2", "+trainer.strategy=ddp")
 
@@ -18,9 +15,7 @@ def test_two_processes_take_as_many_steps_as_one_in_a_folder_of_any_name(tmp_pat
     """Lightning starts the second with the command line of the first."""
     folder = tmp_path / "größe (1)"
     folder.mkdir()
-    line = [sys.executable, "-m", "guided_seg.run", *TINY, *TWO, "trainer.max_steps=3", 'output_dir=run "a", b=c']
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **PLAIN}
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = command("run", *TINY, *TWO, "trainer.max_steps=3", 'output_dir=run "a", b=c', folder=folder)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in folder.iterdir()] == ['run "a", b=c']
     assert read(folder / 'run "a", b=c' / "metrics.json")["run"]["steps"] == 3
