@@ -180,6 +180,18 @@ class TestFolder:
         mask.save(root / "masks/2.png", "JPEG")
         assert (Folder(root, "train", whole=True, masks="black_white").load("2").labels.max()) == 1
 
+    @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".TIF", ".gif", ".webp"])
+    def test_black_white_reads_masks_of_any_format(
+        self, root: Path, squares: Callable[..., np.ndarray], suffix: str
+    ) -> None:
+        for path in (root / "masks").iterdir():
+            Image.open(path).convert("RGB").save(path.with_suffix(suffix), quality=100)
+            path.unlink()
+        with pytest.raises(DataError, match=rf"There is 0\{suffix}: a mask is a PNG .* with data\.masks=black_white"):
+            Folder(root, "train", whole=True)
+        source = Folder(root, "train", whole=True, masks="black_white")
+        assert (source.load("3").labels == squares(1)).all()
+
     def test_an_unknown_meaning_is_refused(self, root: Path) -> None:
         with pytest.raises(DataError, match=r"no data\.masks 'black_whit'; did you mean 'black_white'"):
             Folder(root, "train", masks="black_whit")

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from guided_seg.data.classes import as_split, unknown
 from guided_seg.data.files import MASK_SUFFIXES, FileSource, Pair, image_files, natural, pair_up, visible
-from guided_seg.data.masks import AUTO, count_masks
+from guided_seg.data.masks import AUTO, count_masks, suffixes_of
 from guided_seg.data.source import DataError, Split
 from guided_seg.data.splits import read_split
 from guided_seg.data.tables import Counts, Tables, object_list, video_table
@@ -74,7 +74,7 @@ class Davis(FileSource):
         root = open_root(root, LAYOUT, ("JPEGImages", "Annotations"))
         resolution = _resolution(root / "JPEGImages", resolution)
         sequences = _sequences(root, str(year), resolution, split, without)
-        files = {name: _pairs(root, resolution, name) for name in sequences}
+        files = {name: _pairs(root, resolution, name, suffixes_of(masks)) for name in sequences}
         pairs = {key: pair for found in files.values() for key, pair in found.items()}
         others = _first_masks(root / "Annotations" / resolution, sequences)
         pairs, counts = count_masks(
@@ -157,7 +157,7 @@ def _sequence(line: str) -> str:
     return first.parent.name if first.suffix else first.name
 
 
-def _pairs(root: Path, resolution: str, sequence: str) -> dict[str, Pair]:
+def _pairs(root: Path, resolution: str, sequence: str, suffixes: Sequence[str]) -> dict[str, Pair]:
     images, masks = (as_stored(root / kind / resolution / sequence) for kind in ("JPEGImages", "Annotations"))
     for folder in (images, masks):
         if not folder.is_dir():
@@ -165,7 +165,7 @@ def _pairs(root: Path, resolution: str, sequence: str) -> dict[str, Pair]:
                 f"The sequence {sequence} is listed, but the folder {folder} is missing; add it, take the "
                 "sequence off the list, or choose another data.resolution."
             )
-    return pair_up(images, masks, f"{sequence}/")
+    return pair_up(images, masks, f"{sequence}/", mask_suffixes=suffixes)
 
 
 def _first_masks(annotations: Path, sequences: Sequence[str]) -> Iterator[Path]:

@@ -24,6 +24,9 @@ IMAGE_SUFFIXES = (
 )
 MASK_SUFFIXES = (".png",)
 
+BRIGHT_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
+"""Of masks that are black and white by ``data.masks=black_white``, of which labels need not be exact."""
+
 SYSTEM_NAMES = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
 """What macOS, Synology and Windows leave in folders."""
 
@@ -156,20 +159,22 @@ def pair_up(
     prefix: str = "",
     read: Callable[[Path], UInt8[np.ndarray, "H W"]] = BLACK_AND_WHITE,
     suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    mask_suffixes: Sequence[str] = MASK_SUFFIXES,
 ) -> dict[str, Pair]:
     """The images and masks of equal stem in two folders, in natural order (2 before 10).
 
     Args:
         images: a folder of image files; other files in it are passed over.
-        masks: a folder of PNG files.
+        masks: a folder of masks.
         prefix: what the keys start with, before the stem.
         read: reads a mask.
         suffixes: what names of images end in.
+        mask_suffixes: what names of masks end in.
 
     Raises:
         DataError: no images, an image without its mask, a mask without its image, two images of one stem.
     """
-    left, right = by_stem(images, suffixes), by_stem(masks, MASK_SUFFIXES)
+    left, right = by_stem(images, suffixes), by_stem(masks, mask_suffixes)
     if not left:
         there = next((f" There is {path.name}, for instance." for path in visible(images)), "")
         raise DataError(f"The folder {images} holds no images; expected {', '.join(suffixes)} files.{there}")
@@ -180,9 +185,14 @@ def pair_up(
 
 def _instead(path: Path, kind: str) -> str:
     """A further sentence where the folder of a missing mask has a file of nearly its name."""
-    there = image_files(path.parent) if kind == "mask" and path.parent.is_dir() else []
+    there = image_files(path.parent, BRIGHT_SUFFIXES) if kind == "mask" and path.parent.is_dir() else []
     found = next((file.name for file in there if file.stem.lower().startswith(path.stem.lower())), None)
-    return f" There is {found}: a mask is a PNG with the name of its image." if found else ""
+    if found is None:
+        return ""
+    return (
+        f" There is {found}: a mask is a PNG with the name of its image (black and white ones of other formats are "
+        "read with data.masks=black_white)."
+    )
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:

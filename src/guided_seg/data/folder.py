@@ -7,7 +7,7 @@ from pathlib import Path
 
 from guided_seg.data.classes import HeldOut, as_split, class_values
 from guided_seg.data.files import FileSource, Pair, image_files, natural, pair_up, visible
-from guided_seg.data.masks import AUTO, count_masks
+from guided_seg.data.masks import AUTO, count_masks, suffixes_of
 from guided_seg.data.source import SPLITS, DataError, Split
 from guided_seg.data.tables import MIN_PIXELS, Counts, Tables, object_list, open_table, video_table
 from guided_seg.data.verify import check_apart, check_labelled, check_named, open_root, read_list, read_names
@@ -68,7 +68,7 @@ class Folder(FileSource):
         split = as_split(split)
         root = open_root(root, LAYOUT, ("images", "masks"))
         folders = _folders(root)
-        items = _videos(root, folders) if folders else _images(root)
+        items = _videos(root, folders, suffixes_of(masks)) if folders else _images(root, suffixes_of(masks))
         chosen = list(items) if whole else choose_items(root, list(items), split)
         pairs = {key: pair for name in chosen for key, pair in items[name].items()}
         keys_of = [list(items[name]) for name in chosen]
@@ -147,13 +147,20 @@ def _folders(root: Path) -> list[str]:
     return []
 
 
-def _images(root: Path) -> dict[str, dict[str, Pair]]:
-    return {name: {name: pair} for name, pair in pair_up(root / "images", root / "masks").items()}
-
-
-def _videos(root: Path, folders: Sequence[str]) -> dict[str, dict[str, Pair]]:
+def _images(root: Path, suffixes: Sequence[str]) -> dict[str, dict[str, Pair]]:
     return {
-        same_form(name): pair_up(root / "images" / name, as_stored(root / "masks" / name), f"{same_form(name)}/")
+        name: {name: pair} for name, pair in pair_up(root / "images", root / "masks", mask_suffixes=suffixes).items()
+    }
+
+
+def _videos(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> dict[str, dict[str, Pair]]:
+    return {
+        same_form(name): pair_up(
+            root / "images" / name,
+            as_stored(root / "masks" / name),
+            f"{same_form(name)}/",
+            mask_suffixes=suffixes,
+        )
         for name in folders
     }
 

@@ -129,7 +129,7 @@ def read_bright(path: Path) -> UInt8[np.ndarray, "H W"]:
     Raises:
         BrokenFile: missing or cut off.
     """
-    return _decode(path, lambda mask: (np.asarray(mask.convert("L")) >= 128).astype(np.uint8))
+    return _decode(path, lambda mask: turn((np.asarray(mask.convert("L")) >= 128).astype(np.uint8), orientation(mask)))
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from guided_seg.data.classes import unknown
 from guided_seg.data.faults import refuse
-from guided_seg.data.files import BLACK_AND_WHITE, Pair
+from guided_seg.data.files import BLACK_AND_WHITE, BRIGHT_SUFFIXES, MASK_SUFFIXES, Pair
 from guided_seg.data.images import NOT_GREY, mask_mode, read_bright, read_labels
 from guided_seg.data.source import DataError
 from guided_seg.data.tables import Counts
@@ -25,6 +25,11 @@ MASKS = (AUTO, LABELS, BLACK_WHITE)
 _OPTION = (
     f"or set data.masks={BLACK_WHITE} to take 128 and more as the object (data.masks={LABELS} takes values as they are)"
 )
+
+
+def suffixes_of(masks: str) -> Sequence[str]:
+    """What names of masks end in."""
+    return BRIGHT_SUFFIXES if masks == BLACK_WHITE else MASK_SUFFIXES
 
 
 def count_masks(
