@@ -176,7 +176,7 @@ def _lists(config_name: str) -> set[str]:
 def _check_needed(config_name: str, override: Override) -> None:
     """Refuse ``null`` for a setting of the primary config that has no default."""
     config, key = _loader().repository.load_config(config_name), override.key_or_group
-    if config and key in config.config and OmegaConf.is_missing(config.config, key) and override.value() is None:
+    if config and OmegaConf.is_missing(config.config, key) and not override.is_delete() and override.value() is None:
         raise UserError(f"{key} has no default; give it a value in place of null.")
 
 
