@@ -231,3 +231,11 @@ class TestConfig:
             "~data.sources.coco",
         )
         assert build_data(cfg).source("test").modes == ("interactive", "semantic", "video")
+
+
+@pytest.mark.parametrize(
+    "part", [None, {}, {"weights": {"semantic": 1}}, {"source": Folder}, {"source": 1, "weights": 2}]
+)
+def test_a_part_that_lacks_something_is_named(part: Any) -> None:
+    with pytest.raises(DataError, match=r"data\.sources\.mine lacks its source or its weights; .* leave it out with"):
+        Mixture("train", {"mine": part})

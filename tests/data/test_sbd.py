@@ -108,6 +108,16 @@ class TestSbd:
         savemat(tmp_path / "x.mat", {"GTcls": {"Segmentation": np.full((4, 5), 20.0)}})
         assert read_mat("GTcls", tmp_path / "x.mat").tolist() == [[20] * 5] * 4
 
+    def test_a_changed_byte_is_noticed_before_scipy_reads_on(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = root / "cls/t2.mat"
+        whole = path.read_bytes()
+        expected = read_mat("GTcls", path)
+        monkeypatch.setattr("guided_seg.data.sbd.loadmat", lambda *_, **__: {"GTcls": {"Segmentation": expected}})
+        for place in range(136, len(whole), 5):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(BrokenFile, match=r"holds no label map GTcls\.Segmentation that can be read \(error\)"):
+                read_mat("GTcls", path)
+
     @pytest.mark.parametrize("error", [UnboundLocalError, MemoryError, RecursionError, TypeError, OverflowError])
     def test_whatever_scipy_raises_of_a_damaged_file(
         self, root: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]

@@ -37,11 +37,17 @@ class Mixture(Source):
 
     name = "mixture"
 
-    def __init__(self, split: str, sources: Mapping[str, Mapping[str, Any]], held_out: Any = ()) -> None:
+    def __init__(self, split: str, sources: Mapping[str, Any], held_out: Any = ()) -> None:
         if isinstance(held_out, int):
             raise DataError(
                 f"data.held_out={held_out} would be another fold of classes in each part; expected a list of names."
             )
+        for name, part in sources.items():
+            if not isinstance(part, Mapping) or "source" not in part or not isinstance(part.get("weights"), Mapping):
+                raise DataError(
+                    f"data.sources.{name} lacks its source or its weights; give it both (see conf/data/mixture.yaml), "
+                    f"or leave it out with '~data.sources.{name}'."
+                )
         weights = {name: _weights(name, part["weights"]) for name, part in sources.items()}
         self._weights = {name: of_part for name, of_part in weights.items() if of_part}
         self.parts: dict[str, Source] = {name: sources[name]["source"](split=split) for name in self._weights}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import partial
+from io import BytesIO
 from pathlib import Path
+from struct import unpack_from
 
 import numpy as np
 from jaxtyping import UInt8
@@ -21,6 +24,7 @@ from guided_seg.text import as_stored
 
 CLASSES, OBJECTS = "cls", "inst"
 LAYOUT = "img/, cls/, train.txt and val.txt (the folder benchmark_RELEASE/dataset)"
+_COMPRESSED = 15  # the type of a part of a MATLAB 5 file
 _STRUCTS = {CLASSES: "GTcls", OBJECTS: "GTinst"}
 
 
@@ -99,7 +103,9 @@ def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
     if not path.is_file():
         raise BrokenFile(f"The file {path} does not exist; put it back, or take its image off the lists.")
     try:
-        found = np.asarray(loadmat(path, simplify_cells=True, variable_names=[struct])[struct]["Segmentation"])
+        data = path.read_bytes()
+        _check_compressed(data)
+        found = np.asarray(loadmat(BytesIO(data), simplify_cells=True, variable_names=[struct])[struct]["Segmentation"])
     except Exception as error:  # SciPy raises whatever a damaged file leads it to, UnboundLocalError among others
         raise BrokenFile(
             f"The file {path} holds no label map {struct}.Segmentation that can be read ({type(error).__name__}); copy "
@@ -113,3 +119,13 @@ def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
             "from SBD's archive."
         )
     return np.ascontiguousarray(found, np.uint8)
+
+
+def _check_compressed(data: bytes) -> None:
+    """Raise `zlib.error` where a compressed part of a MATLAB 5 file is damaged, which can crash SciPy's C code."""
+    order, at = {b"IM": "<II", b"MI": ">II"}.get(data[126:128]), 128
+    while order and at + 8 <= len(data):
+        kind, size = unpack_from(order, data, at)
+        if kind == _COMPRESSED:
+            zlib.decompress(data[at + 8 : at + 8 + size])
+        at += 8 + size
