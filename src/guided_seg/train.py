@@ -160,7 +160,11 @@ def _run(
 
 def _check_trainer(cfg: DictConfig) -> None:
     """Make a bare trainer, in milliseconds, so that Lightning refuses what it cannot do before data are read."""
-    bare = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    bare: dict[str, Any] = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    if cfg.trainer.precision == "auto":  # which is ours, and is decided once there is a network
+        bare["precision"] = "32-true"
     with lightning_refusals("trainer"):
         instantiate(cfg.trainer, **bare)
 
