@@ -75,7 +75,7 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("seed=1,2", "add -m to run each, or write 'seed=[1,2]'"),
         ("backbone", "'backbone' has no value; an override is key=value"),
         ("seed=[1", "'seed=[1' cannot be read"),
-        ("mode=null", "write '~mode'"),
+        ("mode=null", "mode=null is no option; choose one of: semantic, video."),
         ("--epochs 3", "no option --epochs"),
         (
             "output_dir=tiny_conf/config.yaml",

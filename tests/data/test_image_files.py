@@ -362,7 +362,7 @@ PATHS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "loop": (loop, "a is a symbolic link that leads back to itself"),
     "below a file": (below_a_file, r"b\.jpg does not exist: what its path names as a folder is a file"),
     "long": (lambda root: root / ("a" * 300 + ".jpg"), "is too long for this disk; shorten it"),
-    "dangling": (lambda root: root / "a.jpg", r"a\.jpg does not exist; put it back or correct its path"),
+    "dangling": (lambda root: root / "a.jpg", r"a\.jpg does not exist; add it, or correct its path"),
 }
 ERRORS = {
     errno.EACCES: "may not be read by this user; change its permissions",
