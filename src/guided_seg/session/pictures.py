@@ -53,10 +53,7 @@ class Picture:
             from guided_seg.data.images import read_image  # OpenCV and Pillow come with the first file
 
             path = local_path(image, f"The image {name!r}")
-            try:
-                return cls(name, partial(read_image, path), path, read_image(path))
-            except OSError as error:
-                raise UserError(why_unreadable(path, error)) from error
+            return cls(name, partial(read_image, path), path, read_image(path))
         pixels = check_rgb(f"image {name!r}", image).copy()
         return cls.kept(name, pixels)
 
