@@ -261,15 +261,16 @@ def test_a_killed_ablation_finishes_only_what_is_missing(tmp_path: Path) -> None
 
 
 def test_a_failed_job_does_not_stop_the_others(tmp_path: Path) -> None:
-    wanted = ("-m", "+experiment=late_global", *TINY, "optimizer.optimizer.lr=-1,0.01", "locality=local,global")
+    wanted = ("-m", "+experiment=late_global", *TINY, "+optimizer.optimizer.eps=-1,1e-8", "locality=local,global")
     with no_figures():
         done = call("run", *wanted, folder=tmp_path)
     assert done.returncode == 1
     assert "4 jobs: 1 done now; 2 refused, as their options have no meaning together; 1 failed." in done.stdout
     (failed,) = [text for text in done.stderr.splitlines() if text.startswith("failed: ")]
-    assert failed.startswith("failed: optimizer.optimizer.lr=-1 locality=global: ValueError: Invalid learning rate: -1")
+    reason = "ValueError: Invalid epsilon value: -1"
+    assert failed.startswith(f"failed: +optimizer.optimizer.eps=-1 locality=global: {reason}")
     text = (study([tmp_path / "outputs"]) / "study.md").read_text()
-    assert "1 failed: ValueError: Invalid learning rate: -1" in text
+    assert "1 failed: ValueError: Invalid epsilon value: -1" in text
     assert "2 refused: locality=local keeps positions" in text
 
 

@@ -137,7 +137,10 @@ class FeatureFusion(TwoStep):
         z = guidance.z if guidance.z.ndim == 5 else guidance.z[..., None, None]
         batch, labels = z.shape[:2]
         if self.joint and labels != self.guides:
-            raise ValueError(f"A joint scorer was trained for {self.guides} labels and got {labels}; use shared.")
+            raise UserError(
+                f"A joint scorer was trained for {self.guides} labels and got {labels}; use shared to train another "
+                "network, or read this one with k_way=one_vs_rest."
+            )
         groups = z.flatten(1, 2)[:, None] if self.joint else z
         part = self.guidance(groups.movedim(2, -1)).movedim(-1, 2)
         scores = self.score(self.context(F.relu(query[:, None] + part).flatten(0, 1)))

@@ -63,7 +63,7 @@ class FineTune(ForegroundBackground):
         if self.training or self.steps == 0:
             return super().forward(batch, features)
         if batch.num_labels > self.num_labels:
-            raise ValueError(
+            raise UserError(
                 f"fine_tune was built for {self.num_labels} labels and got {batch.num_labels}; use k_way=one_vs_rest."
             )
         return own_labels(torch.stack([self._task(single(batch, index)) for index in range(len(batch))]), batch)

@@ -158,7 +158,10 @@ class EarlyStack(Early):
         """See `Early.encode`."""
         if self.joint:
             if annotation.shape[1] != 2:
-                raise ValueError(f"fusion.roles=joint reads 2 labels and got {annotation.shape[1]}; use per_label.")
+                raise UserError(
+                    f"fusion.roles=joint reads 2 labels and got {annotation.shape[1]}; use per_label to train another "
+                    "network, or read this one with k_way=one_vs_rest."
+                )
             return self.encoder(images, annotation.flip(1))[:, None]
         labels = annotation.shape[1]
         itself = torch.eye(labels, device=annotation.device)[:, :, None, None]

@@ -191,11 +191,6 @@ def _conversion(array: np.ndarray) -> str:
     return ""
 
 
-def unreadable(path: Path, error: OSError) -> UserError:
-    """The error for a file that the system does not let us read."""
-    return UserError(f"{path} cannot be read ({error.strerror or error}); check the path and its permissions.")
-
-
 def shown(value: object) -> str:
     """A value in a message: short, with its type."""
     return f"{short(value)} ({type(value).__name__})"

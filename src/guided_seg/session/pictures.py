@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from guided_seg.errors import UserError, VideoWarning
-from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, shown, unreadable
+from guided_seg.errors import UserError, VideoWarning, why_unreadable
+from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, shown
 from guided_seg.session.containers import is_cut_off
 
 AHEAD = 4
@@ -53,10 +53,7 @@ class Picture:
             from guided_seg.data.images import read_image  # OpenCV and Pillow come with the first file
 
             path = local_path(image, f"The image {name!r}")
-            try:
-                return cls(name, partial(read_image, path), path, read_image(path))
-            except OSError as error:
-                raise unreadable(path, error) from error
+            return cls(name, partial(read_image, path), path, read_image(path))
         pixels = check_rgb(f"image {name!r}", image).copy()
         return cls.kept(name, pixels)
 
@@ -252,7 +249,7 @@ def open_video(video: object) -> Video:
     try:
         return FrameFolder(path) if path.is_dir() else VideoFile(path)
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise UserError(why_unreadable(path, error)) from error
 
 
 def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:
