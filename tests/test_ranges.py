@@ -163,7 +163,8 @@ def test_a_plugin_decides_about_its_own_settings() -> None:
 
 @pytest.mark.parametrize("precision", ["16-true", "bf16-true", "64-true", "64", "transformer-engine", "fast", "8"])
 def test_a_precision_that_images_do_not_have_is_refused(precision: str) -> None:
-    with pytest.raises(UserError, match=f"trainer.precision={precision}: expected 32-true, bf16-mixed or 16-mixed."):
+    sentence = f"trainer.precision={precision}: expected 32-true, bf16-mixed, 16-mixed or auto."
+    with pytest.raises(UserError, match=sentence):
         check_settings(compose_run(f"trainer.precision={precision}"))
 
 

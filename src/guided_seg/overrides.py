@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.paths import suggestion
-from guided_seg.preflight import check_folder, check_missing, check_settings, check_value, settings
+from guided_seg.preflight import check_folder, check_missing, check_settings, check_value, rule_of, settings
 
 SWEEP = "sweep"
 """The group of files that list the values of several runs."""
@@ -61,7 +61,7 @@ def _check(config_name: str, arguments: Namespace) -> None:
     for override in overrides:
         _check_needed(config_name, override)
         if override.is_sweep_override() and not several:
-            _refuse_sweep(override)
+            _refuse_sweep(override, override.key_or_group in groups, lists)
         _check_option(config_name, override, groups)
         if override.key_or_group in lists:  # a plus too many is no error to Hydra there
             _check_plus(override, groups, lists)
@@ -191,9 +191,12 @@ def _check_sweep_values(override: Override, groups: Iterable[str]) -> None:
             check_value(override.key_or_group, value.text if isinstance(value, QuotedString) else value)
 
 
-def _refuse_sweep(override: Override) -> None:
+def _refuse_sweep(override: Override, is_group: bool, lists: set[str]) -> None:
     key, _, value = str(override.input_line).partition("=")
-    raise UserError(f"{key}={value} is several values; add -m to run each, or write '{key}=[{value}]' for a list.")
+    rule, items = rule_of(key), list(override.sweep_iterator()) if override.is_discrete_sweep() else []
+    takes_list = override.key_or_group in lists if is_group else items and (rule is None or rule.accepts(items))
+    listed = f", or write '{key}=[{value}]' for a list" if takes_list else ""
+    raise UserError(f"{key}={value} is several values; add -m to run each{listed}.")
 
 
 def _check_option(config_name: str, override: Override, groups: dict[str, list[str]]) -> None:

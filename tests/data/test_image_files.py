@@ -423,9 +423,9 @@ class TestFilesThatTheSystemRefuses:
         ("number", "told"),
         [
             (errno.ENOSPC, "The disk of .* is full; free some space"),
-            (errno.EROFS, "may not be written to; set archives elsewhere"),
-            (errno.EEXIST, "A file is in the way of the folder .*; move it, or set archives elsewhere"),
-            (errno.EIO, "failed: .*; check its disk, or set archives elsewhere"),
+            (errno.EROFS, "may not be written to; set archives to another folder"),
+            (errno.EEXIST, "A file is in the way of the folder .*; move it, or set archives to another folder"),
+            (errno.EIO, "failed: .*; check its disk, or set archives to another folder"),
         ],
     )
     def test_what_a_disk_refuses_to_write(self, tmp_path: Path, number: int, told: str) -> None:
