@@ -94,7 +94,7 @@ def test_local_guidance_is_scored_where_it_has_a_meaning(local: Path, tmp_path: 
         (["data=davis", "data.root={root}", "mode=semantic"], "'davis' has no tasks for mode=semantic; it supports"),
         (["evaluation.modes=[interactive]", "evaluation.shots=[5]"], "Nothing is left to test of interactive"),
         (["data=davis", "data.root={root}/nowhere"], "nowhere does not exist; set data.root"),
-        (["accelerator=tpv"], "accelerator=tpv: You selected an invalid accelerator"),
+        (["accelerator=tpv"], "accelerator=tpv: expected auto, cpu, cuda or mps"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(trained: Path, tmp_path: Path, overrides: list[str], expected: str) -> None:

@@ -222,15 +222,15 @@ def test_the_script_is_short_and_needs_little() -> None:
 
 
 REFUSED = [
-    *((overrides, "choose fusion=late") for overrides in _elsewhere()),
-    (("+experiment=early_mask_regression",), "choose fusion=late"),
+    *((overrides, "train with fusion=late") for overrides in _elsewhere()),
+    (("+experiment=early_mask_regression",), "train with fusion=late"),
     (("+experiment=fused",), "ONNX has no operator"),
     (("+experiment=late_local",), "locality=local keeps positions"),
-    (("resolution=interpolated_support",), "choose resolution=native"),
-    (("resolution.longest=64",), "choose resolution.longest=null"),
-    (("backbone=vgg16_lite", *VGG, "backbone.border=true"), "choose backbone.border=false"),
+    (("resolution=interpolated_support",), "train with resolution=native"),
+    (("resolution.longest=64",), "resolution.longest reduces large images alone; train with resolution=native"),
+    (("backbone=vgg16_lite", *VGG, "backbone.border=true"), "train with backbone.border=false"),
     (("baseline=foreground_background",), "baseline=foreground_background has no guide"),
-    (("baseline=fine_tune",), "choose one that was trained with baseline=none"),
+    (("baseline=fine_tune",), "choose a checkpoint that was trained with baseline=none"),
 ]
 
 

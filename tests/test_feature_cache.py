@@ -199,7 +199,7 @@ class TestFiles:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(feature_cache, "save_file", save_file)
-        with pytest.raises(DataError, match="is full; free some space, or set feature_cache elsewhere"):
+        with pytest.raises(DataError, match="is full; free some space, or set feature_cache to another folder"):
             cache_of(build(*FROZEN), tmp_path).encode(*images())
         assert files(tmp_path) == []
 
@@ -334,7 +334,9 @@ def test_a_disk_that_is_too_small_is_refused_with_both_figures(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("guided_seg.data.disk.shutil.disk_usage", lambda _: usage._replace(free=1000))
-    expected = r"cache has 1.0 kB free, but [\d.]+ kB are needed; free some space, or set feature_cache elsewhere"
+    expected = (
+        r"cache has 1.0 kB free, but [\d.]+ kB are needed; free some space, or set feature_cache to another folder"
+    )
     with pytest.raises(DataError, match=expected):
         at_work("run", f"feature_cache={tmp_path}/cache")
     assert files(tmp_path) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,13 +115,13 @@ def test_wandb_is_offline_without_a_key_and_says_how_to_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    loggers = build("wandb", tmp_path)
+    loggers = build("wandb", tmp_path / "my runs [b]")
     close_loggers(loggers)
-    (folder,) = (tmp_path / "wandb").glob("offline-run-*")
+    (folder,) = (tmp_path / "my runs [b]" / "wandb").glob("offline-run-*")
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith("W&B records offline (there is no API key); to upload it later: wandb sync ")
-    assert err.strip().endswith(folder.name)
+    assert shlex.split(err.partition("later: ")[2]) == ["wandb", "sync", str(folder)]
     assert err.count("\n") == 1
 
 

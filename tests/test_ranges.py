@@ -102,8 +102,13 @@ def test_other_commands_are_in_range(name: str) -> None:
         ("num_workers=100000", "num_workers=100000: expected a whole number from 0 to 1024."),
         ("output_dir=null", "output_dir=null: expected a path or a name."),
         ("name=null", "name=null: expected a path or a name."),
-        ("name=5", "name=5: expected a path or a name, with quotes of its own if it looks like a number."),
-        ("evaluation.modes=interactive", "expected a list of modes, as in [interactive,video]."),
+        (
+            "name=5",
+            """name=5: expected a path or a name; to have this as text, put it in two pairs of quotes: "'5'".""",
+        ),
+        ("evaluation.modes=interactive", "expected a list of modes, as in 'evaluation.modes=[interactive]'."),
+        ("evaluation.shots=5", "expected a list of whole numbers from 1, as in 'evaluation.shots=[5]'."),
+        ("evaluation.shots=0", "expected a list of whole numbers from 1."),
         ("max_broken=2", "max_broken=2: expected a number from 0 to 1."),
         ("data.training.lr=0", "data.training.lr=0: expected a number above 0."),
         ("data.training.lr=inf", "data.training.lr=inf: expected a number above 0."),
@@ -158,7 +163,8 @@ def test_a_plugin_decides_about_its_own_settings() -> None:
 
 @pytest.mark.parametrize("precision", ["16-true", "bf16-true", "64-true", "64", "transformer-engine", "fast", "8"])
 def test_a_precision_that_images_do_not_have_is_refused(precision: str) -> None:
-    with pytest.raises(UserError, match=f"trainer.precision={precision}: expected 32-true, bf16-mixed or 16-mixed."):
+    sentence = f"trainer.precision={precision}: expected 32-true, bf16-mixed, 16-mixed or auto."
+    with pytest.raises(UserError, match=sentence):
         check_settings(compose_run(f"trainer.precision={precision}"))
 
 

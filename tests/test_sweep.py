@@ -200,7 +200,7 @@ def test_help_and_the_pages_name_every_sweep_file(capsys: pytest.CaptureFixture[
     ("argv", "sentence"),
     [
         (["+sweep=seeds"], "+sweep=seeds is a file of several runs; add -m, or leave it out for one run."),
-        (["-m", "+sweep=seeds,shots_points"], "names several sweep files; give one command to each."),
+        (["-m", "+sweep=seeds,shots_points"], "names several sweep files; run a command for each."),
         (["-m", "+sweep=seed"], "There is no sweep=seed; did you mean +sweep=seeds?"),
     ],
 )

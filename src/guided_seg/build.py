@@ -212,7 +212,7 @@ def modes_to_test(network: Network, data: Episodes, wanted: list[Mode], asked: l
     if not modes:
         raise UserError(
             f"Nothing is left to test of {', '.join(wanted) or 'no mode'}: the data has {', '.join(there) or 'none'}, "
-            "local guidance does interactive tasks alone, and these have one shot; change evaluation or the data."
+            "local guidance does interactive tasks alone, and these have one shot; choose other modes, shots or data."
         )
     return modes
 

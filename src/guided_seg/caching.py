@@ -51,7 +51,7 @@ def open_cache(cfg: DictConfig, network: Network, data: Episodes, modes: Sequenc
     share = precision.itemsize / torch.float32.itemsize
     need = int(share * sum(number * cache.bytes_of(size) for number, size in images))
     there, free = cache.bytes_kept(precision), free_space(cache.folder.absolute())
-    Console().print(
+    Console(markup=False).print(
         f"{SETTING}={cache.folder}: up to {sum(number for number, _ in images):,} images, about {decimal(need)} in "
         f"all; {decimal(there)} are there, {decimal(free)} are free.",
         soft_wrap=True,

@@ -126,8 +126,8 @@ def start_from(network: Network, name: str | PathLike[str]) -> None:
         key for key in {*found, *own} if key not in found or key not in own or found[key].shape != own[key].shape
     ):
         raise UserError(
-            f"start_from={name} is of another architecture than this run composes: {len(unlike)} tensors differ, such "
-            f"as {unlike[0]}; compose the same, or leave start_from out."
+            f"start_from={name} is of another architecture than this run: {len(unlike)} tensors differ, such as "
+            f"{unlike[0]}; give the options that it was trained with, or leave start_from out."
         )
     network.load_state_dict(found)
 
@@ -192,5 +192,6 @@ def _check_same_architecture(path: Path, theirs: dict[str, Any], ours: dict[str,
             if found != wanted:
                 raise UserError(
                     f"The checkpoint {path} has {group}.{key}={found} but this run has {wanted}; a checkpoint resumes "
-                    "only the architecture that it was trained with: compose that one, or leave ckpt_path out."
+                    "only the architecture that it was trained with: give the options of its own run, or leave "
+                    "ckpt_path out."
                 )

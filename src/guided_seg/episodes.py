@@ -45,7 +45,7 @@ def _freeze(cfg: DictConfig) -> None:
     for name, protocol in protocols.items():
         frozen = freeze(source, cfg.split, protocol.plan, progress=True)
         path = frozen.write(Path(cfg.folder) / f"{name}.json.gz")
-        Console().print(f"{path}: {summary(frozen)}", soft_wrap=True, highlight=False)
+        Console(markup=False).print(f"{path}: {summary(frozen)}", soft_wrap=True, highlight=False)
 
 
 def summary(frozen: FrozenEpisodes) -> str:
@@ -70,7 +70,7 @@ def _show(paths: Sequence[str]) -> None:
             frozen = FrozenEpisodes.read(cli.path_argument(path))
         except UserError as error:
             cli.refuse(str(error))
-        Console().print(f"{path}: {summary(frozen)}", soft_wrap=True, highlight=False)
+        Console(markup=False).print(f"{path}: {summary(frozen)}", soft_wrap=True, highlight=False)
 
 
 @program
@@ -84,7 +84,9 @@ def main() -> None:
         sys.argv[1:] = rest
         _freeze()
     else:
-        cli.refuse(f"'{verb}' is nothing to do with episodes; expected freeze or show, as in: {COMMAND} {EXAMPLES[0]}")
+        cli.refuse(
+            f"There is no command '{verb}' for episodes; expected freeze or show, as in: {COMMAND} {EXAMPLES[0]}"
+        )
 
 
 if __name__ == "__main__":

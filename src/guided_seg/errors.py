@@ -42,8 +42,7 @@ TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 _AWAY = "cannot be reached; check that its network drive is connected, and try again"
 _REASONS = {
     errno.ENOENT: (
-        "does not exist; put it back or correct its path (in a data set you may also remove its partner and its list "
-        "entry)"
+        "does not exist; add it, or correct its path (in a data set you may also remove its partner and its list entry)"
     ),
     errno.EACCES: "may not be read by this user; change its permissions and those of its folders (chmod, chown)",
     errno.EPERM: "may not be read by this user; change its permissions and those of its folders (chmod, chown)",

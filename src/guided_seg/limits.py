@@ -62,7 +62,7 @@ _EPISODES = {
     "episode.points.vary": Choice(("episode", "shot", "label")),
     "episode.points.spacing": Choice(("log", "uniform")),
     "episode.points.place mode.weights": _WEIGHTS,
-    "evaluation.modes": Every(Text(), "a list of modes, as in [interactive,video]", empty=True),
+    "evaluation.modes": Every(Text(), "a list of modes", empty=True),
     "evaluation.shots": _SHOTS,
     "evaluation.points": _POINTS,
     "evaluation.episodes": Either((_COUNT_OR_ALL, Named(_COUNT_OR_ALL, "such a number for each mode"))),

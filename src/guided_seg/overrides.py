@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.paths import suggestion
-from guided_seg.preflight import check_folder, check_missing, check_settings, check_value, settings
+from guided_seg.preflight import check_folder, check_missing, check_settings, check_value, rule_of, settings
 
 SWEEP = "sweep"
 """The group of files that list the values of several runs."""
@@ -32,7 +32,7 @@ def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | No
     """The first thing that keeps the config from being composed, or None; Hydra's state stays as it was."""
     arguments, unknown = get_args_parser().parse_known_args(list(argv))
     if unknown and "=" in unknown[0] and not unknown[0].startswith("-"):
-        return f"The settings stand apart, {unknown[0]} behind an option; put options such as -m before all of them."
+        return f"An option stands between {unknown[0]} and other settings; put options such as -m before all of them."
     if unknown:
         return f"There is no option {unknown[0]}; settings are written without dashes, as in seed=1."
     if arguments.config_path or arguments.hydra_help or arguments.shell_completion or arguments.experimental_rerun:
@@ -61,8 +61,8 @@ def _check(config_name: str, arguments: Namespace) -> None:
     for override in overrides:
         _check_needed(config_name, override)
         if override.is_sweep_override() and not several:
-            _refuse_sweep(override)
-        _check_option(override, groups)
+            _refuse_sweep(override, override.key_or_group in groups, lists)
+        _check_option(config_name, override, groups)
         if override.key_or_group in lists:  # a plus too many is no error to Hydra there
             _check_plus(override, groups, lists)
         if override.key_or_group == SWEEP:
@@ -93,7 +93,7 @@ def _find_slip(config_name: str, overrides: Sequence[Override], groups: dict[str
     known = settings(_composed(config_name, [override for override in overrides if override.key_or_group in groups]))
     for override in overrides:
         if override.key_or_group not in groups:
-            _check_key(override, known, groups)
+            _check_key(override, known, groups, defaults)
 
 
 def _several(arguments: Namespace) -> bool:
@@ -105,7 +105,7 @@ def _check_sweep_file(override: Override, several: bool) -> None:
     if not several:
         raise UserError(f"{override.input_line} is a file of several runs; add -m, or leave it out for one run.")
     if len(_values(override)) != 1:
-        raise UserError(f"{override.input_line} names several sweep files; give one command to each.")
+        raise UserError(f"{override.input_line} names several sweep files; run a command for each.")
 
 
 def _add_place(path: str) -> None:
@@ -127,7 +127,7 @@ def _parse(line: str) -> Override:
     except OverrideParseException as error:
         if found := [mark for mark in _TYPOGRAPHIC if mark in line]:
             mark, typed = found[0], _TYPOGRAPHIC[found[0]]
-            raise UserError(f"'{line}' has a {mark} as texts have it; type {typed} instead.") from error
+            raise UserError(f"'{line}' has the typographic sign {mark}; type {typed} instead.") from error
         if "=" not in line:
             raise UserError(f"'{line}' has no value; an override is key=value, as in seed=1.") from error
         reason, word = str(error).strip().splitlines()[0], suggestion(line)
@@ -168,9 +168,13 @@ def _defaults(config_name: str) -> set[str] | None:
 
 def _lists(config_name: str) -> set[str]:
     """The groups from which a config takes several options; Hydra's choices leave them out."""
+    return {str(entry.group) for entry in _entries(config_name) if isinstance(entry.value, list)}
+
+
+def _entries(config_name: str) -> list[GroupDefault]:
+    """The groups in the defaults of a config."""
     config = _loader().repository.load_config(config_name)
-    entries = config.defaults_list or [] if config else []
-    return {str(entry.group) for entry in entries if isinstance(entry, GroupDefault) and isinstance(entry.value, list)}
+    return [entry for entry in (config.defaults_list or [] if config else []) if isinstance(entry, GroupDefault)]
 
 
 def _check_needed(config_name: str, override: Override) -> None:
@@ -187,22 +191,35 @@ def _check_sweep_values(override: Override, groups: Iterable[str]) -> None:
             check_value(override.key_or_group, value.text if isinstance(value, QuotedString) else value)
 
 
-def _refuse_sweep(override: Override) -> None:
+def _refuse_sweep(override: Override, is_group: bool, lists: set[str]) -> None:
     key, _, value = str(override.input_line).partition("=")
-    raise UserError(f"{key}={value} is several values; add -m to run each, or write '{key}=[{value}]' for a list.")
+    rule, items = rule_of(key), list(override.sweep_iterator()) if override.is_discrete_sweep() else []
+    takes_list = override.key_or_group in lists if is_group else items and (rule is None or rule.accepts(items))
+    listed = f", or write '{key}=[{value}]' for a list" if takes_list else ""
+    raise UserError(f"{key}={value} is several values; add -m to run each{listed}.")
 
 
-def _check_option(override: Override, groups: dict[str, list[str]]) -> None:
+def _check_option(config_name: str, override: Override, groups: dict[str, list[str]]) -> None:
     """Refuse an option that its group lacks."""
     group = override.key_or_group
     if group not in groups:
         return _check_new_name(override, groups)
     values = _values(override)
     if "None" in values:
-        raise UserError(f"{group}=null is no option; to leave the group out, write '~{group}'.")
+        raise UserError(f"{group}=null is no option; {_in_place_of_null(config_name, group, groups[group])}.")
     if wrong := [value for value in values if value not in groups[group]]:
         raise UserError(_no_option(group, wrong[0], groups[group], override))
     return None
+
+
+def _in_place_of_null(config_name: str, group: str, options: Sequence[str]) -> str:
+    """What to give instead of ``group=null``: most groups are needed, so that the command fails without them."""
+    entries = [entry for entry in _entries(config_name) if entry.group == group]
+    if any(entry.value == [] for entry in entries):
+        return f"for none write '{group}=[]'"
+    if any(entry.value is None for entry in entries):
+        return "leave it out, and none is chosen"
+    return f"choose one of: {', '.join(options)}"
 
 
 def _check_plus(override: Override, groups: Iterable[str], defaults: set[str] | None) -> None:
@@ -249,14 +266,18 @@ def _first_line(override: Override) -> str:
     return f"{str(override.input_line).partition('=')[0]}={first}"
 
 
-def _check_key(override: Override, known: Iterable[str], groups: dict[str, list[str]]) -> None:
+def _check_key(
+    override: Override, known: Iterable[str], groups: dict[str, list[str]], defaults: set[str] | None
+) -> None:
     key = override.key_or_group
     if override.is_add() or override.is_force_add() or key in known:
         return
     group = key.partition(".")[0]
     if group in groups and group not in known:
-        options = ", ".join(groups[group])
-        raise UserError(f"{key} is a setting of {group}, which is not chosen; add {group}=..., one of: {options}.")
+        options, plus = ", ".join(groups[group]), "" if group in (defaults or ()) else "+"
+        raise UserError(
+            f"{key} is a setting of {group}, which is not chosen; add {plus}{group}=..., one of: {options}."
+        )
     near = [name for name in known if name.startswith("hydra.") == key.startswith("hydra.")]
     close = _nearest(key, [*groups, *near])
     guess = f"did you mean {close}?" if close else "--help lists the groups and --cfg job every setting."

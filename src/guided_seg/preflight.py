@@ -66,7 +66,8 @@ def check_value(key: str, value: Any) -> None:
     """Raise `UserError` if the setting of this dotted key may not have this value."""
     rule = rule_of(key)
     if rule is not None and not rule.accepts(value):
-        raise UserError(f"{key}={as_word(value)}: {rule.wanted(value)}.")
+        example = f", as in '{key}=[{as_word(value)}]'" if rule.accepts([value]) else ""
+        raise UserError(f"{key}={as_word(value)}: {rule.wanted(value)}{example}.")
 
 
 @cache

@@ -94,7 +94,11 @@ class Text(Rule):
 
     def wanted(self, value: Any) -> str:
         """See `Rule`."""
-        return "expected a path or a name" + (", with quotes of its own if it looks like a number" if value else "")
+        if not isinstance(value, int | float):  # null, an empty text or a list
+            return "expected a path or a name"
+        return (
+            f"""expected a path or a name; to have this as text, put it in two pairs of quotes: "'{as_word(value)}'\""""
+        )
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
     write_groups(module.results_by_group(), out / "groups.csv")
     (out / "evaluation.md").write_text(markdown(results), encoding="utf-8")
     draw(results, collector, out / "figures", [], 0)
-    console = Console()
+    console = Console(markup=False)
     console.print(table(results, title=f"{cfg.checkpoint} on {data_cfg.name} ({cfg.split})"))
     console.print(str(out), soft_wrap=True, highlight=False)
     return results

@@ -96,7 +96,7 @@ def report() -> None:
         return
     counts = Counter(outcome.status for outcome in _outcomes)
     parts = [f"{counts[status]} {meaning}" for status, meaning in _MEANING.items() if counts[status]]
-    Console().print(f"{len(_outcomes)} jobs: {'; '.join(parts)}.", soft_wrap=True, highlight=False)
+    Console(markup=False).print(f"{len(_outcomes)} jobs: {'; '.join(parts)}.", soft_wrap=True, highlight=False)
     errors, shared = Console(stderr=True), set.intersection(*(set(outcome.overrides) for outcome in _outcomes))
     for outcome in _outcomes:
         if outcome.reason:

@@ -78,7 +78,7 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
         raise KeyboardInterrupt from stop
     finally:
         close_loggers(loggers, status)
-    console = Console(quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]  # one process speaks for all
+    console = Console(markup=False, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]  # one process speaks for all
     console.print(table(outcome.results, title=f"{cfg.name} on {cfg.data.name}"))
     console.print(_in_words(outcome.facts), soft_wrap=True, highlight=False)
     console.print(str(run_dir), soft_wrap=True, highlight=False)

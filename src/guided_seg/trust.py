@@ -53,7 +53,7 @@ NETWORK: dict[str, type | None] = {
 }
 """The groups of a network, and the kind of class that each names; None for values alone."""
 
-_DISTRUST = "Use a file of somebody whom you trust, or train again."
+_DISTRUST = "Use a file from somebody you trust, or train again."
 _IN_NETWORK = {"neck": Pyramid}
 _IN_DATA = {"source": Source, "augment": Augment}
 _OWN = ("guided_seg.model.", "guided_seg.data.")

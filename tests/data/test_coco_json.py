@@ -138,7 +138,7 @@ NAN = float("nan")
         *(
             (
                 lambda content, name=name, value=value: content.update({name: value}),
-                f"its {name} are no list of objects",
+                f"its {name} is not a list of objects",
             )
             for name in ("images", "annotations", "categories")
             for value in ({}, None, "x", [1], [None])

@@ -215,9 +215,9 @@ def refuse_writing(monkeypatch: pytest.MonkeyPatch, number: int, method: str) ->
 @pytest.mark.parametrize(
     ("number", "method", "message"),
     [
-        (errno.ENOSPC, "rename", r"is full; free some space, or set data\.root elsewhere"),
+        (errno.ENOSPC, "rename", r"is full; free some space, or set data\.root to another folder"),
         (errno.EDQUOT, "rename", "is full"),
-        (errno.EROFS, "mkdir", r"may not be written to; set data\.root elsewhere"),
+        (errno.EROFS, "mkdir", r"may not be written to; set data\.root to another folder"),
         (errno.EACCES, "mkdir", "may not be written to"),
         (errno.EIO, "rename", "failed"),
     ],

@@ -362,7 +362,7 @@ PATHS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "loop": (loop, "a is a symbolic link that leads back to itself"),
     "below a file": (below_a_file, r"b\.jpg does not exist: what its path names as a folder is a file"),
     "long": (lambda root: root / ("a" * 300 + ".jpg"), "is too long for this disk; shorten it"),
-    "dangling": (lambda root: root / "a.jpg", r"a\.jpg does not exist; put it back or correct its path"),
+    "dangling": (lambda root: root / "a.jpg", r"a\.jpg does not exist; add it, or correct its path"),
 }
 ERRORS = {
     errno.EACCES: "may not be read by this user; change its permissions",
@@ -423,9 +423,9 @@ class TestFilesThatTheSystemRefuses:
         ("number", "told"),
         [
             (errno.ENOSPC, "The disk of .* is full; free some space"),
-            (errno.EROFS, "may not be written to; set archives elsewhere"),
-            (errno.EEXIST, "A file is in the way of the folder .*; move it, or set archives elsewhere"),
-            (errno.EIO, "failed: .*; check its disk, or set archives elsewhere"),
+            (errno.EROFS, "may not be written to; set archives to another folder"),
+            (errno.EEXIST, "A file is in the way of the folder .*; move it, or set archives to another folder"),
+            (errno.EIO, "failed: .*; check its disk, or set archives to another folder"),
         ],
     )
     def test_what_a_disk_refuses_to_write(self, tmp_path: Path, number: int, told: str) -> None:

@@ -92,7 +92,7 @@ def test_what_is_not_an_image_is_refused(tmp_path: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize("read", [read_image, read_labels, image_size, check_whole])
 def test_missing_file_is_refused(tmp_path: Path, read: Callable[[Path], object]) -> None:
-    with pytest.raises(BrokenFile, match=r"gone\.png does not exist; put it back"):
+    with pytest.raises(BrokenFile, match=r"gone\.png does not exist; add it, or correct its path"):
         read(tmp_path / "gone.png")
 
 

@@ -232,7 +232,7 @@ class TestNothingToSegment:
     def test_settings_are_told_where_files_are_fine(self, folder: Callable[..., Path]) -> None:
         with (
             leaving_out_broken(),
-            pytest.raises(DataError, match=r"check its list, data\.held_out and data\.min_pixels"),
+            pytest.raises(DataError, match=r"check its list, and settings .* data\.held_out and data\.min_pixels"),
         ):
             Folder(folder(TEN), "train", min_pixels=10**6)
 

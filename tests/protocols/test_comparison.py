@@ -111,22 +111,22 @@ def test_a_result_that_was_changed_is_refused_in_a_sentence(
 
 
 def test_freezing_and_showing(tmp_path: Path) -> None:
-    asked = [*WORLD, "protocol=[clicks,davis2016]", "protocol.clicks.episodes=2", "folder=frozen"]
+    asked = [*WORLD, "protocol=[clicks,davis2016]", "protocol.clicks.episodes=2", "folder=frozen [b]"]
     done = call("episodes", "freeze", *asked, folder=tmp_path)
-    frozen = FrozenEpisodes.read(tmp_path / "frozen" / "clicks.json.gz")
-    assert last_line(done).startswith("frozen/davis2016.json.gz: 16 video episodes of shapes test; ")
-    shown = call("episodes", "show", "frozen/clicks.json.gz", folder=tmp_path)
+    frozen = FrozenEpisodes.read(tmp_path / "frozen [b]" / "clicks.json.gz")
+    assert last_line(done).startswith("frozen [b]/davis2016.json.gz: 16 video episodes of shapes test; ")
+    shown = call("episodes", "show", "frozen [b]/clicks.json.gz", folder=tmp_path)
     assert last_line(shown) == (
-        "frozen/clicks.json.gz: 2 interactive episodes of shapes test; 2 images, 2 classes or objects; up to S = 1 and "
-        f"P = dense; SHA-256 {frozen.checksum}"
+        "frozen [b]/clicks.json.gz: 2 interactive episodes of shapes test; 2 images, 2 classes or objects; up to S = 1 "
+        f"and P = dense; SHA-256 {frozen.checksum}"
     )
-    assert {path.name for path in tmp_path.iterdir()} == {"frozen"}
+    assert {path.name for path in tmp_path.iterdir()} == {"frozen [b]"}
 
 
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (["thaw"], "'thaw' is nothing to do with episodes; expected freeze or show"),
+        (["thaw"], "There is no command 'thaw' for episodes; expected freeze or show"),
         ([], "expected freeze or show"),
         (["show"], "show needs a file"),
         (["show", "nowhere.json.gz"], "There are no frozen episodes nowhere.json.gz"),

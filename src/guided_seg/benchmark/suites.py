@@ -30,7 +30,7 @@ def run(cfg: DictConfig, out: Path) -> list[Row]:
     names = chosen(cfg.suite)
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    console = Console()
+    console = Console(markup=False)
     about = machine()
     found: list[Row] = []
     for name in names:

@@ -46,7 +46,7 @@ def missing(archives: Sequence[Archive], root: Path) -> list[Archive]:
         DataError: the root is a file, or holds only a part of what one of them makes.
     """
     if root.exists() and not root.is_dir():
-        raise DataError(f"The data root {root} is a file; set data.root to a folder, which need not be there yet.")
+        raise DataError(f"The data root {root} is a file; set data.root to a folder, which need not exist yet.")
     absent = []
     for archive in archives:
         there = [name for name in archive.makes if (root / name).exists()]
@@ -55,7 +55,7 @@ def missing(archives: Sequence[Archive], root: Path) -> list[Archive]:
         elif lacking := [name for name in archive.makes if name not in there]:
             raise DataError(
                 f"The data root {root} holds {', '.join(there)} but not {', '.join(lacking)}, so it is neither new nor "
-                f"whole; add what {archive.name} has of it, or set data.root to a new folder."
+                f"whole; unpack the rest of {archive.name} there, or set data.root to a new folder."
             )
     return absent
 

@@ -88,6 +88,6 @@ def read_camvid(path: Path) -> UInt8[np.ndarray, "H W"]:
     if most > len(CAMVID_CLASSES):
         raise BrokenFile(
             f"The mask {path} holds the value {most}, but the values are 0 to {len(CAMVID_CLASSES) - 1} (classes) and "
-            f"{len(CAMVID_CLASSES)} (void); take the labels of eleven classes."
+            f"{len(CAMVID_CLASSES)} (void); use annotations with these eleven classes."
         )
     return _VALUES[labels]

@@ -61,7 +61,7 @@ def read_instances(path: Path, names: Sequence[str] | None, wanted: Callable[[st
         ) from error
     for name, part in zip(("categories", "images", "annotations"), parts, strict=True):
         if not isinstance(part, list) or not all(isinstance(entry, dict) for entry in part):
-            raise DataError(f"The file {path} is not {WHAT}: its {name} are no list of objects; export it again.")
+            raise DataError(f"The file {path} is not {WHAT}: its {name} is not a list of objects; export it again.")
     categories, images, annotations = parts
     known = _Categories.read(path, categories, names)
     reader = _Reader(path, known.values, _images(path, images, wanted))

@@ -28,14 +28,18 @@ def disk_refusals(folder: Path, setting: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise DataError(f"The disk of {folder} is full; free some space, or set {setting} elsewhere.") from error
+            raise DataError(
+                f"The disk of {folder} is full; free some space, or set {setting} to another folder."
+            ) from error
         if error.errno in _CLOSED:
-            raise DataError(f"The folder {folder} may not be written to; set {setting} elsewhere.") from error
+            raise DataError(f"The folder {folder} may not be written to; set {setting} to another folder.") from error
         if error.errno in _TAKEN:
             raise DataError(
-                f"A file is in the way of the folder {folder}; move it, or set {setting} elsewhere."
+                f"A file is in the way of the folder {folder}; move it, or set {setting} to another folder."
             ) from error
-        raise DataError(f"Writing to {folder} failed: {error}; check its disk, or set {setting} elsewhere.") from error
+        raise DataError(
+            f"Writing to {folder} failed: {error}; check its disk, or set {setting} to another folder."
+        ) from error
 
 
 def free_space(folder: Path) -> int:
@@ -49,7 +53,7 @@ def check_space(folder: Path, need: int, setting: str) -> None:
     if (free := free_space(folder)) < need:
         raise DataError(
             f"The disk of {folder} has {decimal(free)} free, but {decimal(need)} are needed; free some space, or "
-            f"set {setting} elsewhere."
+            f"set {setting} to another folder."
         )
 
 

@@ -70,8 +70,8 @@ def nothing_to_segment(name: str, keys: Collection[str], files: Collection[Path]
     faults = list(dict.fromkeys(fault for key, fault in current().broken.items() if key in own))
     if not faults:
         return DataError(
-            f"The source '{name}' finds nothing to segment in this split; check its list, data.held_out and "
-            "data.min_pixels."
+            f"The source '{name}' finds nothing to segment in this split; check its list, and settings such as "
+            "data.held_out and data.min_pixels."
         )
     more = f" {len(faults) - 1} more of the {len(keys)} have faults as well." if faults[1:] else ""
     return DataError(

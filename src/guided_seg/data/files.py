@@ -190,8 +190,8 @@ def _instead(path: Path, kind: str) -> str:
     if found is None:
         return ""
     return (
-        f" There is {found}: a mask is a PNG with the name of its image (black and white ones of other formats are "
-        "read with data.masks=black_white)."
+        f" There is {found}: a mask is a PNG with the name of its image (data=folder and data=davis read black "
+        "and white ones of other formats with data.masks=black_white)."
     )
 
 
@@ -218,7 +218,7 @@ def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     for path in image_files(folder, suffixes):
         stem = same_form(path.stem)  # so that an image and its mask pair up whichever system named them
         if stem in found:
-            raise DataError(f"Both {found[stem].name} and {path.name} lie in {folder}; keep one file of a stem.")
+            raise DataError(f"Both {found[stem].name} and {path.name} lie in {folder}; keep one of them.")
         found[stem] = path
     return found
 

@@ -147,11 +147,15 @@ def _open(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(gzip.decompress(path.read_bytes()))
     except FileNotFoundError:
-        raise DataError(f"There are no frozen episodes {path}; `python -m guided_seg.episodes` makes them.") from None
+        raise DataError(
+            f"There are no frozen episodes {path}; `python -m guided_seg.episodes freeze` makes them."
+        ) from None
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise DataError(f"{path} cannot be read as frozen episodes ({error}); get it again from its origin.") from error
     if not isinstance(content, dict):
-        raise DataError(f"{path} holds no frozen episodes; give a file that `python -m guided_seg.episodes` wrote.")
+        raise DataError(
+            f"{path} holds no frozen episodes; give a file that `python -m guided_seg.episodes freeze` wrote."
+        )
     return content
 
 

@@ -93,7 +93,7 @@ def read_mask(path: Path) -> Mask:
     if kind == "JPEG":
         raise BrokenFile(
             f"The mask {path} is a JPEG, which changes the values of labels; save it as PNG from the program that made "
-            "it. A black and white one can be read with data.masks=black_white."
+            "it. A black and white one can be read by data=folder and data=davis with data.masks=black_white."
         )
     if values is None:
         raise BrokenFile(

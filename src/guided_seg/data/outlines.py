@@ -75,7 +75,9 @@ def read_polygons(image: Path, classes: int, path: Path) -> Annotated:
     """
     size = image_size(image)
     if not is_there(path):
-        raise BrokenFile(f"The file {path} does not exist; put it back.")
+        raise BrokenFile(
+            f"The file {path} does not exist; add it (empty where the image shows nothing), or remove the image."
+        )
     lines = read_text(path, "label file", BrokenFile).splitlines()
     found = [_polygon(f"Line {i} of {path}", line, classes, size) for i, line in enumerate(lines, 1) if line.strip()]
     return Annotated(image.name, size, checked_number(found, path, image.name))

@@ -32,7 +32,7 @@ ROWS = 20
 
 UNREAD = (
     "Only headers and masks were read. The index of `python -m guided_seg.data.prepare`, which reads every file, is "
-    "not there or no longer true."
+    "missing or out of date."
 )
 
 
@@ -49,7 +49,7 @@ def overview(cfg: DictConfig, out: Path) -> Path:
     Raises:
         DataError: the data cannot be used; single broken files are listed instead.
     """
-    shown, console = as_split(cfg.sheet.split), Console(highlight=False)
+    shown, console = as_split(cfg.sheet.split), Console(markup=False, highlight=False)
     make = instantiate(cfg.data.source)
     with leaving_out_broken(cfg.workers) as broken:
         sources: dict[str, Source] = {split: make(split=split) for split in SPLITS}

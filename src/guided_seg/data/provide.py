@@ -31,7 +31,7 @@ def provide(cfg: DictConfig, command: str = "python -m guided_seg.data.prepare")
     Raises:
         DataError: an archive cannot be got, is not whole, or does not fit on the disk; or the data cannot be used.
     """
-    console, make = Console(highlight=False, soft_wrap=True), instantiate(cfg.data.source)
+    console, make = Console(markup=False, highlight=False, soft_wrap=True), instantiate(cfg.data.source)
     if "root" not in make.keywords:
         own = "made of other data; prepare each by its own name" if "sources" in cfg.data else "not made of files"
         console.print(f"{cfg.data.name} is {own}, so there is nothing to prepare.")

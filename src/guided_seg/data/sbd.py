@@ -101,7 +101,9 @@ def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
         BrokenFile: missing, cut off, or without such a label map.
     """
     if not path.is_file():
-        raise BrokenFile(f"The file {path} does not exist; put it back, or take its image off the lists.")
+        raise BrokenFile(
+            f"The file {path} does not exist; copy it from SBD's archive, or take its image off the lists."
+        )
     try:
         data = path.read_bytes()
         _check_compressed(data)

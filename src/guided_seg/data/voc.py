@@ -81,7 +81,9 @@ class Voc(Pascal):
         if train_list not in TRAIN_LISTS:
             raise unknown("data.train_list", train_list, TRAIN_LISTS)
         if sbd_root is not None and train_list == "train":
-            raise DataError("data.sbd_root adds images to data.train_list=trainaug; choose that list, or no sbd_root.")
+            raise DataError(
+                "data.sbd_root adds images to data.train_list=trainaug; choose that list, or leave data.sbd_root out."
+            )
         sbd = open_sbd(sbd_root, "data.sbd_root") if sbd_root is not None else None
         if instances is None:
             instances = (root / OBJECTS).is_dir() and (train_list == "train" or sbd is not None)
@@ -133,7 +135,8 @@ def _listed(root: Path, name: str, needed: bool = True) -> list[str]:
     if missing and needed:
         raise DataError(
             f"The data root {root} has no folder {LISTS}, so it should be all of VOC 2012, but {len(missing)} of its "
-            f"{len(names)} {name} images are missing, such as {missing[0]}.jpg; add lists of the images that there are."
+            f"{len(names)} {name} images are missing, such as {missing[0]}.jpg; add them, or list those that are there "
+            f"in {LISTS}/train.txt and val.txt."
         )
     return names
 

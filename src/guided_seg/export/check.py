@@ -41,31 +41,31 @@ def exportable(network: Network) -> GuidedNetwork:
 
 def _obstacles(network: Network) -> Iterator[str]:
     if not isinstance(network, GuidedNetwork):
-        yield f"baseline={named(type(network))} has no guide; choose one that was trained with baseline=none"
+        yield f"baseline={named(type(network))} has no guide; choose a checkpoint that was trained with baseline=none"
         return
     fusion = network.guide.fusion
     if not has_pieces(network):
         yield (
             f"fusion={named(type(fusion))} with conditioning={named(type(network.conditioning))} reads image and dots "
-            "together, and has no encoder that runs once an image; choose fusion=late"
+            "together, and has no encoder that runs once an image; train with fusion=late"
         )
         return
     if network.needs_same_image:
         yield (
-            f"locality={named(type(fusion.locality))} keeps positions, which mean nothing on another image; choose "
-            "locality=global, or conditioning=nearest_neighbors"
+            f"locality={named(type(fusion.locality))} keeps positions, which mean nothing on another image; train "
+            "with locality=global, or with conditioning=nearest_neighbors"
         )
     if network.conditioning.carried:
         yield (
             f"conditioning={named(type(network.conditioning))} solves a system of equations for each answer, for which "
-            "ONNX has no operator; choose conditioning=nearest_neighbors"
+            "ONNX has no operator; train with conditioning=nearest_neighbors and decoder=skips"
         )
     if network.backbone.longest is not None:
-        yield "resolution.longest reduces large images alone; choose resolution.longest=null, and reduce them before"
+        yield "resolution.longest reduces large images alone; train with resolution=native, and reduce them before"
     if network.backbone.border:
-        yield "backbone.border=true pads small images more than large ones; choose backbone.border=false"
+        yield "backbone.border=true pads small images more than large ones; train with backbone.border=false"
     if getattr(fusion, "interpolation", 1) > 1:
-        yield f"resolution.interpolation={fusion.interpolation} works image by image; choose resolution=native"
+        yield f"resolution.interpolation={fusion.interpolation} works image by image; train with resolution=native"
 
 
 def question(network: GuidedNetwork) -> Question:

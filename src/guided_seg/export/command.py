@@ -14,6 +14,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 import guided_seg
 from guided_seg.build import ARCHITECTURE
@@ -63,8 +64,8 @@ def export(cfg: DictConfig, out: Path) -> float:
         checkpoint = checkpoint_file(cfg.checkpoint)
         network, trained = load_network(checkpoint)
         network = exportable(network)
-        console = Console()
-        with console.status(f"Exporting {cfg.checkpoint}"):
+        console = Console(markup=False)
+        with console.status(Text(f"Exporting {cfg.checkpoint}")):
             asked = question(network)
             wanted = by_session(network, asked)
             _write(network, cfg.format, trained, checkpoint, partial)

@@ -100,7 +100,7 @@ class Refined(Wrapped):
         if zoom is not None and not network.backbone.enlarge:
             raise UserError(
                 f"zoom={zoom}: this network takes images at their own size, so a part of one shows it nothing more; "
-                "choose zoom=null, or a model that enlarges them (resolution.longest=512 resolution.enlarge=true)."
+                "leave zoom out, or take a model that enlarges them (resolution.longest=512 resolution.enlarge=true)."
             )
         self.again, self.zoom, self.mirror = again, zoom, mirror
         self.margin, self.connected = margin, connected

@@ -42,7 +42,7 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
         UserError: the checkpoint, the data, a protocol or a file of frozen episodes cannot be used.
     """
     if cfg.get("mode"):
-        raise UserError("mode=... is for evaluation without a protocol; set protocol.NAME.modes=[...] instead.")
+        raise UserError("mode=... is for evaluation without a protocol; set 'protocol.NAME.modes=[...]' instead.")
     protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
     checkpoint = checkpoint_file(cfg.checkpoint)
     network, trained = load_network(checkpoint)
@@ -65,9 +65,9 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
         _write(scored, out)
         curve(scored[job.name], out / "figures" / f"{job.name}.png")
     gather(out / "predictions")
-    console = Console()
+    console = Console(markup=False)
     # a log or a pipe says that it is 80 columns wide, which the table is not
-    Console(width=console.width if console.is_terminal else 120).print(
+    Console(width=console.width if console.is_terminal else 120, markup=False).print(
         terminal(scored, f"{cfg.checkpoint} on {source.name} ({cfg.split})")
     )
     console.print(str(out), soft_wrap=True, highlight=False)

@@ -114,7 +114,7 @@ def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
         except KeyError as column:
             raise DataError(
                 f"The figure '{name}' is of {column}, and only {', '.join(columns)} are measured; leave it out, or "
-                "have it measured (contours=true, or another of the thresholds)."
+                "have it measured (protocol.NAME.contours=true, or another value in protocol.NAME.thresholds)."
             ) from None
 
 

@@ -35,7 +35,10 @@ def from_hub(name: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise UserError(f"{name} is no path, and asking the hub for it takes: pip install huggingface_hub") from error
+        raise UserError(
+            f"{name} is no path on this machine, and asking the Hugging Face hub for it needs one more package: run "
+            "`pip install huggingface_hub`, or check the path."
+        ) from error
     try:
         folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=[MODEL, CHECKSUMS]))
     except Exception as error:

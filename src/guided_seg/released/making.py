@@ -79,7 +79,7 @@ def release(cfg: DictConfig, out: Path) -> Rounding:
         found = rounding(network, load_network(partial)[0])
         text = card(template, cfg.name, model, Origin(file, content, parameters, str(found)))
         (partial / CARD).write_text(text, encoding="utf-8")
-    console = Console(highlight=False)
+    console = Console(markup=False, highlight=False)
     size = decimal((out / MODEL).stat().st_size)
     console.print(f"{cfg.name}: {parameters:,} parameters, {size}; {found}.", soft_wrap=True)
     console.print(str(out), soft_wrap=True)
@@ -89,7 +89,7 @@ def release(cfg: DictConfig, out: Path) -> Rounding:
 def _of_training(file: Path) -> dict[str, Any]:
     """The content of a checkpoint, whose config tells all that the card says of its training."""
     if file.suffix == ".safetensors":
-        raise UserError(f"{file} is a released model already; give the run that it was made of.")
+        raise UserError(f"{file} is a released model already; give the run that it was made from.")
     content = read_checkpoint(file)
     steps = content["config"].get("length")
     if not {"name", "seed", "data"} <= content["config"].keys() or "trainer.max_steps" not in (steps or {}):
@@ -143,6 +143,6 @@ def rounding(network: Network, stored: Network) -> Rounding:
     if not (result.scores < float("inf") and result.pixels <= CHANGED):
         raise UserError(
             f"Rounding to fp16 changes what the network answers: {result}; {CHANGED:.0%} is allowed. Its weights span "
-            "more than fp16 can hold: train with weight decay, or longer."
+            "more than fp16 can hold: train with a larger optimizer.optimizer.weight_decay."
         )
     return result

@@ -52,8 +52,8 @@ def _halved(key: str, tensor: Tensor) -> Tensor:
     half = tensor.half().contiguous()
     if not torch.equal(half.isfinite(), tensor.isfinite()):
         raise UserError(
-            f"{key} has values up to {tensor.abs().max():.3g}, and fp16 ends at 65504; train with less, as by "
-            "normalising what it is multiplied with."
+            f"{key} has values up to {tensor.abs().max():.3g}, but fp16 ends at 65504; train again so that it stays "
+            "smaller, for instance with a larger optimizer.optimizer.weight_decay."
         )
     return half
 

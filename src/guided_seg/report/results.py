@@ -17,6 +17,7 @@ from typing import Any, Literal, TypedDict
 
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from guided_seg.errors import UserError
 from guided_seg.text import read_json
@@ -151,10 +152,10 @@ def markdown(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(score: Score) -> tuple[str, str, str, str]:
+def _cells(score: Score) -> tuple[Text, str, str, str]:
     low, high = score["ci95"]
     interval = f"{_percent(low)} to {_percent(high)}"
-    positive = f"[bold]{_percent(score['positive_iou'])}[/bold]"
+    positive = Text(_percent(score["positive_iou"]), style="bold")
     return positive, interval, _percent(score["mean_iou"]), f"{score['episodes']:,}"
 
 

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         out = study(**vars(arguments))
     except UserError as error:
         refuse(str(error))
-    console = Console(highlight=False)
+    console = Console(markup=False, highlight=False)
     console.print((out / "study.md").read_text(encoding="utf-8"), soft_wrap=True, markup=False)
     console.print(str(out), soft_wrap=True)
 

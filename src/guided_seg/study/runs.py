@@ -163,7 +163,7 @@ def _choices(path: Path, tree: Mapping[Any, Any]) -> dict[str, str]:
     for key in ("hydra", "runtime", "choices"):
         chosen = chosen.get(key) if isinstance(chosen, dict) else None
     if not isinstance(chosen, dict):
-        raise UserError(f"{record} has no hydra.runtime.choices; put Hydra's own file back, or remove it.")
+        raise UserError(f"{record} has no hydra.runtime.choices; restore the file that Hydra wrote, or remove it.")
     return named | {group: str(option) for group, option in chosen.items() if isinstance(tree.get(group), dict)}
 
 

@@ -57,7 +57,7 @@ class BrokenFiles(Callback):
         if share > self.limit:
             raise DataError(
                 f"{self.broken} of {self.episodes} episodes met a broken file ({len(self._reported)} files), more than "
-                f"the limit of {self.limit:.1%}; mend or remove the files named above, or raise max_broken."
+                f"the limit of {self.limit:.1%}; repair or remove the files named above, or raise max_broken."
             )
 
     def state_dict(self) -> dict[str, Any]:

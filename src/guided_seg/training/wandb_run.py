@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import netrc
 import os
+import shlex
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -115,5 +116,5 @@ def _start(mode: str, **options: Any) -> Run:
 def _tell_how_to_sync(run: Run, reason: str) -> None:
     folder, here = Path(run.settings.sync_dir), Path.cwd()
     folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
-    message = f"W&B records offline ({reason}); to upload it later: wandb sync {folder}"
+    message = f"W&B records offline ({reason}); to upload it later: wandb sync {shlex.quote(str(folder))}"
     Console(stderr=True).print(message, soft_wrap=True, markup=False, highlight=False)
