@@ -46,6 +46,13 @@ def test_ctrl_c_ends_a_command_in_a_word_while_it_imports(tmp_path: Path, line: 
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 
+def test_ctrl_c_within_executed_text_ends_with_the_same_code() -> None:
+    """Python notes such an interrupt, as in a dataclass that is being made, and would end by the signal."""
+    main = "from guided_seg.program import program\nprogram(lambda: exec('raise KeyboardInterrupt'))()"
+    done = ended(sys.executable, "-c", main, limit=60)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, a device that is always full")
 def test_an_output_that_is_full_ends_in_a_sentence() -> None:
     with (

@@ -36,6 +36,9 @@ def program(main: Callable[P, T]) -> Callable[P, T]:
                 if stream is not None:
                     stream.flush()  # here, not when Python ends, which could only complain
         except KeyboardInterrupt:
+            # Where Ctrl-C came within exec("..."), as dataclasses use it, Python would end by the signal whatever is
+            # raised here; the next text that is executed makes it forget that.
+            exec("")  # noqa: S102
             _say("Interrupted.")
             raise SystemExit(INTERRUPTED) from None
         except BrokenPipeError:

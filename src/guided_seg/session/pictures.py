@@ -106,6 +106,18 @@ class Video(ABC):
         return f"The video {self.path} has no frame {start}, so there is nothing to segment; frames are counted from 0."
 
 
+def check_utf8(path: Path) -> None:
+    """Raise `UserError` for a name that is no UTF-8: OpenCV's videos would end the whole process with it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        known = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        raise UserError(
+            f"The path of the video {known} is not UTF-8 text, and OpenCV cannot open it; rename the file or the folder, "
+            "or give a link to it."
+        ) from None
+
+
 class VideoFile(Video):
     """A video file, read by OpenCV, which turns the frames as the file says and makes 8 bits of more.
 
@@ -117,6 +129,7 @@ class VideoFile(Video):
         self.path = path
         if not path.is_file():
             raise UserError(f"There is no video {path}; give a video file or a folder of frames.")
+        check_utf8(path)
         capture = self._open()
         try:
             if not capture.grab():
