@@ -46,10 +46,22 @@ def test_ctrl_c_ends_a_command_in_a_word_while_it_imports(tmp_path: Path, line: 
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 
-def test_ctrl_c_within_executed_text_ends_with_the_same_code() -> None:
-    """Python notes such an interrupt, as in a dataclass that is being made, and would end by the signal."""
-    main = "from guided_seg.program import program\nprogram(lambda: exec('raise KeyboardInterrupt'))()"
-    done = ended(sys.executable, "-c", main, limit=60)
+TWICE = """
+import os, signal
+from guided_seg.program import program
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT):
+        kill(pid, number)
+late = Late()
+@program
+def main():
+    os.kill(os.getpid(), signal.SIGINT)
+main()
+"""
+
+
+def test_a_second_ctrl_c_while_python_ends_changes_nothing() -> None:
+    done = ended(sys.executable, "-c", TWICE, limit=60)
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 

@@ -113,8 +113,8 @@ def check_utf8(path: Path) -> None:
     except UnicodeEncodeError:
         known = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         raise UserError(
-            f"The path of the video {known} is not UTF-8 text, and OpenCV cannot open it; rename the file or the folder, "
-            "or give a link to it."
+            f"The path of the video {known} is not UTF-8 text, and OpenCV cannot open it; rename the file or the "
+            "folder, or give a link to it."
         ) from None
 
 
