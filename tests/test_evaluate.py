@@ -80,6 +80,21 @@ def test_ones_own_folder(trained: Path, tmp_path: Path) -> None:
     assert set(found) == {"interactive", "semantic"}
 
 
+def test_an_evaluation_that_stops_leaves_no_scores_of_an_earlier_one(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(trained, tmp_path, "mode=interactive")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("guided_seg.score.score_modes", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(trained, tmp_path, "mode=interactive", "split=val")
+    assert OmegaConf.load(tmp_path / "config.yaml").split == "val"
+    assert {path.name for path in tmp_path.glob("*.*")} == {"config.yaml"}
+
+
 def test_a_table_says_where_there_were_fewer_shots_or_dots(trained: Path, tmp_path: Path) -> None:
     root = write_folder(tmp_path / "mine", "abcd")
     few = ("evaluation.shots=[1,3,4]", "evaluation.points=[5,257,dense]", "evaluation.episodes=null")

@@ -178,6 +178,26 @@ def test_a_setting_of_a_protocol_out_of_range_is_refused_at_once(name: str, sett
     assert find_problem("evaluate", argv, "guided_seg.conf") == f"protocol.{name}.{sentence}"
 
 
+@pytest.mark.parametrize(
+    ("name", "override", "sentence"),
+    [
+        ("benchmark", "suite=[]", "suite=[]: expected a name or a list of names."),
+        ("benchmark", "suite=null", "suite=null: expected a name or a list of names."),
+        ("benchmark", "threads=0", "threads=0: expected a whole number from 1, or null."),
+        ("export", "format=[onnx]", "format=[onnx]: expected a name"),
+        ("export", "format=null", "format=null: expected a name."),
+        ("evaluate", "split=null", "split=null: expected a name."),
+        ("evaluate", "split=[test]", "split=[test]: expected a name"),
+        ("evaluate", "episodes=5", "episodes=5: expected a path or a name"),
+    ],
+)
+def test_names_of_other_commands_are_checked_at_once(name: str, override: str, sentence: str) -> None:
+    needed = [] if name == "benchmark" else ["checkpoint=x"]
+    found = find_problem(name, [*needed, override], "guided_seg.conf")
+    assert found is not None
+    assert found.startswith(sentence)
+
+
 @pytest.mark.parametrize("key", ["shots", "points"])
 def test_a_setting_of_evaluation_is_not_asked_twice(key: str) -> None:
     """Its episodes would be counted twice."""

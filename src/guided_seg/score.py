@@ -46,6 +46,8 @@ def score(cfg: DictConfig, out: Path) -> Results:
     asked = refined(k_way(cfg.k_way, network), **cfg.refine)
     module = EpisodicSegmentation(asked, settings=settings, dot_seed=cfg.evaluation.seed)
     trainer = _trainer(cfg.accelerator, cfg.max_broken)
+    for name in ("evaluation.json", "evaluation.md", "groups.csv"):
+        (out / name).unlink(missing_ok=True)  # scores of an earlier evaluation must never stand beside another config
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     results, collector = score_modes(trainer, module, data, modes)
     write_json(out / "evaluation.json", results)

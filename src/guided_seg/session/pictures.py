@@ -16,7 +16,7 @@ import numpy as np
 
 from guided_seg.errors import UserError, VideoWarning
 from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, shown, unreadable
-from guided_seg.session.containers import is_cut_off
+from guided_seg.session.containers import check_utf8, is_cut_off
 
 AHEAD = 4
 """Frames that are read while an earlier one is segmented."""
@@ -104,18 +104,6 @@ class Video(ABC):
     def ended(self, start: int) -> str:
         """A sentence for a pass that finds no frame from ``start`` on."""
         return f"The video {self.path} has no frame {start}, so there is nothing to segment; frames are counted from 0."
-
-
-def check_utf8(path: Path) -> None:
-    """Raise `UserError` for a name that is no UTF-8: OpenCV's videos would end the whole process with it."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        known = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        raise UserError(
-            f"The path of the video {known} is not UTF-8 text, and OpenCV cannot open it; rename the file or the "
-            "folder, or give a link to it."
-        ) from None
 
 
 class VideoFile(Video):
