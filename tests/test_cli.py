@@ -250,3 +250,10 @@ def test_a_job_becomes_a_command(tmp_path: Path) -> None:
     assert "program seed=2" in call("--help").stdout
     failed = call("seed=3")
     assert (failed.returncode, failed.stderr) == (2, "error: Three is [not] a seed.\n")
+
+
+@pytest.mark.parametrize("argv", [["-m", "--cfg", "job"], ["--run", "--multirun"], ["--info", "all", "--cfg", "all"]])
+def test_options_that_do_not_go_together_are_refused(argv: list[str]) -> None:
+    problem = find_problem("config", argv, "guided_seg.conf")
+    assert problem is not None
+    assert problem.endswith("do not go together; leave out all but one of them.")

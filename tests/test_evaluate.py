@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from running import call, command, evaluate, last_line, read, run, scores, write_davis, write_folder
 
 from guided_seg.errors import UserError
+from guided_seg.report.results import read_results
 
 FEW = ("num_workers=0", "evaluation.episodes=3")
 
@@ -77,6 +78,47 @@ def test_ones_own_folder(trained: Path, tmp_path: Path) -> None:
     )
     assert found["interactive"]["s1_p5"]["episodes"] == 5
     assert set(found) == {"interactive", "semantic"}
+
+
+def test_an_evaluation_that_stops_leaves_no_scores_of_an_earlier_one(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(trained, tmp_path, "mode=interactive")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("guided_seg.score.score_modes", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(trained, tmp_path, "mode=interactive", "split=val")
+    assert OmegaConf.load(tmp_path / "config.yaml").split == "val"
+    assert {path.name for path in tmp_path.glob("*.*")} == {"config.yaml"}
+
+
+def test_a_table_says_where_there_were_fewer_shots_or_dots(trained: Path, tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", "abcd")
+    few = ("evaluation.shots=[1,3,4]", "evaluation.points=[5,257,dense]", "evaluation.episodes=null")
+    found = evaluate(trained, tmp_path, "data=folder", f"data.root={root}", "data.whole=true", *few)
+    lacks = {
+        (mode, key): (score.get("fewer_shots"), score.get("fewer_dots"))
+        for mode, scores in found.items()
+        for key, score in scores.items()
+        if {"fewer_shots", "fewer_dots"} & score.keys()
+    }
+    # each class has three images beside the query, and each object 256 pixels
+    assert lacks == {
+        ("interactive", "s1_p257"): (None, 4),
+        ("semantic", "s1_p257"): (None, 4),
+        ("semantic", "s3_p257"): (None, 4),
+        ("semantic", "s4_p5"): (4, None),
+        ("semantic", "s4_p257"): (4, 4),
+        ("semantic", "s4_pdense"): (4, None),
+    }
+    notes = (tmp_path / "evaluation.md").read_text().splitlines()
+    assert "- 4 of 4 episodes of semantic s4_p5 had fewer shots, as their class has no more images." in notes
+    assert "- 4 of 4 episodes of interactive s1_p257 had fewer dots, as a label has no more pixels." in notes
+    assert sum(line.startswith("- ") for line in notes) == 7
+    assert read_results(tmp_path / "evaluation.json")["semantic"]["s4_p5"]["fewer_shots"] == 4
 
 
 def test_local_guidance_is_scored_where_it_has_a_meaning(local: Path, tmp_path: Path) -> None:

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from running import TINY, compose_evaluation, compose_run, read
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from running import TINY, call, compose_evaluation, compose_run, read
 from session.models import network
 
 from guided_seg import precision
 from guided_seg.errors import UserError
 from guided_seg.precision import chosen, device_of, fastest, measured
 from guided_seg.session.encoder import Encoder
+from guided_seg.testing import lightning_refusals
 from guided_seg.train import _prepare
 from guided_seg.writing import user_cache
 
@@ -254,3 +256,31 @@ def test_a_network_in_bf16_gives_features_in_fp32() -> None:
 def test_the_settings_are_exact_by_default() -> None:
     assert compose_evaluation("some.ckpt").precision == "fp32"
     assert compose_run().trainer.precision == "32-true"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda", "mps"])
+@pytest.mark.parametrize(
+    ("module", "overrides", "key"),
+    [
+        ("evaluate", ["checkpoint=x", "accelerator={}"], "accelerator"),
+        ("evaluate", ["checkpoint=x", "protocol=[hsnet]", "accelerator={}"], "accelerator"),
+        ("run", ["trainer.accelerator={}"], "trainer.accelerator"),
+        ("run", ["trainer.accelerator={}", "trainer.devices=8"], "trainer.accelerator"),
+    ],
+)
+def test_a_gpu_that_is_not_there_is_refused_with_the_cure(
+    module: str, overrides: list[str], key: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    done = call(module, *(word.format(name) for word in overrides), folder=tmp_path)
+    assert done.returncode == 2
+    assert f"error: {key}={name}: PyTorch" in done.stderr
+    assert f"take {key}=cpu, or {key}=auto" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_lightning_says_what_there_is_after_what_was_asked_for() -> None:
+    sentence = r"^trainer: You requested gpu: \[0, 1\] But your machine only has: \[0\]$"
+    with pytest.raises(UserError, match=sentence), lightning_refusals("trainer"):
+        raise MisconfigurationException("You requested gpu: [0, 1]\n But your machine only has: [0]")

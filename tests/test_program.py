@@ -46,6 +46,25 @@ def test_ctrl_c_ends_a_command_in_a_word_while_it_imports(tmp_path: Path, line: 
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 
+TWICE = """
+import os, signal
+from guided_seg.program import program
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT):
+        kill(pid, number)
+late = Late()
+@program
+def main():
+    os.kill(os.getpid(), signal.SIGINT)
+main()
+"""
+
+
+def test_a_second_ctrl_c_while_python_ends_changes_nothing() -> None:
+    done = ended(sys.executable, "-c", TWICE, limit=60)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, a device that is always full")
 def test_an_output_that_is_full_ends_in_a_sentence() -> None:
     with (

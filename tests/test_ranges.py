@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -16,7 +16,8 @@ from running import CONF, call, compose_run
 from guided_seg.build import settings as evaluation_settings
 from guided_seg.errors import UserError
 from guided_seg.folders import register_resolvers
-from guided_seg.limits import PRECISIONS
+from guided_seg.limits import MEMORIES, PRECISIONS
+from guided_seg.model.memory import Memory
 from guided_seg.overrides import find_problem
 from guided_seg.preflight import check_settings, check_value, rule_of
 from guided_seg.preflight import settings as flat
@@ -154,6 +155,79 @@ def test_a_path_that_is_needed_is_not_null() -> None:
 def test_a_job_that_is_called_from_python_is_checked_too(override: str) -> None:
     with pytest.raises(UserError):
         evaluation_settings(compose_run(override))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "sentence"),
+    [
+        ("hsnet", "shots=5", "shots=5: expected a list of different whole numbers from 1."),
+        ("hsnet", "shots=[1,1]", "shots=[1,1]: expected a list of different whole numbers from 1."),
+        ("hsnet", "points=[dence]", "points=[dence]: expected a list of different whole numbers from 1 or dense."),
+        ("hsnet", "points=[0]", "points=[0]: expected a list of different whole numbers from 1 or dense."),
+        ("hsnet", "seeds=[0,0]", "seeds=[0,0]: expected a list of different whole numbers from 0 to 4294967295."),
+        ("hsnet", "figures=mIoU", "figures=mIoU: expected a list of names."),
+        ("hsnet", "modes=semantic", "modes=semantic: expected a list of names."),
+        ("hsnet", "size=big", "size=big: expected [height, width] in pixels or null."),
+        ("hsnet", "about=null", "about=null: expected a sentence."),
+        ("hsnet", "draw=null", "draw=null: expected spread or random."),
+        ("davis2016", "unit=video", "unit=video: expected episodes or groups."),
+        ("davis2016_memory", "memory=mop", "memory=mop: expected none, map, moved, shot or both."),
+        ("davis2016_memory", "memory=null", "memory=null: expected none, map, moved, shot or both."),
+        ("clicks", "strategy=rnd", "strategy=rnd: expected error or random."),
+        ("clicks", "limit=abc", "limit=abc: expected a whole number from 1."),
+        ("clicks", "thresholds=[abc]", "thresholds=[abc]: expected a list of different percentages above 0."),
+    ],
+)
+def test_a_setting_of_a_protocol_out_of_range_is_refused_at_once(name: str, setting: str, sentence: str) -> None:
+    argv = ["checkpoint=x", f"protocol=[{name}]", f"protocol.{name}.{setting}"]
+    assert find_problem("evaluate", argv, "guided_seg.conf") == f"protocol.{name}.{sentence}"
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "sentence"),
+    [
+        ("benchmark", "suite=[]", "suite=[]: expected a name or a list of names."),
+        ("benchmark", "suite=null", "suite=null: expected a name or a list of names."),
+        ("benchmark", "threads=0", "threads=0: expected a whole number from 1, or null."),
+        ("export", "format=[onnx]", "format=[onnx]: expected a name"),
+        ("export", "format=null", "format=null: expected a name."),
+        ("evaluate", "split=null", "split=null: expected a name."),
+        ("evaluate", "split=[test]", "split=[test]: expected a name"),
+        ("evaluate", "episodes=5", "episodes=5: expected a path or a name"),
+    ],
+)
+def test_names_of_other_commands_are_checked_at_once(name: str, override: str, sentence: str) -> None:
+    needed = [] if name == "benchmark" else ["checkpoint=x"]
+    found = find_problem(name, [*needed, override], "guided_seg.conf")
+    assert found is not None
+    assert found.startswith(sentence)
+
+
+@pytest.mark.parametrize("key", ["shots", "points"])
+def test_a_setting_of_evaluation_is_not_asked_twice(key: str) -> None:
+    """Its episodes would be counted twice."""
+    found = find_problem("evaluate", ["checkpoint=x", f"evaluation.{key}=[5,5]"], "guided_seg.conf")
+    assert found is not None
+    assert found.startswith(f"evaluation.{key}=[5,5]: expected a list of different whole numbers from 1")
+
+
+def _options() -> Iterator[str]:
+    for path in (CONF / "protocol").glob("*.yaml"):
+        yield from (f"protocol.{path.stem}.{key}" for key in yaml.safe_load(path.read_text()) if key != "_target_")
+
+
+@pytest.mark.parametrize("key", sorted(_options()))
+def test_every_setting_of_a_protocol_has_a_rule(key: str) -> None:
+    assert rule_of(key) is not None
+
+
+def test_the_memories_are_those_of_the_network() -> None:
+    assert get_args(Memory) == MEMORIES
+
+
+def test_a_protocol_of_a_plugin_decides_about_its_own_settings() -> None:
+    argv = ["checkpoint=x", "protocol=[hsnet]", "protocol.hsnet._target_=mine.Rule", "protocol.hsnet.shots=many"]
+    assert find_problem("evaluate", argv, "guided_seg.conf") is None
 
 
 def test_a_plugin_decides_about_its_own_settings() -> None:

@@ -25,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         out: Path | None = arguments.out and arguments.out.absolute()
         if out:
             _check_out(out)
+        if arguments.ours.resolve() == arguments.theirs.resolve() and arguments.ours.exists():
+            raise UserError(
+                f"OURS and THEIRS are the same folder, {arguments.ours}; give the folders of two evaluations."
+            )
         from guided_seg.protocols.comparison import compare, markdown  # after --help, which comes at once
 
         text = markdown(compare(arguments.ours, arguments.theirs))

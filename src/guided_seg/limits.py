@@ -17,6 +17,18 @@ K_WAY = ("native", "one_vs_rest")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "auto")
 """The precisions of training: images and annotations stay in 32 bits, so no network can be wholly in 16 or 64."""
 
+DRAWS = ("spread", "random")
+"""How a protocol chooses its episodes, see `guided_seg.data.freeze.Plan`."""
+
+STRATEGIES = ("error", "random")
+"""Where clicks fall, see `guided_seg.protocols.clicks.Clicks`."""
+
+UNITS = ("episodes", "groups")
+"""What a bootstrap draws."""
+
+MEMORIES = ("none", "map", "moved", "shot", "both")
+"""What a network is told of its last answer, see `guided_seg.model.memory.Memory`."""
+
 _SWITCH = Choice((True, False))
 _SHARE = Number(0, 1)
 _COUNT = Whole(1)
@@ -26,8 +38,8 @@ _SEED = Whole(0, 2**32 - 1)
 _PROCESSES = 1024
 _WIDTH = Whole(1, 65536)
 _RANGE = Every(_COUNT, "[least, most] with 1 <= least <= most", length=2, rising=True)
-_SHOTS = Every(_COUNT, "a list of whole numbers from 1")
-_POINTS = Every(Whole(1, words=("dense",)), "a list of whole numbers from 1 or dense")
+_SHOTS = Every(_COUNT, "a list of different whole numbers from 1", different=True)
+_POINTS = Every(Whole(1, words=("dense",)), "a list of different whole numbers from 1 or dense", different=True)
 _WEIGHTS = Named(Number(0), "no negative weight, and one above 0", some=True)
 _LIMIT = Either((Whole(1), Number(0, 1.0, above=True)))
 
@@ -48,6 +60,9 @@ _RUN = {
     "refine.margin": Number(0),
     "longest": _COUNT_OR_ALL,
     "enlarge": Choice((True, False, None)),
+    "split format": Text("a name"),
+    "suite": Either((Text("a name"), Every(Text("a name"), "a list of names"))),
+    "episodes": Either((Text(), Choice((None,)))),
     "height width": Whole(1, 65536),
     "points rounds edits frames objects": _COUNT,
     "threads": Whole(1, _PROCESSES, (None,)),
@@ -69,12 +84,19 @@ _EPISODES = {
     "evaluation.objects evaluation.batch_size": _COUNT,
     "protocol.*.modes protocol.*.figures": Every(Text(), "a list of names"),
     "protocol.*.shots": _SHOTS,
-    "protocol.*.points": Every(Whole(0, words=("dense",)), "a list of whole numbers from 0 or dense"),
+    "protocol.*.points": _POINTS,
+    "protocol.*.about": Text("a sentence"),
+    "protocol.*.draw": Choice(DRAWS),
+    "protocol.*.strategy": Choice(STRATEGIES),
+    "protocol.*.unit": Choice(UNITS),
+    "protocol.*.memory": Choice(MEMORIES),
     "protocol.*.episodes": _COUNT_OR_ALL,
     "protocol.*.objects protocol.*.limit": _COUNT,
-    "protocol.*.thresholds": Every(Number(0, 100, above=True), "a list of percentages above 0"),
+    "protocol.*.thresholds": Every(
+        Number(0, 100, above=True), "a list of different percentages above 0", different=True
+    ),
     "protocol.*.size": Either((Every(Whole(1, 8192), "[height, width] in pixels", length=2), Choice((None,)))),
-    "protocol.*.seeds": Every(_SEED, "a list of whole numbers from 0 to 4294967295"),
+    "protocol.*.seeds": Every(_SEED, "a list of different whole numbers from 0 to 4294967295", different=True),
     "protocol.*.skip_last protocol.*.contours": _SWITCH,
 }
 

@@ -35,6 +35,9 @@ def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | No
         return f"An option stands between {unknown[0]} and other settings; put options such as -m before all of them."
     if unknown:
         return f"There is no option {unknown[0]}; settings are written without dashes, as in seed=1."
+    modes = {"--run": arguments.run, "-m": arguments.multirun, "--cfg": arguments.cfg, "--info": arguments.info}
+    if len(given := [name for name, value in modes.items() if value]) > 1:
+        return f"{' and '.join(given)} do not go together; leave out all but one of them."
     if arguments.config_path or arguments.hydra_help or arguments.shell_completion or arguments.experimental_rerun:
         return None
     try:

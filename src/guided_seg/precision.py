@@ -111,11 +111,26 @@ def lightning_precision(precision: Exact) -> str:
 
 def device_of(accelerator: str) -> torch.device:
     """Where Lightning runs for its setting ``accelerator``; the processor for one that it will refuse."""
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return torch.device("cuda")
-    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+    there = (name for name in _gpus(accelerator) if _GPUS[name].is_available())
+    return torch.device(next(there, "cpu"))
+
+
+def check_accelerator(accelerator: str, key: str = "accelerator") -> None:
+    """Raise `UserError` if the setting ``key`` asks for a GPU that this machine does not have."""
+    if accelerator != "auto" and _gpus(accelerator) and device_of(accelerator).type == "cpu":
+        raise UserError(
+            f"{key}={accelerator}: PyTorch {torch.__version__} finds no such device on this machine; take {key}=cpu, "
+            f"or {key}=auto, which uses a GPU where there is one. If there is one, check its driver and that PyTorch "
+            "was installed for it."
+        )
+
+
+_GPUS: dict[str, Any] = {"cuda": torch.cuda, "mps": torch.backends.mps}
+
+
+def _gpus(accelerator: str) -> list[str]:
+    """The kinds of GPU that a setting allows, the best first."""
+    return list(_GPUS) if accelerator in ("auto", "gpu") else [name for name in _GPUS if name == accelerator]
 
 
 def processor() -> str:

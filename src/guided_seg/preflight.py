@@ -58,7 +58,7 @@ def check_can_be_made(folder: Path, what: str, key: str) -> None:
 def check_settings(cfg: DictConfig) -> None:
     """Raise `UserError` for the first setting that has a value it may not have, see `guided_seg.limits.RULES`."""
     for key in settings(cfg):
-        if rule_of(key) is not None and _is_ours(cfg, key.partition(".")[0]) and (found := _values(cfg, key)):
+        if rule_of(key) is not None and _is_ours(cfg, key) and (found := _values(cfg, key)):
             check_value(key, found[0])
 
 
@@ -79,16 +79,19 @@ def rule_of(key: str) -> Rule | None:
     return None
 
 
-def _is_ours(cfg: DictConfig, group: str) -> bool:
-    """Whether the rules know the settings of a group; those of a plugin's class are its own."""
+def _is_ours(cfg: DictConfig, key: str) -> bool:
+    """Whether the rules know the settings of its group; those of a plugin's class are its own."""
+    group, *rest = key.split(".")
     if group not in _OF_A_CLASS:
         return True
-    found = OmegaConf.select(cfg, f"{group}.source._target_" if group == "data" else f"{group}._target_")
+    below = {"data": ".source", "protocol": f".{rest[0]}" if rest else ""}
+    found = OmegaConf.select(cfg, f"{group}{below.get(group, '')}._target_")
     return str(found).partition(".")[0] in ("guided_seg", "pytorch_lightning")
 
 
 _OF_A_CLASS = (
     *("data", "mode", "backbone", "fusion", "annotation", "conditioning", "decoder", "baseline", "loss", "trainer"),
+    "protocol",
 )
 """The groups that name a class, whose settings they hold."""
 

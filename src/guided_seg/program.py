@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,6 +38,9 @@ def program(main: Callable[P, T]) -> Callable[P, T]:
                 if stream is not None:
                     stream.flush()  # here, not when Python ends, which could only complain
         except KeyboardInterrupt:
+            # A second one, as `timeout -s INT` and impatient people send it, would end Python by the signal while it
+            # puts things away. Not from here on: in a process of somebody else's, Ctrl-C goes on working.
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
             _say("Interrupted.")
             raise SystemExit(INTERRUPTED) from None
         except BrokenPipeError:

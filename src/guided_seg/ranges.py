@@ -86,7 +86,9 @@ class Choice(Rule):
 
 @dataclass(frozen=True)
 class Text(Rule):
-    """Text that is not empty."""
+    """Text that is not empty; ``words`` say what it is."""
+
+    words: str = "a path or a name"
 
     def accepts(self, value: Any) -> bool:
         """See `Rule`."""
@@ -95,27 +97,37 @@ class Text(Rule):
     def wanted(self, value: Any) -> str:
         """See `Rule`."""
         if not isinstance(value, int | float):  # null, an empty text or a list
-            return "expected a path or a name"
-        return (
-            f"""expected a path or a name; to have this as text, put it in two pairs of quotes: "'{as_word(value)}'\""""
-        )
+            return f"expected {self.words}"
+        return f"""expected {self.words}; to have this as text, put it in two pairs of quotes: "'{as_word(value)}'\""""
 
 
 @dataclass(frozen=True)
 class Every(Rule):
-    """A list whose items each follow a rule: of some ``length``, ``empty`` or not, in ``rising`` order or any."""
+    """A list whose items each follow a rule.
+
+    Attributes:
+        rule: of each item.
+        words: what the list is, for messages.
+        length: of the list; None for any.
+        empty: whether it may be empty.
+        rising: whether no item may be below the one before.
+        different: whether no item may come twice.
+    """
 
     rule: Rule
     words: str
     length: int | None = None
     empty: bool = False
     rising: bool = False
+    different: bool = False
 
     def accepts(self, value: Any) -> bool:
         """See `Rule`."""
         if not isinstance(value, list) or len(value) != (self.length or len(value)) or not (value or self.empty):
             return False
-        return all(map(self.rule.accepts, value)) and not (self.rising and value != sorted(value))
+        if not all(map(self.rule.accepts, value)) or (self.different and len({*value}) < len(value)):
+            return False
+        return not (self.rising and value != sorted(value))
 
     def wanted(self, _: Any) -> str:
         """See `Rule`."""
@@ -182,4 +194,8 @@ def _or(words: Iterable[Any]) -> str:
 
 def as_word(value: Any) -> str:
     """A value as it is written in a config."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(as_word, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{as_word(each)}' for key, each in value.items())}}}"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -14,7 +14,7 @@ from guided_seg.build import settings as evaluation_settings
 from guided_seg.checkpoints import load_network
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.model.refine import refined
-from guided_seg.precision import chosen, device_of
+from guided_seg.precision import check_accelerator, chosen, device_of
 from guided_seg.report.results import Results, markdown, table, write_json
 from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
 from guided_seg.training.callbacks import BrokenFiles
@@ -33,6 +33,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
     """
     quiet_lightning()
     settings = evaluation_settings(cfg)
+    check_accelerator(cfg.accelerator)
     network, trained = load_network(cfg.checkpoint)
     network.precision = cfg.precision = chosen(cfg.precision, network.backbone, device_of(cfg.accelerator))
     data_cfg = data_to_test(cfg, trained)
@@ -45,6 +46,8 @@ def score(cfg: DictConfig, out: Path) -> Results:
     asked = refined(k_way(cfg.k_way, network), **cfg.refine)
     module = EpisodicSegmentation(asked, settings=settings, dot_seed=cfg.evaluation.seed)
     trainer = _trainer(cfg.accelerator, cfg.max_broken)
+    for name in ("evaluation.json", "evaluation.md", "groups.csv"):
+        (out / name).unlink(missing_ok=True)  # scores of an earlier evaluation must never stand beside another config
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     results, collector = score_modes(trainer, module, data, modes)
     write_json(out / "evaluation.json", results)

@@ -20,7 +20,7 @@ from guided_seg.data.source import Mode
 from guided_seg.errors import UserError
 from guided_seg.report.figures import iou_curve
 from guided_seg.report.panels import panels
-from guided_seg.report.results import Results, setting_key
+from guided_seg.report.results import Results, Score, lacking, setting_key
 from guided_seg.training.loggers import log_image, log_results
 from guided_seg.training.module import EpisodicSegmentation, Setting
 from guided_seg.training.panels import CollectPanels
@@ -42,8 +42,14 @@ def score_modes(
 
 def named(module: EpisodicSegmentation) -> Results:
     """The results of the last test under their names, such as ``s1_p5``."""
+    fewer = module.fewer()
     return {
-        mode: {setting_key(shots, points or "dense"): score for (shots, points), score in scores.items()}
+        mode: {
+            setting_key(shots, points or "dense"): Score(
+                **score, **lacking(*fewer.get((mode, (shots, points)), (0, 0)))
+            )
+            for (shots, points), score in scores.items()
+        }
         for mode, scores in module.results().items()
     }
 
@@ -74,7 +80,13 @@ def lightning_refusals(setting: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, MisconfigurationException, InstantiationException) as error:
-        raise UserError(f"{setting}: {str(error.__cause__ or error).splitlines()[0]}") from error
+        raise UserError(f"{setting}: {_first_sentence(error.__cause__ or error)}") from error
+
+
+def _first_sentence(error: BaseException) -> str:
+    """The first line, and the next where it is not the end of a sentence (what there is, after what was asked for)."""
+    first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return first if first.endswith((".", "!")) or not rest else f"{first} {rest[0]}"
 
 
 def quiet_lightning() -> None:

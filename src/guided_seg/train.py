@@ -30,7 +30,7 @@ from guided_seg.checkpoints import check_resumable, start_from
 from guided_seg.data.datamodule import Episodes
 from guided_seg.folders import last_checkpoint
 from guided_seg.model.one_vs_rest import k_way
-from guided_seg.precision import device_of, fastest, lightning_precision
+from guided_seg.precision import check_accelerator, device_of, fastest, lightning_precision
 from guided_seg.report.figures import learning_curve
 from guided_seg.report.results import Results, table, write_json
 from guided_seg.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
@@ -160,6 +160,7 @@ def _run(
 
 def _check_trainer(cfg: DictConfig) -> None:
     """Make a bare trainer, in milliseconds, so that Lightning refuses what it cannot do before data are read."""
+    check_accelerator(cfg.trainer.accelerator, "trainer.accelerator")
     bare: dict[str, Any] = dict.fromkeys(
         ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
     )

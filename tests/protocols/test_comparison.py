@@ -110,6 +110,36 @@ def test_a_result_that_was_changed_is_refused_in_a_sentence(
     assert str(ours) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("there", "sentence"),
+    [
+        (None, "There is no folder .*; give a folder of"),
+        ("", "has no protocols.json; give a folder of"),
+        ("evaluation.json", "was evaluated without a protocol, .*; evaluate it again with protocol="),
+        ("records_clicks.0.jsonl", "was stopped before a protocol was finished; repeat its command with output_dir="),
+        ("run/protocols.json", "has no protocols.json, but .*run has; give that"),
+    ],
+)
+def test_a_folder_without_results_is_refused_with_what_to_give(
+    folders: tuple[Path, Path], tmp_path: Path, there: str | None, sentence: str
+) -> None:
+    out = tmp_path / "out"
+    if there is not None:
+        out.mkdir()
+    if there:
+        (out / there).parent.mkdir(exist_ok=True)
+        (out / there).write_text("{}")
+    with pytest.raises(UserError, match=sentence):
+        differences(folders[0], out)
+
+
+def test_a_folder_is_not_compared_with_itself(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        compare.main([str(folders[0]), f"{folders[0]}/../{folders[0].name}"])
+    assert stopped.value.code == 2
+    assert "are the same folder" in " ".join(capsys.readouterr().err.split())
+
+
 def test_freezing_and_showing(tmp_path: Path) -> None:
     asked = [*WORLD, "protocol=[clicks,davis2016]", "protocol.clicks.episodes=2", "folder=frozen [b]"]
     done = call("episodes", "freeze", *asked, folder=tmp_path)

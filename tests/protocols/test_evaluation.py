@@ -11,10 +11,12 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 from protocols.tiny import FINDS, NAMES, files, score, write_checkpoint
-from running import CONF, call, evaluate, last_line, read
+from running import CONF, call, compose_evaluation, evaluate, last_line, read, write_folder
 
 from guided_seg.data.frozen import FrozenEpisodes
+from guided_seg.data.source import DataError
 from guided_seg.overrides import find_problem
+from guided_seg.protocols.evaluation import build_protocol
 from guided_seg.protocols.protocol import Masks
 from guided_seg.protocols.records import read_records
 from guided_seg.protocols.scores import HEADER, Scored
@@ -204,6 +206,54 @@ def test_a_run_that_was_stopped_goes_on(checkpoint: Path, tmp_path: Path, monkey
     assert score(checkpoint, tmp_path / "out", ["hsnet", "revolver"]) == expected
     assert counted.numbers == [2, 3, 4, 5]
     assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_a_table_says_where_there_were_fewer_shots_or_dots(checkpoint: Path, tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", "abcd")
+    data = ("data=folder", f"data.root={root}", "data.whole=true")
+    asked = ("protocol.revolver.shots=[3,4]", "protocol.revolver.points=[5,257]")
+    found = score(checkpoint, tmp_path / "out", ["revolver"], *data, *asked)["revolver"]["settings"]
+    lacks = {
+        (setting["mode"], setting["shots"], setting["points"]): (setting.get("fewer_shots"), setting.get("fewer_dots"))
+        for setting in found
+    }
+    assert lacks == {
+        ("interactive", 1, "5"): (None, None),
+        ("interactive", 1, "257"): (None, 2),
+        ("semantic", 3, "5"): (None, None),
+        ("semantic", 3, "257"): (None, 2),
+        ("semantic", 4, "5"): (2, None),
+        ("semantic", 4, "257"): (2, 2),
+    }
+    written = (tmp_path / "out" / "protocols.md").read_text()
+    assert "- 2 of 2 episodes of revolver semantic s4_p5 had fewer shots, as their class has no more images." in written
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "sentence"),
+    [
+        ("hsnet", "_target_=dict", "protocol.hsnet: _target_=dict is no protocol that can be imported"),
+        ("hsnet", "_target_=no.such.Thing", "protocol.hsnet: _target_=no.such.Thing is no protocol that can be"),
+        ("hsnet", "_target_=null", "protocol.hsnet: _target_=null is no protocol that can be imported"),
+        ("clicks", "shots=[1]", "protocol.clicks: There is no setting 'shots'.*Choose from about, figures"),
+        ("clicks", "thresholds=[80]", "protocol.clicks: .*leave it out, or add 85 to thresholds"),
+        ("davis2016", "contours=false", "protocol.davis2016: .*leave it out, or set contours=true"),
+        ("hsnet", "figures=[mIoU]", "protocol.hsnet: There is no figure 'mIoU'; did you mean 'mean_iou'"),
+    ],
+)
+def test_what_is_no_protocol_is_refused(
+    name: str, setting: str, sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cfg = compose_evaluation("x", f"protocol=[{name}]", f"++protocol.{name}.{setting}")
+    with pytest.raises(DataError, match=sentence):
+        build_protocol(cfg, name)
+    assert not caplog.records
+
+
+def test_a_protocol_without_its_rule_in_words_is_refused() -> None:
+    cfg = compose_evaluation("x", "protocol=[hsnet]", "~protocol.hsnet.about")
+    with pytest.raises(DataError, match=r"about is missing; give it a value with \+protocol.hsnet.about=\.\.\."):
+        build_protocol(cfg, "hsnet")
 
 
 # ---- as a person types it ----

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -268,3 +270,15 @@ def test_a_stream_loses_no_frame_to_a_call_that_is_refused() -> None:
         next(session.segment_video("camera"))
     session.add_label("it")
     assert [index for index, _ in session.segment_video("camera")] == [0, 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names of any bytes")
+@pytest.mark.parametrize("where", ["file", "folder"])
+def test_a_film_whose_name_is_no_text_is_refused(where: str, tmp_path: Path) -> None:
+    """OpenCV would end the process with a segmentation fault."""
+    strange = os.fsdecode(b"a\xe9")
+    path = tmp_path / f"{strange}.mp4" if where == "file" else tmp_path / strange / "a.mp4"
+    path.parent.mkdir(exist_ok=True)
+    write(tmp_path / "plain.mp4", "mp4v").rename(path)
+    with pytest.raises(UserError, match="is not UTF-8 text, and OpenCV cannot open it; rename the file or the folder"):
+        Session(network("late_global")).add_video("v", path)

@@ -13,8 +13,7 @@ from rich.progress import track
 from guided_seg.data.frozen import FrozenEpisode, FrozenEpisodes, FrozenView, Mark, mark_of
 from guided_seg.data.points import binarize, sample_points
 from guided_seg.data.source import DataError, Mode, Sample, Source, Task, View
-
-DRAWS = ("spread", "random")
+from guided_seg.limits import DRAWS
 
 
 @dataclass(frozen=True)

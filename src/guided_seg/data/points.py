@@ -193,6 +193,27 @@ def restrict(batch: Batch, shots: int, points: int | None, seed: int) -> Batch:
     )
 
 
+Fewer = tuple[bool, bool]
+"""Whether an episode has fewer shots, and fewer dots of a label, than were asked for."""
+
+
+def fewer_than(batch: Batch, shots: int, points: int | None) -> list[Fewer]:
+    """What the episodes of a batch of `restrict` lack of S = ``shots`` and P = ``points``.
+
+    A class may have no more images, and a label no more pixels. A label that a shot does not show lacks nothing.
+    """
+    own = torch.bincount(batch.shot_episode, minlength=len(batch.metas)).tolist()
+    dots = [False] * len(batch.metas)
+    if points is not DENSE and len(batch.points):
+        rows, counts = torch.unique(batch.points[:, [0, 3]], dim=0, return_counts=True)
+        for shot in rows[counts < points, 0].tolist():
+            dots[int(batch.shot_episode[shot])] = True
+    return [
+        (number < shots * meta.get("ways", 1), lacks)
+        for number, meta, lacks in zip(own, batch.metas, dots, strict=True)
+    ]
+
+
 def binarize(labels: UInt8[np.ndarray, "H W"], values: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
     """The task's labels: ``values`` become 1, 2, ..., void stays `IGNORE`, all else is negative."""
     table = np.zeros(256, np.uint8)

@@ -11,12 +11,12 @@ from guided_seg.data.freeze import Plan
 from guided_seg.data.questions import Question, shot_with
 from guided_seg.data.source import DataError
 from guided_seg.episode import IGNORE
+from guided_seg.limits import STRATEGIES
 from guided_seg.metrics.clicks import Click, clicks_needed, failed, next_click
 from guided_seg.metrics.davis import region_similarity
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Keep, Labels, Protocol, Row, one_label, row_of
 
-STRATEGIES = ("error", "random")
 REPORTED = (1, 3, 5, 10, 20)
 """The clicks after which the IoU is reported."""
 

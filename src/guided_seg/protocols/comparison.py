@@ -76,11 +76,33 @@ def _asked(row: Row) -> tuple[Any, ...]:
 def _protocols(folder: Path) -> dict[str, Any]:
     path = folder / "protocols.json"
     if not path.is_file():
-        raise UserError(f"{folder} has no protocols.json; give a folder of `guided_seg.evaluate protocol=...`.")
+        raise UserError(_without_protocols(folder))
     found = read_json(path, "the results of protocols")
     if not isinstance(found, dict):
         raise UserError(f"{path} holds no results of protocols; {_AGAIN}.")
     return found
+
+
+def _without_protocols(folder: Path) -> str:
+    """Why a folder has no results of protocols, and what to give in its place."""
+    give = "give a folder of `guided_seg.evaluate protocol=...`"
+    if not folder.exists():
+        return f"There is no folder {folder}; {give}."
+    if not folder.is_dir():
+        return f"{folder} is a file; {give}."
+    if below := sorted(folder.glob("*/protocols.json")):
+        return f"{folder} has no protocols.json, but {below[-1].parent} has; give that."
+    if (folder / "evaluation.json").is_file():
+        return (
+            f"{folder} has no protocols.json: its checkpoint was evaluated without a protocol, which keeps no "
+            "records of single episodes; evaluate it again with protocol=..."
+        )
+    if any(folder.glob("records_*.jsonl")):
+        return (
+            f"{folder} has no protocols.json: its evaluation was stopped before a protocol was finished; repeat its "
+            f"command with output_dir={folder}, and it goes on."
+        )
+    return f"{folder} has no protocols.json; {give}."
 
 
 def _rows(folder: Path, name: str) -> tuple[dict[str, Any], list[Row]]:

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
 from pathlib import Path
+from pydoc import ErrorDuringImport, locate
 from typing import Any
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from guided_seg.build import data_to_test
 from guided_seg.checkpoints import checkpoint_file, load_network
+from guided_seg.data.classes import unknown
 from guided_seg.data.freeze import freeze
 from guided_seg.data.frozen import FrozenEpisodes
 from guided_seg.data.source import MODES, DataError, Source
 from guided_seg.errors import UserError
 from guided_seg.model.one_vs_rest import k_way
 from guided_seg.model.refine import refined
-from guided_seg.precision import chosen
+from guided_seg.precision import check_accelerator, chosen, device_of
+from guided_seg.preflight import check_settings
 from guided_seg.protocols.curves import curve
 from guided_seg.protocols.predictions import check_fresh, gather, keeper
 from guided_seg.protocols.protocol import Keep, Protocol
 from guided_seg.protocols.records import Records
 from guided_seg.protocols.runner import Asked, Job, run
 from guided_seg.protocols.scores import Scored, markdown, plain, scores, terminal
+from guided_seg.ranges import as_word
 from guided_seg.report.results import write_json
 from guided_seg.writing import sha256
 
@@ -43,18 +47,20 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     """
     if cfg.get("mode"):
         raise UserError("mode=... is for evaluation without a protocol; set 'protocol.NAME.modes=[...]' instead.")
+    check_settings(cfg)
+    check_accelerator(cfg.accelerator)
+    device = device_of(cfg.accelerator)
     protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
     checkpoint = checkpoint_file(cfg.checkpoint)
     network, trained = load_network(checkpoint)
-    device = _device(cfg.accelerator)
-    network.precision = cfg.precision = chosen(cfg.precision, network.backbone, torch.device(device))
+    network.precision = cfg.precision = chosen(cfg.precision, network.backbone, device)
     network = refined(k_way(cfg.k_way, network), **cfg.refine)
     source = instantiate(data_to_test(cfg, trained).source)(split=cfg.split)
     frozen = {name: episodes_of(cfg, name, protocol, source) for name, protocol in protocols.items()}
     records = {name: _records(cfg, name, sha256(checkpoint), frozen[name], out) for name in protocols}
     jobs = [Job(name, protocols[name], frozen[name], records[name]) for name in protocols]
     keep = _keeper(cfg, source, jobs, out / "predictions")
-    answered = run(jobs, Asked(network, source, device, cfg.num_workers, keep), cfg.processes)
+    answered = run(jobs, Asked(network, source, str(device), cfg.num_workers, keep), cfg.processes)
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     for name, episodes in frozen.items():
         episodes.write(out / f"episodes_{name}.json.gz")
@@ -100,15 +106,46 @@ def _records(cfg: DictConfig, name: str, checkpoint: str, frozen: FrozenEpisodes
 
 def build_protocol(cfg: DictConfig, name: str) -> Protocol:
     """The protocol of that name. Raises `DataError` where one of its values cannot be."""
-    plain_values: dict[str, Any] = OmegaConf.to_container(cfg.protocol[name], resolve=True)  # type: ignore[assignment]
+    values: dict[str, Any] = OmegaConf.to_container(cfg.protocol[name], resolve=True)  # type: ignore[assignment]
     try:
-        protocol: Protocol = instantiate(plain_values, _convert_="all")
+        _check_arguments(name, values)
+        protocol: Protocol = instantiate(values, _convert_="all")
+    except UserError as error:
+        raise DataError(f"protocol.{name}: {error}") from error
     except Exception as error:
-        # a TypeError is of a setting that is no number or no list, or that there is not
+        # a TypeError is of a plugin's setting that is no number or no list
         if isinstance(error.__cause__, UserError | TypeError):
             raise DataError(f"protocol.{name}: {error.__cause__}") from error
         raise
     return protocol
+
+
+def _located(target: str) -> Any:
+    """What ``target`` names; None where it cannot be imported. Hydra would log its own lines about that."""
+    try:
+        return locate(target)
+    except ErrorDuringImport:
+        return None
+
+
+def _check_arguments(name: str, values: Mapping[str, Any]) -> None:
+    """Refuse a class that is no protocol, and settings that it does not have or that it lacks."""
+    target = values.get("_target_")
+    kind = _located(str(target))
+    if not (isinstance(kind, type) and issubclass(kind, Protocol)):
+        raise UserError(
+            f"_target_={as_word(target)} is no protocol that can be imported; leave _target_ as it is, or name a class "
+            f"derived from {Protocol.__module__}.Protocol."
+        )
+    known = signature(kind).parameters
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in known.values()):
+        return
+    for key in values:
+        if not key.startswith("_") and key not in known:
+            raise unknown("setting", key, known)
+    for key, parameter in known.items():
+        if parameter.default is Parameter.empty and key not in values:
+            raise UserError(f"{key} is missing; give it a value with +protocol.{name}.{key}=...")
 
 
 def episodes_of(cfg: DictConfig, name: str, protocol: Protocol, source: Source) -> FrozenEpisodes:
@@ -161,14 +198,3 @@ def _check_fits(frozen: FrozenEpisodes, name: str, protocol: Protocol, source: S
 def _write(scored: Mapping[str, Scored], out: Path) -> None:
     write_json(out / "protocols.json", plain(scored))
     (out / "protocols.md").write_text(markdown(scored), encoding="utf-8")
-
-
-def _device(accelerator: str) -> str:
-    if accelerator == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if accelerator not in ("cpu", "cuda", "mps"):
-        raise UserError(f"accelerator={accelerator}: expected auto, cpu, cuda or mps.")
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[accelerator]
-    if not there:
-        raise UserError(f"accelerator={accelerator} is not there on this machine; leave it at auto, or take cpu.")
-    return str(accelerator)

@@ -16,6 +16,7 @@ from guided_seg.data.frozen import FrozenEpisode
 from guided_seg.data.questions import Question
 from guided_seg.data.source import DataError
 from guided_seg.episode import IGNORE
+from guided_seg.limits import UNITS
 from guided_seg.metrics.davis import contour_accuracy, region_similarity
 from guided_seg.metrics.few_shot import count
 from guided_seg.model.memory import Memory, check_memory
@@ -59,7 +60,7 @@ class Protocol(ABC):
         size: Sequence[int] | None = None,
     ) -> None:
         check_figures(figures, columns)
-        if unit not in ("episodes", "groups"):
+        if unit not in UNITS:
             raise DataError(f"unit={unit}: expected episodes or groups.")
         if size and (len(size) != 2 or min(size) < 1):
             raise DataError(f"size={list(size)}: expected [height, width] in pixels, or null for the images' own.")

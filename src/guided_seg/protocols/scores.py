@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from rich.box import SIMPLE
 from rich.table import Table as RichTable
 
-from guided_seg.data.frozen import FrozenEpisodes
+from guided_seg.data.frozen import FrozenEpisode, FrozenEpisodes
 from guided_seg.data.source import MODES
 from guided_seg.protocols.protocol import Protocol, Row
 from guided_seg.protocols.statistics import Interval, Table, measure, table_of
+from guided_seg.report.results import Lacking, lacking, lacks
 
 
 class Setting(TypedDict):
@@ -23,6 +25,8 @@ class Setting(TypedDict):
     points: str
     episodes: int
     figures: dict[str, Interval]
+    fewer_shots: NotRequired[int]
+    fewer_dots: NotRequired[int]
 
 
 class Scored(TypedDict):
@@ -55,6 +59,7 @@ def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> S
             points=points,
             episodes=len(np.unique(table["episode"])),
             figures={name: measure(table, name, protocol.unit) for name in protocol.figures},
+            **_lacking([frozen.episodes[number] for number in np.unique(table["episode"])], shots, points),
         )
         for (mode, shots, points), table in by_setting(rows)
     ]
@@ -65,6 +70,26 @@ def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> S
         unit=protocol.unit,
         settings=settings,
     )
+
+
+def _lacking(episodes: Sequence[FrozenEpisode], shots: int, points: str) -> Lacking:
+    """How many of the episodes have fewer shots, or fewer dots of a label, than were asked for."""
+    few_dots = 0
+    for episode in episodes if points.isdigit() else ():
+        shown = episode.support[: shots * episode.ways]
+        counts = (Counter(label for *_, label in view.dots) for view in shown)
+        few_dots += any(number < int(points) for count in counts for number in count.values())
+    return lacking(sum(len(episode.support) < shots * episode.ways for episode in episodes), few_dots)
+
+
+def notes(scored: Mapping[str, Scored]) -> list[str]:
+    """Which settings were not asked in full, see `guided_seg.report.results.notes`."""
+    return [
+        note
+        for name, found in scored.items()
+        for setting in found["settings"]
+        for note in lacks(f"{name} {setting['mode']} s{setting['shots']}_p{setting['points']}", setting)
+    ]
 
 
 def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Table]]:
@@ -98,13 +123,14 @@ def markdown(scored: Mapping[str, Scored]) -> str:
     rules = [
         f"- `{name}`: {found['about']} Episodes {found['episodes_sha256'][:12]}." for name, found in scored.items()
     ]
-    return "\n".join([*rows, "", *rules]) + "\n"
+    return "\n".join([*rows, "", *rules, *(f"- {note}." for note in notes(scored))]) + "\n"
 
 
 def terminal(scored: Mapping[str, Scored], title: str) -> RichTable:
     """The same table for the terminal."""
-    out = RichTable(title=title, header_style="bold", box=SIMPLE, pad_edge=False)
-    out.title_justify = "left"
+    below = "\n".join(notes(scored)) or None
+    out = RichTable(title=title, caption=below, header_style="bold", box=SIMPLE, pad_edge=False)
+    out.title_justify = out.caption_justify = "left"
     for column, name in enumerate(HEADER):
         out.add_column(name, justify="right" if column > 4 else "left", no_wrap=True)
     for cells in lines(scored):

@@ -113,9 +113,16 @@ def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
             STATISTICS[name](row, np.ones(1))
         except KeyError as column:
             raise DataError(
-                f"The figure '{name}' is of {column}, and only {', '.join(columns)} are measured; leave it out, or "
-                "have it measured (protocol.NAME.contours=true, or another value in protocol.NAME.thresholds)."
+                f"The figure '{name}' is of {column}, and only {', '.join(columns)} are measured; {_cure(name)}."
             ) from None
+
+
+def _cure(figure: str) -> str:
+    """How a figure that is not measured can be."""
+    kind, _, threshold = figure.partition("@")
+    if kind in ("NoC", "NoF"):
+        return f"leave it out, or add {threshold} to thresholds"
+    return "leave it out, or set contours=true" if figure in ("F", "J&F") else "leave it out"
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:

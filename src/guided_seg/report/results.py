@@ -11,9 +11,9 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from rich.box import SIMPLE
 from rich.table import Table
@@ -35,12 +35,23 @@ class Score(TypedDict):
         mean_iou: the mean of that IoU over classes or objects, in [0, 1].
         ci95: the 95 % interval of ``positive_iou``, [low, high].
         episodes: how many episodes it was measured on.
+        fewer_shots: how many of them had fewer shots than S, as there were no more images; left out if none.
+        fewer_dots: how many had fewer dots than P of a label, as it had no more pixels; left out if none.
     """
 
     positive_iou: float
     mean_iou: float
     ci95: list[float]
     episodes: int
+    fewer_shots: NotRequired[int]
+    fewer_dots: NotRequired[int]
+
+
+class Lacking(TypedDict, total=False):
+    """What some episodes lacked; see `Score`."""
+
+    fewer_shots: int
+    fewer_dots: int
 
 
 _CAPTION = "dots: per label, positive and negative; IoU: of the positive pixels; mean: over classes or objects"
@@ -117,9 +128,39 @@ def _load(path: str | os.PathLike[str]) -> dict[str, Any]:
     return data
 
 
+def lacking(shots: int, dots: int) -> Lacking:
+    """The entries of a `Score` for episodes that had fewer shots or dots than asked for."""
+    found: Lacking = {}
+    if shots:
+        found["fewer_shots"] = shots
+    if dots:
+        found["fewer_dots"] = dots
+    return found
+
+
+def lacks(setting: str, found: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences about the episodes of a setting that had fewer shots or dots than it asks for."""
+    of = f"of {found['episodes']} episodes of {setting}"
+    if shots := found.get("fewer_shots"):
+        yield f"{shots} {of} had fewer shots, as their class has no more images"
+    if dots := found.get("fewer_dots"):
+        yield f"{dots} {of} had fewer dots, as a label has no more pixels"
+
+
+def notes(results: Results) -> list[str]:
+    """What is to be said below a table: which settings were not asked in full."""
+    return [
+        note
+        for mode, scores in results.items()
+        for shots, points, score in sorted_settings(scores)
+        for note in lacks(f"{mode} {setting_key(shots, points)}", score)
+    ]
+
+
 def table(results: Results, title: str | None = None) -> Table:
     """A table for the terminal: a row per mode and setting, IoU in percent with its 95 % interval."""
-    out = Table(title=title, caption=_CAPTION, header_style="bold", box=SIMPLE, pad_edge=False)
+    below = "\n".join([_CAPTION, *notes(results)])
+    out = Table(title=title, caption=below, header_style="bold", box=SIMPLE, pad_edge=False)
     out.title_justify = out.caption_justify = "left"
     out.add_column("mode", style="bold", no_wrap=True)
     for name in ("shots", "dots", "IoU %", "95 % interval", "mean %", "episodes"):
@@ -149,7 +190,8 @@ def markdown(results: Results) -> str:
                 _percent(score["mean_iou"]),
             ]
             lines.append("| " + " | ".join([mode, str(shots), str(points), *figures, str(score["episodes"])]) + " |")
-    return "\n".join(lines) + "\n"
+    below = ["", *(f"- {note}." for note in notes(results))]
+    return "\n".join([*lines, *(below if len(below) > 1 else [])]) + "\n"
 
 
 def _cells(score: Score) -> tuple[Text, str, str, str]:
@@ -174,11 +216,14 @@ def _score(path: str | os.PathLike[str], raw: Mapping[str, Any]) -> Score:
     if type(episodes) is not int or episodes < 0:
         raise UserError(f"{path} has episodes={episodes!r}; expected how many there were.")
     low, high = (_number(path, value) for value in interval)
+    fewer = (raw.get(key, 0) for key in ("fewer_shots", "fewer_dots"))
+    shots, dots = (number if type(number) is int and number > 0 else 0 for number in fewer)
     return Score(
         positive_iou=_share(path, raw.get("positive_iou")),
         mean_iou=_share(path, raw.get("mean_iou")),
         ci95=[low, high],
         episodes=episodes,
+        **lacking(shots, dots),
     )
 
 

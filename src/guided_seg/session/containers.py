@@ -1,4 +1,6 @@
-"""Whether a video file was cut off: its container says how long its parts are, and the file ends before one does.
+"""Video files as files: whether a name can be opened, and whether one was cut off.
+
+A container says how long its parts are, and a file that was cut off ends before one does.
 
 How many frames a header announces says nothing of this: it is an estimate (duration times rate) in some containers, and
 counts frames that an edit list hides in others. Containers without lengths (MPEG-TS, live Matroska) cannot be judged.
@@ -10,6 +12,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+from guided_seg.errors import UserError
 
 _BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"sidx", b"uuid", b"meta", b"udta")
 _PICTURES = (b"mdat", b"moof")
@@ -92,3 +96,15 @@ def _ebml_number(data: bytes) -> tuple[int, int]:
 def _read(file: BinaryIO, at: int, number: int) -> bytes:
     file.seek(at)
     return file.read(number)
+
+
+def check_utf8(path: Path) -> None:
+    """Raise `UserError` for a name that is no UTF-8: OpenCV's videos would end the whole process with it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        known = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        raise UserError(
+            f"The path of the video {known} is not UTF-8 text, and OpenCV cannot open it; rename the file or the "
+            "folder, or give a link to it."
+        ) from None

@@ -16,7 +16,7 @@ import numpy as np
 
 from guided_seg.errors import UserError, VideoWarning, why_unreadable
 from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, shown
-from guided_seg.session.containers import is_cut_off
+from guided_seg.session.containers import check_utf8, is_cut_off
 
 AHEAD = 4
 """Frames that are read while an earlier one is segmented."""
@@ -114,6 +114,7 @@ class VideoFile(Video):
         self.path = path
         if not path.is_file():
             raise UserError(f"There is no video {path}; give a video file or a folder of frames.")
+        check_utf8(path)
         capture = self._open()
         try:
             if not capture.grab():

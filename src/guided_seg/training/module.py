@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from guided_seg.data.points import restrict
+from guided_seg.data.points import Fewer, fewer_than, restrict
 from guided_seg.data.source import MODES, Mode
 from guided_seg.episode import Batch
 from guided_seg.errors import UserError
@@ -25,6 +25,8 @@ from guided_seg.training.corrections import corrected, recalled
 from guided_seg.training.feature_cache import FeatureCache
 from guided_seg.training.losses import CrossEntropy
 
+K = TypeVar("K")
+V = TypeVar("V")
 Setting = tuple[int, int | None]
 """(S, P), where P counts dots per label and None is a dense mask."""
 
@@ -87,6 +89,7 @@ class EpisodicSegmentation(LightningModule):
         self.validation = {mode: new_metric(mode) for mode in MODES}
         self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
         self.groups: dict[int, str] = {}
+        self._fewer: dict[tuple[Mode, Setting, int], Fewer] = {}
 
     def forward(self, batch: Batch) -> Tensor:
         """Scores ``[B, K, H, W]``."""
@@ -143,7 +146,7 @@ class EpisodicSegmentation(LightningModule):
             mode: {setting: new_metric(mode).to(self.device) for setting in settings_of(mode, self.settings)}
             for mode in MODES
         }
-        self.groups = {}
+        self.groups, self._fewer = {}, {}
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Encode once, then guide by every (S, P)."""
@@ -155,6 +158,8 @@ class EpisodicSegmentation(LightningModule):
             kept = torch.tensor([_asked(meta, setting[0]) for meta in batch.metas], device=prediction.device)
             if kept.any():
                 self.scores[mode][setting].update(prediction[kept], batch.target[kept], *_numbers(batch, kept))
+                lacking = zip(batch.metas, kept.tolist(), fewer_than(asked, *setting), strict=True)
+                self._fewer |= {(mode, setting, meta["index"]): what for meta, there, what in lacking if there}
         self.groups |= {group_number(name): name for meta in batch.metas for name in _groups(meta)}
 
     def results(self) -> dict[Mode, dict[Setting, Scores]]:
@@ -164,6 +169,14 @@ class EpisodicSegmentation(LightningModule):
             for mode, metrics in self.scores.items()
         }
         return {mode: scores for mode, scores in found.items() if scores}
+
+    def fewer(self) -> dict[tuple[Mode, Setting], tuple[int, int]]:
+        """How many episodes of the last test had fewer shots, and fewer dots, than asked for; see `results`."""
+        found: dict[tuple[Mode, Setting], tuple[int, int]] = {}
+        for (mode, setting, _), (shots, dots) in _of_all_processes(self._fewer).items():
+            before = found.get((mode, setting), (0, 0))
+            found[mode, setting] = before[0] + shots, before[1] + dots
+        return found
 
     def results_by_group(self) -> Iterator[tuple[Mode, Setting, str, float]]:
         """The IoU of each class or object, as `EpisodeIoU` counts it within a group; see `results`."""
@@ -228,13 +241,13 @@ def _numbers(batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
     return torch.tensor([meta["index"] for meta in metas], dtype=torch.int64), groups
 
 
-def _of_all_processes(names: dict[int, str]) -> dict[int, str]:
-    """The names that any process has seen."""
+def _of_all_processes(entries: dict[K, V]) -> dict[K, V]:
+    """The entries of every process."""
     if not (dist.is_available() and dist.is_initialized()):
-        return names
+        return entries
     found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, names)
-    return {number: name for part in found for number, name in part.items()}
+    dist.all_gather_object(found, entries)
+    return {key: entry for part in found for key, entry in part.items()}
 
 
 def _trainable(parameters: Iterable[Tensor]) -> list[Tensor]:
