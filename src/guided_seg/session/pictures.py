@@ -127,7 +127,7 @@ class VideoFile(Video):
     def _open(self) -> Any:
         import cv2
 
-        capture = cv2.VideoCapture(utf8_name(self.path))
+        capture = cv2.VideoCapture(utf8_name(str(self.path)))
         if not capture.isOpened():
             raise UserError(f"The video {self.path} cannot be opened; {self._advice()}.")
         return capture
