@@ -27,7 +27,7 @@ UNITS = ("episodes", "groups")
 """What a bootstrap draws."""
 
 MEMORIES = ("none", "map", "moved", "shot", "both")
-"""What a network is told of its last answer, see `guided_seg.model.memory.Memory`."""
+"""How a network uses its answer to the previous frame, see `guided_seg.model.memory.Memory`."""
 
 _SWITCH = Choice((True, False))
 _SHARE = Number(0, 1)

@@ -86,7 +86,7 @@ def _as_written(word: str, several: bool) -> str:
 
 
 def _with_quotes(word: str) -> str | None:
-    """An override whose value, or each item of it where that is a list, is in quotes as far as it needs them."""
+    """An override with its value in quotes where Hydra needs them; in a list, each item that needs them."""
     key, _, value = word.partition("=")
     if value[:1] == "[" and value[-1:] == "]":
         value = f"[{','.join(map(_item, _parts(value[1:-1])))}]"

@@ -26,7 +26,7 @@ SIDE, ROUNDS = 192, 3
 """Pixels of a side of the image that is encoded to measure, and how often it is in each precision."""
 
 HOPELESS = 5
-"""Where bf16 is so many times slower in the turn that warms up there are no others; it can be 17 times slower."""
+"""Stop measuring when bf16 is this many times slower in the first round. It can be 17 times slower."""
 
 MARGIN = 1.1
 """How many times faster bf16 must be to be chosen: less is not worth its rounding errors, and may be chance."""

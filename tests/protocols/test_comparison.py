@@ -117,7 +117,7 @@ def test_a_result_that_was_changed_is_refused_in_a_sentence(
         ("", "has no protocols.json; give a folder of"),
         ("evaluation.json", "was evaluated without a protocol, .*; evaluate it again with protocol="),
         ("records_clicks.0.jsonl", "was stopped before a protocol was finished; repeat its command with output_dir="),
-        ("run/protocols.json", "has no protocols.json, but .*run has; give that"),
+        ("run/protocols.json", "has no protocols.json; give a folder of .*, such as .*run"),
     ],
 )
 def test_a_folder_without_results_is_refused_with_what_to_give(

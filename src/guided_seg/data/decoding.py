@@ -62,7 +62,7 @@ def open_header(file: Bytes, path: PurePath) -> Image.Image:
         path: what it is called.
 
     Raises:
-        DataError: a camera raw file, of which Pillow finds a thumbnail; or HEIC, and pillow-heif is not installed.
+        DataError: a camera raw file (Pillow would read its thumbnail), or HEIC without pillow-heif installed.
         Exception: what Pillow raises where the bytes are no image; there is no common class.
     """
     if path.suffix.lower() in _RAW:

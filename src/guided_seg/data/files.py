@@ -25,7 +25,7 @@ IMAGE_SUFFIXES = (
 MASK_SUFFIXES = (".png",)
 
 BRIGHT_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
-"""Of masks that are black and white by ``data.masks=black_white``, of which labels need not be exact."""
+"""Suffixes of masks that ``data.masks=black_white`` thresholds: a lossy format does no harm there."""
 
 SYSTEM_NAMES = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
 """What macOS, Synology and Windows leave in folders."""

@@ -15,7 +15,7 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 FAR = 10
-"""A point may lie so many image sizes outside of the image; a mistake lies further."""
+"""How many image sizes outside of the image a point may lie. Further out it is a mistake."""
 
 _LONGEST_SIDE, _MOST_PIXELS = 2**20, 2**30  # C multiplies sides by 5 x FAR, and counts pixels, in 32 bits
 _MOST_STEPS = 2**24  # C keeps each step of an outline, a fifth of a pixel, in memory

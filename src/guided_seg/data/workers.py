@@ -32,7 +32,7 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
     """Yields ``(epoch, index)``, so that workers, ranks and resumes see the same episodes.
 
     Args:
-        length: how many, of all ranks together, each of which has its share.
+        length: how many there are in all; each rank takes its share.
         each: ``length`` is how many each rank has, in a row, whatever the number of ranks: then an epoch of training
             has as many steps for any number of processes.
 

@@ -91,7 +91,7 @@ def _without_protocols(folder: Path) -> str:
     if not folder.is_dir():
         return f"{folder} is a file; {give}."
     if below := sorted(folder.glob("*/protocols.json")):
-        return f"{folder} has no protocols.json, but {below[-1].parent} has; give that."
+        return f"{folder} has no protocols.json; {give}, such as {below[-1].parent}."
     if (folder / "evaluation.json").is_file():
         return (
             f"{folder} has no protocols.json: its checkpoint was evaluated without a protocol, which keeps no "

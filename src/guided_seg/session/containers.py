@@ -98,12 +98,12 @@ def _read(file: BinaryIO, at: int, number: int) -> bytes:
     return file.read(number)
 
 
-def check_utf8(path: Path) -> None:
-    """Raise `UserError` for a name that is no UTF-8: OpenCV's videos would end the whole process with it."""
+def utf8_name(path: str) -> str:
+    """The path for OpenCV. Raises `UserError` where it is no UTF-8, which would end the process in OpenCV."""
     try:
-        str(path).encode()
+        return path.encode().decode()
     except UnicodeEncodeError:
-        known = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        known = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         raise UserError(
             f"The path of the video {known} is not UTF-8 text, and OpenCV cannot open it; rename the file or the "
             "folder, or give a link to it."

@@ -16,7 +16,7 @@ import numpy as np
 
 from guided_seg.errors import UserError, VideoWarning, why_unreadable
 from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, shown
-from guided_seg.session.containers import check_utf8, is_cut_off
+from guided_seg.session.containers import is_cut_off, utf8_name
 
 AHEAD = 4
 """Frames that are read while an earlier one is segmented."""
@@ -114,7 +114,6 @@ class VideoFile(Video):
         self.path = path
         if not path.is_file():
             raise UserError(f"There is no video {path}; give a video file or a folder of frames.")
-        check_utf8(path)
         capture = self._open()
         try:
             if not capture.grab():
@@ -125,7 +124,7 @@ class VideoFile(Video):
     def _open(self) -> Any:
         import cv2
 
-        capture = cv2.VideoCapture(str(self.path))
+        capture = cv2.VideoCapture(utf8_name(str(self.path)))
         if not capture.isOpened():
             raise UserError(f"The video {self.path} cannot be opened; {self._advice()}.")
         return capture
