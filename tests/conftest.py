@@ -24,6 +24,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit what follows
     os.environ.update(environment, HOME=home, LANG="C.UTF-8")
     # No test talks to a service.
     os.environ.update(WANDB_MODE="offline", HF_HUB_OFFLINE="1", no_proxy="127.0.0.1")
+for name in ("COLUMNS", "LINES"):  # readline sets them in the process that starts the workers
+    os.environ.pop(name, None)
 os.umask(0o022)
 
 import torch  # noqa: E402  reads the environment

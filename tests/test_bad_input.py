@@ -126,9 +126,9 @@ def test_local_guidance_on_other_images(mode: str) -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("evaluation.points=[0]", "evaluation.points=[0]: expected a list of whole numbers from 1 or dense."),
-        ("evaluation.shots=[0]", "evaluation.shots=[0]: expected a list of whole numbers from 1."),
-        ("episode.shots=[3,1]", "episode.shots=[3, 1]: expected [least, most] with 1 <= least <= most."),
+        ("evaluation.points=[0]", "evaluation.points=[0]: expected a list of different whole numbers from 1 or dense."),
+        ("evaluation.shots=[0]", "evaluation.shots=[0]: expected a list of different whole numbers from 1."),
+        ("episode.shots=[3,1]", "episode.shots=[3,1]: expected [least, most] with 1 <= least <= most."),
         ("episode.points.low=0", "episode.points.low=0, points.high=64: expected 1 <= low <= high."),
         ("trainer.max_steps=0", "trainer.max_steps=0: expected a whole number from 1."),
         ("data.training.batch_size=0", "data.training.batch_size=0: expected a whole number from 1."),

@@ -52,12 +52,15 @@ def test_settings_are_all_pairs() -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("evaluation.points=[0]", r"evaluation.points=\[0\]: expected a list of whole numbers from 1 or dense"),
-        ("evaluation.points=[1,many]", r"evaluation.points=\[1, 'many'\]: expected"),
+        (
+            "evaluation.points=[0]",
+            r"evaluation.points=\[0\]: expected a list of different whole numbers from 1 or dense",
+        ),
+        ("evaluation.points=[1,many]", r"evaluation.points=\[1,many\]: expected"),
         ("evaluation.points=[]", r"evaluation.points=\[\]"),
         ("evaluation.points=[1.5]", r"evaluation.points=\[1.5\]"),
-        ("evaluation.points=[true]", r"evaluation.points=\[True\]"),
-        ("evaluation.shots=[-1]", r"evaluation.shots=\[-1\]: expected a list of whole numbers from 1\."),
+        ("evaluation.points=[true]", r"evaluation.points=\[true\]"),
+        ("evaluation.shots=[-1]", r"evaluation.shots=\[-1\]: expected a list of different whole numbers from 1\."),
         ("evaluation.shots=[dense]", r"evaluation.shots"),
         ("evaluation.shots=1", r"evaluation.shots=1: expected a list"),
         ("evaluation.episodes=0", "evaluation.episodes=0: expected a whole number from 1, or null"),

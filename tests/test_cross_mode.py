@@ -80,7 +80,7 @@ def test_a_joint_scorer_answers_several_labels_as_a_union(tmp_path: Path) -> Non
     ("override", "expected"),
     [
         ("k_way=union", "k_way=union: expected native or one_vs_rest"),
-        ("episode.objects=[2,1]", r"episode.objects=\[2, 1\]: expected \[least, most\]"),
+        ("episode.objects=[2,1]", r"episode.objects=\[2,1\]: expected \[least, most\]"),
         ("episode.objects=3", r"episode.objects=3: expected \[least, most\]"),
         ("evaluation.objects=0", "evaluation.objects=0: expected a whole number from 1"),
     ],

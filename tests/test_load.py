@@ -128,7 +128,7 @@ def test_without_a_network_the_hub_gives_nothing() -> None:
 
 def test_without_its_package_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match="asking the hub for it takes: pip install huggingface_hub"):
+    with pytest.raises(UserError, match="for it needs one more package: run `pip install huggingface_hub`"):
         guided_seg.load("nobody/nothing")
 
 

@@ -29,8 +29,6 @@ NAMES = (
     *("~tilde", "$HOME", "100%", "2012", "1e3", "true", "nan", " blank ", "back\\slash", "ends\\", "'", '"', "a:b"),
     *(
         "${HOME",
-        "${a}",
-        "\\${a}",
         "null.",
         "!x",
         "*",
@@ -78,6 +76,13 @@ def test_a_path_is_taken_as_written(here: Path, name: str, there: bool) -> None:
         (here / name).mkdir()
         assert taken(name) == ("./~tilde" if name == "~tilde" else name)
     assert taken(f"./{name}/x") == f"./{name}/x"
+    assert taken(f"{here}/{name}") == f"{here}/{name}"
+
+
+@pytest.mark.parametrize("name", ["${a}", "\\${a}", "x${oc.env:HOME}"])
+def test_what_looks_like_an_interpolation_is_a_path_where_it_exists(here: Path, name: str) -> None:
+    (here / name).mkdir(parents=True)
+    assert taken(name) == name
     assert taken(f"{here}/{name}") == f"{here}/{name}"
 
 
@@ -285,9 +290,10 @@ def test_names_of_frozen_episodes_and_of_folders_may_have_blanks(here: Path) -> 
 
 def test_compare_and_study_know_home(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = here / "home of ü"
+    (home / "c").mkdir(parents=True)
     for argv, named in (
         (["~/a", "~/b"], home / "a"),
-        (["~/a", "~/b", "--out=~/c.md"], home / "c.md"),
+        (["~/a", "~/b", "--out=~/c"], home / "c"),
         (["a", "b", f"--out={here}"], "is a folder; give a file in it"),
         (["a", "b", "--out="], "the path is empty; was a variable of the shell empty?"),
         (["a", "gr\udcf6"], "is not UTF-8 text"),

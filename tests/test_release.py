@@ -89,7 +89,7 @@ def test_the_card_of_an_earlier_release_keeps_what_was_written_by_hand(tmp_path:
         ("checkpoint=best.ckpt name=mine longest=8", "longest=8: expected a whole number of pixels from 32, or null."),
         ("checkpoint=best.ckpt name=mine enlarge=true", "enlarge=True: expected true, with a number as longest,"),
         ("checkpoint=short.md name=mine", "short.md cannot be read as a checkpoint"),
-        ("checkpoint=guided-lite0 name=mine", "is a released model already; give the run that it was made of"),
+        ("checkpoint=guided-lite0 name=mine", "is a released model already; give the run that it was made from"),
         ("checkpoint=untold.ckpt name=mine", "untold.ckpt does not say how it was trained, which a card needs"),
     ],
 )
@@ -138,7 +138,7 @@ def test_values_that_fp16_lacks_are_refused(tmp_path: Path) -> None:
     network = network_of()
     with torch.no_grad():
         next(network.parameters())[0] = 1e5
-    with pytest.raises(UserError, match=r"has values up to 1e\+05, and fp16 ends at 65504"):
+    with pytest.raises(UserError, match=r"has values up to 1e\+05, but fp16 ends at 65504"):
         write_weights(network, "mine", OmegaConf.create(), tmp_path / "model.safetensors")
     assert not any(tmp_path.iterdir())
 

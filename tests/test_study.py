@@ -402,8 +402,14 @@ def _write(file: str, content: bytes) -> Callable[[Path], object]:
     [
         (_write("metrics.json", b"null"), "a/metrics.json holds 'None'; expected the scores"),
         (_write("metrics.json", b"[]"), "a/metrics.json holds '[]'; expected the scores"),
-        (_write("metrics.json", b'{"video": '), "a/metrics.json is no JSON (Expecting value"),
-        (_write("metrics.json", b"[" * 5000), "a/metrics.json is no JSON (maximum recursion"),
+        (
+            _write("metrics.json", b'{"video": '),
+            "a/metrics.json is not the scores of a run (JSONDecodeError: Expecting value",
+        ),
+        (
+            _write("metrics.json", b"[" * 5000),
+            "a/metrics.json is not the scores of a run (RecursionError: maximum recursion",
+        ),
         (_write("metrics.json", b'{"run": []}'), "a/metrics.json has run=[]"),
         (_edit("metrics.json", "s1_p5", "s1_5"), "'s1_5' names no setting"),
         (_edit("metrics.json", '"update_ms": 1.0', '"update_ms": "fast"'), "has 'fast' where a number was expected"),
@@ -411,14 +417,14 @@ def _write(file: str, content: bytes) -> Callable[[Path], object]:
         (_edit("metrics.json", '"positive_iou": 0.5', f'"positive_iou": {10**400}'), "where a number was expected"),
         (_edit("metrics.json", '"episodes": 8', '"episodes": -8'), "has episodes=-8"),
         (_edit("metrics.json", '"ci95": [0.45, 0.54]', '"ci95": 0'), "has ci95=0; expected [low, high]"),
-        (_write("config.yaml", b""), "a/config.yaml holds '{}'; expected settings"),
+        (_write("config.yaml", b""), "a/config.yaml holds 'None'; expected settings"),
         (_write("config.yaml", b"- 1"), "a/config.yaml holds '[1]'; expected settings"),
         (_write("config.yaml", b"seed: abc"), "a/config.yaml has seed='abc'; expected a whole number"),
         (_write("config.yaml", b"seed: null"), "a/config.yaml has seed=None; expected a whole number"),
         (_write("hydra/hydra.yaml", b"x: 1"), "a/hydra/hydra.yaml has no hydra.runtime.choices"),
-        (_write("hydra/hydra.yaml", b""), "a/hydra/hydra.yaml holds '{}'"),
-        (_write("groups.csv", b"a;b\n1;2\n"), "a/groups.csv has no column group"),
-        (_write("groups.csv", b"\xff\xfe"), "can't decode byte 0xff"),
+        (_write("hydra/hydra.yaml", b""), "a/hydra/hydra.yaml holds 'None'"),
+        (_write("groups.csv", b"a;b\n1;2\n"), "a/groups.csv has no column mode"),
+        (_write("groups.csv", b"\xff\xfe"), "a/groups.csv has no column mode"),
     ],
 )
 def test_a_run_of_spoiled_files_is_named_and_the_others_are_gathered(

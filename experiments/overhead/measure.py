@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from pytorch_lightning import seed_everything
 
 from guided_seg.build import build_data, build_network, network_config, settings
@@ -103,6 +103,9 @@ def measure(folder: Path, blocks: int = 30, overrides: Sequence[str] = ()) -> Fo
     cfg = _compose(folder, blocks_in_all, overrides)
     seed_everything(cfg.seed, verbose=False)
     quiet_lightning()
+    asked = settings(cfg)
+    with open_dict(cfg):  # which a run may not set
+        cfg.trainer.update({"limit_val_batches": 0, "enable_checkpointing": False})
     block, steps = cfg.trainer.log_every_n_steps, cfg.trainer.max_steps
     loader = iter(build_data(cfg).train_dataloader())
     turns = TakingTurns([next(loader) for _ in range(block)], Bare(cfg, steps), block, blocks_in_all)
@@ -110,7 +113,7 @@ def measure(folder: Path, blocks: int = 30, overrides: Sequence[str] = ()) -> Fo
         build_network(cfg),
         instantiate(cfg.optimizer.optimizer),
         instantiate(cfg.optimizer.schedule),
-        settings(cfg),
+        asked,
         config=network_config(cfg),
         log_every=block,
     )
@@ -129,8 +132,6 @@ def _compose(folder: Path, blocks: int, overrides: Sequence[str]) -> DictConfig:
     fixed = (
         f"output_dir={folder}",
         "num_workers=0",
-        "trainer.limit_val_batches=0",
-        "+trainer.enable_checkpointing=false",
     )
     with initialize_config_module("guided_seg.conf", version_base="1.3"):
         cfg = compose("config", ["+experiment=late_global", *fixed, *overrides])

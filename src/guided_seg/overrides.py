@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.paths import suggestion
 from guided_seg.preflight import check_folder, check_missing, check_settings, check_value, rule_of, settings
+from guided_seg.text import shown
 
 SWEEP = "sweep"
 """The group of files that list the values of several runs."""
@@ -128,6 +129,8 @@ def _parse(line: str) -> Override:
     try:
         return OverridesParser.create(_loader()).parse_overrides([line])[0]
     except OverrideParseException as error:
+        if not line.isprintable():
+            raise UserError(f"{shown(line)} holds a character that cannot be seen; type it without.") from error
         if found := [mark for mark in _TYPOGRAPHIC if mark in line]:
             mark, typed = found[0], _TYPOGRAPHIC[found[0]]
             raise UserError(f"'{line}' has the typographic sign {mark}; type {typed} instead.") from error

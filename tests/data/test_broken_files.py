@@ -128,7 +128,7 @@ class TestCallback:
         _feed(callback, _batch([], []), times=74)
         _feed(callback, _batch(["a"], []))
         with pytest.raises(
-            DataError, match=r"^4 of 154 episodes met a broken file \(2 files\), more than the limit of 2.0%; mend"
+            DataError, match=r"^4 of 154 episodes met a broken file \(2 files\), more than the limit of 2.0%; repair"
         ):
             _feed(callback, _batch(["a"], []))
 

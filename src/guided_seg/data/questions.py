@@ -106,12 +106,23 @@ class Questions(Dataset[Question]):
         if key not in self._recent:
             if len(self._recent) >= 32:
                 self._recent.pop(next(iter(self._recent)))
-            sample = self.source.load(key)
+            sample = self._sample(key)
             self._check(key, sample)
             height, width = sample.labels.shape
             sample = resize(sample, self.size) if self.size else sample
             self._recent[key] = sample, to_tensor(sample.image), (height, width)
         return self._recent[key]
+
+    def _sample(self, key: Hashable) -> Sample:
+        try:
+            return self.source.load(key)
+        except DataError:
+            raise
+        except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:  # a key from a file is anything
+            raise DataError(
+                f"The frozen episodes name the image {key!r}, which this data does not have; use the data that they "
+                "were frozen on, or freeze them again on this."
+            ) from error
 
     def _check(self, key: Hashable, sample: Sample) -> None:
         expected, found = self.frozen.images[key], mark_of(sample)
