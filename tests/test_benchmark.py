@@ -266,6 +266,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "IMAGES", 3)
     monkeypatch.setattr(data, "EPISODES", 2)
     monkeypatch.setattr(timing, "by_turns", lambda ways, _: by_turns(ways, 1))
+    # without instructions for bf16 the real sizes take two minutes
+    monkeypatch.setattr(timing, "CONVOLUTIONS", ((64, 30, 54),))
+    monkeypatch.setattr(timing, "PRODUCT", 256)
     done = call("benchmark.__main__", "suite=data", "rounds=1", "output_dir=out", folder=tmp_path)
     assert last_line(done) == str(tmp_path / "out")
     assert "episodes_per_second_disk" in done.stdout

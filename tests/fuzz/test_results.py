@@ -79,7 +79,7 @@ CHOICES = {
 }
 
 
-@examples(30)
+@examples(10)
 @given(data=st.data())
 def test_studies(root: Path, data: st.DataObject) -> None:
     run = {

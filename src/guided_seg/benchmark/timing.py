@@ -61,6 +61,13 @@ def by_turns(ways: Mapping[str, Way], rounds: int) -> dict[str, float]:
     return {name: median(times) for name, times in seconds.items()}
 
 
+CONVOLUTIONS = ((512, 60, 108), (256, 120, 214), (512, 30, 54))
+"""Channels, height and width of the convolutions whose best speed is the machine's peak."""
+
+PRODUCT = 2048
+"""Rows and columns of the matrices whose product is timed."""
+
+
 @torch.inference_mode()
 def convolution_peak(dtype: torch.dtype, rounds: int = 5) -> float:
     """Floating-point operations a second of the best of a few large convolutions, channels last.
@@ -68,7 +75,7 @@ def convolution_peak(dtype: torch.dtype, rounds: int = 5) -> float:
     What a network of convolutions can reach on this machine at most.
     """
     best = 0.0
-    for channels, height, width in ((512, 60, 108), (256, 120, 214), (512, 30, 54)):
+    for channels, height, width in CONVOLUTIONS:
         conv = nn.Conv2d(channels, channels, 3, padding=1).to(dtype).to(memory_format=torch.channels_last)
         images = torch.rand(1, channels, height, width).to(dtype).contiguous(memory_format=torch.channels_last)
         seconds = by_turns({"conv": lambda conv=conv, images=images: conv(images)}, rounds)["conv"]  # type: ignore[misc]
@@ -79,7 +86,7 @@ def convolution_peak(dtype: torch.dtype, rounds: int = 5) -> float:
 @torch.inference_mode()
 def matrix_peak(dtype: torch.dtype, rounds: int = 5) -> float:
     """Floating-point operations a second of a product of two square matrices."""
-    size = 2048
+    size = PRODUCT
     a, b = (torch.rand(size, size).to(dtype) for _ in range(2))
     return 2 * size**3 / by_turns({"product": lambda: a @ b}, rounds)["product"]
 
