@@ -1,4 +1,4 @@
-"""Kinds of values that a setting may have, of which `guided_seg.limits` makes its table."""
+"""Rules for the values of a setting. `guided_seg.limits` has the table of all settings."""
 
 from __future__ import annotations
 

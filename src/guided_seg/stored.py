@@ -70,7 +70,7 @@ def check_tensors(state: Mapping[str, object], origin: str | PathLike[str]) -> N
     for key, tensor in state.items():
         if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided or tensor.is_meta:
             raise UserError(f"{key} in {origin} is no ordinary tensor; give a file that guided_seg wrote.")
-        # the sum alone is fast, and what is no number makes it none; so do infinities, of which masks may be made
+        # a sum is fast, and NaN makes it NaN; so can infinities, which are allowed: masks use them
         if tensor.is_floating_point() and tensor.sum().isnan() and tensor.isnan().any():
             raise UserError(
                 f"{key} in {origin} has values that are not numbers (NaN), so the network cannot answer: its "

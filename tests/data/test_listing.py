@@ -1,4 +1,4 @@
-"""What folders hold besides images, and what is told where no file can be used."""
+"""What folders hold besides images, and the message where no file can be used."""
 
 from __future__ import annotations
 

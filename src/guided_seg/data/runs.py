@@ -167,7 +167,7 @@ def _of_text(counts: str) -> np.ndarray:
     if not len(ends) or codes.min() < 0 or codes.max() > 63 or ends[-1] != len(codes) - 1:
         raise BadOutline(f"has the run lengths {_short(counts)}, which are not in COCO's code")
     if lengths.max() > _LONGEST_CODE:
-        raise BadOutline(f"has the run lengths {_short(counts)}, one of which is longer than any image")
+        raise BadOutline(f"has the run lengths {_short(counts)}, and one run is longer than any image")
     places = np.arange(len(codes)) - np.repeat(ends - lengths + 1, lengths)
     runs = np.add.reduceat((codes & 31) << 5 * places, ends - lengths + 1)
     runs -= np.where(codes[ends] & 16, 1 << 5 * lengths, 0)  # the highest bit is the sign

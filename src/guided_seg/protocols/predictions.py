@@ -119,7 +119,7 @@ def gather(folder: Path) -> list[Path]:
 
 
 def _entry(line: str) -> tuple[tuple[int, int], CocoResult] | None:
-    """Episode and label of a line, and the result; None where it was cut off, as that episode was asked again."""
+    """Episode and label of a line, and the result. None for a line that is cut off: its episode was segmented again."""
     try:
         match json.loads(line):
             case [int(number), int(label), dict(result)]:

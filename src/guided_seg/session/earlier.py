@@ -18,7 +18,7 @@ Labels = UInt8[np.ndarray, "H W"]
 
 
 class Earlier(NamedTuple):
-    """The answer to the frame before, as far as it is to be told (see `guided_seg.model.memory`).
+    """What the network is given of its answer to the previous frame (see `guided_seg.model.memory`).
 
     Attributes:
         places: of its labels, or None.
@@ -47,7 +47,7 @@ class Earlier(NamedTuple):
         return cls(places, (certain(torch.stack(maps)).cpu().numpy(), pixels, features))
 
     def at(self, frame: RGB) -> Earlier:
-        """What is told of it for the next frame."""
+        """The same, moved or resized to fit the next frame."""
         return self if self.places is None else self._replace(places=self.places.at(frame))
 
     def keep(self, labels: Labels) -> Labels:

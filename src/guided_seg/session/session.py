@@ -77,7 +77,7 @@ class Session(Answering):
     ) -> Session:
         """A session with a trained network.
 
-        This takes seconds, of which most go into importing what builds networks; a terminal shows that it goes on.
+        This takes seconds, mostly for imports. A terminal shows a spinner meanwhile.
 
         Args:
             checkpoint: a run folder, a checkpoint in it, or a released model; see `checkpoints.checkpoint_file`.
