@@ -19,7 +19,7 @@ FROM := $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run smoke test test-fast fuzz golden lint format type docs build clean
+.PHONY: help install run smoke test test-fast coverage fuzz golden lint format type docs build clean
 
 help:  ## list the targets and their settings
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,10 @@ run: $(RUN)  ## train and test the main experiment (EXPERIMENT=, ARGS=)
 smoke: $(RUN)  ## the main experiment for a few steps, to see that it works (ARGS=)
 	$(BIN)/python -m guided_seg.run +experiment=$(EXPERIMENT) trainer=smoke logger=none $(ARGS)
 
-test: $(DEV)  ## all tests, with coverage (ARGS=, WORKERS=)
+test: $(DEV)  ## all tests (ARGS=, WORKERS=)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+coverage: $(DEV)  ## all tests, and which lines and branches they reach; takes half as long again (ARGS=, WORKERS=)
 	$(BIN)/python -m pytest $(PARALLEL) --cov $(ARGS)
 
 test-fast: $(DEV)  ## the quick tests, up to the first failure (ARGS=, WORKERS=)

@@ -31,8 +31,10 @@ def build_network(cfg: DictConfig) -> Network:
     """The network of the groups in `ARCHITECTURE`.
 
     Raises:
-        CompositionError: two choices have no meaning together.
+        CompositionError: two choices have no meaning together, or a part lacks a setting that it is given.
     """
+    for name in ARCHITECTURE:
+        _check_settings_of(name, cfg[name])
     kind, make = get_class(cfg.baseline._target_), instantiate(cfg.baseline, _partial_=True)
     if not issubclass(kind, GuidedNetwork):
         backbone = _backbone(cfg)
@@ -51,6 +53,20 @@ def build_network(cfg: DictConfig) -> Network:
     carried = {"hidden": conditioning.hidden} if kinds.carried else {}
     decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels, **carried)
     return make(backbone=backbone, guide=guide, conditioning=conditioning, decoder=decoder)
+
+
+def _check_settings_of(group: str, node: DictConfig) -> None:
+    """Refuse settings that the class of a group does not have, such as those that an experiment made for another."""
+    if "_target_" not in node:
+        return
+    kind = get_class(node._target_)
+    known = signature(kind).parameters
+    unknown = [str(name) for name in node if not str(name).startswith("_") and name not in known]
+    if unknown and not any(each.kind is each.VAR_KEYWORD for each in known.values()):
+        raise CompositionError(
+            f"{group} is {kind.__name__}, which has no setting {unknown[0]}; choose another {group}=..., or take what "
+            f"was set for another away with {' '.join(repr(f'~{group}.{name}') for name in unknown)}."
+        )
 
 
 def _backbone(cfg: DictConfig) -> Backbone:

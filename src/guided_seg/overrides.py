@@ -185,8 +185,10 @@ def _entries(config_name: str) -> list[GroupDefault]:
 
 def _check_needed(config_name: str, override: Override) -> None:
     """Refuse ``null`` for a setting of the primary config that has no default."""
+    if override.is_delete() or override.value() is not None:
+        return
     config, key = _loader().repository.load_config(config_name), override.key_or_group
-    if config and OmegaConf.is_missing(config.config, key) and not override.is_delete() and override.value() is None:
+    if config and OmegaConf.is_missing(config.config, key):
         raise UserError(f"{key} has no default; give it a value in place of null.")
 
 
@@ -242,8 +244,9 @@ def _check_plus(override: Override, groups: Iterable[str], defaults: set[str] | 
 def _check_new_name(override: Override, groups: Iterable[str]) -> None:
     """A plus before what is nearly a group is a slip, which Hydra would silently take as a new setting."""
     name = override.key_or_group
-    close = _nearest(name, groups, cutoff=0.8)
-    if override.is_add() and not override.is_force_add() and close and "." not in name:
+    if not override.is_add() or override.is_force_add() or "." in name:
+        return
+    if close := _nearest(name, groups, cutoff=0.8):
         written = str(override.input_line).partition("=")[2]
         raise UserError(f"There is no group '{name}'; did you mean +{close}={written}?")
 

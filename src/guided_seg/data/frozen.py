@@ -221,13 +221,17 @@ def _unpack_view(where: str, view: Any, number: int, images: Sequence[tuple[Hash
             key, mark = images[image]
         case _:
             raise _Impossible(f"{where} has the view {_short(view)}; there are {len(images)} images")
-    whole = all(_whole(value, 0, IGNORE) for value in values)
+    # There are millions of values and dots, so they are compared in place.
+    whole = all(type(value) is int and 0 <= value < IGNORE for value in values)
     if not whole or len(set(values)) != number or len(values) != number:
         raise _Impossible(f"{where} has the label values {_short(values)} for {number} groups")
     for dot in dots:
         match dot:
             case [row, column, label] if (
-                _whole(row, 0, mark.height) and _whole(column, 0, mark.width) and _whole(label, 0, number + 1)
+                type(row) is type(column) is type(label) is int
+                and 0 <= row < mark.height
+                and 0 <= column < mark.width
+                and 0 <= label <= number
             ):
                 pass
             case _:
