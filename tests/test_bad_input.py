@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from running import TINY, call, write_davis, write_folder
+from running import TINY, call, compose_run, write_davis, write_folder
 
+from guided_seg.build import build_network
+from guided_seg.model.network import GuidedNetwork
 from guided_seg.training.module import EpisodicSegmentation
 
 MINE = ("data=folder", "data.root=mine", "data.min_pixels=10")
@@ -155,3 +157,19 @@ def test_weights_that_are_not_there() -> None:
     small = tuple(option for option in TINY if not option.startswith("backbone."))
     sentence = refusal(*small, "backbone=vgg16_lite", "backbone.weights=nowhere.pth")
     assert "no weights file nowhere.pth; check backbone.weights" in sentence
+
+
+@pytest.mark.parametrize("word", ["~fusion", "~seed", "~trainer.max_steps", "~optimizer.optimizer.lr"])
+def test_what_the_command_needs_is_not_taken_away(word: str) -> None:
+    assert refusal(*OWN, word) == (
+        f"{word} takes away what the command needs; leave that word out, or set {word[1:]}=... instead."
+    )
+
+
+def test_settings_that_an_experiment_made_for_another_part() -> None:
+    words = ("+experiment=guided_lite0", "data=shapes", "conditioning=nearest_neighbors", "decoder=skips")
+    sentence = refusal(*(word for word in OWN if not word.startswith("backbone.")), *words)
+    assert sentence.startswith("conditioning is NearestNeighbors, which has no setting hidden; choose another")
+    # what it advises helps
+    away = [word.strip("'") for word in sentence.split() if word.startswith("'~")]
+    assert isinstance(build_network(compose_run(*words, *away, "backbone=small")), GuidedNetwork)

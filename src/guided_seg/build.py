@@ -33,8 +33,7 @@ def build_network(cfg: DictConfig) -> Network:
     Raises:
         CompositionError: two choices have no meaning together, or a part lacks a setting that it is given.
     """
-    for name in ARCHITECTURE:
-        _check_settings_of(name, cfg[name])
+    _check_known(cfg)
     kind, make = get_class(cfg.baseline._target_), instantiate(cfg.baseline, _partial_=True)
     if not issubclass(kind, GuidedNetwork):
         backbone = _backbone(cfg)
@@ -55,18 +54,25 @@ def build_network(cfg: DictConfig) -> Network:
     return make(backbone=backbone, guide=guide, conditioning=conditioning, decoder=decoder)
 
 
-def _check_settings_of(group: str, node: DictConfig) -> None:
-    """Refuse settings that the class of a group does not have, such as those that an experiment made for another."""
-    if "_target_" not in node:
-        return
-    kind = get_class(node._target_)
-    known = signature(kind).parameters
-    unknown = [str(name) for name in node if not str(name).startswith("_") and name not in known]
-    if unknown and not any(each.kind is each.VAR_KEYWORD for each in known.values()):
+def _check_known(cfg: DictConfig) -> None:
+    """Refuse settings that the chosen classes do not have, such as those that an experiment made for others."""
+    unknown = [(group, name) for group in ARCHITECTURE for name in _unknown(cfg[group])]
+    if unknown:
+        group, name = unknown[0]
+        kind = get_class(cfg[group]._target_).__name__
         raise CompositionError(
-            f"{group} is {kind.__name__}, which has no setting {unknown[0]}; choose another {group}=..., or take what "
-            f"was set for another away with {' '.join(repr(f'~{group}.{name}') for name in unknown)}."
+            f"{group} is {kind}, which has no setting {name}; choose another {group}=..., or take away what was set "
+            f"for another: {' '.join(repr(f'~{group}.{name}') for group, name in unknown)}"
         )
+
+
+def _unknown(node: DictConfig) -> list[str]:
+    if "_target_" not in node:
+        return []
+    known = signature(get_class(node._target_)).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in known.values()):
+        return []
+    return [str(name) for name in node if name not in known and not str(name).startswith("_")]
 
 
 def _backbone(cfg: DictConfig) -> Backbone:

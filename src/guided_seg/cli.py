@@ -148,7 +148,7 @@ def kind_errors(job: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
         try:
             return job(cfg)
         except Exception as error:
-            sentence = user_sentence(error)
+            sentence = user_sentence(error) or _taken_away(error, sys.argv[1:])
             if sentence is None or cfg.get("debug") or os.environ.get("HYDRA_FULL_ERROR") == "1":
                 raise
         refuse(sentence)
@@ -164,6 +164,20 @@ def user_sentence(error: BaseException) -> str | None:
             return re.split(r"\n(?:\w+\.)+\w+: ", str(cause))[-1].strip()
         if sentence := full_disk(cause):
             return sentence
+    return None
+
+
+def _taken_away(error: BaseException, argv: Sequence[str]) -> str | None:
+    """What to say where a setting is missing that ``~`` took away; None where the error is another."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    for cause in causes(error):
+        if not isinstance(cause, OmegaConfBaseException | TypeError):
+            continue
+        for word in argv:
+            key = word.removeprefix("~").partition("=")[0].partition("@")[0]
+            if word.startswith("~") and re.search(rf"\b{re.escape(key.rpartition('.')[2])}\b", str(cause)):
+                return f"{word} takes away what the command needs; leave that word out, or set {key}=... instead."
     return None
 
 
