@@ -32,7 +32,9 @@ def targets() -> list[str]:
 def line(target: str, seed: int) -> list[str]:
     """The command that fuzzes a target."""
     pytest = [sys.executable, "-m", "pytest", "-n", "0", "-q", "--tb=short", f"--hypothesis-seed={seed}", target]
-    return ["bash", "-c", 'ulimit -v "$0" && exec "$@"', str(ADDRESSES), *pytest]
+    # a lower limit of the caller's cannot be raised, and stays
+    limited = 'exec 2>&1; [ "$(ulimit -v)" != unlimited ] && [ "$(ulimit -v)" -lt "$0" ] || ulimit -v "$0" && exec "$@"'
+    return ["bash", "-c", limited, str(ADDRESSES), *pytest]
 
 
 def fault(target: str, seed: int, code: int, out: str, last: Path) -> str | None:

@@ -78,7 +78,7 @@ def _protocols(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(_without_protocols(folder))
     found = read_json(path, "the results of protocols")
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or not all(isinstance(scored, dict) for scored in found.values()):
         raise UserError(f"{path} holds no results of protocols; {_AGAIN}.")
     return found
 
