@@ -64,8 +64,8 @@ def _drawn_coarsely(save: Callable[..., None]) -> Callable[..., None]:
     """Draw figures with fewer pixels, which takes half the time; what is in them stays the same."""
 
     @wraps(save)
-    def method(figure: Figure, path: Any, *args: Any, dpi: float = 72, **options: Any) -> None:
-        save(figure, path, *args, dpi=min(dpi, 72), **options)
+    def method(figure: Figure, path: Any, *args: Any, dpi: float = 100, **options: Any) -> None:
+        save(figure, path, *args, dpi=min(dpi, 100), **options)
 
     return method
 

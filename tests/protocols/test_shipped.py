@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +34,19 @@ REAL = {
 }
 
 
+@cache
+def frozen_of(path: Path) -> FrozenEpisodes:
+    """Reading the largest takes a second."""
+    return FrozenEpisodes.read(path)
+
+
 def shipped(source: str, name: str) -> FrozenEpisodes:
-    return FrozenEpisodes.read(SHIPPED / source / f"{name}.json.gz")
+    return frozen_of(SHIPPED / source / f"{name}.json.gz")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.name.removesuffix('.json.gz')}")
 def test_a_file_is_whole_and_of_its_protocol(path: Path) -> None:
-    frozen, name = FrozenEpisodes.read(path), path.name.removesuffix(".json.gz")
+    frozen, name = frozen_of(path), path.name.removesuffix(".json.gz")
     assert frozen.source == path.parent.name
     assert frozen.split == "test"
     plan = build_protocol(compose_evaluation("any", f"protocol=[{name}]"), name).plan
@@ -56,8 +63,7 @@ def test_every_protocol_has_its_episodes_of_shapes() -> None:
 def test_the_committed_figures_are_of_these_files(source: str) -> None:
     found = read(SHIPPED.parent / source / "protocols.json")
     assert {name: scored["episodes_sha256"] for name, scored in found.items()} == {
-        path.name.removesuffix(".json.gz"): FrozenEpisodes.read(path).checksum
-        for path in SHIPPED.glob(f"{source}/*.gz")
+        path.name.removesuffix(".json.gz"): frozen_of(path).checksum for path in SHIPPED.glob(f"{source}/*.gz")
     }
     table = (SHIPPED.parent / source / "protocols.md").read_text()
     assert table == markdown(found)
@@ -119,7 +125,7 @@ def test_real_images_are_those_that_were_frozen(name: str) -> None:
         pytest.skip(f"no {folder}/ in {DATA}; set GUIDED_SEG_DATA to the folder that holds it")
     source: Source = REAL[name]()
     for path in sorted((SHIPPED / name).iterdir()):
-        questions = Questions(source, FrozenEpisodes.read(path))
+        questions = Questions(source, frozen_of(path))
         for number in range(0, len(questions), max(1, len(questions) // 3)):
             assert questions[number].dense.query.shape[0] == 3  # loading compares size and labels
 
