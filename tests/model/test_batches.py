@@ -1,4 +1,4 @@
-"""A batch of n episodes has the scores of n batches of one, whatever their shots, dots and sizes (DESIGN 3)."""
+"""A batch of n episodes has the scores of n batches of one, whatever their shots, dots and sizes (concepts)."""
 
 from __future__ import annotations
 

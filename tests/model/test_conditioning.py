@@ -1,4 +1,4 @@
-"""Feature fusion is the formula of DESIGN 3.5, however it is computed."""
+"""Feature fusion is the formula of the concepts, rule 5, however it is computed."""
 
 from __future__ import annotations
 

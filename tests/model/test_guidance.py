@@ -1,4 +1,4 @@
-"""z means what DESIGN 3.1-3.4 says, against a plain dense form with a loop for every sum."""
+"""z is what the concepts, rules 1-4, say, against a plain dense form with a loop for every sum."""
 
 from __future__ import annotations
 

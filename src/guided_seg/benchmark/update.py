@@ -1,4 +1,4 @@
-"""What an edit costs, and whether what it leaves is what computing from scratch gives (paper, 5.4; DESIGN 3.4)."""
+"""What an edit costs, and whether it leaves what computing from scratch gives (paper, 5.4; concepts, rule 4)."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def sample_points(
 
 @dataclass(frozen=True)
 class PointRange:
-    """The distribution of P in training (DESIGN 3.7): from ``low`` to ``high``, or dense.
+    """The distribution of P in training (concepts, rule 7): from ``low`` to ``high``, or dense.
 
     Attributes:
         low: fewest dots per label; 0 only where P is uniform, and shows nothing of the label.

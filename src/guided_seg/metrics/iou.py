@@ -1,4 +1,4 @@
-"""IoU of the positives over episodes: pooled, per class or object, and with an interval (DESIGN 3.8)."""
+"""IoU of the positives over episodes: pooled, per class or object, and with an interval (concepts, rule 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""m: dots and masks in pixels become weights on the feature grid (paper, section 4.1; DESIGN 3.1-3.2)."""
+"""m: dots and masks in pixels become weights on the feature grid (paper, section 4.1; concepts, rules 1-2)."""
 
 from __future__ import annotations
 

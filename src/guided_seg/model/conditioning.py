@@ -1,4 +1,4 @@
-"""f: how guidance directs the segmentation of a query (paper, section 4.2; DESIGN 3.5)."""
+"""f: how guidance directs the segmentation of a query (paper, section 4.2; concepts, rule 5)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Conditioning(nn.Module, ABC):
 
 
 class TwoStep(Conditioning):
-    """f in two steps: what the query alone decides, once an image, and what guidance adds (DESIGN 3.5).
+    """f in two steps: what the query alone decides, once an image, and what guidance adds (concepts, rule 5).
 
     Attributes:
         separable: a label is scored by its own z alone, so a change of one leaves all other scores as they are.

@@ -1,4 +1,4 @@
-"""Feature maps of images of any size, and the fixed map between pixels and cells (DESIGN 3.1-3.2)."""
+"""Feature maps of images of any size, and the fixed map between pixels and cells (concepts, rules 1-2)."""
 
 from __future__ import annotations
 

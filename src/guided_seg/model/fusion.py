@@ -1,4 +1,4 @@
-"""ψ: how the image and the annotation of one shot are joined (paper, section 4.1; DESIGN 3.1-3.2)."""
+"""ψ: how the image and the annotation of one shot are joined (paper, section 4.1; concepts, rules 1-2)."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Guidance:
 
 
 class Guide(nn.Module):
-    """z = g(support) (DESIGN 3.1-3.4).
+    """z = g(support) (concepts, rules 1-4).
 
     Args:
         fusion: how features and annotations of one shot become its z.
@@ -80,7 +80,7 @@ class Guide(nn.Module):
         super().__init__()
         self.fusion, self.merge, self.keeps_all = fusion, merge, keeps_all
         self.places, self.limit = places, limit
-        # stands in for a label that no shot annotates, so that a single positive dot already works (DESIGN 3.3)
+        # stands in for a label that no shot annotates, so that a single positive dot already works (rule 3)
         self.no_guidance = nn.Parameter(torch.zeros(channels))
         nn.init.normal_(self.no_guidance, std=0.1)
 

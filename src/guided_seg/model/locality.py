@@ -1,4 +1,4 @@
-"""m_P: what the guidance keeps of positions (paper, section 4.1, figure 3c; DESIGN 3.1-3.2)."""
+"""m_P: what the guidance keeps of positions (paper, section 4.1, figure 3c; concepts, rules 1-2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""m_S: how the z of several shots become one (paper, section 4.1, multi-shot; DESIGN 3.3)."""
+"""m_S: how the z of several shots become one (paper, section 4.1, multi-shot; concepts, rule 3)."""
 
 from __future__ import annotations
 

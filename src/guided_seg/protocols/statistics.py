@@ -41,7 +41,7 @@ class Interval(TypedDict):
 
 
 def positive_iou(table: Table, weights: Weights) -> float:
-    """Σ intersection / Σ union of the positives over all episodes (DESIGN 3.8)."""
+    """Σ intersection / Σ union of the positives over all episodes (concepts, rule 8)."""
     return _ratio(weights @ table["fg_i"], weights @ table["fg_u"])
 
 

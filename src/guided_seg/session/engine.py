@@ -129,7 +129,7 @@ class Engine(ABC):
 
 
 class ByLabel(Engine):
-    """Late fusion: a change of one label costs its own guidance and its own score map (DESIGN 3.4)."""
+    """Late fusion: a change of one label costs its own guidance and its own score map (concepts, rule 4)."""
 
     def __init__(self, network: Network, *rest: Any) -> None:
         assert isinstance(network, GuidedNetwork)

@@ -1,4 +1,4 @@
-"""What training minimises (DESIGN 3.7)."""
+"""What training minimises (concepts, rule 7)."""
 
 from __future__ import annotations
 

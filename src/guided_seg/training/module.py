@@ -96,7 +96,7 @@ class EpisodicSegmentation(LightningModule):
         return self.network(batch, encode_once((self.cache or self.network).encode, batch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch (DESIGN 3.7)."""
+        """The loss of one batch (concepts, rule 7)."""
         features = encode_once((self.cache or self.network).encode, batch)
         scores = self.network(self._with_answers(batch, features), features)
         loss = self.loss(scores, batch.target)
