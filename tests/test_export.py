@@ -32,11 +32,17 @@ from guided_seg.writing import sha256
 SCRIPT = CONF.parent / "examples" / "onnx_session.py"
 PARTS = ("encoder", "guide", "segmentor")
 CROSSED = ("conditioning", "decoder", "merge", "annotation")
+PRETRAINED = {"vgg16_lite": 32, "efficientnet_lite0": 8}
+"""Their strides."""
 NOT_TRACED = {"conditioning=fused", "decoder=carried"}
 
 
 def _covering() -> list[tuple[str, ...]]:
-    """As few compositions as show each option of `CROSSED` that late fusion can have, for exporting takes seconds."""
+    """As few compositions as show each option of `CROSSED` that late fusion can have, and each kind of backbone.
+
+    Exporting takes seconds, so each composition shows several at once. The pretrained backbones get decoder=skips, so
+    that their earlier maps are exported too.
+    """
     late = [set(overrides) for overrides in LEGAL if "fusion=late" in overrides and not NOT_TRACED & {*overrides}]
     late = [c for c in late if "locality=global" in c or "conditioning=nearest_neighbors" in c]
     wanted = {f"{group}={name}" for group in CROSSED for name in GROUPS[group]} & set(chain(*late))
@@ -45,8 +51,10 @@ def _covering() -> list[tuple[str, ...]]:
         found.append(min(late, key=lambda c: (-len(c & wanted), sorted(c))))
         wanted -= found[-1]
     decoders = [f"decoder={name}" for name in GROUPS["decoder"] if f"decoder={name}" not in NOT_TRACED]
-    rows = zip_longest(found, decoders, fillvalue=None)
-    return [(*sorted(c or found[0]), decoder or decoders[0]) for c, decoder in rows]
+    plain = [decoder for decoder in decoders if decoder != "decoder=skips"]
+    heads = [(decoder,) for decoder in plain] + [("decoder=skips", f"backbone={name}", *VGG) for name in PRETRAINED]
+    rows = zip_longest(found, heads, fillvalue=None)
+    return [(*sorted(c or found[0]), *(head or heads[0])) for c, head in rows]
 
 
 def _elsewhere() -> list[tuple[str, ...]]:
@@ -123,12 +131,14 @@ def test_the_compositions_show_every_option_that_can_be_exported() -> None:
     lacking = {f"conditioning={name}" for name in GROUPS["conditioning"]} - shown
     assert lacking == {"conditioning=direct", "conditioning=fused"}
     assert {f"{group}={name}" for group in CROSSED[1:] for name in GROUPS[group]} - NOT_TRACED <= shown
+    assert {f"backbone={name}" for name in PRETRAINED} <= shown
 
 
 @pytest.fixture(scope="module", params=_covering(), ids="-".join)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     """The checkpoint of one composition, and its ONNX files."""
-    return exported(tmp_path_factory.mktemp("made"), "onnx", *request.param)
+    with thin_vgg(), shallow_lite():
+        yield exported(tmp_path_factory.mktemp("made"), "onnx", *request.param)
 
 
 def test_the_script_answers_as_a_session(made: tuple[Path, Path]) -> None:
@@ -139,9 +149,9 @@ def test_the_script_answers_as_a_session(made: tuple[Path, Path]) -> None:
     assert max(scores.std() for scores in wanted) > 1e-3, "they say something"
 
 
-def test_the_card_names_what_the_files_take_and_give(made: tuple[Path, Path]) -> None:
+def test_the_card_names_what_the_files_take_and_give(made: tuple[Path, Path], request: pytest.FixtureRequest) -> None:
     card = json.loads((made[1] / "model.json").read_text())
-    assert card["stride"] == 4
+    assert card["stride"] == next((s for name, s in PRETRAINED.items() if f"backbone={name}-" in request.node.name), 4)
     assert card["opset"] >= 18
     assert card["checkpoint"] == {"file": "best.ckpt", "sha256": sha256(made[0])}
     assert set(card["versions"]) == {"guided_seg", "torch", "onnx", "onnxscript", "onnxruntime"}
@@ -180,15 +190,6 @@ def test_torch_graphs_answer_as_a_session(tmp_path: Path, overrides: tuple[str, 
     for question in QUESTIONS:
         if labels in ("any", question.num_labels):
             check_same(by_parts(parts, question), by_session(load_network(checkpoint)[0], question))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backbone", ["vgg16_lite", "efficientnet_lite0"])
-def test_pretrained_backbones_go_through_the_same_cut(tmp_path: Path, backbone: str) -> None:
-    with thin_vgg(), shallow_lite():
-        checkpoint, folder = exported(tmp_path, "onnx", f"backbone={backbone}", *VGG, "decoder=skips")
-        for question in QUESTIONS[:2]:
-            check_same(by_script(folder, question), by_session(load_network(checkpoint)[0], question))
 
 
 def test_the_weights_give_the_same_network_again(tmp_path: Path) -> None:

@@ -81,14 +81,17 @@ def read_onnx(path: Path) -> Call:
 
 
 def _same_padding(pixels: int, kernel: int, stride: int, dilation: int) -> int:
-    """As timm's, of a side of any length, in whole numbers: its fraction keeps the tracer busy for hours.
+    """As timm's, of a side of any length, without the fraction and the maximum that keep the tracer busy for hours.
+
+    Written so that the tracer finds the length of what comes out to be ``(pixels - 1) // stride + 1``: with a remainder
+    in it, it gets longer with each convolution.
 
     Example:
         >>> [_same_padding(pixels, 3, 2, 1) == padding.get_same_padding(pixels, 3, 2, 1) for pixels in (8, 9)]
         [True, True]
     """
-    reach = (kernel - 1) * dilation
-    return reach - (pixels - 1) % stride if reach >= stride - 1 else max(reach - (pixels - 1) % stride, 0)
+    reach, remainder = (kernel - 1) * dilation, pixels - 1 - (pixels - 1) // stride * stride
+    return reach - remainder if reach >= stride - 1 else max(reach - remainder, 0)
 
 
 @contextmanager
