@@ -276,7 +276,7 @@ def test_a_killed_ablation_finishes_only_what_is_missing(tmp_path: Path) -> None
 
 def test_a_failed_job_does_not_stop_the_others(tmp_path: Path) -> None:
     wanted = ("-m", "+experiment=late_global", *TINY, "+optimizer.optimizer.eps=-1,1e-8", "locality=local,global")
-    with no_figures():
+    with no_figures(), composed_once():
         done = call("run", *wanted, folder=tmp_path)
     assert done.returncode == 1
     assert "4 jobs: 1 done now; 2 refused, as their options have no meaning together; 1 failed." in done.stdout
