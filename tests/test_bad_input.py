@@ -9,10 +9,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from running import TINY, call, compose_run, write_davis, write_folder
 
 from guided_seg.build import build_network
+from guided_seg.cli import user_sentence
+from guided_seg.errors import UserError
 from guided_seg.model.network import GuidedNetwork
+from guided_seg.train import train
 from guided_seg.training.module import EpisodicSegmentation
 
 MINE = ("data=folder", "data.root=mine", "data.min_pixels=10")
@@ -44,6 +48,16 @@ def refusal(*overrides: str) -> str:
     return done.stderr.removeprefix("error: ").strip()
 
 
+def without_the_command(*overrides: str) -> str:
+    """The sentence that the command would end with; to compose three times takes most of the time of a command."""
+    with pytest.raises((UserError, InstantiationException)) as caught:
+        train(compose_run(*overrides), Path("run"))
+    sentence = user_sentence(caught.value)
+    assert sentence is not None
+    assert "\n" not in sentence
+    return sentence
+
+
 def numbers(count: int) -> list[str]:
     return [f"{number:02d}" for number in range(count)]
 
@@ -56,15 +70,17 @@ def test_training_is_what_these_tests_keep_from_starting() -> None:
 
 
 def test_a_root_that_is_missing() -> None:
+    expected = "nowhere does not exist; set data.root to a folder that holds"
+    assert expected in refusal(*OWN, "data=folder", "data.root=nowhere")
     for data in ("folder", "voc", "davis", "sbd", "coco", "camvid", "fss1000"):
-        sentence = refusal(*OWN, f"data={data}", "data.root=nowhere")
-        assert "nowhere does not exist; set data.root to a folder that holds" in sentence
+        assert expected in without_the_command(*OWN, f"data={data}", "data.root=nowhere")
 
 
 def test_a_root_that_is_empty() -> None:
     Path("mine").mkdir()
     for data, lacking in LACKING:
-        assert f"mine has no folder {lacking}; expected" in refusal(*OWN, f"data={data}", "data.root=mine")
+        sentence = without_the_command(*OWN, f"data={data}", "data.root=mine")
+        assert f"mine has no folder {lacking}; expected" in sentence
     for folder in ("images", "masks"):
         (Path("mine") / folder).mkdir()
     assert "images holds no images; expected .jpg" in refusal(*OWN, *MINE)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from running import TINY, call, command, last_line
+from running import TINY, call, last_line, no_figures
 
 from guided_seg.checkpoints import load_network
 from guided_seg.session import NEGATIVE, Session
@@ -41,12 +40,11 @@ scale: 0.1
 
 @pytest.fixture
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """Both files where this process and new ones find them; the settings that choose them."""
+    """Both files where this process finds them; the settings that choose them."""
     (tmp_path / "others_product.py").write_text(CODE)
     group = tmp_path / "conf" / "conditioning"
     group.mkdir(parents=True)
     (group / "product.yaml").write_text(YAML)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.syspath_prepend(tmp_path)
     return f"hydra.searchpath=[file://{tmp_path / 'conf'}]", "conditioning=product"
 
@@ -57,7 +55,9 @@ def test_one_file_and_one_yaml_are_a_new_conditioning(
 ) -> None:
     folder = tmp_path / "sweep"
     sweep = ("seed=0,1", f"hydra.sweep.dir={folder}")
-    last_line(command("run", "-m", "+experiment=late_global", *TINY, *theirs, *sweep, folder=tmp_path))
+    with no_figures():
+        last_line(call("run", "-m", "+experiment=late_global", *TINY, *theirs, *sweep, folder=tmp_path))
+    del sys.modules["others_product"]  # as in a new process
     runs = sorted(path.parent for path in folder.rglob("metrics.json"))
     assert len(runs) == 2
     checkpoint = runs[0] / "checkpoints" / "best.ckpt"

@@ -293,7 +293,7 @@ def test_ctrl_c_ends_in_a_word_and_leaves_a_run_to_resume(tmp_path: Path) -> Non
     ],
 )
 def test_a_slip_ends_in_a_sentence(tmp_path: Path, argv: str, expected: str) -> None:
-    done = command("run", argv, folder=tmp_path)
+    done = call("run", argv, folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {expected}")
     assert done.stderr.count("\n") == 1

@@ -61,6 +61,14 @@ def test_the_package_imports_nothing_for_work() -> None:
     assert (NOT_FOR_A_SESSION | WORK) & set(facts["modules"]) == set()
 
 
+def test_loading_and_scoring_a_network_import_nothing_that_only_training_needs() -> None:
+    """Each process of an evaluation pays for it again."""
+    _, facts = play(AT_EXIT + "import guided_seg.checkpoints, guided_seg.protocols.evaluation")
+    assert "guided_seg.protocols.runner" in facts["modules"]
+    training = {"pytorch_lightning", "torchmetrics", "torchvision", "timm", "wandb", "scipy.stats", "torch._dynamo"}
+    assert training & set(facts["modules"]) == set()
+
+
 @pytest.mark.parametrize(
     ("line", "printed"),
     [

@@ -9,14 +9,15 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from processes import ended
-from running import CONF, TINY, call, compose_run, no_figures, run
+from running import CONF, TINY, call, compose_run, composed_once, no_figures, run
+from torch import Tensor
 
 from guided_seg import sweep
 from guided_seg.errors import CompositionError, UserError
@@ -24,6 +25,7 @@ from guided_seg.help_page import print_help
 from guided_seg.overrides import find_problem
 from guided_seg.report.results import write_json
 from guided_seg.study.study import study
+from guided_seg.training.module import EpisodicSegmentation
 
 Train = Callable[[DictConfig, Path, Path | None], float]
 
@@ -221,17 +223,26 @@ def test_a_first_job_without_meaning_does_not_stop_the_sweep(monkeypatch: pytest
 
 ABLATION = (
     *("-m", "+experiment=late_global", *TINY, "trainer.max_steps=4", "data.training.validate_every=2", "data.size=32"),
-    *("evaluation.episodes=2", "conditioning.scorer=shared,joint", "optimizer=adamw,sgd", "seed=0,1,2"),
+    *("evaluation.episodes=2", "conditioning.scorer=shared,joint", "optimizer=adamw,sgd", "seed=0,1"),
     "hydra.sweep.dir=runs",
 )
-"""Twelve jobs of four steps, with a checkpoint after the second."""
+"""Eight jobs of four steps, with a checkpoint after the second."""
 TIMES = ("encode_ms", "update_ms", "seconds", "peak_memory_bytes", "data_wait_share")
 
 
-def ablation(folder: Path, kill_at: str = "-1:-1") -> CompletedProcess[str]:
+def ablation(folder: Path) -> tuple[str, int]:
+    """What the command says when it has run in ``folder``, and how many steps it has trained."""
     folder.mkdir(exist_ok=True)
-    script = Path(__file__).with_name("killed_sweep.py")
-    return ended(sys.executable, script, *ABLATION, limit=300, folder=folder, KILL_AT=kill_at)
+    honest, trained = EpisodicSegmentation.training_step, []
+
+    def training_step(self: EpisodicSegmentation, batch: Any, batch_idx: int) -> Tensor:
+        trained.append(batch_idx)
+        return honest(self, batch, batch_idx)
+
+    with no_figures(), composed_once(), patch.object(EpisodicSegmentation, "training_step", training_step):
+        done = call("run", *ABLATION, folder=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, len(trained)
 
 
 def tables(folder: Path) -> list[Any]:
@@ -244,25 +255,28 @@ def tables(folder: Path) -> list[Any]:
 
 @pytest.mark.slow
 def test_a_killed_ablation_finishes_only_what_is_missing(tmp_path: Path) -> None:
-    killed = ablation(tmp_path / "killed", kill_at="6:3")
+    script, folder = Path(__file__).with_name("killed_sweep.py"), tmp_path / "killed"
+    folder.mkdir()
+    killed = ended(sys.executable, script, *ABLATION, limit=300, folder=folder, KILL_AT="4:3")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("killed/runs/*/metrics.json")}
-    assert len(written) == 5
-    again = ablation(tmp_path / "killed")
-    assert again.returncode == 0, again.stderr
-    # six jobs of four steps, and the killed one from its second step on
-    assert "12 jobs: 7 done now; 5 complete before.\ntrained 26 steps\n" in again.stdout
+    assert len(written) == 3
+    said, steps = ablation(folder)
+    # four jobs of four steps, and the killed one from its second step on
+    assert "8 jobs: 5 done now; 3 complete before.\n" in said
+    assert steps == 18
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
-    straight = ablation(tmp_path / "straight")
-    assert "12 jobs: 12 done now.\ntrained 48 steps\n" in straight.stdout
+    said, steps = ablation(tmp_path / "straight")
+    assert "8 jobs: 8 done now.\n" in said
+    assert steps == 32
     whole = tables(tmp_path / "straight")
-    assert len(whole[0]) == 36
-    assert tables(tmp_path / "killed") == whole
+    assert len(whole[0]) == 24
+    assert tables(folder) == whole
 
 
 def test_a_failed_job_does_not_stop_the_others(tmp_path: Path) -> None:
     wanted = ("-m", "+experiment=late_global", *TINY, "+optimizer.optimizer.eps=-1,1e-8", "locality=local,global")
-    with no_figures():
+    with no_figures(), composed_once():
         done = call("run", *wanted, folder=tmp_path)
     assert done.returncode == 1
     assert "4 jobs: 1 done now; 2 refused, as their options have no meaning together; 1 failed." in done.stdout

@@ -18,6 +18,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from guided_seg.data.points import Setting, settings_of
 from guided_seg.data.source import DataError, Mode
 from guided_seg.episode import Batch, Episode, Shot, collate
 from guided_seg.errors import UserError
@@ -28,7 +29,7 @@ from guided_seg.model.network import Network
 from guided_seg.testing import quiet_lightning
 from guided_seg.training import callbacks
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
-from guided_seg.training.module import EpisodicSegmentation, Setting, new_metric, settings_of
+from guided_seg.training.module import EpisodicSegmentation, new_metric
 from guided_seg.training.panels import CollectPanels
 
 ROOT = Path(__file__).parents[1]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from guided_seg.data.classes import as_split
-from guided_seg.data.datamodule import Episodes
+from guided_seg.data.points import Setting, settings_of
 from guided_seg.data.source import MODES, Mode
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.model.backbone import Backbone, Blank
@@ -20,8 +20,10 @@ from guided_seg.model.guide import Guide
 from guided_seg.model.network import GuidedNetwork, Network
 from guided_seg.model.rules import Choices
 from guided_seg.preflight import check_settings
-from guided_seg.training.module import Setting, settings_of
 from guided_seg.trust import NETWORK, data_parts
+
+if TYPE_CHECKING:
+    from guided_seg.data.datamodule import Episodes
 
 ARCHITECTURE = tuple(NETWORK)
 """The groups that decide the network."""
@@ -172,6 +174,8 @@ def steps_per_epoch(steps: int, validate_every: int) -> int:
 
 def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
     """A data module that only evaluates: the mode of ``cfg``, or every mode where it has none."""
+    from guided_seg.data.datamodule import Episodes  # Lightning takes seconds, and a network is built without it
+
     every = partial(Episodes, weights=dict.fromkeys(MODES, 1.0))
     make = instantiate(cfg.mode, _partial_=True) if cfg.get("mode") else every
     return make(source=instantiate(data.source), test_split=as_split(cfg.split), **_evaluation(cfg))

@@ -16,13 +16,14 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from guided_seg.data.datamodule import Episodes
+from guided_seg.data.points import Setting
 from guided_seg.data.source import Mode
 from guided_seg.errors import UserError
 from guided_seg.report.figures import iou_curve
 from guided_seg.report.panels import panels
 from guided_seg.report.results import Results, Score, lacking, setting_key
 from guided_seg.training.loggers import log_image, log_results
-from guided_seg.training.module import EpisodicSegmentation, Setting
+from guided_seg.training.module import EpisodicSegmentation
 from guided_seg.training.panels import CollectPanels
 
 

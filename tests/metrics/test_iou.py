@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_jaccard_index
 
 from guided_seg.episode import IGNORE
-from guided_seg.metrics import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
+from guided_seg.metrics.iou import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
 
 quick = settings(max_examples=60, deadline=None)
 

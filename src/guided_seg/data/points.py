@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from guided_seg.data.source import DataError
+from guided_seg.data.source import DataError, Mode
 from guided_seg.episode import IGNORE, Batch
 
 DENSE = None
@@ -26,7 +26,15 @@ SPACING = ("log", "uniform")
 PLACES = ("uniform", "centre", "border", "distractor")
 """Where dots fall, see `guided_seg.data.placing`."""
 
+Setting = tuple[int, int | None]
+"""(S, P), where P counts dots per label and None is a dense mask."""
+
 _DRAW, _TRIES = 256, 8
+
+
+def settings_of(mode: Mode, settings: Iterable[Setting]) -> list[Setting]:
+    """The settings that mean something in ``mode``: the query itself is the only shot of an interactive task."""
+    return [setting for setting in settings if mode != "interactive" or setting[0] == 1]
 
 
 def sample_points(

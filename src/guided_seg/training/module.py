@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from guided_seg.data.points import Fewer, fewer_than, restrict
+from guided_seg.data.points import Fewer, Setting, fewer_than, restrict, settings_of
 from guided_seg.data.source import MODES, Mode
 from guided_seg.episode import Batch
 from guided_seg.errors import UserError
-from guided_seg.metrics import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
+from guided_seg.metrics.iou import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network, encode_once
 from guided_seg.training.corrections import corrected, recalled
@@ -27,8 +27,6 @@ from guided_seg.training.losses import CrossEntropy
 
 K = TypeVar("K")
 V = TypeVar("V")
-Setting = tuple[int, int | None]
-"""(S, P), where P counts dots per label and None is a dense mask."""
 
 VALIDATION: Setting = (1, 5)
 """The setting that models are selected by, on validation classes and scenes."""
@@ -210,11 +208,6 @@ class EpisodicSegmentation(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Checkpoints hold plain tensors and plain values, so that ``weights_only`` loading opens them."""
         checkpoint["config"] = self.config
-
-
-def settings_of(mode: Mode, settings: Iterable[Setting]) -> list[Setting]:
-    """The settings that mean something in ``mode``: the query itself is the only shot of an interactive task."""
-    return [setting for setting in settings if mode != "interactive" or setting[0] == 1]
 
 
 def new_metric(mode: Mode) -> EpisodeIoU:

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from guided_seg.data.points import restrict
+from guided_seg.data.points import Setting, restrict
 from guided_seg.episode import Batch
 from guided_seg.report.panels import Panel, PanelShot
-from guided_seg.training.module import EpisodicSegmentation, Setting
+from guided_seg.training.module import EpisodicSegmentation
 
 
 class CollectPanels(Callback):
