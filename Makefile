@@ -19,7 +19,7 @@ FROM := $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run smoke test test-fast coverage fuzz golden lint format type docs build clean
+.PHONY: help install run smoke test coverage test-fast fuzz golden lint format type docs build clean
 
 help:  ## list the targets and their settings
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

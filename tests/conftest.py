@@ -28,6 +28,10 @@ for name in ("COLUMNS", "LINES"):  # readline sets them in the process that star
     os.environ.pop(name, None)
 os.umask(0o022)
 
+from runtime_types import check_shapes_only_where_there_are_any  # noqa: E402
+
+check_shapes_only_where_there_are_any()  # before any module of guided_seg is loaded
+
 import torch  # noqa: E402  reads the environment
 from hydra._internal.config_repository import ConfigRepository  # noqa: E402
 from hydra.core.object_type import ObjectType  # noqa: E402

@@ -6,6 +6,7 @@ import json
 import runpy
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from jaxtyping import config
 from omegaconf import OmegaConf
 from protocols.tiny import write_checkpoint
 from running import CONF, VGG, call, shallow_lite, thin_vgg
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from guided_seg.checkpoints import load_network
 from guided_seg.errors import UserError
@@ -69,7 +71,9 @@ def _symbols() -> Iterator[None]:
     """While a graph is traced lengths are symbols, which are no numbers to the checker of types and shapes."""
     before = config.jaxtyping_disable
     config.update("jaxtyping_disable", True)
-    yield
+    # a fifth of the time of an export, and the same each time
+    with patch.object(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib))):
+        yield
     config.update("jaxtyping_disable", before)
 
 

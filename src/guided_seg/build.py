@@ -29,13 +29,37 @@ ARCHITECTURE = tuple(NETWORK)
 """The groups that decide the network."""
 
 
+def check_known(cfg: DictConfig) -> None:
+    """Refuse settings that the chosen classes do not have, such as those that an experiment made for others.
+
+    Raises:
+        CompositionError: there are some; the message has the words that take them away.
+    """
+    unknown = [(group, name) for group in ARCHITECTURE for name in _unknown(cfg[group])]
+    if unknown:
+        group, name = unknown[0]
+        kind = get_class(cfg[group]._target_).__name__
+        raise CompositionError(
+            f"{group} is {kind}, which has no setting {name}; choose another {group}=..., or take away what was set "
+            f"for another: {' '.join(repr(f'~{group}.{name}') for group, name in unknown)}"
+        )
+
+
+def _unknown(node: DictConfig) -> list[str]:
+    if "_target_" not in node:
+        return []
+    known = signature(get_class(node._target_)).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in known.values()):
+        return []
+    return [str(name) for name in node if name not in known and not str(name).startswith("_")]
+
+
 def build_network(cfg: DictConfig) -> Network:
     """The network of the groups in `ARCHITECTURE`.
 
     Raises:
-        CompositionError: two choices have no meaning together, or a part lacks a setting that it is given.
+        CompositionError: two choices have no meaning together.
     """
-    _check_known(cfg)
     kind, make = get_class(cfg.baseline._target_), instantiate(cfg.baseline, _partial_=True)
     if not issubclass(kind, GuidedNetwork):
         backbone = _backbone(cfg)
@@ -54,27 +78,6 @@ def build_network(cfg: DictConfig) -> Network:
     carried = {"hidden": conditioning.hidden} if kinds.carried else {}
     decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels, **carried)
     return make(backbone=backbone, guide=guide, conditioning=conditioning, decoder=decoder)
-
-
-def _check_known(cfg: DictConfig) -> None:
-    """Refuse settings that the chosen classes do not have, such as those that an experiment made for others."""
-    unknown = [(group, name) for group in ARCHITECTURE for name in _unknown(cfg[group])]
-    if unknown:
-        group, name = unknown[0]
-        kind = get_class(cfg[group]._target_).__name__
-        raise CompositionError(
-            f"{group} is {kind}, which has no setting {name}; choose another {group}=..., or take away what was set "
-            f"for another: {' '.join(repr(f'~{group}.{name}') for group, name in unknown)}"
-        )
-
-
-def _unknown(node: DictConfig) -> list[str]:
-    if "_target_" not in node:
-        return []
-    known = signature(get_class(node._target_)).parameters
-    if any(each.kind is each.VAR_KEYWORD for each in known.values()):
-        return []
-    return [str(name) for name in node if name not in known and not str(name).startswith("_")]
 
 
 def _backbone(cfg: DictConfig) -> Backbone:

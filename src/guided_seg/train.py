@@ -19,6 +19,7 @@ from rich.console import Console
 from guided_seg.build import (
     build_data,
     build_network,
+    check_known,
     check_modes,
     known_modes,
     modes_to_test,
@@ -96,6 +97,7 @@ class _Outcome(NamedTuple):
 def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
     """The module and its data; whatever is wrong with either is found here."""
     settings = evaluation_settings(cfg)
+    check_known(cfg)
     network = build_network(cfg)
     if cfg.trainer.precision == "auto":  # before the config is written, so that it says what was used
         device = device_of(cfg.trainer.accelerator)
