@@ -20,7 +20,7 @@ def _takes_arrays(function: Callable[..., Any]) -> bool:
     """Whether an annotation has a shape, written there or behind a name such as `Weights`."""
     words = {word for hint in function.__annotations__.values() for word in re.findall(r"\w+", str(hint))}
     named = (function.__globals__.get(word) for word in words)
-    return bool(words & _ARRAYS) or any(getattr(kind, "__module__", "").startswith("jaxtyping") for kind in named)
+    return bool(words & _ARRAYS) or any("jaxtyping" in repr(kind) for kind in named)
 
 
 def _checked(function: Any, *, typechecker: Any) -> Any:

@@ -25,11 +25,13 @@ from compositions import (
     options,
     overrides_of,
     refusal,
+    whole,
 )
 from hydra.utils import get_object
 from torch import nn
 
 from guided_seg.build import (
+    ARCHITECTURE,
     build_network,
     check_modes,
     network_config,
@@ -264,7 +266,10 @@ def test_every_key_is_a_parameter_of_its_target(group: str, name: str) -> None:
 def test_every_file_composes(group: str, name: str, composed: Composed) -> None:
     # protocols are a group of other commands
     plus = "+" if group == "protocol" else ""
-    assert group in composed(f"{plus}{group}={name}")
+    cfg = composed(f"{plus}{group}={name}")
+    assert group in cfg
+    if group in ARCHITECTURE:
+        assert cfg[group] == whole(group, name)
 
 
 def test_the_targets_of_the_main_config_take_its_keys() -> None:
