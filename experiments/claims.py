@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from guided_seg.study.statistics import half_width
+from guided_seg.study.intervals import half_width
 
 HERE = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- begin (\S+)(?: (\S+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)

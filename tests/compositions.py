@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from guided_seg.build import ARCHITECTURE, choices
+from guided_seg.composition.build import ARCHITECTURE, choices
 from guided_seg.errors import CompositionError
 
 Composed = Callable[..., DictConfig]

@@ -94,4 +94,4 @@ def pytest_sessionfinish() -> None:
 def _own_measurements(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What tests measure of precisions is kept apart from what the user's own programs measured."""
     folder = tmp_path_factory.getbasetemp() / "user_cache"
-    monkeypatch.setattr("guided_seg.precision.user_cache", lambda: folder)
+    monkeypatch.setattr("guided_seg.model.precision.user_cache", lambda: folder)

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from guided_seg.episode import IGNORE, Episode, Shot
-from guided_seg.model.annotation import Interpolate
 from guided_seg.model.backbone import Backbone
-from guided_seg.model.fusion import Late
-from guided_seg.model.guide import Guide
-from guided_seg.model.locality import Global, Local
-from guided_seg.model.merge import Mean
+from guided_seg.model.guide.annotation import Interpolate
+from guided_seg.model.guide.fusion import Late
+from guided_seg.model.guide.guide import Guide
+from guided_seg.model.guide.locality import Global, Local
+from guided_seg.model.guide.merge import Mean
 
 thorough = settings(max_examples=60, deadline=None)
 brief = settings(max_examples=15, deadline=None)

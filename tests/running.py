@@ -27,9 +27,9 @@ from omegaconf import DictConfig
 from processes import PLAIN, ended
 from timm.models import efficientnet
 
-from guided_seg.folders import register_resolvers
-from guided_seg.score import score
-from guided_seg.train import train
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.training.score import score
+from guided_seg.training.train import train
 
 CONF = Path(__file__).parents[1] / "conf"
 TINY = (
@@ -75,7 +75,7 @@ def run(folder: Path, *overrides: str, figures: bool = False) -> Path:
 
 def thin_vgg() -> AbstractContextManager[Any]:
     """What is built meanwhile with a VGG-16 has a thin one, which is forty times as fast."""
-    return patch("guided_seg.model.vgg._LAYERS", THIN_VGG)
+    return patch("guided_seg.model.backbones.vgg._LAYERS", THIN_VGG)
 
 
 def shallow_lite() -> AbstractContextManager[Any]:
@@ -88,7 +88,7 @@ def shallow_lite() -> AbstractContextManager[Any]:
 
 def no_figures() -> AbstractContextManager[Any]:
     """Runs of this process draw none."""
-    return patch.multiple("guided_seg.train", draw=DEFAULT, _draw_learning=DEFAULT)
+    return patch.multiple("guided_seg.training.train", draw=DEFAULT, _draw_learning=DEFAULT)
 
 
 def composed_once() -> AbstractContextManager[Any]:
@@ -99,7 +99,7 @@ def composed_once() -> AbstractContextManager[Any]:
 def evaluate(checkpoint: Path, folder: Path, *overrides: str) -> dict[str, Any]:
     """Score a checkpoint into ``folder``, without figures; the content of its evaluation.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    with patch("guided_seg.score.draw"):
+    with patch("guided_seg.training.score.draw"):
         score(compose_evaluation(checkpoint, *overrides), folder)
     return read(folder / "evaluation.json")
 

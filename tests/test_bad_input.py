@@ -12,12 +12,12 @@ import torch
 from hydra.errors import InstantiationException
 from running import TINY, call, compose_run, write_davis, write_folder
 
-from guided_seg.build import build_network
-from guided_seg.cli import user_sentence
+from guided_seg.cli.command import user_sentence
+from guided_seg.composition.build import build_network
 from guided_seg.errors import UserError
 from guided_seg.model.network import GuidedNetwork
-from guided_seg.train import train
 from guided_seg.training.module import EpisodicSegmentation
+from guided_seg.training.train import train
 
 MINE = ("data=folder", "data.root=mine", "data.min_pixels=10")
 LACKING = (

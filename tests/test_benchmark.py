@@ -38,9 +38,9 @@ from guided_seg.benchmark import (
 )
 from guided_seg.benchmark.suites import SUITES, chosen, run
 from guided_seg.benchmark.timing import Row, by_turns, row
+from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.errors import UserError
-from guided_seg.folders import register_resolvers
-from guided_seg.precision import fastest
+from guided_seg.model.precision import fastest
 from guided_seg.session.encoder import folded
 
 ENCODE = ("encode_vgg16_ms", "encode_vs_fp32", "encode_other_precision_ms", "encode_peak_share")

@@ -6,7 +6,8 @@ import pytest
 from hydra.errors import InstantiationException
 from running import compose_run
 
-from guided_seg.build import (
+from guided_seg.cli.command import user_sentence
+from guided_seg.composition.build import (
     build_data,
     build_network,
     check_modes,
@@ -15,10 +16,9 @@ from guided_seg.build import (
     settings,
     steps_per_epoch,
 )
-from guided_seg.cli import user_sentence
 from guided_seg.data.source import MODES
 from guided_seg.errors import UserError
-from guided_seg.model.baseline import ForegroundBackground
+from guided_seg.model.baselines.baseline import ForegroundBackground
 from guided_seg.model.network import GuidedNetwork
 
 

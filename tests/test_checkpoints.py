@@ -10,10 +10,10 @@ import torch
 from omegaconf import OmegaConf
 from running import compose_run, run
 
-from guided_seg.build import build_data, build_network, network_config
-from guided_seg.checkpoints import check_resumable, checkpoint_file, load_network, read_checkpoint
+from guided_seg.composition.build import build_data, build_network, network_config
 from guided_seg.episode import Batch
 from guided_seg.errors import UserError
+from guided_seg.release.load import check_resumable, checkpoint_file, load_network, read_checkpoint
 from guided_seg.session import Session
 from guided_seg.training.module import EpisodicSegmentation
 

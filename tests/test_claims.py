@@ -16,7 +16,7 @@ import yaml
 from processes import ended
 from running import compose_run
 
-from guided_seg.build import choices
+from guided_seg.composition.build import choices
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FOLDERS = ("fusion_locality", "conditioning", "shots_points", "cross_mode", "baselines", "update_time")

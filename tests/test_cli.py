@@ -14,11 +14,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from processes import ended, python
 
-from guided_seg import cli
-from guided_seg.data.source import DataError
-from guided_seg.errors import UserError
-from guided_seg.help_page import print_help
-from guided_seg.overrides import find_problem
+from guided_seg.cli import command as cli
+from guided_seg.cli.help_page import print_help
+from guided_seg.errors import DataError, UserError
+from guided_seg.settings.overrides import find_problem
 
 CONFIGS = {
     "__init__.py": "",
@@ -181,7 +180,7 @@ def test_help_is_only_given_when_asked_for(conf: str, monkeypatch: pytest.Monkey
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from guided_seg import cli, help_page; "
+        "import sys; from guided_seg.cli import command as cli, help_page; "
         "print([name for name in ('torch', 'hydra', 'cv2', 'matplotlib') if name in sys.modules])"
     )
     assert python("-c", code, limit=60).strip() == "[]"
@@ -222,7 +221,7 @@ def test_debug_and_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyP
 
 
 PROGRAM = """
-from guided_seg import cli
+from guided_seg.cli import command as cli
 from guided_seg.errors import UserError
 
 cli.CONF = "tiny_conf"

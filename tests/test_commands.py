@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from running import call
 
-from guided_seg.folders import register_resolvers
-from guided_seg.overrides import find_problem
-from guided_seg.paths import take_paths_as_written
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.settings.overrides import find_problem
+from guided_seg.settings.paths import take_paths_as_written
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [
@@ -57,7 +57,7 @@ def _commands(path: Path) -> Iterator[str]:
 def _examples() -> Iterator[str]:
     """The commands of --help."""
     for name in CONFIGS:
-        of_a_package = name in ("benchmark", "export")
+        of_a_package = name in ("benchmark", "export", "release")
         module = import_module(f"guided_seg.{name}.__main__" if of_a_package else f"guided_seg.{name}")
         yield from (f"{module.COMMAND} {example}" for example in module.EXAMPLES)
 

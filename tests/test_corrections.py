@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import TINY, compose_run, run
 
-from guided_seg.build import build_network
+from guided_seg.composition.build import build_network
 from guided_seg.episode import IGNORE, Batch, Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.training.corrections import MOST, corrected, recalled

@@ -9,10 +9,10 @@ import pytest
 from hydra import compose, initialize_config_module
 from running import TINY, call, compose_run, evaluate, no_figures, read, run, scores
 
-from guided_seg.build import settings
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.composition.build import settings
 from guided_seg.data.source import MODES
 from guided_seg.errors import UserError
-from guided_seg.folders import register_resolvers
 
 TRAINED = (*MODES, "mixed")
 

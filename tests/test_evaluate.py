@@ -37,8 +37,8 @@ def test_the_same_scores_as_the_run_that_wrote_it(trained: Path, tmp_path: Path)
 def test_auto_takes_the_faster_precision(
     bf16: float, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guided_seg.precision.user_cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr("guided_seg.precision.timed", lambda _: bf16 if torch.is_autocast_enabled("cpu") else 2.0)
+    monkeypatch.setattr("guided_seg.model.precision.user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("guided_seg.model.precision.timed", lambda _: bf16 if torch.is_autocast_enabled("cpu") else 2.0)
     evaluate(trained, tmp_path / "out", "precision=auto", "accelerator=cpu", "mode=semantic")
     assert OmegaConf.load(tmp_path / "out" / "config.yaml").precision == ("bf16" if bf16 < 2 else "fp32")
 
@@ -88,7 +88,7 @@ def test_an_evaluation_that_stops_leaves_no_scores_of_an_earlier_one(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("guided_seg.score.score_modes", stopped)
+    monkeypatch.setattr("guided_seg.training.score.score_modes", stopped)
     with pytest.raises(KeyboardInterrupt):
         evaluate(trained, tmp_path, "mode=interactive", "split=val")
     assert OmegaConf.load(tmp_path / "config.yaml").split == "val"

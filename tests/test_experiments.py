@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 from running import CONF, read, run, thin_vgg
 
-from guided_seg.checkpoints import load_network
+from guided_seg.release.load import load_network
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 FACTS = ("seconds", "steps", "peak_memory_bytes", "data_wait_share")

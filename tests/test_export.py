@@ -23,13 +23,13 @@ from protocols.tiny import write_checkpoint
 from running import CONF, VGG, call, shallow_lite, thin_vgg
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-from guided_seg.checkpoints import load_network
 from guided_seg.errors import UserError
 from guided_seg.export import graphs
 from guided_seg.export.check import Question, by_parts, by_session, difference
-from guided_seg.export.command import export
-from guided_seg.export.weights import load
-from guided_seg.writing import sha256
+from guided_seg.export.export_parts import export
+from guided_seg.export.part_weights import load
+from guided_seg.files.writing import sha256
+from guided_seg.release.load import load_network
 
 SCRIPT = CONF.parent / "examples" / "onnx_session.py"
 PARTS = ("encoder", "guide", "segmentor")
@@ -289,7 +289,7 @@ def test_bad_input_leaves_nothing(tmp_path: Path, words: str, sentence: str) -> 
 
 def test_a_missing_package_is_named_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    there = patch("guided_seg.export.command.find_spec", lambda name: name != "onnxruntime" or None)
+    there = patch("guided_seg.export.export_parts.find_spec", lambda name: name != "onnxruntime" or None)
     with there, pytest.raises(UserError, match=r"onnxruntime: pip install 'guided_seg\[export\]'"):
         export(composed(tmp_path / "nowhere.ckpt", "onnx"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -299,7 +299,10 @@ def test_files_that_answer_otherwise_are_not_kept(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "best.ckpt")
     other = load_network(write_checkpoint(tmp_path / "other.ckpt", seed=1))[0]
     (tmp_path / "out").mkdir()
-    with patch("guided_seg.export.command.load", lambda _: other), pytest.raises(UserError, match="scores that differ"):
+    with (
+        patch("guided_seg.export.export_parts.load", lambda _: other),
+        pytest.raises(UserError, match="scores that differ"),
+    ):
         export(composed(checkpoint, "safetensors"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from running import TINY, call, last_line, no_figures
 
-from guided_seg.checkpoints import load_network
+from guided_seg.release.load import load_network
 from guided_seg.session import NEGATIVE, Session
 
 CODE = '''

@@ -18,16 +18,15 @@ from rich.filesize import decimal
 from running import TINY, VGG, compose_run, no_figures, scores, thin_vgg, write_folder
 from torch import Tensor
 
-from guided_seg.build import build_data, build_network
-from guided_seg.caching import open_cache
-from guided_seg.data.source import DataError
+from guided_seg.composition.build import build_data, build_network
 from guided_seg.episode import Batch
-from guided_seg.errors import CompositionError, UserError
+from guided_seg.errors import CompositionError, DataError, UserError
 from guided_seg.model.network import Network
-from guided_seg.train import train
 from guided_seg.training import feature_cache
+from guided_seg.training.caching import open_cache
 from guided_seg.training.feature_cache import FeatureCache, backbone_name
 from guided_seg.training.module import EpisodicSegmentation
+from guided_seg.training.train import train
 
 SIZES = ((45, 70), (64, 40), (45, 70))
 FROZEN = ("backbone=vgg16_lite", *VGG, "backbone.frozen=true")
@@ -175,7 +174,7 @@ class TestFiles:
         """The second comes, writes all and reads it while the first is in the middle of each file."""
         network, honest = build(*FROZEN).eval(), feature_cache.save_file
         second, process = cache_of(network, tmp_path), 1
-        monkeypatch.setattr("guided_seg.writing.os.getpid", lambda: process)
+        monkeypatch.setattr("guided_seg.files.writing.os.getpid", lambda: process)
         expected = network.encode(*images()).maps
 
         def save_file(levels: dict[str, Tensor], path: Path) -> None:
@@ -232,7 +231,7 @@ def at_work(own: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 Work = Callable[..., Path]
-CROPS = "data.augment={_target_:guided_seg.data.transforms.Augment,size:48%s}"
+CROPS = "data.augment={_target_:guided_seg.data.sampling.transforms.Augment,size:48%s}"
 
 
 def losses(folder: Path) -> list[float]:
@@ -241,7 +240,7 @@ def losses(folder: Path) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    "crops", [(), ("data.augment={_target_:guided_seg.data.transforms.Augment,size:48,variants:2}",)]
+    "crops", [(), ("data.augment={_target_:guided_seg.data.sampling.transforms.Augment,size:48,variants:2}",)]
 )
 def test_a_run_gives_the_same_and_the_next_encodes_nothing(
     crops: tuple[str, ...], at_work: Work, tmp_path: Path, written: list[Path]
@@ -333,7 +332,7 @@ def test_a_disk_that_is_too_small_is_refused_with_both_figures(
     at_work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr("guided_seg.data.disk.shutil.disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr("guided_seg.files.disk.shutil.disk_usage", lambda _: usage._replace(free=1000))
     expected = (
         r"cache has 1.0 kB free, but [\d.]+ kB are needed; free some space, or set feature_cache to another folder"
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from guided_seg.cli.run_folders import last_checkpoint, newest_run, register_resolvers, slug
 from guided_seg.errors import UserError
-from guided_seg.folders import last_checkpoint, newest_run, register_resolvers, slug
 
 
 @pytest.fixture(autouse=True)

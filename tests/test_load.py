@@ -19,12 +19,12 @@ from running import call, compose_evaluation, evaluate, read
 from safetensors.torch import load_file, save_file
 
 import guided_seg
-from guided_seg import released
-from guided_seg.checkpoints import checkpoint_file, load_network
+from guided_seg import release as released
 from guided_seg.errors import UserError
 from guided_seg.model.network import Network
-from guided_seg.released.making import release
-from guided_seg.released.weights import ENTRY, read_weights, write_weights
+from guided_seg.release.load import checkpoint_file, load_network
+from guided_seg.release.making import release
+from guided_seg.release.weights import ENTRY, read_weights, write_weights
 from guided_seg.session import NEGATIVE, Session
 
 
@@ -173,7 +173,7 @@ def test_a_file_of_other_tensors_is_refused(tmp_path: Path, metadata: dict[str, 
     [
         ({"_target_": "os.system", "_args_": ["false"]}, "asks for os.system, which is no part of a network"),
         ({"_target_": "guided_seg.model.backbone.nn.Identity"}, "nn.Identity, which is no part of a network"),
-        ({"_target_": "guided_seg.writing.Path"}, "guided_seg.writing.Path, which is no part of a network"),
+        ({"_target_": "guided_seg.files.writing.Path"}, "guided_seg.files.writing.Path, which is no part of a network"),
         ({"_target_": "guided_seg.model.decoder.Bilinear", "more": [{"_target_": "os.system"}]}, "asks for os.system"),
         ("${oc.create:{_target_:os.system}}", "has values that refer to others"),
         ({"_target_": "guided_seg.model.decoder.Future"}, "Future, which guided_seg .* does not have; use the version"),

@@ -21,10 +21,10 @@ from pytorch_lightning.loggers.logger import Logger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from guided_seg.errors import UserError
+from guided_seg.loggers import wandb_run
+from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config, log_image, log_results
+from guided_seg.loggers.metrics_file import MetricsFile
 from guided_seg.report.results import Results
-from guided_seg.training import wandb_run
-from guided_seg.training.loggers import build_loggers, close_loggers, log_config, log_image, log_results
-from guided_seg.training.metrics_file import MetricsFile
 
 CONF = Path(__file__).parents[1] / "conf"
 SCORE = {"positive_iou": 0.6, "mean_iou": 0.5, "ci95": [0.5, 0.7], "episodes": 9}

@@ -8,7 +8,7 @@ import pytest
 from processes import python
 from running import CONF
 
-from guided_seg.openmp import OTHERS, SETTINGS, wait_asleep
+from guided_seg.machine.openmp import OTHERS, SETTINGS, wait_asleep
 
 
 @pytest.fixture

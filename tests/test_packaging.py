@@ -12,7 +12,7 @@ import pytest
 from processes import ended, python
 
 import guided_seg
-from guided_seg.released import CARD, CHECKSUMS, MODEL, names
+from guided_seg.release import CARD, CHECKSUMS, MODEL, names
 
 ROOT = Path(__file__).resolve().parents[1]
 SKIPPED = ("__pycache__", ".egg-info")
@@ -52,9 +52,10 @@ def _run(*arguments: str, folder: Path, path: str = "") -> str:
 def test_the_wheel_holds_every_file(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     splits = {
-        f"guided_seg/data/splits/{name}" for name in _tree("src/guided_seg/data/splits", "*.txt") | {"SHA256SUMS"}
+        f"guided_seg/data/sources/splits/{name}"
+        for name in _tree("src/guided_seg/data/sources/splits", "*.txt") | {"SHA256SUMS"}
     }
-    released = {file for name in (CARD, MODEL, CHECKSUMS) for file in _tree("src", f"guided_seg/released/**/{name}")}
+    released = {file for name in (CARD, MODEL, CHECKSUMS) for file in _tree("src", f"guided_seg/release/**/{name}")}
     code = _tree("src", "*.py") | splits | released | {"guided_seg/py.typed"}
     configuration = {f"guided_seg/conf/{name}" for name in _tree("conf", "*.yaml") | {"__init__.py"}}
     assert code | configuration <= names
@@ -88,7 +89,7 @@ def test_the_wheel_says_the_version_and_the_commands(installed: Path) -> None:
         "guided-seg-benchmark": "guided_seg.benchmark.__main__:main",
         "guided-seg-inspect": "guided_seg.data.inspect:main",
         "guided-seg-export": "guided_seg.export.__main__:main",
-        "guided-seg-release": "guided_seg.release:main",
+        "guided-seg-release": "guided_seg.release.__main__:main",
     }
 
 

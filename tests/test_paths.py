@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from running import CONF, call, last_line, write_folder
 
-from guided_seg.cli import check_text
+from guided_seg.cli.command import check_text
+from guided_seg.cli.run_folders import slug
 from guided_seg.compare import main as compare
 from guided_seg.errors import UserError
-from guided_seg.folders import slug
-from guided_seg.overrides import find_problem
-from guided_seg.paths import PATHS, is_path, suggestion, take_paths_as_written
+from guided_seg.settings.overrides import find_problem
+from guided_seg.settings.paths import PATHS, is_path, suggestion, take_paths_as_written
 from guided_seg.study.__main__ import main as study
 
 NAMES = (

@@ -14,13 +14,13 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from running import TINY, call, compose_evaluation, compose_run, read
 from session.models import network
 
-from guided_seg import precision
 from guided_seg.errors import UserError
-from guided_seg.precision import chosen, device_of, fastest, measured
+from guided_seg.files.writing import user_cache
+from guided_seg.model import precision
+from guided_seg.model.precision import chosen, device_of, fastest, measured
 from guided_seg.session.encoder import Encoder
-from guided_seg.testing import lightning_refusals
-from guided_seg.train import _prepare
-from guided_seg.writing import user_cache
+from guided_seg.training.testing import lightning_refusals
+from guided_seg.training.train import _prepare
 
 CPU = torch.device("cpu")
 BACKBONE = network("late_global").backbone

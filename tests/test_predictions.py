@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from guided_seg.data.images import read_labels
-from guided_seg.report.predictions import coco_result, colour_map, write_coco, write_davis, write_voc
+from guided_seg.report.prediction_files import coco_result, colour_map, write_coco, write_davis, write_voc
 
 SIZES = [(1, 1), (1, 9), (7, 1), (33, 47), (48, 64)]
 

@@ -12,8 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 from processes import ended, started
 
-from guided_seg.cli import kind_errors
-from guided_seg.program import program
+from guided_seg.cli.command import kind_errors
+from guided_seg.cli.program import program
 
 INTERRUPT = """
 import os, runpy, signal, sys
@@ -48,7 +48,7 @@ def test_ctrl_c_ends_a_command_in_a_word_while_it_imports(tmp_path: Path, line: 
 
 TWICE = """
 import os, signal
-from guided_seg.program import program
+from guided_seg.cli.program import program
 class Late:
     def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT):
         kill(pid, number)

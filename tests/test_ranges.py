@@ -13,14 +13,14 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from running import CONF, call, compose_run
 
-from guided_seg.build import settings as evaluation_settings
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.composition.build import settings as evaluation_settings
 from guided_seg.errors import UserError
-from guided_seg.folders import register_resolvers
-from guided_seg.limits import MEMORIES, PRECISIONS
-from guided_seg.model.memory import Memory
-from guided_seg.overrides import find_problem
-from guided_seg.preflight import check_settings, check_value, rule_of
-from guided_seg.preflight import settings as flat
+from guided_seg.model.video.previous_frame import Memory
+from guided_seg.settings.limits import MEMORIES, PRECISIONS
+from guided_seg.settings.overrides import find_problem
+from guided_seg.settings.preflight import check_settings, check_value, rule_of
+from guided_seg.settings.preflight import settings as flat
 from guided_seg.training.module import EpisodicSegmentation
 
 FREE = {"data.year": "the sources that have it know their years, as a number or as text"}
@@ -66,7 +66,7 @@ def test_the_configs_have_many_settings() -> None:
 @pytest.mark.parametrize("key", SETTINGS)
 def test_every_number_and_switch_has_a_range(key: str) -> None:
     rule = rule_of(key)
-    assert rule is not None, f"{key} needs a rule in guided_seg.limits, or an entry in FREE"
+    assert rule is not None, f"{key} needs a rule in guided_seg.settings.limits, or an entry in FREE"
     for wrong in ("abc", -1, math.nan, math.inf, [], "1", 10**15):
         if not rule.accepts(wrong):
             with pytest.raises(UserError, match="expected"):
@@ -300,8 +300,8 @@ def test_what_lightning_refuses_is_refused_before_data_are_read(
         pytest.fail("a network or data is built")
 
     monkeypatch.setattr(EpisodicSegmentation, "__init__", never)
-    monkeypatch.setattr("guided_seg.train.build_network", never)
-    monkeypatch.setattr("guided_seg.train.build_data", never)
+    monkeypatch.setattr("guided_seg.training.train.build_network", never)
+    monkeypatch.setattr("guided_seg.training.train.build_data", never)
     done = call("run", *overrides, folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: trainer")

@@ -12,20 +12,20 @@ from protocols.tiny import network_of, write_checkpoint
 from running import TINY, call, last_line, no_figures
 
 import guided_seg
-from guided_seg.checkpoints import load_network
 from guided_seg.errors import UserError
-from guided_seg.released import CARD, FOLDER, making
-from guided_seg.released.card import portable, read_template
-from guided_seg.released.making import release, rounding
-from guided_seg.released.weights import write_weights
-from guided_seg.writing import sha256
+from guided_seg.files.writing import sha256
+from guided_seg.release import CARD, FOLDER, making
+from guided_seg.release.card import portable, read_template
+from guided_seg.release.load import load_network
+from guided_seg.release.making import release, rounding
+from guided_seg.release.weights import write_weights
 
 
 def test_the_command_makes_a_model_of_a_run_and_tells_all_it_knows(tmp_path: Path) -> None:
     run = ("+experiment=late_global", *TINY, "seed=3", f"output_dir={tmp_path / 'run'}")
     with no_figures():
         last_line(call("run", *run, folder=tmp_path))
-    done = call("release", "checkpoint=run", "name=mine", "output_dir=out", folder=tmp_path)
+    done = call("release.__main__", "checkpoint=run", "name=mine", "output_dir=out", folder=tmp_path)
     assert last_line(done) == str(tmp_path / "out")
     assert "scores differ by at most" in done.stdout
     card = (tmp_path / "out" / CARD).read_text()
@@ -103,7 +103,7 @@ def test_bad_input_leaves_nothing(tmp_path: Path, words: str, sentence: str) -> 
     (tmp_path / "full" / "mine.txt").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     line = [*words.split(), *(() if "output_dir" in words else ("output_dir=out",))]
-    done = call("release", *line, folder=tmp_path)
+    done = call("release.__main__", *line, folder=tmp_path)
     assert done.returncode == 2, done.stdout
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1

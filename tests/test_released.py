@@ -16,16 +16,16 @@ from omegaconf import OmegaConf
 from protocols.tiny import write_checkpoint
 
 import guided_seg
-from guided_seg import released
+from guided_seg import release as released
 from guided_seg.episode import Episode, Shot, collate
-from guided_seg.model.fused import Fused
+from guided_seg.files.writing import sha256
+from guided_seg.model.heads.fused import Fused
 from guided_seg.model.network import GuidedNetwork
 from guided_seg.model.refine import Refined
-from guided_seg.released import CARD, CHECKSUMS, MODEL
-from guided_seg.released.card import SECTIONS, UNWRITTEN
-from guided_seg.released.making import LIMIT, release
+from guided_seg.release import CARD, CHECKSUMS, MODEL
+from guided_seg.release.card import SECTIONS, UNWRITTEN
+from guided_seg.release.making import LIMIT, release
 from guided_seg.session import NEGATIVE, Session
-from guided_seg.writing import sha256
 
 SHIPPED = ["guided-lite0"]
 LEAST = {("guided-lite0", "cat"): 0.88, ("guided-lite0", "coffee"): 0.92}

@@ -18,7 +18,7 @@ from rich.console import Console
 from guided_seg.episode import Episode, Shot
 from guided_seg.errors import UserError
 from guided_seg.report.balance import MOST, balance_chart, order
-from guided_seg.report.figures import iou_curve, learning_curve
+from guided_seg.report.drawing import iou_curve, learning_curve
 from guided_seg.report.grid import Grid
 from guided_seg.report.panels import Panel, PanelShot, panels
 from guided_seg.report.results import (

@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from processes import started
 from running import TINY, call, command, compose_run, last_line, no_figures, read, run, scores
 
-from guided_seg import train as training
 from guided_seg.errors import UserError
+from guided_seg.training import train as training
 from guided_seg.training.module import EpisodicSegmentation
 
 LONGER = ("trainer.max_steps=6", "data.training.validate_every=2", "trainer.limit_val_batches=1.0")

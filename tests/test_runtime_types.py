@@ -9,8 +9,8 @@ import pytest
 from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import TypeCheckError
 
+from guided_seg.files.text import same_form
 from guided_seg.protocols.statistics import half_width, positive_iou
-from guided_seg.text import same_form
 
 
 def test_a_wrong_type_is_told() -> None:

@@ -10,8 +10,8 @@ from unittest.mock import patch
 import pytest
 from processes import ended
 
-from guided_seg import overrides
-from guided_seg.folders import register_resolvers
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.settings import overrides
 
 WORK = {"torch", "torchvision", "pytorch_lightning", "timm", "numpy", "cv2", "PIL", "scipy", "matplotlib", "wandb"}
 """What only a run needs, as whole packages."""
@@ -63,7 +63,7 @@ def test_the_package_imports_nothing_for_work() -> None:
 
 def test_loading_and_scoring_a_network_import_nothing_that_only_training_needs() -> None:
     """Each process of an evaluation pays for it again."""
-    _, facts = play(AT_EXIT + "import guided_seg.checkpoints, guided_seg.protocols.evaluation")
+    _, facts = play(AT_EXIT + "import guided_seg.release.load, guided_seg.protocols.evaluation")
     assert "guided_seg.protocols.runner" in facts["modules"]
     training = {"pytorch_lightning", "torchmetrics", "torchvision", "timm", "wandb", "scipy.stats", "torch._dynamo"}
     assert training & set(facts["modules"]) == set()
@@ -91,7 +91,7 @@ def test_what_only_shows_imports_nothing_for_work(line: str, printed: str) -> No
     module, *argv = line.split()
     out, facts = play(COMMAND, f"guided_seg.{module}", *argv)
     assert printed in out
-    assert "guided_seg.cli" in facts["modules"]
+    assert "guided_seg.cli.command" in facts["modules"]
     assert WORK & set(facts["modules"]) == set()
 
 

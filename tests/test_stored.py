@@ -17,13 +17,13 @@ from running import compose_run
 from safetensors.torch import save_file
 
 import guided_seg
-from guided_seg.build import network_config
-from guided_seg.checkpoints import check_resumable, read_checkpoint, restore
+from guided_seg.composition.build import network_config
 from guided_seg.errors import UserError
-from guided_seg.export.weights import load
+from guided_seg.export.part_weights import load
 from guided_seg.model.backbone import WeightsError, read_weights
-from guided_seg.released import shipped
-from guided_seg.released.weights import ENTRY
+from guided_seg.release import shipped
+from guided_seg.release.load import check_resumable, read_checkpoint, restore
+from guided_seg.release.weights import ENTRY
 
 PAGE = "<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head></html>\n"
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n"
@@ -120,7 +120,7 @@ def test_a_disk_that_refuses_a_file_is_told(tmp_path: Path, name: str, monkeypat
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    for reader in ("torch.load", "guided_seg.released.weights.safe_open", "guided_seg.stored.Path.open"):
+    for reader in ("torch.load", "guided_seg.release.weights.safe_open", "guided_seg.files.tensors.Path.open"):
         monkeypatch.setattr(reader, refuse)
     with pytest.raises(UserError, match=r"\(Permission denied\); check its name and its permissions"):
         guided_seg.load(tmp_path / name)

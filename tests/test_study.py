@@ -17,14 +17,14 @@ import yaml
 from running import call
 
 from guided_seg.errors import UserError
-from guided_seg.report.figures import new_figure
+from guided_seg.report.drawing import new_figure
 from guided_seg.study.__main__ import main
 from guided_seg.study.cells import cell
 from guided_seg.study.compositions import compose, find, varied
-from guided_seg.study.figures import _heat_map
+from guided_seg.study.intervals import half_width, paired_p
 from guided_seg.study.runs import gather
-from guided_seg.study.statistics import half_width, paired_p
 from guided_seg.study.study import study
+from guided_seg.study.study_figures import _heat_map
 from guided_seg.study.table import escape
 
 TARGETS = {

@@ -19,12 +19,12 @@ from processes import ended
 from running import CONF, TINY, call, compose_run, composed_once, no_figures, run
 from torch import Tensor
 
-from guided_seg import sweep
+from guided_seg.cli.help_page import print_help
 from guided_seg.errors import CompositionError, UserError
-from guided_seg.help_page import print_help
-from guided_seg.overrides import find_problem
 from guided_seg.report.results import write_json
+from guided_seg.settings.overrides import find_problem
 from guided_seg.study.study import study
+from guided_seg.training import sweep
 from guided_seg.training.module import EpisodicSegmentation
 
 Train = Callable[[DictConfig, Path, Path | None], float]
@@ -90,7 +90,7 @@ def test_a_failed_job_leaves_its_reason_and_runs_again(tmp_path: Path) -> None:
 
 
 def test_options_without_a_meaning_are_refused_not_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from guided_seg.train import train
+    from guided_seg.training.train import train
 
     assert job(train, tmp_path / "a", "locality=local")[1].status == "refused"
     assert (tmp_path / "a" / sweep.ERROR).read_text().startswith("refused: locality=local keeps positions")
@@ -143,7 +143,7 @@ def test_only_a_checkpoint_of_the_same_config_is_gone_on_from(tmp_path: Path) ->
 def test_a_run_that_begins_is_not_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores of an earlier run in the folder would stand beside the new config."""
     write_json(tmp_path / "metrics.json", {})
-    monkeypatch.setattr("guided_seg.train._run", failing(RuntimeError("cut off")))
+    monkeypatch.setattr("guided_seg.training.train._run", failing(RuntimeError("cut off")))
     with pytest.raises(RuntimeError, match="cut off"):
         run(tmp_path)
     assert not (tmp_path / "metrics.json").exists()
@@ -214,7 +214,7 @@ def test_a_first_job_without_meaning_does_not_stop_the_sweep(monkeypatch: pytest
     def check(*_: Any) -> None:
         raise CompositionError("no meaning together.")
 
-    monkeypatch.setattr("guided_seg.overrides.check_missing", check)
+    monkeypatch.setattr("guided_seg.settings.overrides.check_missing", check)
     assert find_problem("config", ["seed=1"], "guided_seg.conf") == "no meaning together."
     assert find_problem("config", ["-m", "seed=1,2"], "guided_seg.conf") is None
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from guided_seg.data.source import DataError
-from guided_seg.errors import UserError
-from guided_seg.text import as_stored, nearest, read_json, read_table, read_text, read_yaml, shown
+from guided_seg.errors import DataError, UserError
+from guided_seg.files.text import as_stored, nearest, read_json, read_table, read_text, read_yaml, shown
 
 
 @pytest.fixture

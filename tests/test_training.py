@@ -18,19 +18,19 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from guided_seg.data.points import Setting, settings_of
-from guided_seg.data.source import DataError, Mode
+from guided_seg.data.sampling.points import Setting, settings_of
+from guided_seg.data.source import Mode
 from guided_seg.episode import Batch, Episode, Shot, collate
-from guided_seg.errors import UserError
+from guided_seg.errors import DataError, UserError
 from guided_seg.model.backbone import Small
 from guided_seg.model.features import Features
-from guided_seg.model.guide import Guidance
+from guided_seg.model.guide.guide import Guidance
 from guided_seg.model.network import Network
-from guided_seg.testing import quiet_lightning
 from guided_seg.training import callbacks
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
 from guided_seg.training.module import EpisodicSegmentation, new_metric
-from guided_seg.training.panels import CollectPanels
+from guided_seg.training.test_panels import CollectPanels
+from guided_seg.training.testing import quiet_lightning
 
 ROOT = Path(__file__).parents[1]
 SIZE = 16

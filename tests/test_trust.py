@@ -26,16 +26,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import guided_seg
-from guided_seg.build import data_to_test, network_config
-from guided_seg.checkpoints import load_network, restore
+from guided_seg.composition.build import data_to_test, network_config
+from guided_seg.composition.trust import NETWORK, PLUGINS, data_parts
 from guided_seg.errors import UserError
-from guided_seg.export.weights import PARTS, load
+from guided_seg.export.part_weights import PARTS, load
+from guided_seg.files.writing import sha256
 from guided_seg.model.network import Network
-from guided_seg.released.weights import ENTRY
+from guided_seg.release.load import load_network, restore
+from guided_seg.release.weights import ENTRY
 from guided_seg.session import Session
 from guided_seg.session.session import Model
-from guided_seg.trust import NETWORK, PLUGINS, data_parts
-from guided_seg.writing import sha256
 
 Config = dict[str, Any]
 SMALL = {"_target_": "guided_seg.model.backbone.Small", "width": 16, "blocks": 1}
@@ -133,16 +133,16 @@ ATTACKS: dict[str, Callable[[str], Any]] = {
     },
     "a module's import": lambda _: {"_target_": "evil_on_import.Decoder"},
     "an import by ours": lambda _: {
-        "_target_": "guided_seg.model.pretrained.importlib.import_module",
+        "_target_": "guided_seg.model.backbones.pretrained.importlib.import_module",
         "name": "evil_on_import",
     },
-    "os by ours": lambda done: {"_target_": "guided_seg.cli.os.mkdir", "path": done},
+    "os by ours": lambda done: {"_target_": "guided_seg.cli.command.os.mkdir", "path": done},
     "a function of ours": lambda done: {
-        "_target_": "guided_seg.data.disk.disk_refusals",
+        "_target_": "guided_seg.files.disk.disk_refusals",
         "folder": done,
         "setting": "a",
     },
-    "globals": lambda _: {"_target_": "guided_seg.model.fused.Fused.__init__.__globals__"},
+    "globals": lambda _: {"_target_": "guided_seg.model.heads.fused.Fused.__init__.__globals__"},
     "a helper of Hydra": lambda _: {"_target_": "hydra.utils.get_method", "path": "os.system"},
     "another part of ours": lambda _: {"_target_": "guided_seg.model.decoder.Bilinear"},
     "a base class": lambda _: {"_target_": "guided_seg.model.backbone.Backbone"},
@@ -225,7 +225,7 @@ def test_of_the_data_of_a_checkpoint_only_its_source_is_built(content: dict[str,
     [
         ({"future": 1}, "data.source.future, which guided_seg .* does not have; use the version"),
         ({"_target_": "guided_seg.data.future.Source"}, "future.Source, which guided_seg .* does not have; use the"),
-        ({"_partial_": False}, "asks for guided_seg.data.shapes.Shapes without _partial_"),
+        ({"_partial_": False}, "asks for guided_seg.data.shapes.shapes.Shapes without _partial_"),
         ({"size": "???"}, "has no value for data.source.size"),
     ],
 )
@@ -261,18 +261,18 @@ def test_a_checkpoint_may_name_each_source_that_there_is(name: str) -> None:
 def test_a_backbone_of_a_file_reads_no_other_file_and_downloads_nothing(
     content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guided_seg.model.vgg._torchvision_weights", lambda: pytest.fail("downloaded"))
-    vgg = {"_target_": "guided_seg.model.vgg.Vgg16", "width": 2}
+    monkeypatch.setattr("guided_seg.model.backbones.vgg._torchvision_weights", lambda: pytest.fail("downloaded"))
+    vgg = {"_target_": "guided_seg.model.backbones.vgg.Vgg16", "width": 2}
     for weights in ({}, {"weights": "torchvision"}, {"weights": "/etc/passwd"}):
         with pytest.raises(UserError, match=r"tensors of a.ckpt do not fit the network that it names"):
             restore(content["config"] | {"backbone": vgg | weights}, _bare(content), "a.ckpt")
-    remote = {"_target_": "guided_seg.model.pretrained.TimmBackbone", "model": "hf_hub:somebody/something"}
+    remote = {"_target_": "guided_seg.model.backbones.pretrained.TimmBackbone", "model": "hf_hub:somebody/something"}
     with pytest.raises(UserError, match=r"timm .* has no network of this name"):
         restore(content["config"] | {"backbone": remote}, _bare(content), "a.ckpt")
 
 
 PLUGIN = """
-from guided_seg.data.shapes import Shapes
+from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.model.decoder import Bilinear
 from torch import nn
 
@@ -388,7 +388,7 @@ def test_an_allowed_plugin_that_cannot_be_imported_is_told(
 TARGETS = [
     "os.system",
     "guided_seg.model.decoder.Refine",
-    "guided_seg.model.merge.Mean",
+    "guided_seg.model.guide.merge.Mean",
     "builtins.print",
     "a.b",
     "",

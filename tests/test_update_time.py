@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from running import TINY, compose_run
 
-from guided_seg.build import build_data, build_network
-from guided_seg.data.fixed import FixedEpisodes
-from guided_seg.data.points import restrict
-from guided_seg.data.source import BrokenFile
+from guided_seg.composition.build import build_data, build_network
+from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.sampling.points import restrict
 from guided_seg.episode import Batch
+from guided_seg.errors import BrokenFile
 from guided_seg.model.network import Network
 from guided_seg.training import update_time
 from guided_seg.training.update_time import update_times

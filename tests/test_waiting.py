@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import guided_seg
-from guided_seg import waiting
+from guided_seg.machine import waiting
 from guided_seg.session import Session
 
 

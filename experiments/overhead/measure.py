@@ -25,14 +25,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 from pytorch_lightning import seed_everything
 
-from guided_seg.build import build_data, build_network, network_config, settings
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.composition.build import build_data, build_network, network_config, settings
 from guided_seg.episode import IGNORE, Batch
-from guided_seg.folders import register_resolvers
-from guided_seg.testing import quiet_lightning
-from guided_seg.train import build_trainer
+from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config
 from guided_seg.training.callbacks import Clock
-from guided_seg.training.loggers import build_loggers, close_loggers, log_config
 from guided_seg.training.module import EpisodicSegmentation
+from guided_seg.training.testing import quiet_lightning
+from guided_seg.training.train import build_trainer
 
 WARM_UP, END = 2, 1
 """Blocks that are not counted: the first, and the last, after which the trainer asks for nothing more."""

@@ -16,8 +16,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import guided_seg
-from guided_seg.data.frozen import FrozenEpisodes
-from guided_seg.data.questions import Questions
+from guided_seg.data.frozen.episode_file import FrozenEpisodes
+from guided_seg.data.frozen.questions import Questions
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Row
 from guided_seg.protocols.records import read_records

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from guided_seg.build import build_network
-from guided_seg.checkpoints import load_network
-from guided_seg.model.fused import Fused
+from guided_seg.composition.build import build_network
+from guided_seg.model.heads.fused import Fused
 from guided_seg.model.network import GuidedNetwork
-from guided_seg.released import MODEL
-from guided_seg.released.weights import write_weights
+from guided_seg.release import MODEL
+from guided_seg.release.load import load_network
+from guided_seg.release.weights import write_weights
 
 RELEASED = "guided-lite0"
 FIRST = "conditioning.evidence.weight"

@@ -22,9 +22,9 @@ import matplotlib.pyplot as plt
 import torch
 from hydra import compose, initialize_config_module
 
-from guided_seg.build import build_network
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.composition.build import build_network
 from guided_seg.episode import Batch, Episode, Shot, collate
-from guided_seg.folders import register_resolvers
 from guided_seg.model.network import Network
 
 HERE = Path(__file__).parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from guided_seg.openmp import wait_asleep
+from guided_seg.machine.openmp import wait_asleep
 
 if TYPE_CHECKING:
     from guided_seg.model.network import Network
@@ -23,14 +23,14 @@ def load(name: str | PathLike[str]) -> Network:
     Args:
         name: of a model that ships, such as ``guided-lite0``, which takes neither training nor a network connection; a
             run folder or a checkpoint in it; the folder or file of a released model; or ``owner/name[@revision]`` of
-            one on the Hugging Face hub. See `guided_seg.checkpoints.checkpoint_file`.
+            one on the Hugging Face hub. See `guided_seg.release.load.checkpoint_file`.
 
     Raises:
         UserError: there is nothing of that name, or it is damaged.
     """
-    from guided_seg.waiting import waiting  # importing the package must stay quick
+    from guided_seg.machine.waiting import waiting  # importing the package must stay quick
 
     with waiting(f"Loading {name}"):
-        from guided_seg.checkpoints import load_network
+        from guided_seg.release.load import load_network
 
         return load_network(name)[0]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from guided_seg.cli import path_argument, refuse, without_comment
+from guided_seg.cli.command import path_argument, refuse, without_comment
+from guided_seg.cli.program import program
 from guided_seg.errors import UserError
-from guided_seg.program import program
 
 
 @program
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _check_out(path: Path) -> None:
-    from guided_seg.preflight import check_can_be_made
+    from guided_seg.settings.preflight import check_can_be_made
 
     if path.is_dir():
         raise UserError(f"--out={path} is a folder; give a file in it, as in --out={path / 'comparison.md'}.")

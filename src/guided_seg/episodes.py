@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from guided_seg import cli
+from guided_seg.cli import command as cli
+from guided_seg.cli.program import program
 from guided_seg.errors import UserError
-from guided_seg.program import program
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from guided_seg.data.frozen import FrozenEpisodes
+    from guided_seg.data.frozen.episode_file import FrozenEpisodes
 
 COMMAND = "python -m guided_seg.episodes"
 EXAMPLES = (
@@ -35,9 +35,9 @@ EXAMPLES = (
 def _freeze(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
-    from guided_seg.data.freeze import freeze
-    from guided_seg.preflight import check_can_be_made
+    from guided_seg.data.frozen.freeze import freeze
     from guided_seg.protocols.evaluation import build_protocol
+    from guided_seg.settings.preflight import check_can_be_made
 
     check_can_be_made(Path(cfg.folder).absolute(), "folder", "folder")
     protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
@@ -61,7 +61,7 @@ def summary(frozen: FrozenEpisodes) -> str:
 
 
 def _show(paths: Sequence[str]) -> None:
-    from guided_seg.data.frozen import FrozenEpisodes
+    from guided_seg.data.frozen.episode_file import FrozenEpisodes
 
     if not paths:
         cli.refuse(f"show needs a file; as in: {COMMAND} show episodes/pascal5i.json.gz")

@@ -15,6 +15,14 @@ class CompositionError(UserError):
     """Options that have no meaning together, and what to choose instead; a sweep counts the job as refused."""
 
 
+class DataError(UserError):
+    """Data that cannot be used; the message says what was found, what was expected and what to do."""
+
+
+class BrokenFile(DataError):
+    """One file that cannot be read; a long run skips and counts it instead of stopping."""
+
+
 class VideoWarning(UserWarning):
     """Frames of a video that cannot be decoded and are left out."""
 

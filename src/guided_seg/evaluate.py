@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guided_seg import cli
+from guided_seg.cli import command as cli
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> None:
 
         score_protocols(cfg, out)
     else:
-        from guided_seg.score import score
+        from guided_seg.training.score import score
 
         score(cfg, out)
 

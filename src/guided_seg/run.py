@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guided_seg import cli, sweep
-from guided_seg.folders import register_resolvers
-from guided_seg.program import program
+from guided_seg.cli import command as cli
+from guided_seg.cli.program import program
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.training import sweep
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -30,7 +31,7 @@ def _main(cfg: DictConfig) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from guided_seg.train import train
+    from guided_seg.training.train import train
 
     state, folder = HydraConfig.get(), cli.output_dir()
     if state.mode == RunMode.MULTIRUN:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.fixed import FixedEpisodes
-from guided_seg.data.folder import Folder
-from guided_seg.data.points import PointRange
-from guided_seg.data.source import DataError, Mode
+from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.sampling.points import PointRange
+from guided_seg.data.source import Mode
+from guided_seg.data.sources.folder import Folder
+from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import Batch, Episode, Shot, collate
+from guided_seg.errors import DataError
 from guided_seg.training.callbacks import BrokenFiles
 
 Equal = Callable[[object, object], bool]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from guided_seg.data.camvid import CAMVID_CLASSES, Camvid
-from guided_seg.data.source import BrokenFile, DataError
+from guided_seg.data.sources.camvid import CAMVID_CLASSES, Camvid
+from guided_seg.errors import BrokenFile, DataError
 
 SKY, ROAD, CAR = (CAMVID_CLASSES.index(name) for name in ("sky", "road", "car"))
 SPLITS = {

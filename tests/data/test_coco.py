@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guided_seg.data.classes import hashed
-from guided_seg.data.coco import COCO_CLASSES, Coco
+from guided_seg.data.coco.coco import COCO_CLASSES, Coco
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.source import BrokenFile, DataError
-from guided_seg.data.splits import fold_classes
+from guided_seg.data.sources.classes import hashed
+from guided_seg.data.sources.splits import fold_classes
+from guided_seg.errors import BrokenFile, DataError
 
 PERSON, BICYCLE, CAR = 1, 2, 3
 Box = tuple[int, int, int, int]  # top, left, bottom, right
@@ -110,7 +110,7 @@ VAL = {"v1": [(PERSON, LEFT), (BICYCLE, RIGHT)], "v2": [(BICYCLE, LEFT)], "v3": 
 @pytest.fixture
 def all_train(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names that start with w go to val, and no other, so that the tests need not know the hashes."""
-    monkeypatch.setattr("guided_seg.data.coco.hashed", lambda name: 0.01 if name.startswith("w") else 0.9)
+    monkeypatch.setattr("guided_seg.data.coco.coco.hashed", lambda name: 0.01 if name.startswith("w") else 0.9)
 
 
 @pytest.mark.usefixtures("all_train")

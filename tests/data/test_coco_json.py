@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guided_seg.data.coco import COCO_CLASSES, Coco
-from guided_seg.data.coco_json import Instances, read_instances
-from guided_seg.data.source import DataError
+from guided_seg.data.coco.coco import COCO_CLASSES, Coco
+from guided_seg.data.coco.coco_json import Instances, read_instances
+from guided_seg.errors import DataError
 
 HEIGHT, WIDTH = 40, 60
 LEFT, RIGHT = [5, 5, 25, 5, 25, 25, 5, 25], [30, 5, 50, 5, 50, 25, 30, 25]
@@ -287,7 +287,7 @@ class TestLayouts:
     def test_images_are_found_by_the_names_that_tools_write(
         self, write: Callable[..., Path], name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("guided_seg.data.coco_layouts.hashed", lambda _: 0.9)
+        monkeypatch.setattr("guided_seg.data.coco.coco_layouts.hashed", lambda _: 0.9)
 
         def edit(content: dict[str, Any]) -> None:
             for entry in content["images"]:
@@ -339,7 +339,7 @@ class TestLayouts:
             Coco(root, "train")
 
     def test_images_of_no_split(self, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("guided_seg.data.coco_layouts.hashed", lambda _: 0.9)
+        monkeypatch.setattr("guided_seg.data.coco.coco_layouts.hashed", lambda _: 0.9)
         root = write("result.json", "images")
         with pytest.raises(DataError, match=r"No annotated image of .* is of val; .* Add images, or put those of each"):
             Coco(root, "val")
@@ -378,7 +378,7 @@ class TestPolygonLayouts:
         content: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("guided_seg.data.coco_layouts.hashed", lambda _: 0.9)
+        monkeypatch.setattr("guided_seg.data.coco.coco_layouts.hashed", lambda _: 0.9)
         root = write(images, labels)
         (root / file).parent.mkdir(exist_ok=True)
         (root / file).write_text(content, encoding="utf-8")

@@ -19,14 +19,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from guided_seg.data.datamodule import Episodes, InteractiveEpisodes, MixedEpisodes, SemanticEpisodes, VideoEpisodes
-from guided_seg.data.davis import Davis
-from guided_seg.data.folder import Folder
-from guided_seg.data.points import PointRange
-from guided_seg.data.shapes import Shapes
-from guided_seg.data.source import MODES, DataError, Mode
-from guided_seg.data.transforms import Augment
+from guided_seg.data.sampling.points import PointRange
+from guided_seg.data.sampling.transforms import Augment
+from guided_seg.data.shapes.shapes import Shapes
+from guided_seg.data.source import MODES, Mode
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.folder import Folder
 from guided_seg.episode import Batch
-from guided_seg.testing import quiet_lightning
+from guided_seg.errors import DataError
+from guided_seg.training.testing import quiet_lightning
 
 Equal = Callable[[object, object], bool]
 EQUALLY = dict.fromkeys(MODES, 1.0)

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from guided_seg.data.davis import Davis
-from guided_seg.data.fixed import FixedEpisodes
+from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.source import DataError
+from guided_seg.data.sources.davis import Davis
+from guided_seg.errors import DataError
 
 TRAIN = {f"train{i}": [(1,), (1,), (1,)] for i in range(6)}
 VAL = {"bear": [(1,), (1,), (), (1,)], "two": [(1,), (1, 2), (2,)], "late": [(), (1,), (1,)]}
@@ -144,7 +144,7 @@ class TestShippedLists:
     @pytest.fixture
     def root(self, davis: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
         shipped = {"davis2016_train": list(TRAIN), "davis2016_val": ["late"], "davis2017_val": ["late", "two"]}
-        monkeypatch.setattr("guided_seg.data.davis.read_split", shipped.__getitem__)
+        monkeypatch.setattr("guided_seg.data.sources.davis.read_split", shipped.__getitem__)
         root = davis(TRAIN, VAL)
         shutil.rmtree(root / "ImageSets")
         return root

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from packing import md5, served
 
-from guided_seg.data.archives import Archive
-from guided_seg.data.download import Unreachable, download, obtain
-from guided_seg.data.source import DataError
+from guided_seg.data.preparation.archives import Archive
+from guided_seg.data.preparation.download import Unreachable, download, obtain
+from guided_seg.errors import DataError
 
 CONTENT = np.random.default_rng(0).bytes(3 << 20)
 HALF = len(CONTENT) // 2

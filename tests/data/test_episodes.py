@@ -12,15 +12,16 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from guided_seg.data.episodes import TrainEpisodes, _touch, to_tensor
-from guided_seg.data.fixed import FixedEpisodes
-from guided_seg.data.folder import Folder
-from guided_seg.data.points import VARY, PointRange
-from guided_seg.data.shapes import Shapes
-from guided_seg.data.source import MODES, DataError, Mode, Sample, Source, Task
-from guided_seg.data.transforms import Augment
+from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.sampling.points import VARY, PointRange
+from guided_seg.data.sampling.transforms import Augment
+from guided_seg.data.shapes.shapes import Shapes
+from guided_seg.data.source import MODES, Mode, Sample, Source, Task
+from guided_seg.data.sources.folder import Folder
+from guided_seg.data.training_episodes import TrainEpisodes, _touch, to_tensor
 from guided_seg.data.workers import EpisodeSampler
 from guided_seg.episode import IGNORE, Episode, collate
+from guided_seg.errors import DataError
 
 SHAPES = Shapes("train", size=48, min_pixels=40, tasks=32, frames=5)
 AROUND: tuple[Mode, ...] = ("semantic", "video")

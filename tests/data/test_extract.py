@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from packing import davis_tree, everything, pack, sbd_tree, voc_tree
 
-from guided_seg.data.archives import Archive, missing
-from guided_seg.data.extract import staged, unpack
-from guided_seg.data.source import DataError
+from guided_seg.data.preparation.archives import Archive, missing
+from guided_seg.data.preparation.extract import staged, unpack
+from guided_seg.errors import DataError
 
 VOC = Archive("http://x/voc.tar", "voc.tar", ("JPEGImages", "ImageSets/Segmentation"), "VOCdevkit/VOC2012")
 DAVIS = Archive("http://x/davis.zip", "davis.zip", ("JPEGImages",), "DAVIS")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guided_seg.data.folder import Folder
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.source import DataError
+from guided_seg.data.sources.folder import Folder
+from guided_seg.errors import DataError
 
 TEN = {f"{i}": (1, 2) for i in range(1, 11)}
 

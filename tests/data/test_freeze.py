@@ -11,14 +11,15 @@ import pytest
 import torch
 from boxes import Boxes
 
-from guided_seg.data.fixed import FixedEpisodes
-from guided_seg.data.freeze import Plan, freeze
-from guided_seg.data.frozen import FrozenEpisode, FrozenView, mark_of
-from guided_seg.data.points import restrict
-from guided_seg.data.questions import Questions
-from guided_seg.data.shapes import Shapes
-from guided_seg.data.source import MODES, BrokenFile, DataError, Mode, Sample, Source
+from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenView, mark_of
+from guided_seg.data.frozen.freeze import Plan, freeze
+from guided_seg.data.frozen.questions import Questions
+from guided_seg.data.sampling.points import restrict
+from guided_seg.data.shapes.shapes import Shapes
+from guided_seg.data.source import MODES, Mode, Sample, Source
 from guided_seg.episode import Batch, collate
+from guided_seg.errors import BrokenFile, DataError
 
 SHAPES = Shapes("test", size=48, min_pixels=40, tasks=16, frames=5)
 BOXES = Boxes(

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guided_seg.data.frozen import FORMAT, FrozenEpisode, FrozenEpisodes, FrozenView, Mark, _digest
-from guided_seg.data.source import MODES, DataError
+from guided_seg.data.frozen.episode_file import FORMAT, FrozenEpisode, FrozenEpisodes, FrozenView, Mark, _digest
+from guided_seg.data.source import MODES
+from guided_seg.errors import DataError
 
 small, side = st.integers(0, 255), st.integers(1, 255)
 keys = st.recursive(

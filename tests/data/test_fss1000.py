@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guided_seg.data.classes import hashed
-from guided_seg.data.fss1000 import Fss1000
-from guided_seg.data.source import BrokenFile, DataError
+from guided_seg.data.sources.classes import hashed
+from guided_seg.data.sources.fss1000 import Fss1000
+from guided_seg.errors import BrokenFile, DataError
 
 TEST, OTHERS = ("bus", "abe's_flyingfish"), [f"thing{i}" for i in range(12)]
 

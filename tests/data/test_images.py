@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guided_seg.data.cache import Cache, sample_bytes
+from guided_seg.data.files.cache import Cache, sample_bytes
 from guided_seg.data.images import check_whole, image_size, read_image, read_labels
-from guided_seg.data.source import BrokenFile, Sample
+from guided_seg.data.source import Sample
+from guided_seg.errors import BrokenFile
 
 
 def test_image_is_rgb(tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from packing import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write_mask
 from PIL import Image
 
-from guided_seg.data import index as index_module
-from guided_seg.data.census import MakeSource, take_census
-from guided_seg.data.davis import Davis
-from guided_seg.data.folder import Folder
-from guided_seg.data.index import NAME, Index, content_key, ensure_index, find_index
-from guided_seg.data.source import DataError
-from guided_seg.data.voc import Voc
+from guided_seg.data.preparation import index as index_module
+from guided_seg.data.preparation.census import MakeSource, take_census
+from guided_seg.data.preparation.index import NAME, Index, content_key, ensure_index, find_index
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.folder import Folder
+from guided_seg.data.sources.voc import Voc
+from guided_seg.errors import DataError
 from guided_seg.report.results import write_json
 
 SQUARE = 144

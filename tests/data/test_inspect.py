@@ -17,16 +17,17 @@ from omegaconf import DictConfig, OmegaConf
 from packing import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write_mask
 from running import call, last_line
 
-from guided_seg.data.davis import Davis
-from guided_seg.data.fixed import FixedEpisodes
-from guided_seg.data.index import ensure_index
-from guided_seg.data.overview import UNREAD, balance, overview, sheet
-from guided_seg.data.points import restrict
-from guided_seg.data.shapes import Shapes
-from guided_seg.data.source import MODES, SPLITS, BrokenFile, DataError, Source
-from guided_seg.data.voc import Voc
+from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.preparation.index import ensure_index
+from guided_seg.data.preparation.overview import UNREAD, balance, overview, sheet
+from guided_seg.data.sampling.points import restrict
+from guided_seg.data.shapes.shapes import Shapes
+from guided_seg.data.source import MODES, SPLITS, Source
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.voc import Voc
 from guided_seg.episode import collate
-from guided_seg.overrides import find_problem
+from guided_seg.errors import BrokenFile, DataError
+from guided_seg.settings.overrides import find_problem
 
 SMALL = ("data.size=48", "data.tasks=16", "sheet.episodes=2")
 

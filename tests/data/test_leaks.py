@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guided_seg.data.camvid import CAMVID_CLASSES, Camvid
-from guided_seg.data.coco import COCO_CLASSES, Coco
+from guided_seg.data.coco.coco import COCO_CLASSES, Coco
 from guided_seg.data.datamodule import MixedEpisodes
-from guided_seg.data.folder import Folder
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.leaks import leaks
-from guided_seg.data.pascal import VOC_CLASSES
-from guided_seg.data.sbd import Sbd
-from guided_seg.data.source import DataError, Split, Task
-from guided_seg.data.voc import Voc
+from guided_seg.data.source import Split, Task
+from guided_seg.data.sources.camvid import CAMVID_CLASSES, Camvid
+from guided_seg.data.sources.folder import Folder
+from guided_seg.data.sources.pascal import VOC_CLASSES
+from guided_seg.data.sources.sbd import Sbd
+from guided_seg.data.sources.voc import Voc
+from guided_seg.errors import DataError
 
 Make = Callable[..., IndexedSource]
 HELD = "bicycle"
@@ -72,7 +73,7 @@ def _coco(request: pytest.FixtureRequest) -> Make:
     root, image = request.getfixturevalue("tmp_path"), request.getfixturevalue("image")
     # which images of the official train are val, instead of by a hash
     request.getfixturevalue("monkeypatch").setattr(
-        "guided_seg.data.coco.hashed", lambda name: 0.0 if name.startswith("some") else 0.9
+        "guided_seg.data.coco.coco.hashed", lambda name: 0.0 if name.startswith("some") else 0.9
     )
     (root / "annotations").mkdir()
     for part, tags in (("train", ("train", "some")), ("val", ("val",))):

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guided_seg import cli
-from guided_seg.data.camvid import Camvid
-from guided_seg.data.coco import Coco
-from guided_seg.data.davis import Davis
-from guided_seg.data.faults import leaving_out_broken
-from guided_seg.data.files import IMAGE_SUFFIXES, FileSource, image_files
-from guided_seg.data.folder import Folder
-from guided_seg.data.fss1000 import Fss1000
-from guided_seg.data.source import BrokenFile, DataError
-from guided_seg.data.voc import Voc
+from guided_seg.cli import command as cli
+from guided_seg.data.coco.coco import Coco
+from guided_seg.data.files.faults import leaving_out_broken
+from guided_seg.data.files.pairs import IMAGE_SUFFIXES, FileSource, image_files
+from guided_seg.data.sources.camvid import Camvid
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.folder import Folder
+from guided_seg.data.sources.fss1000 import Fss1000
+from guided_seg.data.sources.voc import Voc
+from guided_seg.errors import BrokenFile, DataError
 from guided_seg.report.balance import balance_chart
-from guided_seg.session.pictures import open_video
+from guided_seg.session.media.pictures import open_video
 
 TEN = {str(i): (1, 2) for i in range(10)}
 Open = Callable[[], FileSource]

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from guided_seg.data.coco import Coco
-from guided_seg.data.davis import Davis
-from guided_seg.data.folder import Folder
-from guided_seg.data.fss1000 import Fss1000
+from guided_seg.data.coco.coco import Coco
+from guided_seg.data.files.verify import read_list, read_names
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.sbd import Sbd
-from guided_seg.data.source import DataError
-from guided_seg.data.verify import read_list, read_names
-from guided_seg.data.voc import Voc
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.folder import Folder
+from guided_seg.data.sources.fss1000 import Fss1000
+from guided_seg.data.sources.sbd import Sbd
+from guided_seg.data.sources.voc import Voc
+from guided_seg.errors import DataError
 
 Open = Callable[[], IndexedSource]
 Rename = Callable[[str], str]

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from guided_seg.data.davis import Davis
-from guided_seg.data.faults import leaving_out_broken
-from guided_seg.data.folder import Folder
-from guided_seg.data.source import BrokenFile, DataError
-from guided_seg.data.verify import SOFT_ADVICE, check_plausible, count_all
-from guided_seg.data.voc import Voc
+from guided_seg.data.files.faults import leaving_out_broken
+from guided_seg.data.files.verify import SOFT_ADVICE, check_plausible, count_all
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.folder import Folder
+from guided_seg.data.sources.voc import Voc
+from guided_seg.errors import BrokenFile, DataError
 
 FIVE = {str(i): (255,) for i in range(5)}
 

@@ -16,19 +16,20 @@ from hypothesis import strategies as st
 from packing import davis_tree, voc_tree
 from running import compose_run
 
-from guided_seg.build import build_data
-from guided_seg.data.davis import Davis
-from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.fixed import FixedEpisodes
-from guided_seg.data.folder import Folder
-from guided_seg.data.freeze import Plan, freeze
-from guided_seg.data.frozen import FrozenEpisodes
+from guided_seg.composition.build import build_data
+from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.frozen.episode_file import FrozenEpisodes
+from guided_seg.data.frozen.freeze import Plan, freeze
 from guided_seg.data.leaks import check_unseen
-from guided_seg.data.mixture import Mixture, shares
-from guided_seg.data.points import PointRange
-from guided_seg.data.source import SPLITS, DataError, Mode
-from guided_seg.data.transforms import Augment
-from guided_seg.data.voc import Voc
+from guided_seg.data.sampling.points import PointRange
+from guided_seg.data.sampling.transforms import Augment
+from guided_seg.data.source import SPLITS, Mode
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.folder import Folder
+from guided_seg.data.sources.mixture import Mixture, shares
+from guided_seg.data.sources.voc import Voc
+from guided_seg.data.training_episodes import TrainEpisodes
+from guided_seg.errors import DataError
 
 VOC: dict[str, float] = {"interactive": 1, "semantic": 1, "video": 1}
 DAVIS: dict[str, float] = {"interactive": 3, "video": 3}

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guided_seg.data.davis import Davis
-from guided_seg.data.folder import Folder
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.pascal import VOC_CLASSES
-from guided_seg.data.shapes import PALETTES, Shapes
+from guided_seg.data.shapes.shapes import PALETTES, Shapes
 from guided_seg.data.source import MODES, Source, Task
-from guided_seg.data.voc import Voc
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.folder import Folder
+from guided_seg.data.sources.pascal import VOC_CLASSES
+from guided_seg.data.sources.voc import Voc
 
 COW = VOC_CLASSES.index("cow") + 1
 

@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 from packing import davis_tree, voc_tree
 
 from guided_seg.data.datamodule import Episodes
-from guided_seg.data.davis import Davis
-from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.mixture import Mixture
-from guided_seg.data.pasting import HIDDEN, SIDES, paste
-from guided_seg.data.points import PointRange
-from guided_seg.data.shapes import Shapes
-from guided_seg.data.source import DataError, Sample
-from guided_seg.data.transforms import Augment
-from guided_seg.data.voc import Voc
+from guided_seg.data.sampling.pasting import HIDDEN, SIDES, paste
+from guided_seg.data.sampling.points import PointRange
+from guided_seg.data.sampling.transforms import Augment
+from guided_seg.data.shapes.shapes import Shapes
+from guided_seg.data.source import Sample
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.mixture import Mixture
+from guided_seg.data.sources.voc import Voc
+from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import IGNORE
+from guided_seg.errors import DataError
 
 many = settings(max_examples=60, deadline=None)
 seeds = st.integers(0, 2**32)

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.placing import BAND, place_points
-from guided_seg.data.points import PLACES, PointRange, binarize, sample_points
-from guided_seg.data.shapes import Shapes
-from guided_seg.data.source import DataError
-from guided_seg.data.transforms import Augment
+from guided_seg.data.sampling.placing import BAND, place_points
+from guided_seg.data.sampling.points import PLACES, PointRange, binarize, sample_points
+from guided_seg.data.sampling.transforms import Augment
+from guided_seg.data.shapes.shapes import Shapes
+from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import IGNORE, Episode
+from guided_seg.errors import DataError
 
 SIDE = 80
 

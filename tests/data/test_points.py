@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guided_seg.data.points import DENSE, PointRange, binarize, keep_labels, restrict, sample_points
-from guided_seg.data.source import DataError
+from guided_seg.data.sampling.points import DENSE, PointRange, binarize, keep_labels, restrict, sample_points
 from guided_seg.episode import IGNORE, Batch, Episode, Shot, collate
+from guided_seg.errors import DataError
 
 many = settings(max_examples=60, deadline=None)
 

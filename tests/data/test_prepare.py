@@ -15,12 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from packing import camvid_tree, coco_tree, davis_tree, everything, fss_tree, md5, pack, sbd_tree, served, voc_tree
 from running import CONF, call, command, last_line
 
-from guided_seg.data.archives import Archive
-from guided_seg.data.coco_layouts import ONE_FILE
-from guided_seg.data.index import NAME
-from guided_seg.data.provide import bring, needed_archives, provide
-from guided_seg.data.source import DataError
-from guided_seg.overrides import find_problem
+from guided_seg.data.coco.coco_layouts import ONE_FILE
+from guided_seg.data.preparation.archives import Archive
+from guided_seg.data.preparation.index import NAME
+from guided_seg.data.preparation.provide import bring, needed_archives, provide
+from guided_seg.errors import DataError
+from guided_seg.settings.overrides import find_problem
 
 
 @cache

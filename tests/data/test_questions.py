@@ -9,11 +9,12 @@ from boxes import Boxes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guided_seg.data.freeze import Plan, freeze
-from guided_seg.data.points import binarize
-from guided_seg.data.questions import Question, Questions, first_of_each, resize, resize_dots, shot_with
-from guided_seg.data.source import MODES, DataError, Mode, Sample
+from guided_seg.data.frozen.freeze import Plan, freeze
+from guided_seg.data.frozen.questions import Question, Questions, first_of_each, resize, resize_dots, shot_with
+from guided_seg.data.sampling.points import binarize
+from guided_seg.data.source import MODES, Mode, Sample
 from guided_seg.episode import IGNORE, Shot
+from guided_seg.errors import DataError
 
 many = settings(max_examples=60, deadline=None)
 sizes = st.tuples(st.integers(1, 400), st.integers(1, 400))

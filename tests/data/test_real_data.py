@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 import pytest
 
-from guided_seg.data.census import take_census
-from guided_seg.data.coco import COCO_CLASSES, Coco
-from guided_seg.data.davis import Davis
+from guided_seg.data.coco.coco import COCO_CLASSES, Coco
 from guided_seg.data.images import read_labels
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.mixture import Mixture
-from guided_seg.data.pascal import VOC_CLASSES
+from guided_seg.data.preparation.census import take_census
 from guided_seg.data.source import SPLITS
-from guided_seg.data.voc import Voc
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.mixture import Mixture
+from guided_seg.data.sources.pascal import VOC_CLASSES
+from guided_seg.data.sources.voc import Voc
 
 DATA = Path(os.environ.get("GUIDED_SEG_DATA") or Path(__file__).parents[2] / "../shared/data").resolve()
 needs_voc, needs_davis, needs_coco = (

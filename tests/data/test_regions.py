@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from guided_seg.data.regions import PIECE, split
-from guided_seg.data.source import DataError
-from guided_seg.data.voc import Voc
+from guided_seg.data.sources.regions import PIECE, split
+from guided_seg.data.sources.voc import Voc
 from guided_seg.episode import IGNORE
+from guided_seg.errors import DataError
 
 
 @given(

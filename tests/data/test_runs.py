@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as pycoco
 
-from guided_seg.data.runs import BadOutline, area, check_size, decode, nothing, of_polygons, of_segmentation
+from guided_seg.data.coco.run_lengths import BadOutline, area, check_size, decode, nothing, of_polygons, of_segmentation
 
 SIZE = (40, 60)
 BOX = [5, 5, 25, 5, 25, 15, 5, 15]

@@ -12,11 +12,11 @@ import pytest
 from scipy.io import savemat
 
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.pascal import VOC_CLASSES
-from guided_seg.data.sbd import Sbd, read_mat
-from guided_seg.data.source import BrokenFile, DataError
-from guided_seg.data.splits import read_split
-from guided_seg.data.voc import Voc
+from guided_seg.data.sources.pascal import VOC_CLASSES
+from guided_seg.data.sources.sbd import Sbd, read_mat
+from guided_seg.data.sources.splits import read_split
+from guided_seg.data.sources.voc import Voc
+from guided_seg.errors import BrokenFile, DataError
 
 CAT, COW, DOG = (VOC_CLASSES.index(name) + 1 for name in ("cat", "cow", "dog"))
 OFFICIAL = read_split("voc2012_val")[7]
@@ -112,7 +112,9 @@ class TestSbd:
         path = root / "cls/t2.mat"
         whole = path.read_bytes()
         expected = read_mat("GTcls", path)
-        monkeypatch.setattr("guided_seg.data.sbd.loadmat", lambda *_, **__: {"GTcls": {"Segmentation": expected}})
+        monkeypatch.setattr(
+            "guided_seg.data.sources.sbd.loadmat", lambda *_, **__: {"GTcls": {"Segmentation": expected}}
+        )
         for place in range(136, len(whole), 5):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
             with pytest.raises(BrokenFile, match=r"holds no label map GTcls\.Segmentation that can be read \(error\)"):
@@ -125,7 +127,7 @@ class TestSbd:
         def fail(*_: Any, **__: Any) -> None:
             raise error
 
-        monkeypatch.setattr("guided_seg.data.sbd.loadmat", fail)
+        monkeypatch.setattr("guided_seg.data.sources.sbd.loadmat", fail)
         with pytest.raises(BrokenFile, match=rf"that can be read \({error.__name__}\)"):
             read_mat("GTcls", root / "cls/t2.mat")
 

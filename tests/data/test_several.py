@@ -13,16 +13,17 @@ import pytest
 import torch
 
 from guided_seg.data.datamodule import Episodes
-from guided_seg.data.davis import Davis
-from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.fixed import FixedEpisodes
-from guided_seg.data.folder import Folder
-from guided_seg.data.points import PointRange, restrict
-from guided_seg.data.scenes import ABSENT
-from guided_seg.data.shapes import Shapes
-from guided_seg.data.source import MODES, DataError, Mode, Source, Task
-from guided_seg.data.voc import Voc
+from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.sampling.points import PointRange, restrict
+from guided_seg.data.shapes.scenes import ABSENT
+from guided_seg.data.shapes.shapes import Shapes
+from guided_seg.data.source import MODES, Mode, Source, Task
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.folder import Folder
+from guided_seg.data.sources.voc import Voc
+from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import collate
+from guided_seg.errors import DataError
 
 SHAPES = partial(Shapes, size=48, min_pixels=40, tasks=32, frames=5)
 Equal = Callable[[object, object], bool]

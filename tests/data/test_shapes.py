@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from processes import python
 
-from guided_seg.data.materials import PATTERNS
-from guided_seg.data.shapes import PALETTES, Shapes
-from guided_seg.data.source import MODES, SPLITS, DataError, Mode, Split, Task
+from guided_seg.data.shapes.materials import PATTERNS
+from guided_seg.data.shapes.shapes import PALETTES, Shapes
+from guided_seg.data.source import MODES, SPLITS, Mode, Split, Task
+from guided_seg.errors import DataError
 
 SIZE = 48
 
@@ -48,7 +49,7 @@ KEYS = [("instance", 7, -1, 0), ("instance", 7, -1, 5), ("class", 123456789, 12,
 
 def test_pixels_are_the_same_in_another_process() -> None:
     code = (
-        "import hashlib; from guided_seg.data.shapes import Shapes; source = Shapes('train', size=48)\n"
+        "import hashlib; from guided_seg.data.shapes.shapes import Shapes; source = Shapes('train', size=48)\n"
         "digest = hashlib.sha256()\n"
         f"for key in {KEYS}:\n"
         "    sample = source.load(key); digest.update(sample.image.tobytes() + sample.labels.tobytes())\n"

@@ -7,7 +7,8 @@ import pytest
 from boxes import Boxes
 
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.source import DataError, Sample, Target
+from guided_seg.data.source import Sample, Target
+from guided_seg.errors import DataError
 
 DRAWS = 4000
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from guided_seg.data import splits
-from guided_seg.data.pascal import VOC_CLASSES
-from guided_seg.data.source import DataError
-from guided_seg.data.splits import FOLDER, checksums, fold_classes, read_split
+from guided_seg.data.sources import splits
+from guided_seg.data.sources.pascal import VOC_CLASSES
+from guided_seg.data.sources.splits import FOLDER, checksums, fold_classes, read_split
+from guided_seg.errors import DataError
 
 COUNTS = {
     "davis2016_train": 30,

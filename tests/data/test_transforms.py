@@ -8,9 +8,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from guided_seg.data.source import DataError, Sample
-from guided_seg.data.transforms import Augment
+from guided_seg.data.sampling.transforms import Augment
+from guided_seg.data.source import Sample
 from guided_seg.episode import IGNORE
+from guided_seg.errors import DataError
 
 many = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32)

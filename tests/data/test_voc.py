@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.pascal import VOC_CLASSES
-from guided_seg.data.source import BrokenFile, DataError, Target
-from guided_seg.data.splits import fold_classes
-from guided_seg.data.voc import Voc
+from guided_seg.data.source import Target
+from guided_seg.data.sources.pascal import VOC_CLASSES
+from guided_seg.data.sources.splits import fold_classes
+from guided_seg.data.sources.voc import Voc
+from guided_seg.errors import BrokenFile, DataError
 
 CAT, COW, DOG, PERSON = (VOC_CLASSES.index(name) + 1 for name in ("cat", "cow", "dog", "person"))
 TRAIN = {"t1": (CAT,), "t2": (CAT, DOG), "t3": (DOG, COW), "t4": (DOG,), "t5": (DOG, 255)}
@@ -194,7 +195,7 @@ def test_without_lists_the_shipped_ones_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Callable[..., Path], mask: Callable[..., Path], squares: Any
 ) -> None:
     shipped = {"voc2012_train": ["a", "b"], "voc2012_val": ["c", "d"]}
-    monkeypatch.setattr("guided_seg.data.voc.read_split", shipped.__getitem__)
+    monkeypatch.setattr("guided_seg.data.sources.voc.read_split", shipped.__getitem__)
     for stem in "abcd":
         image(tmp_path / f"JPEGImages/{stem}.jpg")
         mask(tmp_path / f"SegmentationClass/{stem}.png", squares(CAT))

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as run_lengths
 
-from guided_seg.data.coco import COCO_CLASSES
-from guided_seg.data.files import FileSource
+from guided_seg.data.coco.coco import COCO_CLASSES
+from guided_seg.data.files.pairs import FileSource
 
 HEIGHT, WIDTH = 40, 60
 NAMES = [str(number) for number in range(6)]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import call
 
-from guided_seg.overrides import find_problem
+from guided_seg.settings.overrides import find_problem
 
 LINES = (
     *("seed=3", "+experiment=late_global", "backbone=vgg16", "trainer.max_steps=5", "evaluation.shots=[1,5]"),

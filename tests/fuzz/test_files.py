@@ -14,12 +14,12 @@ from fuzz.profile import examples, only_user_errors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guided_seg.data.coco import Coco
-from guided_seg.data.files import by_stem
-from guided_seg.data.folder import Folder
-from guided_seg.data.frozen import FrozenEpisode, FrozenEpisodes, FrozenView, _digest, mark_of
+from guided_seg.data.coco.coco import Coco
+from guided_seg.data.files.pairs import by_stem
+from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenEpisodes, FrozenView, _digest, mark_of
+from guided_seg.data.frozen.questions import Questions
 from guided_seg.data.images import check_whole, image_size, read_bright, read_image, read_labels
-from guided_seg.data.questions import Questions
+from guided_seg.data.sources.folder import Folder
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from protocols.tiny import write_checkpoint
 from session.models import network
 
-from guided_seg.checkpoints import load_network
+from guided_seg.release.load import load_network
 from guided_seg.session import NEGATIVE, Session
 
 
@@ -94,7 +94,7 @@ TARGETS = (
     "pathlib.Path.touch",
     "builtins.print",
     "guided_seg",
-    "guided_seg.cli.refuse",
+    "guided_seg.cli.command.refuse",
     "torch.nn.Linear",
 )
 GROUPS = ("backbone", "fusion", "conditioning", "decoder", "baseline")

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.metrics.iou import EpisodeIoU
 from guided_seg.model.backbone import Small
-from guided_seg.model.baseline import ForegroundBackground
+from guided_seg.model.baselines.baseline import ForegroundBackground
 from guided_seg.training.module import EpisodicSegmentation
 
 Row = list[int]  # index, group, intersection, union

@@ -8,7 +8,7 @@ from hypothesis import given
 from metrics.scenes import Scene, label_map, quick, scenes
 
 from guided_seg.episode import IGNORE
-from guided_seg.metrics.clicks import Click, clicks_needed, failed, next_click
+from guided_seg.metrics.simulated_clicks import Click, clicks_needed, failed, next_click
 
 
 def labels(text: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from metrics.scenes import Scene, quick, scenes
 
-from guided_seg.metrics.davis import contour_accuracy, region_similarity
+from guided_seg.metrics.j_and_f import contour_accuracy, region_similarity
 
 EMPTY, FULL = np.zeros((10, 12), bool), np.ones((10, 12), bool)
 ONE, OTHER = EMPTY.copy(), EMPTY.copy()

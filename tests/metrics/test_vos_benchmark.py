@@ -11,8 +11,8 @@ import pytest
 import vos_benchmark.benchmark as official
 
 from guided_seg.data.images import read_labels
-from guided_seg.metrics.davis import contour_accuracy, region_similarity
-from guided_seg.report.predictions import write_davis
+from guided_seg.metrics.j_and_f import contour_accuracy, region_similarity
+from guided_seg.report.prediction_files import write_davis
 
 FRAMES = 5
 

@@ -9,10 +9,10 @@ import torch
 from omegaconf import DictConfig
 from running import compose_run, thin_vgg
 
-from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.points import PointRange
-from guided_seg.data.shapes import Shapes
+from guided_seg.data.sampling.points import PointRange
+from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.source import MODES, Mode
+from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import Batch, Episode, Shot, collate
 
 

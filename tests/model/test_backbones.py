@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from guided_seg.errors import UserError
-from guided_seg.model import pretrained
 from guided_seg.model.backbone import Blank, Small, WeightsError, read_weights
-from guided_seg.model.pretrained import TimmBackbone
-from guided_seg.model.vgg import Vgg16
+from guided_seg.model.backbones import pretrained
+from guided_seg.model.backbones.pretrained import TimmBackbone
+from guided_seg.model.backbones.vgg import Vgg16
 
 DATA = Path(os.environ.get("GUIDED_SEG_DATA") or Path(__file__).parents[2] / "../shared/data").resolve()
 VGG_FILE = DATA / "weights/vgg16_caffe_bgr_features_fp16.pth"
@@ -98,7 +98,7 @@ def test_vgg_takes_half_precision_safetensors_and_nested_files(tmp_path: Path) -
 def test_the_wide_vgg_takes_its_fc6_from_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, bias = torch.arange(25088.0).expand(4096, -1), torch.arange(4096.0)
     state = vgg_state() | {"classifier.0.weight": inputs, "classifier.0.bias": bias}
-    monkeypatch.setattr("guided_seg.model.vgg.read_weights", lambda _: state)
+    monkeypatch.setattr("guided_seg.model.backbones.vgg.read_weights", lambda _: state)
     fc6 = Vgg16(weights="vgg16.pth").fc6
     assert fc6.weight.shape == (4096, 512, 7, 7)
     assert fc6.weight[9, 3, 2, 1] == 3 * 49 + 2 * 7 + 1

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from random_episodes import Grid, Plan, brief, guide, plans, random_image
 from torch import Tensor, nn
 
-from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.points import VARY, PointRange
-from guided_seg.data.shapes import Shapes
+from guided_seg.data.sampling.points import VARY, PointRange
+from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.source import MODES
+from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.model.backbone import Backbone, Small
-from guided_seg.model.baseline import ForegroundBackground
+from guided_seg.model.backbones.pretrained import TimmBackbone
+from guided_seg.model.backbones.vgg import Vgg16
+from guided_seg.model.baselines.baseline import ForegroundBackground
 from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.network import GuidedNetwork, Network
-from guided_seg.model.pretrained import TimmBackbone
-from guided_seg.model.vgg import Vgg16
 
 CHANNELS = 6
 

@@ -14,17 +14,17 @@ from compositions import LEGAL, Composed, names_of, narrow
 from random_episodes import Grid
 from torch import Tensor
 
-from guided_seg.build import build_network
+from guided_seg.composition.build import build_network
 from guided_seg.episode import Batch, Episode, Shot, collate
 from guided_seg.errors import UserError
-from guided_seg.model.annotation import Interpolate, Learned, rasterize, spread
+from guided_seg.model.baselines.fine_tune import FineTune, annotated_images, single
 from guided_seg.model.conditioning import Conditioning, Direct, NearestNeighbors, ParameterRegression, Prototypes
 from guided_seg.model.decoder import Refine
-from guided_seg.model.fine_tune import FineTune, annotated_images, single
-from guided_seg.model.fusion import EarlyMask, EarlyStack, Late
-from guided_seg.model.guide import Guidance, Guide
-from guided_seg.model.locality import Global, Local
-from guided_seg.model.merge import Attention, Mean
+from guided_seg.model.guide.annotation import Interpolate, Learned, rasterize, spread
+from guided_seg.model.guide.fusion import EarlyMask, EarlyStack, Late
+from guided_seg.model.guide.guide import Guidance, Guide
+from guided_seg.model.guide.locality import Global, Local
+from guided_seg.model.guide.merge import Attention, Mean
 from guided_seg.model.network import GuidedNetwork
 
 every_legal = pytest.mark.parametrize("overrides", LEGAL, ids=names_of)

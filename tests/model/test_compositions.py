@@ -30,19 +30,19 @@ from compositions import (
 from hydra.utils import get_object
 from torch import nn
 
-from guided_seg.build import (
+from guided_seg.composition.build import (
     ARCHITECTURE,
     build_network,
     check_modes,
     network_config,
     usable_modes,
 )
-from guided_seg.checkpoints import load_network
 from guided_seg.data.source import MODES, Mode
 from guided_seg.episode import IGNORE, Batch
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.network import Network
+from guided_seg.release.load import load_network
 
 every_composition = pytest.mark.parametrize("overrides", LEGAL + ALONE, ids=names_of)
 

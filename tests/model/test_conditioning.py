@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from guided_seg.errors import UserError
 from guided_seg.model.conditioning import FeatureFusion, Floor
-from guided_seg.model.guide import Guidance
+from guided_seg.model.guide.guide import Guidance
 
 extents = st.integers(1, 6)
 CHANNELS = 5

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from running import compose_run
 from torch import Tensor
 
-from guided_seg.build import build_network
-from guided_seg.data.earlier import disturb, shifted
+from guided_seg.composition.build import build_network
+from guided_seg.data.sampling.earlier_masks import disturb, shifted
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import CompositionError, UserError
+from guided_seg.model.backbones.neck import Hourglass
 from guided_seg.model.decoder import Carried
-from guided_seg.model.fused import AROUND, FEW, Fused
-from guided_seg.model.guide import PLACES, Guidance
-from guided_seg.model.neck import Hourglass
+from guided_seg.model.guide.guide import PLACES, Guidance
+from guided_seg.model.heads.fused import AROUND, FEW, Fused
+from guided_seg.model.heads.sides import SLACK
 from guided_seg.model.network import GuidedNetwork, Network
-from guided_seg.model.sides import SLACK
 
 KINDS = ("mean", "nearest", "ridge", "places", "memory", "local", "spread")
 CHANNELS = 6

@@ -15,10 +15,10 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from guided_seg.build import build_network
-from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.points import PointRange
-from guided_seg.data.shapes import Shapes
+from guided_seg.composition.build import build_network
+from guided_seg.data.sampling.points import PointRange
+from guided_seg.data.shapes.shapes import Shapes
+from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import Batch, collate
 
 GOLDEN = Path(__file__).with_name("golden.json")

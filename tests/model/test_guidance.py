@@ -13,12 +13,12 @@ from random_episodes import Grid, Plan, as_mask, guide, plans, random_image, ran
 from torch import Tensor
 
 from guided_seg.episode import Batch, Episode, Shot, collate
-from guided_seg.model.annotation import Interpolate
 from guided_seg.model.features import FINE, Anchor, Features, cells, pool_mask, upsample
-from guided_seg.model.fusion import Late
-from guided_seg.model.guide import Guidance, Guide
-from guided_seg.model.locality import Global, Local
-from guided_seg.model.merge import Mean
+from guided_seg.model.guide.annotation import Interpolate
+from guided_seg.model.guide.fusion import Late
+from guided_seg.model.guide.guide import Guidance, Guide
+from guided_seg.model.guide.locality import Global, Local
+from guided_seg.model.guide.merge import Mean
 from guided_seg.model.network import Network
 
 strides = st.integers(1, 9)

@@ -9,7 +9,7 @@ import torch
 from running import VGG, compose_run
 from torch import Tensor
 
-from guided_seg.build import build_network
+from guided_seg.composition.build import build_network
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import CompositionError
 from guided_seg.model.backbone import reduced

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jaxtyping import UInt8
 
-from guided_seg.metrics.davis import region_similarity
-from guided_seg.model.motion import moved, within_reach
+from guided_seg.metrics.j_and_f import region_similarity
+from guided_seg.model.video.motion import moved, within_reach
 
 LABELS = hnp.arrays(np.uint8, (12, 17), elements=st.sampled_from([0, 0, 1, 2, 255]))
 

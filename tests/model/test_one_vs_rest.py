@@ -10,10 +10,10 @@ from random_episodes import Grid, Plan, brief, guide, plans, random_image, rando
 from torch import Tensor
 
 from guided_seg.episode import IGNORE, Batch, Episode, Shot, collate
-from guided_seg.model.baseline import ForegroundBackground
+from guided_seg.model.baselines.baseline import ForegroundBackground
 from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.network import GuidedNetwork, Network
-from guided_seg.model.one_vs_rest import OneVsRest, against_rest, k_way
+from guided_seg.model.wrappers.one_vs_rest import OneVsRest, against_rest, k_way
 
 
 def _network(kind: str = "shared") -> Network:

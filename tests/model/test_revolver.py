@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from guided_seg.build import build_network
+from guided_seg.composition.build import build_network
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.model.network import Network
 

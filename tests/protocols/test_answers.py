@@ -13,13 +13,13 @@ from boxes import Boxes
 from protocols.tiny import FINDS, SHAPES, network_of
 from running import VGG
 
-from guided_seg.data.freeze import Plan, freeze
-from guided_seg.data.questions import Question, Questions
+from guided_seg.data.frozen.freeze import Plan, freeze
+from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.data.source import MODES, Source
 from guided_seg.episode import Episode, collate
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network
-from guided_seg.model.one_vs_rest import OneVsRest
+from guided_seg.model.wrappers.one_vs_rest import OneVsRest
 from guided_seg.protocols.answers import Answers
 
 # images of many sizes, some of them in several tasks

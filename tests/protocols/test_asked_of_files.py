@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from protocols.tiny import NAMES, score, write_checkpoint
 
-from guided_seg.data.frozen import FrozenEpisodes, Mark
+from guided_seg.data.frozen.episode_file import FrozenEpisodes, Mark
 from guided_seg.errors import UserError
 from guided_seg.protocols.scores import Scored
 

@@ -11,10 +11,11 @@ import pytest
 from boxes import Boxes
 from protocols.tiny import SHAPES, Stub
 
-from guided_seg.data.freeze import freeze
-from guided_seg.data.questions import Question, Questions
-from guided_seg.data.source import DataError, Source
+from guided_seg.data.frozen.freeze import freeze
+from guided_seg.data.frozen.questions import Question, Questions
+from guided_seg.data.source import Source
 from guided_seg.episode import IGNORE, Episode
+from guided_seg.errors import DataError
 from guided_seg.protocols.clicks import Clicks
 from guided_seg.protocols.protocol import Row
 

@@ -12,7 +12,7 @@ from protocols.tiny import FINDS, WORLD, score, write_checkpoint
 from running import call, last_line, read
 
 from guided_seg import compare, episodes
-from guided_seg.data.frozen import FrozenEpisodes
+from guided_seg.data.frozen.episode_file import FrozenEpisodes
 from guided_seg.errors import UserError
 from guided_seg.protocols.comparison import compare as differences
 

@@ -13,13 +13,13 @@ from omegaconf import OmegaConf
 from protocols.tiny import FINDS, NAMES, files, score, write_checkpoint
 from running import CONF, call, compose_evaluation, evaluate, last_line, read, write_folder
 
-from guided_seg.data.frozen import FrozenEpisodes
-from guided_seg.data.source import DataError
-from guided_seg.overrides import find_problem
+from guided_seg.data.frozen.episode_file import FrozenEpisodes
+from guided_seg.errors import DataError
 from guided_seg.protocols.evaluation import build_protocol
 from guided_seg.protocols.protocol import Masks
 from guided_seg.protocols.records import read_records
 from guided_seg.protocols.scores import HEADER, Scored
+from guided_seg.settings.overrides import find_problem
 
 pytestmark = pytest.mark.usefixtures("few_draws")
 ALL = f"protocol=[{','.join(NAMES)}]"

@@ -9,12 +9,12 @@ import pytest
 from boxes import Boxes
 from protocols.tiny import Stub
 
-from guided_seg.data.freeze import freeze
-from guided_seg.data.questions import Question, Questions
+from guided_seg.data.frozen.freeze import freeze
+from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.data.source import MODES
 from guided_seg.episode import IGNORE, Episode
 from guided_seg.errors import UserError
-from guided_seg.metrics.davis import contour_accuracy
+from guided_seg.metrics.j_and_f import contour_accuracy
 from guided_seg.protocols.protocol import Masks, Row
 
 BOXES = Boxes({f"{name}/{i}": values for name, values in {"a": (1, 2), "b": (2, 3)}.items() for i in range(4)})

@@ -14,13 +14,13 @@ from boxes import Boxes
 from protocols.tiny import SHAPES, files, network_of, score, write_checkpoint
 from torch import Tensor
 
-from guided_seg.data.freeze import freeze
-from guided_seg.data.questions import Question, Questions
+from guided_seg.data.frozen.freeze import freeze
+from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import UserError
-from guided_seg.model.memory import check_memory
-from guided_seg.model.motion import moved, within_reach
 from guided_seg.model.network import Network
+from guided_seg.model.video.motion import moved, within_reach
+from guided_seg.model.video.previous_frame import check_memory
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Masks
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from protocols.tiny import SHAPES, Stub
 
-from guided_seg.data.freeze import freeze
-from guided_seg.data.questions import Question
+from guided_seg.data.frozen.freeze import freeze
+from guided_seg.data.frozen.questions import Question
 from guided_seg.errors import UserError
 from guided_seg.model.network import Network
 from guided_seg.protocols import runner

@@ -13,10 +13,10 @@ from PIL import Image
 from protocols.tiny import score
 from running import write_davis, write_folder
 
-from guided_seg.data.coco import Coco
-from guided_seg.data.freeze import Plan, freeze
+from guided_seg.data.coco.coco import Coco
+from guided_seg.data.frozen.freeze import Plan, freeze
+from guided_seg.data.frozen.questions import Questions
 from guided_seg.data.images import read_labels
-from guided_seg.data.questions import Questions
 from guided_seg.errors import UserError
 from guided_seg.protocols.predictions import gather, keeper
 

@@ -11,14 +11,14 @@ import pytest
 from protocols.tiny import CONF, NAMES, Stub, network_of
 from running import compose_evaluation, read
 
-from guided_seg.data.coco import Coco
-from guided_seg.data.davis import Davis
-from guided_seg.data.freeze import Plan, freeze
-from guided_seg.data.frozen import FrozenEpisodes
-from guided_seg.data.questions import Question, Questions
-from guided_seg.data.shapes import Shapes
+from guided_seg.data.coco.coco import Coco
+from guided_seg.data.frozen.episode_file import FrozenEpisodes
+from guided_seg.data.frozen.freeze import Plan, freeze
+from guided_seg.data.frozen.questions import Question, Questions
+from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.source import Source
-from guided_seg.data.voc import Voc
+from guided_seg.data.sources.davis import Davis
+from guided_seg.data.sources.voc import Voc
 from guided_seg.episode import Episode
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.evaluation import build_protocol

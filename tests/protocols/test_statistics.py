@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guided_seg.data.source import DataError
+from guided_seg.errors import DataError
 from guided_seg.protocols.statistics import STATISTICS, Table, check_figures, measure, paired, table_of
 
 many = settings(max_examples=12, deadline=None)

@@ -10,9 +10,9 @@ import torch
 from omegaconf import DictConfig
 from running import CONF, TINY, VGG, compose_evaluation, compose_run
 
-from guided_seg.build import build_network, network_config
-from guided_seg.data.questions import Question
-from guided_seg.data.shapes import Shapes
+from guided_seg.composition.build import build_network, network_config
+from guided_seg.data.frozen.questions import Question
+from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.episode import Episode
 from guided_seg.model.network import Network
 from guided_seg.protocols.answers import Answers

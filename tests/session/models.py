@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_module
 
-from guided_seg.build import build_network
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.composition.build import build_network
 from guided_seg.episode import Episode, Shot, collate
-from guided_seg.folders import register_resolvers
 from guided_seg.model.network import Network
-from guided_seg.model.one_vs_rest import k_way
+from guided_seg.model.wrappers.one_vs_rest import k_way
 
 COMPOSITIONS = {
     "late_global": ["+experiment=late_global"],

@@ -14,13 +14,13 @@ from processes import python
 from session.models import network
 from torch import Tensor, nn
 
-from guided_seg.allocation import keep_freed_memory
-from guided_seg.build import build_network
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.composition.build import build_network
 from guided_seg.errors import UserError
-from guided_seg.folders import register_resolvers
+from guided_seg.machine.allocation import keep_freed_memory
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.network import Network
-from guided_seg.precision import fastest
+from guided_seg.model.precision import fastest
 from guided_seg.session import Session
 from guided_seg.session.encoder import Encoder, folded, threads
 
@@ -180,7 +180,7 @@ def test_freed_memory_is_kept_on_linux_alone(monkeypatch: pytest.MonkeyPatch) ->
             called.append(given)
             return self.works
 
-    monkeypatch.setattr("guided_seg.allocation.ctypes.CDLL", lambda _: Library())
+    monkeypatch.setattr("guided_seg.machine.allocation.ctypes.CDLL", lambda _: Library())
     monkeypatch.setattr(sys, "platform", "darwin")
     keep_freed_memory()
     assert called == []

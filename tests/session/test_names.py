@@ -15,8 +15,8 @@ from protocols.tiny import FINDS, write_checkpoint
 from session.models import network
 
 import guided_seg
-from guided_seg.checkpoints import checkpoint_file
 from guided_seg.errors import UserError
+from guided_seg.release.load import checkpoint_file
 from guided_seg.session import NEGATIVE, Session
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)

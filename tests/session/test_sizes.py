@@ -13,11 +13,11 @@ from protocols.tiny import SHAPES
 from session.models import network, same_labels
 from torch import Tensor
 
-from guided_seg.data.freeze import Plan, freeze
-from guided_seg.data.questions import Question, Questions
+from guided_seg.data.frozen.freeze import Plan, freeze
+from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.episode import Episode, Shot, collate
-from guided_seg.model.memory import Memory, certain, reads_map, reads_shot
-from guided_seg.model.motion import Places, moved, within_reach
+from guided_seg.model.video.motion import Places, moved, within_reach
+from guided_seg.model.video.previous_frame import Memory, certain, reads_map, reads_shot
 from guided_seg.protocols.answers import Answers
 from guided_seg.session import Session, answering
 from guided_seg.session.engine import ByLabel, Whole

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 import guided_seg
-from guided_seg.data.fixed import FixedEpisodes
-from guided_seg.data.points import restrict
-from guided_seg.data.voc import Voc
+from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.sampling.points import restrict
+from guided_seg.data.sources.voc import Voc
 from guided_seg.episode import IGNORE, collate
 from guided_seg.model.refine import refined
 

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 import guided_seg
-from guided_seg.data.coco import Coco
-from guided_seg.data.fixed import FixedEpisodes
+from guided_seg.data.coco.coco import Coco
+from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.source import Source
-from guided_seg.data.voc import Voc
+from guided_seg.data.sources.voc import Voc
 from guided_seg.episode import IGNORE, Episode, Shot, collate
-from guided_seg.model.memory import certain
 from guided_seg.model.network import Network
+from guided_seg.model.video.previous_frame import certain
 
 WAYS = ("once", "again with what is certain", "again with the map", "mean with the mirrored image")
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 import guided_seg
-from guided_seg.data.coco import Coco
-from guided_seg.data.points import binarize, sample_points
+from guided_seg.data.coco.coco import Coco
+from guided_seg.data.sampling.points import binarize, sample_points
 from guided_seg.session import NEGATIVE, Session
 
 BOUNDS = (0.0, 0.07, 0.15, 0.3, 0.6, 1.01)

@@ -14,9 +14,9 @@ import numpy as np
 
 import guided_seg
 from guided_seg.data.images import read_image
-from guided_seg.metrics.davis import region_similarity
-from guided_seg.model.memory import Memory
+from guided_seg.metrics.j_and_f import region_similarity
 from guided_seg.model.network import Network
+from guided_seg.model.video.previous_frame import Memory
 from guided_seg.session import NEGATIVE, Session
 
 

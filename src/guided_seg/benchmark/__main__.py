@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guided_seg import cli
+from guided_seg.cli import command as cli
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

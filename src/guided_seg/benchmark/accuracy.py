@@ -1,6 +1,6 @@
 """Accuracy against time: how good a mask is after so many seconds of computing, dot by dot.
 
-Objects of test images are clicked on where the answer is most wrong (see `guided_seg.metrics.clicks`). A session pays
+Objects of test images are clicked on where the answer is most wrong (see `metrics.simulated_clicks`). A session pays
 the encoder once and then edits; the same answers computed from scratch pay everything for each dot.
 """
 
@@ -22,15 +22,15 @@ from omegaconf import DictConfig
 
 from guided_seg.benchmark.models import composed
 from guided_seg.benchmark.timing import Row, row
-from guided_seg.checkpoints import load_network
-from guided_seg.data.fixed import FixedEpisodes
+from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.episode import IGNORE, Episode, Shot, collate
-from guided_seg.metrics.clicks import Click, next_click
-from guided_seg.metrics.davis import region_similarity
+from guided_seg.metrics.j_and_f import region_similarity
+from guided_seg.metrics.simulated_clicks import Click, next_click
 from guided_seg.model.network import Network
-from guided_seg.report.figures import COLOURS, STYLE, new_figure, save
+from guided_seg.release.load import load_network
+from guided_seg.report.drawing import COLOURS, STYLE, new_figure, save
 from guided_seg.session import NEGATIVE, Session
-from guided_seg.train import train
+from guided_seg.training.train import train
 
 LIMIT = 20
 """Clicks on each object."""

@@ -19,13 +19,13 @@ from jaxtyping import Float64
 from omegaconf import DictConfig
 from PIL import Image
 
-from guided_seg.allocation import keep_freed_memory
 from guided_seg.benchmark.timing import Row, row
-from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.pascal import VOC_CLASSES
-from guided_seg.data.points import PointRange
-from guided_seg.data.transforms import Augment
-from guided_seg.data.voc import Voc
+from guided_seg.data.sampling.points import PointRange
+from guided_seg.data.sampling.transforms import Augment
+from guided_seg.data.sources.pascal import VOC_CLASSES
+from guided_seg.data.sources.voc import Voc
+from guided_seg.data.training_episodes import TrainEpisodes
+from guided_seg.machine.allocation import keep_freed_memory
 
 HEIGHT, WIDTH = 375, 500
 PLAIN = "disk, plain way"

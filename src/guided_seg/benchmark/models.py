@@ -8,8 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.initialize import get_gh_backup, restore_gh_from_backup
 from omegaconf import DictConfig
 
-from guided_seg.build import build_network
-from guided_seg.folders import register_resolvers
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.composition.build import build_network
 from guided_seg.model.network import Network
 
 REVOLVER_LITE = ("+experiment=revolver_interactive", "backbone=vgg16_lite")

@@ -16,8 +16,8 @@ from guided_seg.benchmark.released import MODEL
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.benchmark.update import annotated, editor
 from guided_seg.benchmark.video import streamed
-from guided_seg.checkpoints import load_network
-from guided_seg.openmp import OTHERS, SETTINGS
+from guided_seg.machine.openmp import OTHERS, SETTINGS
+from guided_seg.release.load import load_network
 
 PHASES = 3
 """How often quiet and each neighbour take turns."""

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.benchmark.update import annotated, editor
 from guided_seg.benchmark.video import streamed
-from guided_seg.checkpoints import load_network
+from guided_seg.release.load import load_network
 
 MODEL = "guided-lite0"
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from guided_seg.benchmark.timing import Row, machine
-from guided_seg.data.classes import unknown
+from guided_seg.data.sources.classes import unknown
 from guided_seg.report.results import write_json
 
 SUITES = ("update", "memory", "encode", "video", "training", "data", "startup", "accuracy", "released", "neighbour")

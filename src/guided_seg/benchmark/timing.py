@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 import torch
 from torch import nn
 
-from guided_seg.precision import processor
+from guided_seg.model.precision import processor
 
 Way = Callable[[], Any]
 

@@ -10,14 +10,15 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from guided_seg.data.episodes import TrainEpisodes
-from guided_seg.data.fixed import FixedEpisodes
+from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.leaks import check_unseen
-from guided_seg.data.points import PointRange
-from guided_seg.data.source import MODES, DataError, Mode, Source, Split
-from guided_seg.data.transforms import Augment
+from guided_seg.data.sampling.points import PointRange
+from guided_seg.data.sampling.transforms import Augment
+from guided_seg.data.source import MODES, Mode, Source, Split
+from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.data.workers import EpisodeSampler, workers
 from guided_seg.episode import Batch, Episode, collate
+from guided_seg.errors import DataError
 
 log = logging.getLogger(__name__)
 

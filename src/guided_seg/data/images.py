@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
 
-from guided_seg.data.decoding import (
+from guided_seg.data.files.decoding import (
     BEGINNING,
     Bytes,
     eight_bits,
@@ -29,8 +29,8 @@ from guided_seg.data.decoding import (
     turn,
     what_else,
 )
-from guided_seg.data.source import BrokenFile, DataError, reading
-from guided_seg.errors import UserError
+from guided_seg.data.source import reading
+from guided_seg.errors import BrokenFile, DataError, UserError
 
 T = TypeVar("T")
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from guided_seg.data.several import Several
-from guided_seg.data.source import MODES, DataError, Mode, Source, Target, Task, View
+from guided_seg.data.source import MODES, Mode, Source, Target, Task, View
+from guided_seg.errors import DataError
 
 
 class IndexedSource(Source):

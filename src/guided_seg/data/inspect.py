@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guided_seg import cli
+from guided_seg.cli import command as cli
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,7 +23,7 @@ EXAMPLES = (
 @cli.command(COMMAND, "inspect", EXAMPLES)
 def main(cfg: DictConfig) -> None:
     """Entry point."""
-    from guided_seg.data.overview import overview
+    from guided_seg.data.preparation.overview import overview
 
     overview(cfg, cli.output_dir())
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.source import DataError, Source, Target
+from guided_seg.data.source import Source, Target
+from guided_seg.errors import DataError
 
 
 def leaks(train: IndexedSource, held_out: Collection[str]) -> list[str]:

@@ -17,20 +17,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_seg.episode import Meta
-from guided_seg.errors import TOO_MANY_OPEN, UserError, why_unreadable
+from guided_seg.errors import TOO_MANY_OPEN, BrokenFile, DataError, why_unreadable
 
 Mode = Literal["interactive", "semantic", "video"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-
-
-class DataError(UserError):
-    """Data that cannot be used; the message says what was found, what was expected and what to do."""
-
-
-class BrokenFile(DataError):
-    """One file that cannot be read; a long run skips and counts it instead of stopping."""
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import Sampler
 
-from guided_seg.allocation import keep_freed_memory
+from guided_seg.machine.allocation import keep_freed_memory
 
 
 def workers(number: int) -> dict[str, Any]:

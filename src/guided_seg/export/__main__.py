@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guided_seg import cli
+from guided_seg.cli import command as cli
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,7 +23,7 @@ EXAMPLES = (
 @cli.command(COMMAND, "export", EXAMPLES)
 def main(cfg: DictConfig) -> None:
     """Entry point."""
-    from guided_seg.export.command import export
+    from guided_seg.export.export_parts import export
 
     export(cfg, cli.output_dir())
 

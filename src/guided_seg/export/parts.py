@@ -14,8 +14,8 @@ from torch.export import Dim
 from guided_seg.episode import Batch
 from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.features import Features
-from guided_seg.model.fusion import Late
-from guided_seg.model.guide import Guidance
+from guided_seg.model.guide.fusion import Late
+from guided_seg.model.guide.guide import Guidance
 from guided_seg.model.incremental import shown
 from guided_seg.model.network import GuidedNetwork
 

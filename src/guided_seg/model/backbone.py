@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from guided_seg.errors import UserError
+from guided_seg.files.tensors import unreadable
 from guided_seg.model.features import Anchor, laid_out
-from guided_seg.stored import unreadable
 
 Frozen = bool | int
 """True: no weight is trained; False: all are; n: the first n stages are not."""

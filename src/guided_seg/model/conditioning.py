@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from guided_seg.errors import UserError
-from guided_seg.model.guide import Guidance
+from guided_seg.model.guide.guide import Guidance
 
 Needs = Literal["any", "global", "local", "set"]
 """What a conditioning can read: z of any form; one vector a label; a vector a position; all annotated features."""

@@ -18,8 +18,8 @@ from torch import Tensor
 from guided_seg.episode import Batch
 from guided_seg.model.conditioning import TwoStep
 from guided_seg.model.features import Anchor, Features, upsample
-from guided_seg.model.fusion import Late
-from guided_seg.model.guide import Guidance
+from guided_seg.model.guide.fusion import Late
+from guided_seg.model.guide.guide import Guidance
 from guided_seg.model.network import GuidedNetwork, Network
 
 

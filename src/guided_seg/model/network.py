@@ -16,8 +16,8 @@ from guided_seg.model.backbone import Backbone
 from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.decoder import Bilinear, Decoder
 from guided_seg.model.features import Anchor, Features, by_size, place, pool_mask, upsample
-from guided_seg.model.guide import Guidance, Guide
-from guided_seg.precision import Exact
+from guided_seg.model.guide.guide import Guidance, Guide
+from guided_seg.model.precision import Exact
 
 ALIKE = 16
 """On a GPU the number of images that are encoded at once in training is a multiple of it."""

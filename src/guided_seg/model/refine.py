@@ -16,11 +16,11 @@ from torch import Tensor
 
 from guided_seg.episode import IGNORE, Batch, Episode, Shot, collate
 from guided_seg.errors import UserError
-from guided_seg.model.extent import BEYOND, connected
 from guided_seg.model.features import Features
-from guided_seg.model.memory import certain
 from guided_seg.model.network import Network, UpdateCost, encode_once
-from guided_seg.model.wrapped import Wrapped
+from guided_seg.model.video.previous_frame import certain
+from guided_seg.model.wrappers.extent import BEYOND, connected
+from guided_seg.model.wrappers.wrapped import Wrapped
 
 SURE = 0.6
 """The probability from which on the network's own answer shows it a label; found on classes held out of training, on

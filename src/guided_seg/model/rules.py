@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import chain
 
 from guided_seg.errors import CompositionError
-from guided_seg.model.annotation import Annotation
 from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.decoder import Bilinear, Decoder
-from guided_seg.model.fusion import Fusion
-from guided_seg.model.locality import Locality
-from guided_seg.model.merge import Merge
+from guided_seg.model.guide.annotation import Annotation
+from guided_seg.model.guide.fusion import Fusion
+from guided_seg.model.guide.locality import Locality
+from guided_seg.model.guide.merge import Merge
 
 
 @dataclass(frozen=True)

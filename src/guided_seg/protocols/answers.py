@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from guided_seg.data.cache import Cache
-from guided_seg.data.frozen import FrozenView
-from guided_seg.data.questions import Question
+from guided_seg.data.files.cache import Cache
+from guided_seg.data.frozen.episode_file import FrozenView
+from guided_seg.data.frozen.questions import Question
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.model.features import Features, stack
-from guided_seg.model.memory import Memory, certain, reads_map, reads_shot
-from guided_seg.model.motion import Places
 from guided_seg.model.network import Network
+from guided_seg.model.video.motion import Places
+from guided_seg.model.video.previous_frame import Memory, certain, reads_map, reads_shot
 
 Labels = UInt8[np.ndarray, "H W"]
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from guided_seg.data.freeze import Plan
-from guided_seg.data.questions import Question, shot_with
-from guided_seg.data.source import DataError
+from guided_seg.data.frozen.freeze import Plan
+from guided_seg.data.frozen.questions import Question, shot_with
 from guided_seg.episode import IGNORE
-from guided_seg.limits import STRATEGIES
-from guided_seg.metrics.clicks import Click, clicks_needed, failed, next_click
-from guided_seg.metrics.davis import region_similarity
+from guided_seg.errors import DataError
+from guided_seg.metrics.j_and_f import region_similarity
+from guided_seg.metrics.simulated_clicks import Click, clicks_needed, failed, next_click
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Keep, Labels, Protocol, Row, one_label, row_of
+from guided_seg.settings.limits import STRATEGIES
 
 REPORTED = (1, 3, 5, 10, 20)
 """The clicks after which the IoU is reported."""
@@ -31,7 +31,7 @@ class Clicks(Protocol):
             border; ``random``: on a random pixel of the object and of its surroundings in turn, as the paper's dots.
         limit: the most clicks.
         thresholds: IoUs in percent that count as good enough.
-        episodes: see `guided_seg.data.freeze.Plan`, as ``seeds``.
+        episodes: see `guided_seg.data.frozen.freeze.Plan`, as ``seeds``.
         size: see `Protocol`.
     """
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from guided_seg.errors import UserError
+from guided_seg.files.text import read_json
 from guided_seg.protocols.protocol import Row
 from guided_seg.protocols.records import read_records
 from guided_seg.protocols.scores import by_setting, number, span
 from guided_seg.protocols.statistics import Interval, paired
-from guided_seg.text import read_json
 
 _AGAIN = "remove the folder's records_*.jsonl and evaluate again"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from guided_seg.protocols.scores import Scored, Setting
 from guided_seg.protocols.statistics import Interval
-from guided_seg.report.figures import iou_curve
+from guided_seg.report.drawing import iou_curve
 from guided_seg.report.results import Results, Score, parse_setting, setting_key
 
 

@@ -12,26 +12,26 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from guided_seg.build import data_to_test
-from guided_seg.checkpoints import checkpoint_file, load_network
-from guided_seg.data.classes import unknown
-from guided_seg.data.freeze import freeze
-from guided_seg.data.frozen import FrozenEpisodes
-from guided_seg.data.source import MODES, DataError, Source
-from guided_seg.errors import UserError
-from guided_seg.model.one_vs_rest import k_way
+from guided_seg.composition.build import data_to_test
+from guided_seg.data.frozen.episode_file import FrozenEpisodes
+from guided_seg.data.frozen.freeze import freeze
+from guided_seg.data.source import MODES, Source
+from guided_seg.data.sources.classes import unknown
+from guided_seg.errors import DataError, UserError
+from guided_seg.files.writing import sha256
+from guided_seg.model.precision import check_accelerator, chosen, device_of
 from guided_seg.model.refine import refined
-from guided_seg.precision import check_accelerator, chosen, device_of
-from guided_seg.preflight import check_settings
+from guided_seg.model.wrappers.one_vs_rest import k_way
 from guided_seg.protocols.curves import curve
 from guided_seg.protocols.predictions import check_fresh, gather, keeper
 from guided_seg.protocols.protocol import Keep, Protocol
 from guided_seg.protocols.records import Records
 from guided_seg.protocols.runner import Asked, Job, run
 from guided_seg.protocols.scores import Scored, markdown, plain, scores, terminal
-from guided_seg.ranges import as_word
+from guided_seg.release.load import checkpoint_file, load_network
 from guided_seg.report.results import write_json
-from guided_seg.writing import sha256
+from guided_seg.settings.preflight import check_settings
+from guided_seg.settings.ranges import as_word
 
 
 def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:

@@ -11,13 +11,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from guided_seg.data.coco import COCO_CLASSES, Coco
+from guided_seg.data.coco.coco import COCO_CLASSES, Coco
+from guided_seg.data.frozen.questions import Question
 from guided_seg.data.images import read_labels
-from guided_seg.data.questions import Question
 from guided_seg.data.source import Source
 from guided_seg.errors import UserError
 from guided_seg.protocols.protocol import Keep, Labels
-from guided_seg.report.predictions import CocoResult, coco_result, write_coco, write_voc
+from guided_seg.report.prediction_files import CocoResult, coco_result, write_coco, write_voc
 
 _GAPS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
 COCO_IDS = tuple(number for number in range(1, 91) if number not in _GAPS)

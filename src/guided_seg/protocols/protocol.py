@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from guided_seg.build import known_modes
-from guided_seg.data.freeze import Plan
-from guided_seg.data.frozen import FrozenEpisode
-from guided_seg.data.questions import Question
-from guided_seg.data.source import DataError
+from guided_seg.composition.build import known_modes
+from guided_seg.data.frozen.episode_file import FrozenEpisode
+from guided_seg.data.frozen.freeze import Plan
+from guided_seg.data.frozen.questions import Question
 from guided_seg.episode import IGNORE
-from guided_seg.limits import UNITS
-from guided_seg.metrics.davis import contour_accuracy, region_similarity
+from guided_seg.errors import DataError
 from guided_seg.metrics.few_shot import count
-from guided_seg.model.memory import Memory, check_memory
+from guided_seg.metrics.j_and_f import contour_accuracy, region_similarity
+from guided_seg.model.video.previous_frame import Memory, check_memory
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.statistics import check_figures
+from guided_seg.settings.limits import UNITS
 
 Row = dict[str, Any]
 """What was measured of one positive label of one answer, by column; ``shots`` and ``points`` say what was asked."""
@@ -39,7 +39,7 @@ class Protocol(ABC):
 
     Args:
         about: the rule in one line, as tables state it.
-        plan: the episodes; see `guided_seg.data.freeze.Plan`.
+        plan: the episodes; see `guided_seg.data.frozen.freeze.Plan`.
         figures: names of `guided_seg.protocols.statistics.STATISTICS`.
         columns: what is measured of each answer.
         unit: what the bootstrap draws: ``episodes``, or whole ``groups`` where a group's episodes are not independent
@@ -94,9 +94,9 @@ class Masks(Protocol):
         contours: measure F of DAVIS as well, which takes a few milliseconds.
         skip_last: the last frame of a video is answered but not scored.
         memory: what of the answer to the frame before is at hand for a frame of a video, see
-            `guided_seg.model.memory.Memory`; the first has the mask of the annotated frame, or the answer to it where
+            `video.previous_frame.Memory`; the first has the mask of the annotated frame, or the answer to it where
             it was shown by dots. A network that reads no map is told none.
-        episodes: see `guided_seg.data.freeze.Plan`, as ``draw``, ``seeds`` and ``objects``.
+        episodes: see `guided_seg.data.frozen.freeze.Plan`, as ``draw``, ``seeds`` and ``objects``.
     """
 
     def __init__(

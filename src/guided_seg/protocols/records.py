@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from guided_seg.errors import UserError
+from guided_seg.files.text import read_text
+from guided_seg.files.writing import whole_file
 from guided_seg.protocols.protocol import Row
-from guided_seg.text import read_text
-from guided_seg.writing import whole_file
 
 
 class Records:

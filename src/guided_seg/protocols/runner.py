@@ -13,9 +13,9 @@ from rich.progress import track
 from torch.multiprocessing.spawn import ProcessException, spawn
 from torch.utils.data import DataLoader, Subset
 
-from guided_seg.cli import user_sentence
-from guided_seg.data.frozen import FrozenEpisodes
-from guided_seg.data.questions import Question, Questions
+from guided_seg.cli.command import user_sentence
+from guided_seg.data.frozen.episode_file import FrozenEpisodes
+from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.data.source import Source
 from guided_seg.data.workers import workers
 from guided_seg.errors import UserError

@@ -10,7 +10,7 @@ import numpy as np
 from rich.box import SIMPLE
 from rich.table import Table as RichTable
 
-from guided_seg.data.frozen import FrozenEpisode, FrozenEpisodes
+from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenEpisodes
 from guided_seg.data.source import MODES
 from guided_seg.protocols.protocol import Protocol, Row
 from guided_seg.protocols.statistics import Interval, Table, measure, table_of

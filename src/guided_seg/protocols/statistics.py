@@ -11,10 +11,10 @@ from typing import Any, TypedDict
 import numpy as np
 from jaxtyping import Float, Int64
 
-from guided_seg.data.classes import unknown
-from guided_seg.data.source import DataError
+from guided_seg.data.sources.classes import unknown
+from guided_seg.errors import DataError
 from guided_seg.metrics import few_shot
-from guided_seg.study.statistics import half_width
+from guided_seg.study.intervals import half_width
 
 Table = Mapping[str, np.ndarray]
 """A column of each name, all of one length."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from guided_seg.report.figures import COLOURS, STYLE, new_figure, save
+from guided_seg.report.drawing import COLOURS, STYLE, new_figure, save
 
 MOST = 40
 """Classes that are drawn; the others are summed up in a sentence."""

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from guided_seg.episode import IGNORE, Episode
-from guided_seg.report.figures import new_figure, save
+from guided_seg.report.drawing import new_figure, save
 
 MAX_SHOTS = 3
 """Support images drawn per episode."""

@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from guided_seg.errors import UserError
-from guided_seg.text import read_json
-from guided_seg.writing import whole_file
+from guided_seg.files.text import read_json
+from guided_seg.files.writing import whole_file
 
 Points = int | Literal["dense"]
 """Dots per label, or a dense mask."""

@@ -12,16 +12,16 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from guided_seg.errors import UserError
-from guided_seg.model.memory import Memory, check_memory
+from guided_seg.machine.waiting import waiting
 from guided_seg.model.network import Network, UpdateCost
-from guided_seg.precision import Precision
+from guided_seg.model.precision import Precision
+from guided_seg.model.video.previous_frame import Memory, check_memory
 from guided_seg.session.arguments import RGB, flag, megabytes, one_of, shown, usable_device, whole_number
 from guided_seg.session.earlier import Earlier
 from guided_seg.session.encoder import Encoder
 from guided_seg.session.engine import best, engine_for, labels_touch_each_other
-from guided_seg.session.pictures import ahead
+from guided_seg.session.media.pictures import ahead
 from guided_seg.session.store import Labels, Store
-from guided_seg.waiting import waiting
 
 Corrections = Literal["all", "forward"]
 Scores = Float32[np.ndarray, "K H W"]
@@ -136,7 +136,7 @@ class Answering(Store):
             video_id: of `add_video`.
             start: the first frame.
             corrections: whether dots on a frame of this video guide ``all`` frames, or it and those after it.
-            memory: of the answer to the frame before, see `guided_seg.model.memory.Memory`; begun anew by each edit.
+            memory: of the answer to the frame before, see `model.video.previous_frame.Memory`; begun anew by each edit.
 
         Raises:
             UserError: an argument makes no sense, or the network cannot read such a memory. While frames come: the

@@ -10,15 +10,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from guided_seg.model.features import Features
-from guided_seg.model.memory import Memory, certain, reads_map, reads_shot
-from guided_seg.model.motion import Places
+from guided_seg.model.video.motion import Places
+from guided_seg.model.video.previous_frame import Memory, certain, reads_map, reads_shot
 from guided_seg.session.arguments import RGB
 
 Labels = UInt8[np.ndarray, "H W"]
 
 
 class Earlier(NamedTuple):
-    """What the network is given of its answer to the previous frame (see `guided_seg.model.memory`).
+    """What the network is given of its answer to the previous frame (see `guided_seg.model.video.previous_frame`).
 
     Attributes:
         places: of its labels, or None.

@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from guided_seg.allocation import keep_freed_memory
 from guided_seg.errors import UserError
+from guided_seg.machine.allocation import keep_freed_memory
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network
-from guided_seg.precision import chosen
+from guided_seg.model.precision import chosen
 
 SIZES = 64
 """Of images, and numbers of them at once, that are compiled in a process; torch stops after eight by default."""
@@ -29,7 +29,7 @@ class Encoder:
 
     Batch normalisation is folded into the convolutions before it, which is exact but for rounding; freed memory is kept
     for the next image instead of being given back to the system; and ``auto`` takes the precision that is faster here
-    (see `guided_seg.precision.fastest`).
+    (see `guided_seg.model.precision.fastest`).
 
     Args:
         network: in evaluation mode, on ``device``; it stays as it is.

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from guided_seg.data.cache import Cache
+from guided_seg.data.files.cache import Cache
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features, stack
@@ -23,7 +23,7 @@ from guided_seg.session.annotations import Annotations
 from guided_seg.session.arguments import RGB
 from guided_seg.session.earlier import Earlier, Labels
 from guided_seg.session.encoder import Encoder, threads
-from guided_seg.session.pictures import Picture
+from guided_seg.session.media.pictures import Picture
 
 Maps = list[Float[Tensor, "H W"]]
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
-from guided_seg.released import with_checksum
+from guided_seg.files.writing import sha256, whole_file
+from guided_seg.release import with_checksum
 from guided_seg.session.content import Content, KWay, Malformed, Reference, SavedImage, parse, table_of
 from guided_seg.session.store import Store
-from guided_seg.writing import sha256, whole_file
 
 FORMAT = 1
 """The version of the file's layout."""

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from guided_seg.episode import IGNORE, Episode, Shot
+from guided_seg.files.writing import sha256
+from guided_seg.machine.waiting import waiting
 from guided_seg.model.network import Network
-from guided_seg.model.one_vs_rest import k_way
-from guided_seg.precision import Precision
+from guided_seg.model.precision import Precision
+from guided_seg.model.wrappers.one_vs_rest import k_way
 from guided_seg.session import file
 from guided_seg.session.answering import Answering, check_settings
 from guided_seg.session.arguments import local_path, one_of
 from guided_seg.session.content import KWay
-from guided_seg.waiting import waiting
-from guided_seg.writing import sha256
 
 
 class Model(NamedTuple):
@@ -88,13 +88,13 @@ class Session(Answering):
             compiled: see `Session`.
 
         Raises:
-            UserError: an argument makes no sense, or see `guided_seg.checkpoints.load_network`.
+            UserError: an argument makes no sense, or see `guided_seg.release.load.load_network`.
         """
         check_settings(device, precision, cache_mb, compiled)
         one_of(reading, "reading", get_args(KWay))
         with waiting(f"Loading {checkpoint}"):
             # which know how to build any network, and take time
-            from guided_seg.checkpoints import checkpoint_file, load_network
+            from guided_seg.release.load import checkpoint_file, load_network
 
             file = checkpoint_file(checkpoint).absolute()
             network = k_way(reading, load_network(file)[0])

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from guided_seg.cli import path_argument, refuse, without_comment
+from guided_seg.cli.command import path_argument, refuse, without_comment
+from guided_seg.cli.program import program
 from guided_seg.errors import UserError
-from guided_seg.program import program
 
 
 @program

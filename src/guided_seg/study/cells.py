@@ -9,7 +9,7 @@ from statistics import fmean, median
 
 from guided_seg.report.results import Points, setting_key, sorted_settings
 from guided_seg.study.compositions import Composition
-from guided_seg.study.statistics import half_width, paired_p
+from guided_seg.study.intervals import half_width, paired_p
 
 MODES = ("interactive", "semantic", "video")
 """The order of columns and panels; modes of other names follow."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from guided_seg.composition.moved import renamed
 from guided_seg.errors import UserError
+from guided_seg.files.text import read_table, read_text, read_yaml
 from guided_seg.report.results import Results, read_facts, read_results
-from guided_seg.sweep import ERROR
-from guided_seg.text import read_table, read_text, read_yaml
+from guided_seg.training.sweep import ERROR
 
 WHAT = "a run folder holds config.yaml and metrics.json, as python -m guided_seg.run leaves them"
 
@@ -104,7 +105,7 @@ def _read(path: Path, name: str) -> Run | Missing:
 
 
 def _config(path: Path) -> dict[Any, Any]:
-    tree = _yaml(path)
+    tree = renamed(_yaml(path))
     seed = tree.get("seed", 0)
     if type(seed) is not int:
         raise UserError(f"{path} has seed={seed!r}; expected a whole number.")

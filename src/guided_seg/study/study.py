@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from guided_seg.errors import UserError
-from guided_seg.preflight import check_can_be_made
 from guided_seg.report.results import Points
+from guided_seg.settings.preflight import check_can_be_made
 from guided_seg.study.cells import modes, settings
 from guided_seg.study.compositions import Composition, compose, find
-from guided_seg.study.figures import draw
 from guided_seg.study.notes import protocol, unfinished
 from guided_seg.study.runs import gather
+from guided_seg.study.study_figures import draw
 from guided_seg.study.table import build, markdown, shown_at, tex
 from guided_seg.study.tidy import write_groups, write_scores
 

@@ -11,8 +11,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.profilers import Profiler
 
-from guided_seg.data.source import DataError
 from guided_seg.episode import Batch
+from guided_seg.errors import DataError
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from guided_seg.data.earlier import shifted
+from guided_seg.data.sampling.earlier_masks import shifted
 from guided_seg.episode import IGNORE, Batch
-from guided_seg.metrics.clicks import Click, next_click
+from guided_seg.metrics.simulated_clicks import Click, next_click
 
 MOST = 3
 """Dots that a round adds to an image at most."""

@@ -11,11 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from guided_seg.data.disk import disk_refusals
+from guided_seg.files.disk import disk_refusals
+from guided_seg.files.writing import whole_file
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.features import Features
 from guided_seg.model.network import gather
-from guided_seg.writing import whole_file
 
 SETTING = "feature_cache"
 """The setting that names the folder, for messages."""
@@ -39,7 +39,7 @@ class FeatureCache:
 
     Example:
         >>> from tempfile import TemporaryDirectory
-        >>> from guided_seg.model.vgg import Vgg16
+        >>> from guided_seg.model.backbones.vgg import Vgg16
         >>> images, sizes = torch.rand(2, 3, 32, 32), torch.tensor([[32, 32], [32, 32]])
         >>> with TemporaryDirectory() as folder:
         ...     cache = FeatureCache(Vgg16(8, "random", frozen=True), Path(folder), skips=False)

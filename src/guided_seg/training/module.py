@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from guided_seg.data.points import Fewer, Setting, fewer_than, restrict, settings_of
+from guided_seg.data.sampling.points import Fewer, Setting, fewer_than, restrict, settings_of
 from guided_seg.data.source import MODES, Mode
 from guided_seg.episode import Batch
 from guided_seg.errors import UserError

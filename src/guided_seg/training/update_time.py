@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from guided_seg.data.points import restrict
+from guided_seg.data.sampling.points import restrict
 from guided_seg.episode import Batch
 from guided_seg.model.network import Network
 

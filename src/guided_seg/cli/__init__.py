@@ -1,0 +1,1 @@
+"""What all commands share: help, errors in a sentence, folders of runs."""

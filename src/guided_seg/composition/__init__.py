@@ -1,0 +1,1 @@
+"""From a config to objects, and which classes a file may ask for."""

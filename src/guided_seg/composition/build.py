@@ -1,0 +1,257 @@
+"""From a composed config to objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from guided_seg.composition.trust import NETWORK, data_parts
+from guided_seg.data.sampling.points import Setting, settings_of
+from guided_seg.data.source import MODES, Mode
+from guided_seg.data.sources.classes import as_split
+from guided_seg.errors import CompositionError, UserError
+from guided_seg.model.backbone import Backbone, Blank
+from guided_seg.model.guide.fusion import Early, Fusion
+from guided_seg.model.guide.guide import Guide
+from guided_seg.model.network import GuidedNetwork, Network
+from guided_seg.model.rules import Choices
+from guided_seg.settings.preflight import check_settings
+
+if TYPE_CHECKING:
+    from guided_seg.data.datamodule import Episodes
+
+ARCHITECTURE = tuple(NETWORK)
+"""The groups that decide the network."""
+
+
+def check_known(cfg: DictConfig) -> None:
+    """Refuse settings that the chosen classes do not have, such as those that an experiment made for others.
+
+    Raises:
+        CompositionError: there are some; the message has the words that take them away.
+    """
+    unknown = [(group, name) for group in ARCHITECTURE for name in _unknown(cfg[group])]
+    if unknown:
+        group, name = unknown[0]
+        kind = get_class(cfg[group]._target_).__name__
+        raise CompositionError(
+            f"{group} is {kind}, which has no setting {name}; choose another {group}=..., or take away what was set "
+            f"for another: {' '.join(repr(f'~{group}.{name}') for group, name in unknown)}"
+        )
+
+
+def _unknown(node: DictConfig) -> list[str]:
+    if "_target_" not in node:
+        return []
+    known = signature(get_class(node._target_)).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in known.values()):
+        return []
+    return [str(name) for name in node if name not in known and not str(name).startswith("_")]
+
+
+def build_network(cfg: DictConfig) -> Network:
+    """The network of the groups in `ARCHITECTURE`.
+
+    Raises:
+        CompositionError: two choices have no meaning together.
+    """
+    kind, make = get_class(cfg.baseline._target_), instantiate(cfg.baseline, _partial_=True)
+    if not issubclass(kind, GuidedNetwork):
+        backbone = _backbone(cfg)
+        decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels)
+        return make(backbone=backbone, channels=backbone.channels, decoder=decoder)
+    chosen = choices(cfg)
+    chosen.check()
+    fusion = _fusion(cfg, chosen.fusion)
+    support = fusion.encoder if isinstance(fusion, Early) else None
+    backbone = _backbone(cfg) if support is None or chosen.conditioning.reads_query else Blank(support)
+    channels = (support or backbone).channels
+    kinds = chosen.conditioning
+    merge = _with(cfg.merge, channels=channels)
+    guide = Guide(fusion, merge, channels, kinds.needs == "set", kinds.places, kinds.limit)
+    conditioning = _with(cfg.conditioning, channels=channels, guides=1 if fusion.joint else None)
+    carried = {"hidden": conditioning.hidden} if kinds.carried else {}
+    decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels, **carried)
+    return make(backbone=backbone, guide=guide, conditioning=conditioning, decoder=decoder)
+
+
+def _backbone(cfg: DictConfig) -> Backbone:
+    backbone: Backbone = instantiate(cfg.backbone)
+    # checkpoints of earlier versions lack both
+    backbone.longest, backbone.enlarge = cfg.resolution.get("longest"), cfg.resolution.get("enlarge", False)
+    if backbone.enlarge and backbone.longest is None:
+        raise CompositionError(
+            "resolution.enlarge=true enlarges images to resolution.longest, which is null; set it, as in "
+            "resolution.longest=512."
+        )
+    if backbone.longest is not None and backbone.border:
+        raise CompositionError(
+            "resolution.longest reduces images, and backbone.border counts pixels around them as they are; choose "
+            "resolution.longest=null or backbone.border=false."
+        )
+    return backbone
+
+
+def choices(cfg: DictConfig) -> Choices:
+    """The classes that ``cfg`` composes a guided network of, to be checked."""
+    return Choices(
+        **{name: get_class(cfg[name]._target_) for name in ("fusion", "annotation", "locality", "merge")},
+        conditioning=get_class(cfg.conditioning._target_),
+        decoder=get_class(cfg.decoder._target_),
+        interpolation=cfg.resolution.interpolation,
+        longest=cfg.resolution.get("longest"),
+        roles=cfg.fusion.get("roles", "per_label"),
+        scorer=cfg.conditioning.get("scorer", "joint"),
+        matching=cfg.conditioning.get("matching", False),
+    )
+
+
+def _fusion(cfg: DictConfig, kind: type[Fusion]) -> Fusion:
+    parts: dict[str, Any] = {"locality": instantiate(cfg.locality)}
+    if issubclass(kind, Early):
+        # the guide's own encoder must learn to read annotations, so it is never frozen
+        trained = {"frozen": False} if "frozen" in cfg.backbone else {}
+        parts["encoder"] = instantiate(cfg.backbone, **trained)
+    else:
+        parts |= {"annotation": instantiate(cfg.annotation), "interpolation": cfg.resolution.interpolation}
+    return instantiate(cfg.fusion, _partial_=True)(**parts)
+
+
+def _with(node: DictConfig, **facts: Any) -> Any:
+    """What ``node`` makes, given those of the facts that its class asks for."""
+    asked = signature(get_class(node._target_)).parameters
+    return instantiate(node, _partial_=True)(**{key: value for key, value in facts.items() if key in asked})
+
+
+def network_config(cfg: DictConfig) -> dict[str, Any]:
+    """What `build_network` needs, and what a resumed training must share, as plain values for a checkpoint."""
+    plain = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in (*ARCHITECTURE, "data")}
+    return plain | {"name": cfg.name, "seed": cfg.seed, "length": _length(cfg)}
+
+
+def _length(cfg: DictConfig) -> dict[str, int]:
+    return {
+        "trainer.max_steps": cfg.trainer.max_steps,
+        "data.training.validate_every": cfg.data.training.validate_every,
+    }
+
+
+def build_data(cfg: DictConfig) -> Episodes:
+    """The data module of the training modes."""
+    training = cfg.data.training
+    # given to the object, not to Hydra, which would turn dataclasses into configs
+    make = instantiate(cfg.mode, _partial_=True)
+    return make(
+        source=instantiate(cfg.data.source),
+        augment=instantiate(cfg.data.augment),
+        shots=list(cfg.episode.shots),
+        objects=list(cfg.episode.objects),
+        hard=cfg.episode.hard,
+        turns=cfg.episode.turns,
+        united=cfg.episode.united,
+        points=instantiate(cfg.episode.points),
+        earlier=cfg.episode.earlier,
+        batch_size=training.batch_size,
+        steps_per_epoch=steps_per_epoch(cfg.trainer.max_steps, training.validate_every),
+        val_episodes=training.val_episodes,
+        **_evaluation(cfg),
+    )
+
+
+def steps_per_epoch(steps: int, validate_every: int) -> int:
+    """Training batches between validations: at most ``validate_every``, and such that the last step is validated.
+
+    Example:
+        >>> steps_per_epoch(800, 200), steps_per_epoch(500, 200), steps_per_epoch(2, 200)
+        (200, 125, 2)
+    """
+    fewest = -(-steps // validate_every)
+    exact = (number for number in range(fewest, 2 * fewest + 1) if steps % number == 0)
+    return steps // next(exact, fewest)
+
+
+def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
+    """A data module that only evaluates: the mode of ``cfg``, or every mode where it has none."""
+    from guided_seg.data.datamodule import Episodes  # Lightning takes seconds, and a network is built without it
+
+    every = partial(Episodes, weights=dict.fromkeys(MODES, 1.0))
+    make = instantiate(cfg.mode, _partial_=True) if cfg.get("mode") else every
+    return make(source=instantiate(data.source), test_split=as_split(cfg.split), **_evaluation(cfg))
+
+
+def data_to_test(cfg: DictConfig, trained: DictConfig) -> DictConfig:
+    """The data that ``cfg`` asks for, or that a network was trained on: at the same place on this machine.
+
+    Raises:
+        UserError: neither names data, or the checkpoint asks for what is no source of data.
+    """
+    # what the user composes may be anything; what a file says may not
+    return cfg.get("data") or OmegaConf.create(data_parts(trained.get("data"), cfg.checkpoint))
+
+
+def _evaluation(cfg: DictConfig) -> dict[str, Any]:
+    return {
+        "eval_shots": max(cfg.evaluation.shots),
+        "eval_objects": cfg.evaluation.objects,
+        "eval_batch_size": cfg.evaluation.batch_size,
+        "test_episodes": cfg.evaluation.episodes,
+        "num_workers": cfg.num_workers,
+        "seed": cfg.get("seed", cfg.evaluation.seed),
+        "eval_seed": cfg.evaluation.seed,
+    }
+
+
+def settings(cfg: DictConfig) -> list[Setting]:
+    """The (S, P) of ``evaluation``.
+
+    Raises:
+        UserError: a number of shots, dots or episodes that cannot be.
+    """
+    check_settings(cfg)
+    dots = [None if points == "dense" else points for points in cfg.evaluation.points]
+    return [(shots, points) for shots in cfg.evaluation.shots for points in dots]
+
+
+def usable_modes(network: Network, wanted: list[Mode]) -> list[Mode]:
+    """Those of ``wanted`` that the network can do; local guidance only knows the query's own image."""
+    return [mode for mode in wanted if mode == "interactive" or not network.needs_same_image]
+
+
+def known_modes(names: Iterable[str]) -> list[Mode]:
+    """The modes of these names, in the usual order. Raises `UserError` where there is no such mode."""
+    names = list(names)
+    if unknown := [name for name in names if name not in MODES]:
+        raise UserError(f"There is no mode '{unknown[0]}'; choose from {', '.join(MODES)}.")
+    return [mode for mode in MODES if mode in names]
+
+
+def modes_to_test(network: Network, data: Episodes, wanted: list[Mode], asked: list[Setting]) -> list[Mode]:
+    """Those of ``wanted`` that the network, the test split and the settings allow.
+
+    Raises:
+        UserError: none is left.
+    """
+    there = data.test_modes(wanted)
+    modes = [mode for mode in usable_modes(network, there) if settings_of(mode, asked)]
+    if not modes:
+        raise UserError(
+            f"Nothing is left to test of {', '.join(wanted) or 'no mode'}: the data has {', '.join(there) or 'none'}, "
+            "local guidance does interactive tasks alone, and these have one shot; choose other modes, shots or data."
+        )
+    return modes
+
+
+def check_modes(network: Network, modes: list[Mode]) -> None:
+    """Raise `CompositionError` where training modes and locality have no meaning together."""
+    refused = [mode for mode in modes if mode not in usable_modes(network, modes)]
+    if refused:
+        raise CompositionError(
+            "locality=local keeps positions, which only mean something where support and query are one image, and "
+            f"mode={'mixed' if len(modes) > 1 else refused[0]} has {' and '.join(refused)} tasks on other images; "
+            "choose locality=global or mode=interactive."
+        )

@@ -1,0 +1,59 @@
+"""Where classes have moved to since a checkpoint, a released model or a configuration was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_MODEL = {
+    "annotation": "guide.annotation",
+    "baseline": "baselines.baseline",
+    "fine_tune": "baselines.fine_tune",
+    "fused": "heads.fused",
+    "fusion": "guide.fusion",
+    "locality": "guide.locality",
+    "merge": "guide.merge",
+    "neck": "backbones.neck",
+    "pretrained": "backbones.pretrained",
+    "vgg": "backbones.vgg",
+}
+_DATA = {
+    "points": "sampling.points",
+    "camvid": "sources.camvid",
+    "coco": "coco.coco",
+    "davis": "sources.davis",
+    "folder": "sources.folder",
+    "fss1000": "sources.fss1000",
+    "mixture": "sources.mixture",
+    "sbd": "sources.sbd",
+    "shapes": "shapes.shapes",
+    "transforms": "sampling.transforms",
+    "voc": "sources.voc",
+}
+MOVED = {
+    f"guided_seg.{room}.{old}": f"guided_seg.{room}.{new}"
+    for room, moves in (("model", _MODEL), ("data", _DATA))
+    for old, new in moves.items()
+} | {f"guided_seg.training.{name}": f"guided_seg.loggers.{name}" for name in ("metrics_file", "wandb_run")}
+"""Module -> the module that has its classes now, of all that a stored config may name."""
+
+
+def current(target: str) -> str:
+    """The dotted name of a class where it is now.
+
+    Example:
+        >>> current("guided_seg.model.merge.Mean"), current("mine.Merge")
+        ('guided_seg.model.guide.merge.Mean', 'mine.Merge')
+    """
+    module, _, name = target.rpartition(".")
+    return f"{MOVED.get(module, module)}.{name}"
+
+
+def renamed(config: Any) -> Any:
+    """A plain config with every ``_target_`` where it is now."""
+    if isinstance(config, Mapping):
+        return {
+            key: current(value) if key == "_target_" and isinstance(value, str) else renamed(value)
+            for key, value in config.items()
+        }
+    return [renamed(entry) for entry in config] if isinstance(config, list) else config

@@ -1,0 +1,1 @@
+"""COCO and formats like it: instances as polygons and run lengths."""

@@ -1,0 +1,177 @@
+"""COCO: instances of its eighty classes or of your own, from its JSON or from polygon label files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from guided_seg.data.coco.coco_layouts import LAYOUT, Item, find_items
+from guided_seg.data.coco.outlines import Annotated
+from guided_seg.data.files.pairs import FileSource, Pair
+from guided_seg.data.files.verify import check_pair, count_values, open_root, survey
+from guided_seg.data.images import image_size
+from guided_seg.data.source import Split, Target
+from guided_seg.data.sources.classes import HeldOut, as_split, class_values, hashed, open_keys, open_values, unknown
+from guided_seg.data.sources.splits import fold_classes
+from guided_seg.data.sources.tables import MIN_PIXELS, Counts, Tables, class_table, is_task
+from guided_seg.errors import DataError
+
+COCO_CLASSES = (
+    *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
+    *("fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow"),
+    *("elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee"),
+    *("skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard"),
+    *("tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple"),
+    *("sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch"),
+    *("potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone"),
+    *("microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear"),
+    *("hair drier", "toothbrush"),
+)
+"""The classes in the official order; value 1 is the first, and number 0 of a polygon label file."""
+
+VAL = 0.05
+"""The share of the official train that is val."""
+TESTED = ("held_out", "all")
+"""Which classes test asks for."""
+
+
+class Coco(FileSource):
+    """COCO in its own layout, or your own data in its formats, with classes held out of training.
+
+    *The official layout:* ``annotations/instances_train2017.json``, ``instances_val2017.json``, ``train2017/`` and
+    ``val2017/``. ``test`` is the official val. A twentieth of the official train, chosen by a hash of the file's name,
+    is ``val``, so that model selection does not see the test. *Polygon label files:* ``images/ID.jpg`` and
+    ``labels/ID.txt`` with a line ``class x1 y1 x2 y2 ...`` for each instance, x and y as shares of width and height.
+    Splits are train.txt, val.txt and test.txt in the root; without any of them two tenths of the images are ``test``,
+    one is ``val`` and the rest ``train``, by a hash of the name, so that no image moves when others come or go.
+    *Exports of annotation tools:* a JSON file or label files in folders of each split, or one JSON file for all
+    images, see `guided_seg.data.coco.coco_layouts`. Classes are those of the file, or of data.yaml or classes.txt.
+
+    Interactive tasks are instances, semantic tasks are classes, and IoU is grouped by class. A crowd is void; it bars
+    its image from training where its class is held out. Of instances that overlap the smaller one is on top, in class
+    maps as well. Images without an instance are not used.
+
+    Args:
+        root: the folder that holds annotations/ and the images, or images/ and labels/.
+        split: train, val or test.
+        held_out: names of classes, or one name, or the number 0 to 3 of a fold of COCO-20i.
+        year: 2017 or 2014, in the names of the official layout.
+        min_pixels: smaller instances and regions, and those with fewer pixels around them, are not tasks.
+        cache_mb: megabytes of decoded samples that each process keeps.
+        balance: how evenly classes are drawn, see `IndexedSource`.
+        oracle: held-out classes are in train and val as well; their images are still not those of test.
+        mixed_images: images of open and held-out classes: drop, or background; see `open_keys`.
+        test_classes: held_out: test asks for the held-out classes alone, if any; or all: for every class.
+        test_images: test on so many images alone, those whose names have the least hash; the others of test are in
+            no split. None for all.
+
+    Attributes:
+        annotated: the images of the split, and the ids that a JSON file gives to images and classes.
+
+    Raises:
+        DataError: a missing folder or file, an unknown split or class, or a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        held_out: HeldOut = (),
+        year: int | str = 2017,
+        min_pixels: int = MIN_PIXELS,
+        cache_mb: float = 0.0,
+        balance: float = 1.0,
+        oracle: bool = False,
+        mixed_images: str = "drop",
+        test_classes: str = "held_out",
+        test_images: int | None = None,
+    ) -> None:
+        split = as_split(split)
+        if test_classes not in TESTED:
+            raise unknown("data.test_classes", test_classes, TESTED)
+        root = open_root(root, LAYOUT, ())
+        self.annotated = find_items(root, split, str(year), COCO_CLASSES, partial(_wanted, split))
+        images, names = self.annotated.items, dict(enumerate(self.annotated.classes or COCO_CLASSES, 1))
+        held = class_values(_fold(held_out, self.annotated.classes) if isinstance(held_out, int) else held_out, names)
+        hidden = set() if (test_classes == "all" if split == "test" else oracle) else held
+        if split == "test" and test_images is not None:
+            tested = set(sorted(images, key=hashed)[:test_images])
+            images = {name: item for name, item in images.items() if name in tested}
+        found = survey(images, lambda image: _inspect(images[image], min_pixels), "Checking the instances")
+        _check_annotated(root, split, images, found)
+        counts = {f"class/{image}": content.classes for image, content in found.items()}
+        keys = open_keys(split, counts, hidden, mixed_images)
+        shown = {value: names[value] for value in open_values(split, names, hidden)}
+        objects = [
+            (shown[value], Target(f"object/{image}", number))
+            for image in (key.removeprefix("class/") for key in keys)
+            for number, value in found[image].objects.items()
+            if value in shown
+        ]
+        pairs = {f"{kind}/{name}": _pair(item, kind) for name, item in images.items() for kind in ("class", "object")}
+        super().__init__(
+            "coco", pairs, Tables(objects, class_table(counts, keys, shown, min_pixels)), cache_mb, balance
+        )
+
+
+class _Content(NamedTuple):
+    """Pixels of each class in an image, and the classes of its instances that are large enough."""
+
+    classes: Counts
+    objects: dict[int, int]
+
+
+def _wanted(split: Split, file: str) -> bool:
+    """Whether an image of an official file is of the split: a share of train, by a hash of its name, is val."""
+    return split == "test" or (hashed(Path(file).stem) < VAL) == (split == "val")
+
+
+def _check_annotated(root: Path, split: Split, images: Mapping[str, Item], found: Mapping[str, _Content]) -> None:
+    if not images:
+        raise DataError(
+            f"No annotated image of {root} is of {split}; by a hash of the name, a twentieth of the official train is "
+            "val, and a tenth of data without splits. Add images, or put those of each split into folders train/, "
+            "valid/ and test/."
+        )
+    if found and not any(set(content.classes) - {0} for content in found.values()):
+        raise DataError(
+            f"None of the {len(found)} annotation files of {root} for {split} has an instance; export polygons or "
+            "masks, not boxes."
+        )
+
+
+def _fold(fold: int, own: Sequence[str]) -> Sequence[str]:
+    if own:
+        raise DataError(
+            f"data.held_out={fold} is a fold of COCO's 80 classes, but the data has classes of its own; give names, "
+            f"from {', '.join(own)}."
+        )
+    return fold_classes("coco20i", fold)
+
+
+def _pair(item: Item, kind: str) -> Pair:
+    return Pair(item.image, item.mask, partial(_paint, item.read, kind == "class"))
+
+
+def _paint(read: Callable[[Path], Annotated], by_class: bool, path: Path) -> UInt8[np.ndarray, "H W"]:
+    return read(path).paint(by_class)
+
+
+def _inspect(item: Item, min_pixels: int) -> _Content:
+    pair = _pair(item, "object")
+    pair.check_both_exist()
+    annotated = item.read(item.mask)
+    pair.check_sizes(image_size(item.image), annotated.size)  # before anything of a size that a file says is painted
+    seen = count_values(check_pair(pair))
+    classes, objects = {0: seen.get(0, 0)}, {}
+    for number, instance in enumerate(annotated.instances, 1):
+        # a crowd, or an instance under others, has no pixels of its class, but bars its image all the same
+        classes[instance.value] = classes.get(instance.value, 0) + seen.get(number, 0)
+        if is_task(seen, number, max(min_pixels, 1)):
+            objects[number] = instance.value
+    return _Content(classes, objects)

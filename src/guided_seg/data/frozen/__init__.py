@@ -1,0 +1,1 @@
+"""Frozen episodes: the questions of an evaluation in a file."""

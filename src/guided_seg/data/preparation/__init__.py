@@ -1,0 +1,1 @@
+"""Making data ready: archives, download, unpacking, index, overview."""

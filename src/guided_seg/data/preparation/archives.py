@@ -1,0 +1,87 @@
+"""The archives that data comes in: what they hold, which of them are needed, and whether one is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from guided_seg.errors import DataError
+from guided_seg.files.disk import CHUNK, byte_bar
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One official archive; conf/prepare.yaml lists them.
+
+    Attributes:
+        url: where it is published.
+        name: its file name.
+        makes: what it puts into the data root: paths that the source cannot do without.
+        folder: the folder inside it whose content goes to the data root; ``*`` stands for any name.
+        size: in bytes, where it is known.
+        checksum: ``md5:...`` or ``sha256:...``, where one is published.
+        when: settings of the data for which it is needed, such as the year.
+    """
+
+    url: str
+    name: str
+    makes: Sequence[str]
+    folder: str = ""
+    size: int | None = None
+    checksum: str | None = None
+    when: Mapping[str, str] = field(default_factory=dict)
+
+    def suits(self, settings: Mapping[str, Any]) -> bool:
+        """Whether it is needed with these settings of the data."""
+        return all(str(settings.get(name)) == value for name, value in self.when.items())
+
+
+def missing(archives: Sequence[Archive], root: Path) -> list[Archive]:
+    """The archives of which nothing is in ``root``.
+
+    Raises:
+        DataError: the root is a file, or holds only a part of what one of them makes.
+    """
+    if root.exists() and not root.is_dir():
+        raise DataError(f"The data root {root} is a file; set data.root to a folder, which need not exist yet.")
+    absent = []
+    for archive in archives:
+        there = [name for name in archive.makes if (root / name).exists()]
+        if not there:
+            absent.append(archive)
+        elif lacking := [name for name in archive.makes if name not in there]:
+            raise DataError(
+                f"The data root {root} holds {', '.join(there)} but not {', '.join(lacking)}, so it is neither new nor "
+                f"whole; unpack the rest of {archive.name} there, or set data.root to a new folder."
+            )
+    return absent
+
+
+def check(path: Path, archive: Archive) -> None:
+    """Raise `DataError` unless the file has the size and the checksum of the archive, as far as they are known."""
+    size = path.stat().st_size
+    if archive.size is not None and size != archive.size:
+        fault = "is cut off" if size < archive.size else "is another file"
+        raise DataError(
+            f"The archive {path} {fault}: it has {size:,} bytes, but {archive.size:,} were expected; remove it "
+            f"and start again, or get it anew from {archive.url}."
+        )
+    if archive.checksum is not None:
+        kind, _, expected = archive.checksum.partition(":")
+        if (found := _digest(path, kind)) != expected:
+            raise DataError(
+                f"The archive {path} is damaged or another file: its {kind} is {found}, but {expected} was expected; "
+                f"remove it and start again, or get it anew from {archive.url}."
+            )
+
+
+def _digest(path: Path, kind: str) -> str:
+    digest = hashlib.new(kind, usedforsecurity=False)
+    with path.open("rb") as file, byte_bar(f"Checking {path.name}", path.stat().st_size) as advance:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            advance(len(chunk))
+    return digest.hexdigest()

@@ -1,0 +1,161 @@
+"""Zip and tar archives unpacked whole or not at all, and never outside their folder."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from errno import EINVAL
+from fnmatch import fnmatchcase
+from functools import partial
+from gzip import BadGzipFile
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
+from struct import error as StructError
+from typing import IO
+
+from guided_seg.data.preparation.archives import Archive
+from guided_seg.errors import DataError
+from guided_seg.files.disk import CHUNK, byte_bar, check_space, disk_refusals
+
+_STAGE = "guided_seg_preparing"
+_BLOCK = 4096  # what the smallest file takes on most disks
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, BadGzipFile, LZMAError, StructError),
+    *(ValueError, OverflowError, RuntimeError),  # such as a name with a zero byte, or a method that zipfile lacks
+)
+
+
+@dataclass(frozen=True)
+class _Member:
+    path: PurePosixPath
+    size: int
+    open: Callable[[], IO[bytes] | None]
+
+
+@contextmanager
+def staged(root: Path) -> Iterator[Path]:
+    """A folder whose content is moved to ``root`` when the block ends, and of which nothing is left where it fails.
+
+    It lies beside the root and becomes it by one renaming; where the root is there already, it lies inside, so that
+    both are on one disk. What an earlier run that was killed has left in it is removed.
+
+    Raises:
+        DataError: it cannot be written to, or the root holds a file of that name.
+    """
+    stage = root / f".{_STAGE}" if root.exists() else root.with_name(f".{root.name}.{_STAGE}")
+    new = [folder for folder in stage.parents if not folder.exists()]
+    try:
+        with disk_refusals(stage.parent, "data.root"):
+            shutil.rmtree(stage, ignore_errors=True)
+            stage.mkdir(parents=True)
+            yield stage
+            _move_in(stage, root)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        for folder in new:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
+def unpack(path: Path, archive: Archive, into: Path) -> None:
+    """Write the files of ``archive.folder`` below ``into``.
+
+    Raises:
+        DataError: the archive is damaged, lacks what it should make, has a link or a path that leads out of it, or
+            does not fit on the disk.
+    """
+    try:
+        with _members(path) as members:
+            inside = [(place, m) for m in members if (place := _place(m.path, PurePosixPath(archive.folder)))]
+            check_space(into, sum(member.size + _BLOCK for _, member in inside), "data.root")
+            _write(inside, into, path.name)
+    except DataError:
+        raise
+    except OSError as error:
+        if error.errno not in (None, EINVAL) or error.filename is not None:
+            raise  # the disk's, not that of a place before the file's beginning
+        raise _damaged(path, archive, error) from error
+    except _DAMAGED as error:
+        raise _damaged(path, archive, error) from error
+    if lacking := [name for name in archive.makes if not (into / name).exists()]:
+        inside_of = f" in its folder {archive.folder}" if archive.folder else ""
+        raise DataError(f"The archive {path} has no {', '.join(lacking)}{inside_of}; get it anew from {archive.url}.")
+
+
+def _damaged(path: Path, archive: Archive, error: Exception) -> DataError:
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+    return DataError(
+        f"The archive {path} is cut off or damaged ({reason}); remove it and start again, or get it anew from "
+        f"{archive.url}."
+    )
+
+
+@contextmanager
+def _members(path: Path) -> Iterator[list[_Member]]:
+    """The files in the archive, with those outside of what we want, so that a bad path is seen anywhere."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            infos = [info for info in packed.infolist() if not info.is_dir()]
+            yield [_Member(_inner(i.filename, path), i.file_size, partial(packed.open, i)) for i in infos]
+    else:
+        with tarfile.open(path) as packed_tar:
+            found = [info for info in packed_tar if not info.isdir()]
+            if link := next((info for info in found if not info.isreg()), None):
+                raise DataError(f"The archive {path} holds {link.name}, which is a link or a device; do not use it.")
+            yield [_Member(_inner(i.name, path), i.size, partial(packed_tar.extractfile, i)) for i in found]
+
+
+def _inner(name: str, archive: Path) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name.partition("/")[0]:
+        raise DataError(f"The archive {archive} holds {name}, which leads out of its folder; do not use it.")
+    return path
+
+
+def _place(path: PurePosixPath, folder: PurePosixPath) -> PurePosixPath | None:
+    """The path below ``folder``, or None where it is not there.
+
+    Example:
+        >>> _place(PurePosixPath("Tutorial-1/CamVid/train/a.png"), PurePosixPath("*/CamVid"))
+        PurePosixPath('train/a.png')
+    """
+    depth = len(folder.parts)
+    if len(path.parts) <= depth or not all(map(fnmatchcase, path.parts, folder.parts)):
+        return None
+    return PurePosixPath(*path.parts[depth:])
+
+
+def _write(members: Sequence[tuple[PurePosixPath, _Member]], into: Path, name: str) -> None:
+    with byte_bar(f"Unpacking {name}", sum(member.size for _, member in members)) as advance:
+        for place, member in members:
+            target = into / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            packed = member.open()
+            assert packed is not None
+            with packed, target.open("wb") as file:
+                while chunk := packed.read(CHUNK):
+                    file.write(chunk)
+                    advance(len(chunk))
+
+
+def _move_in(stage: Path, root: Path) -> None:
+    if not root.exists():
+        stage.rename(root)
+        return
+    moves = [(entry, root / entry.name) for entry in sorted(stage.iterdir())]
+    if taken := [str(place) for _, place in moves if place.exists()]:
+        raise DataError(f"{', '.join(taken)} would be overwritten; move it away, or set data.root to a new folder.")
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for entry, place in moves:
+            entry.rename(place)
+            moved.append((entry, place))
+    except BaseException:
+        for entry, place in moved:
+            place.rename(entry)
+        raise

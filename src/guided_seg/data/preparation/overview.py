@@ -1,0 +1,160 @@
+"""An overview of data: tasks of each split and mode, class balance, broken files, and episodes as pictures."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+
+from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.files.faults import leaving_out_broken
+from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.preparation.index import find_index
+from guided_seg.data.sampling.points import sample_points
+from guided_seg.data.source import MODES, SPLITS, Mode, Source
+from guided_seg.data.sources.classes import as_split
+from guided_seg.episode import Episode
+from guided_seg.report.balance import balance_chart, order
+from guided_seg.report.grid import Grid
+from guided_seg.report.panels import Panel, PanelShot, panels
+
+Balance = dict[str, dict[str, int]]
+"""Split -> class or object -> its number of tasks."""
+
+ROWS = 20
+"""Classes or objects that a table on the terminal lists; the others are summed up in its last row."""
+
+UNREAD = (
+    "Only headers and masks were read. The index of `python -m guided_seg.data.prepare`, which reads every file, is "
+    "missing or out of date."
+)
+
+
+def overview(cfg: DictConfig, out: Path) -> Path:
+    """Print the tables, and write them to inspect.md with a chart of the balance and a sheet of episodes of each mode.
+
+    Args:
+        cfg: the composed config of ``guided_seg.data.inspect``.
+        out: the folder for them.
+
+    Returns:
+        inspect.md.
+
+    Raises:
+        DataError: the data cannot be used; single broken files are listed instead.
+    """
+    shown, console = as_split(cfg.sheet.split), Console(markup=False, highlight=False)
+    make = instantiate(cfg.data.source)
+    with leaving_out_broken(cfg.workers) as broken:
+        sources: dict[str, Source] = {split: make(split=split) for split in SPLITS}
+    modes = [mode for mode in MODES if any(mode in source.modes for source in sources.values())]
+    balances: dict[Mode, Balance] = {
+        mode: {split: balance(source, mode) for split, source in sources.items()} for mode in modes
+    }
+    faults = _faults(make.keywords, list(broken.values()), cfg.workers)
+    pictures = list(_draw(cfg, sources[shown], balances, out))
+    for grid in _grids(balances, ROWS):
+        console.print(grid.rich())
+    for fault in faults:
+        console.print(fault, soft_wrap=True, markup=False)
+    path = out / "inspect.md"
+    tables = [grid.markdown() for grid in _grids(balances, None)]
+    parts = [f"# {cfg.data.name}\n", *tables, _listed(faults), *pictures]
+    path.write_text("\n".join(parts), encoding="utf-8")
+    console.print(str(out), soft_wrap=True, markup=False)
+    return path
+
+
+def balance(source: Source, mode: Mode) -> dict[str, int]:
+    """How many fixed tasks each class or object has, the most first; with one positive label.
+
+    Example:
+        >>> from guided_seg.data.shapes.shapes import Shapes
+        >>> sum(balance(Shapes("test", size=32, tasks=16), "interactive").values())
+        16
+    """
+    if mode not in source.modes:
+        return {}
+    if isinstance(source, IndexedSource):  # whose tables say it at once
+        tables: dict[Mode, dict[str, int]] = {
+            "interactive": Counter(group for group, _ in source.objects),
+            "semantic": {group: len(targets) for group, targets in source.classes.items()},
+            "video": {group: len(targets) - 1 for group, targets in source.videos.items()},
+        }
+        return dict(Counter(tables[mode]).most_common())
+    tasks = (source.fixed(mode, index, 1, np.random.default_rng(index)) for index in range(source.count(mode)))
+    return dict(Counter(task.group for task in tasks).most_common())
+
+
+def sheet(source: Source, mode: Mode, episodes: int, shots: int, points: int, seed: int) -> list[Panel]:
+    """Fixed episodes of a mode as pictures, without those that meet a broken file.
+
+    The dots are those that an evaluation with this ``seed`` asks about.
+    """
+    asked = FixedEpisodes(source, mode, 1 if mode == "interactive" else shots, episodes, seed)
+    found = (asked[(0, number)] for number in range(len(asked)))
+    return [_panel(episode, points, seed) for episode in found if not episode.meta["broken"]]
+
+
+def _panel(episode: Episode, points: int, seed: int) -> Panel:
+    shots, labels = [], tuple(range(episode.num_labels))
+    for rank, shot in enumerate(episode.support):
+        assert shot.mask is not None
+        rng = np.random.default_rng((seed, episode.meta["index"], rank))
+        shots.append(PanelShot(shot.image, points=sample_points(shot.mask.numpy(), points, labels, rng)))
+    return Panel(shots, episode.query, None, episode.target, f"{episode.meta['mode']} · {episode.meta['group']}")
+
+
+def _grids(balances: Mapping[Mode, Balance], rows: int | None) -> list[Grid]:
+    return [_summary(balances), *(_by_group(mode, of_mode, rows) for mode, of_mode in balances.items())]
+
+
+def _summary(balances: Mapping[Mode, Balance]) -> Grid:
+    """A row for each split and mode."""
+    rows = []
+    for split in SPLITS:
+        for mode, of_mode in balances.items():
+            counts = of_mode[split]
+            names = [f"{name} ({number:,})" for name, number in counts.items()] or ["–"]
+            rows.append((split, mode, f"{sum(counts.values()):,}", f"{len(counts):,}", names[0], names[-1]))
+    return Grid("Tasks", ("split", "mode", "tasks", "classes or objects", "most", "fewest"), rows, left=2)
+
+
+def _by_group(mode: Mode, of_mode: Balance, most: int | None) -> Grid:
+    names = order(of_mode)
+    rows = [(name, *(f"{of_mode[split].get(name, 0):,}" for split in SPLITS)) for name in names[:most]]
+    if rest := names[len(rows) :]:
+        sums = (sum(of_mode[split].get(name, 0) for name in rest) for split in SPLITS)
+        rows.append((f"{len(rest)} more", *(f"{number:,}" for number in sums)))
+    return Grid(f"Tasks: {mode}", ("class or object", *SPLITS), rows)
+
+
+def _faults(settings: Mapping[str, object], found: list[str], workers: int) -> list[str]:
+    """A sentence for each broken file, and whether all files were read where an index could say so."""
+    if "root" not in settings:
+        return [f"broken: {sentence}" for sentence in found]
+    root = Path(str(settings["root"])).expanduser().absolute()
+    index = find_index(root, settings, workers)
+    told = [sentence.replace(f"{root}{os.sep}", "") for sentence in found] + (index["broken"] if index else [])
+    return [f"broken: {sentence}" for sentence in dict.fromkeys(told)] + ([] if index else [UNREAD])
+
+
+def _listed(faults: list[str]) -> str:
+    return "## Files\n\n" + "".join(f"- {fault}\n" for fault in faults or ["none is broken"])
+
+
+def _draw(cfg: DictConfig, source: Source, balances: Mapping[Mode, Balance], out: Path) -> Iterator[str]:
+    """Write the pictures and yield what shows them in Markdown."""
+    counted: Mode = "semantic" if "semantic" in balances else list(balances)[-1]
+    chart = balance_chart(balances[counted], f"{counted} tasks", out / "classes.png")
+    yield f"## Balance\n\n![{counted} tasks of each class or object]({chart.name})\n"
+    for mode in source.modes:
+        if rows := sheet(source, mode, cfg.sheet.episodes, cfg.sheet.shots, cfg.sheet.points, cfg.sheet.seed):
+            picture = panels(rows, out / f"episodes_{mode}.png")
+            yield f"## Episodes: {mode}, {cfg.sheet.split}\n\n![{mode} episodes]({picture.name})\n"

@@ -1,0 +1,99 @@
+"""Data made ready: its archives brought and unpacked, its files verified, and its index written."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+
+from guided_seg.data.preparation.archives import Archive, missing
+from guided_seg.data.preparation.download import obtain
+from guided_seg.data.preparation.extract import staged, unpack
+from guided_seg.data.preparation.index import Index, ensure_index
+
+SHOWN = 10
+"""Broken files that are printed; the index lists them all."""
+
+
+def provide(cfg: DictConfig, command: str = "python -m guided_seg.data.prepare") -> Path | None:
+    """Get, unpack, verify and index the data of ``cfg.data``.
+
+    Args:
+        cfg: the composed config of ``guided_seg.data.prepare``.
+        command: how it is called, for the sentence that says how to start again.
+
+    Returns:
+        the index, or None where the data is not made of files.
+
+    Raises:
+        DataError: an archive cannot be got, is not whole, or does not fit on the disk; or the data cannot be used.
+    """
+    console, make = Console(markup=False, highlight=False, soft_wrap=True), instantiate(cfg.data.source)
+    if "root" not in make.keywords:
+        own = "made of other data; prepare each by its own name" if "sources" in cfg.data else "not made of files"
+        console.print(f"{cfg.data.name} is {own}, so there is nothing to prepare.")
+        return None
+    root = Path(make.keywords["root"]).expanduser().absolute()
+    if needed := needed_archives(cfg, root):
+        console.print(f"The licence of {cfg.data.name}: {cfg.official[cfg.data.name].licence}.")
+        bring(needed, root, _archive_folder(cfg, root), _again(cfg, command, root))
+        console.print(f"Unpacked {', '.join(a.name for a in needed)}, which may be removed, to {root}.")
+    index, path = ensure_index(root, make, make.keywords, cfg.workers)
+    for line in _summary(index):
+        console.print(line, markup=False)
+    console.print(str(path), markup=False)
+    return path
+
+
+def needed_archives(cfg: DictConfig, root: Path) -> list[Archive]:
+    """The official archives of ``cfg.data`` that ``root`` lacks. Raises `DataError` where it has a part of one."""
+    if cfg.data.name not in cfg.official:
+        return []
+    official = cfg.official[cfg.data.name]
+    if any(all((root / name).exists() for name in layout) for layout in official.get("instead", ())):
+        return []
+    archives = [Archive(**entry) for entry in official.archives]
+    return missing([archive for archive in archives if archive.suits(cfg.data)], root)
+
+
+def bring(needed: list[Archive], root: Path, archives: Path, again: str) -> None:
+    """Get archives and make ``root`` of them, whole or not at all.
+
+    Args:
+        needed: the archives.
+        root: the data root.
+        archives: the folder where they are looked for and kept.
+        again: the command to repeat, for the sentence that says what to do without a network.
+
+    Raises:
+        DataError: see `obtain`, `staged` and `unpack`.
+    """
+    with staged(root) as stage:  # first, so that a root that may not be written to is refused before a download
+        for archive, path in zip(needed, obtain(needed, archives, again), strict=True):
+            unpack(path, archive, stage)
+
+
+def _archive_folder(cfg: DictConfig, root: Path) -> Path:
+    return Path(cfg.archives).expanduser().absolute() if cfg.archives else root.parent
+
+
+def _again(cfg: DictConfig, command: str, root: Path) -> str:
+    choosing = {name for archive in cfg.official[cfg.data.name].archives for name in archive.get("when", ())}
+    words = [f"data={cfg.data.name}", f"data.root={root}", *(f"data.{name}={cfg.data[name]}" for name in choosing)]
+    if cfg.archives:
+        words.append(f"archives={_archive_folder(cfg, root)}")
+    return f"{command} {shlex.join(words)}"
+
+
+def _summary(index: Index) -> list[str]:
+    lines = []
+    for split, found in index["splits"].items():
+        parts = [f"{found['images']:,} images", f"{len(found['classes'])} classes", f"{len(found['videos'])} videos"]
+        instances = sum(count["number"] for count in found["instances"].values())
+        lines.append(f"{split}: {', '.join([*parts, f'{instances:,} instances'])}")
+    broken = index["broken"]
+    lines += [f"broken: {sentence}" for sentence in broken[:SHOWN]]
+    return lines + ([f"broken: {len(broken) - SHOWN} more, which the index lists"] if broken[SHOWN:] else [])

@@ -1,0 +1,1 @@
+"""From a labelled image to an episode: dots, crops, copy-paste, earlier masks."""

@@ -1,0 +1,250 @@
+"""Dots: how many (P), and where; a label map becomes a sparse annotation (paper, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from guided_seg.data.source import Mode
+from guided_seg.episode import IGNORE, Batch
+from guided_seg.errors import DataError
+
+DENSE = None
+"""The P of a full mask."""
+
+VARY = ("episode", "shot", "label")
+"""Within what the P of a training episode may stay the same."""
+
+SPACING = ("log", "uniform")
+"""How P is drawn between its least and most."""
+
+PLACES = ("uniform", "centre", "border", "distractor")
+"""Where dots fall, see `guided_seg.data.sampling.placing`."""
+
+Setting = tuple[int, int | None]
+"""(S, P), where P counts dots per label and None is a dense mask."""
+
+_DRAW, _TRIES = 256, 8
+
+
+def settings_of(mode: Mode, settings: Iterable[Setting]) -> list[Setting]:
+    """The settings that mean something in ``mode``: the query itself is the only shot of an interactive task."""
+    return [setting for setting in settings if mode != "interactive" or setting[0] == 1]
+
+
+def sample_points(
+    mask: UInt8[np.ndarray, "H W"], points: int | Mapping[int, int], labels: tuple[int, ...], rng: np.random.Generator
+) -> Int[Tensor, "D 3"]:
+    """Up to ``points`` distinct pixels of each label, uniformly; all that there are where a label has fewer.
+
+    Pixels are drawn until enough of each label are hit, which costs microseconds at any image size; only rare labels
+    are looked up in the whole mask. From equal generators, the dots of a smaller P are among those of a larger one.
+
+    Args:
+        mask: a label per pixel.
+        points: P, the number of dots per label, or that of each label.
+        labels: the labels to annotate.
+        rng: the source of randomness.
+
+    Returns:
+        rows of (row, column, label), by label.
+
+    Example:
+        >>> mask = np.eye(4, dtype=np.uint8)
+        >>> dots = sample_points(mask, 2, (0, 1), np.random.default_rng(0))
+        >>> dots.shape, [int(mask[r, c]) for r, c, _ in dots]
+        (torch.Size([4, 3]), [0, 0, 1, 1])
+    """
+    flat = mask.ravel()
+    wanted = points if isinstance(points, Mapping) else dict.fromkeys(labels, points)
+    found: dict[int, dict[int, None]] = {label: {} for label in labels}
+    for _ in range(_TRIES):
+        draw = rng.integers(flat.size, size=_DRAW)
+        values = flat[draw]
+        for label, hits in found.items():
+            hits.update(dict.fromkeys(draw[values == label].tolist()))
+        if all(len(hits) >= wanted[label] for label, hits in found.items()):
+            break
+    rows = []
+    seed = int(rng.integers(1 << 62))
+    for label, hits in found.items():
+        if len(hits) < wanted[label]:
+            # a generator of its own: whether another label was looked up depends on P
+            order = np.random.default_rng((seed, label)).permutation(np.flatnonzero(flat == label))
+            hits.update(dict.fromkeys(order.tolist()))
+        rows += [(*divmod(index, mask.shape[1]), label) for index in list(hits)[: wanted[label]]]
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
+
+
+@dataclass(frozen=True)
+class PointRange:
+    """The distribution of P in training (concepts, rule 7): from ``low`` to ``high``, or dense.
+
+    Attributes:
+        low: fewest dots per label; 0 only where P is uniform, and shows nothing of the label.
+        high: most dots per label.
+        dense: the share of episodes annotated by full masks.
+        missing: the share of shots in which one of the labels is left out.
+        vary: within what P stays the same: all shots of an ``episode``, all labels of a ``shot``, or one ``label`` of
+            a shot. With the last two, dots and masks come mixed in one episode.
+        spacing: ``log``, so that 1 to 2 is as likely as 10 to 20, or ``uniform``, as the original drew P.
+        place: how often the dots of a label of a shot fall in each of `PLACES`, relative to the others.
+
+    Raises:
+        DataError: a range, share, ``vary``, ``spacing`` or ``place`` that cannot be.
+
+    Example:
+        >>> PointRange(low=1, high=25, dense=0.0).draw(np.random.default_rng(0)) in range(1, 26)
+        True
+    """
+
+    low: int = 1
+    high: int = 64
+    dense: float = 0.15
+    missing: float = 0.05
+    vary: str = "episode"
+    spacing: str = "log"
+    place: Mapping[str, float] = field(default_factory=lambda: {"uniform": 1.0})
+
+    def __post_init__(self) -> None:
+        if self.spacing not in SPACING:
+            raise DataError(f"episode.points.spacing={self.spacing}: expected {' or '.join(SPACING)}.")
+        least = 1 if self.spacing == "log" else 0
+        if not least <= self.low <= self.high or self.high < 1:
+            raise DataError(
+                f"episode.points.low={self.low}, points.high={self.high}: expected {least} <= low <= high"
+                f"{'' if least else ' and high >= 1'}."
+            )
+        if not (0 <= self.dense <= 1 and 0 <= self.missing <= 1):
+            raise DataError(f"episode.points.dense={self.dense}, points.missing={self.missing}: shares lie in 0..1.")
+        if self.vary not in VARY:
+            raise DataError(f"episode.points.vary={self.vary}: expected {', '.join(VARY)}.")
+        if not set(self.place) <= set(PLACES) or not any(self.place.values()) or min(self.place.values()) < 0:
+            raise DataError(
+                f"episode.points.place={dict(self.place)}: expected shares from 0 of {', '.join(PLACES)}, one above 0."
+            )
+
+    def draw(self, rng: np.random.Generator) -> int | None:
+        """P for one episode; None is dense."""
+        return DENSE if rng.random() < self.dense else self._dots(rng)
+
+    def draw_shot(
+        self, of_episode: int | None, labels: tuple[int, ...], rng: np.random.Generator
+    ) -> int | Mapping[int, int] | None:
+        """P of one shot, or that of each of its ``labels``; None is dense. Draws nothing if P is the episode's."""
+        if self.vary == "episode":
+            return of_episode
+        of_shot = self.draw(rng)
+        if self.vary == "shot" or of_shot is DENSE:
+            return of_shot
+        return {label: self._dots(rng) for label in labels}
+
+    def draw_places(self, labels: tuple[int, ...], rng: np.random.Generator) -> dict[int, str]:
+        """Where the dots of each of a shot's ``labels`` fall. Draws nothing if there is no choice."""
+        shares = {place: share for place, share in self.place.items() if share > 0}
+        if len(shares) == 1:
+            return dict.fromkeys(labels, *shares)
+        chances = np.array(list(shares.values())) / sum(shares.values())
+        return {label: list(shares)[int(rng.choice(len(shares), p=chances))] for label in labels}
+
+    def _dots(self, rng: np.random.Generator) -> int:
+        if self.spacing == "uniform":
+            return int(rng.integers(self.low, self.high + 1))
+        exponent = rng.uniform(np.log(self.low), np.log(self.high + 1))
+        return min(int(np.exp(exponent)), self.high)
+
+    def labels(self, num_labels: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """The labels that one shot annotates: all, or now and then all but one."""
+        labels = tuple(range(num_labels))
+        if rng.random() >= self.missing:
+            return labels
+        left_out = int(rng.integers(num_labels))
+        return tuple(label for label in labels if label != left_out)
+
+
+def restrict(batch: Batch, shots: int, points: int | None, seed: int) -> Batch:
+    """The (S, P) version of a batch whose shots carry dense masks: its first S shots with P dots per label.
+
+    Images stay as they are, so features encoded once serve every (S, P). Dots depend on ``seed`` and on each episode's
+    ``index`` in its meta alone, so P dots of one episode are the same in any batch. An episode whose meta has ``ways``
+    has that many images for one shot (see `guided_seg.data.source.Task`).
+    """
+    rank = _rank(batch.shot_episode)
+    most = torch.tensor([shots * meta.get("ways", 1) for meta in batch.metas], device=rank.device)
+    kept = torch.nonzero(rank < most[batch.shot_episode]).flatten()
+    rows, masks = [], []
+    for number, shot in enumerate(kept.tolist()):
+        mask = batch.masks[int(torch.nonzero(batch.mask_shot == shot))]
+        masks.append(mask)
+        if points is not DENSE:
+            episode = int(batch.shot_episode[shot])
+            key = (seed, batch.metas[episode]["index"], int(rank[shot]))
+            labels = tuple(range(batch.labels[episode]))
+            height, width = batch.sizes[batch.shot_image[shot]].tolist()
+            unpadded = mask[:height, :width].cpu().numpy()
+            dots = sample_points(unpadded, points, labels, np.random.default_rng(key))
+            rows.append(torch.nn.functional.pad(dots, (1, 0), value=number))
+    dense = points is DENSE
+    device = batch.images.device
+    return replace(
+        batch,
+        shot_image=batch.shot_image[kept],
+        shot_episode=batch.shot_episode[kept],
+        points=torch.cat(rows).to(device) if rows else batch.points.new_zeros(0, 4),
+        masks=torch.stack(masks) if dense else batch.masks[:0],
+        mask_shot=torch.arange(len(kept), device=device) if dense else batch.mask_shot[:0],
+    )
+
+
+Fewer = tuple[bool, bool]
+"""Whether an episode has fewer shots, and fewer dots of a label, than were asked for."""
+
+
+def fewer_than(batch: Batch, shots: int, points: int | None) -> list[Fewer]:
+    """What the episodes of a batch of `restrict` lack of S = ``shots`` and P = ``points``.
+
+    A class may have no more images, and a label no more pixels. A label that a shot does not show lacks nothing.
+    """
+    own = torch.bincount(batch.shot_episode, minlength=len(batch.metas)).tolist()
+    dots = [False] * len(batch.metas)
+    if points is not DENSE and len(batch.points):
+        rows, counts = torch.unique(batch.points[:, [0, 3]], dim=0, return_counts=True)
+        for shot in rows[counts < points, 0].tolist():
+            dots[int(batch.shot_episode[shot])] = True
+    return [
+        (number < shots * meta.get("ways", 1), lacks)
+        for number, meta, lacks in zip(own, batch.metas, dots, strict=True)
+    ]
+
+
+def binarize(labels: UInt8[np.ndarray, "H W"], values: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
+    """The task's labels: ``values`` become 1, 2, ..., void stays `IGNORE`, all else is negative."""
+    table = np.zeros(256, np.uint8)
+    table[IGNORE] = IGNORE
+    for label, value in enumerate(values, start=1):
+        table[value] = label
+    return _look_up(table, labels)
+
+
+def keep_labels(mask: UInt8[np.ndarray, "H W"], labels: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
+    """The mask with all but ``labels`` not annotated (`IGNORE`)."""
+    table = np.full(256, IGNORE, np.uint8)
+    table[list(labels)] = labels
+    return _look_up(table, mask)
+
+
+def _look_up(table: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    # five times as fast as table[labels], which at 500 x 375 costs as much as decoding half the JPEG
+    return np.asarray(cv2.LUT(labels, table), np.uint8)
+
+
+def _rank(episodes: Tensor) -> Tensor:
+    """The place of each shot within its episode; shots of one episode are consecutive."""
+    first = torch.searchsorted(episodes, episodes)
+    return torch.arange(len(episodes), device=episodes.device) - first

@@ -1,0 +1,1 @@
+"""The built-in data: endless scenes of textured, moving objects."""

@@ -1,0 +1,197 @@
+"""The user's own images or videos: a folder of images and a folder of masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from guided_seg.data.files.masks import AUTO, count_masks, suffixes_of
+from guided_seg.data.files.pairs import FileSource, Pair, image_files, natural, pair_up, visible
+from guided_seg.data.files.verify import check_apart, check_labelled, check_named, open_root, read_list, read_names
+from guided_seg.data.source import SPLITS, Split
+from guided_seg.data.sources.classes import HeldOut, as_split, class_values
+from guided_seg.data.sources.tables import MIN_PIXELS, Counts, Tables, object_list, open_table, video_table
+from guided_seg.episode import IGNORE
+from guided_seg.errors import DataError
+from guided_seg.files.text import as_stored, nearest, same_form, shown
+
+LAYOUT = "images/ and masks/ with files of equal names, or with a folder of frames for each video"
+FEWEST = 5
+"""Without lists, every fifth item is test and the next one val, so fewer items make no split."""
+
+
+class Folder(FileSource):
+    """Your own data: ``images/NAME.jpg`` and ``masks/NAME.png``, or ``images/VIDEO/FRAME.jpg`` likewise.
+
+    Images are JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC (with the package pillow-heif); masks are PNG: indexed, grey or
+    1-bit. The value 0 is background and 255 is void. Where all grey masks hold 0 and 255 alone, they are black and
+    white, and 255 is the object.
+
+    *Images.* Each value of a mask is a class (semantic) and each value of each mask is an object
+    (interactive). For instance masks give each object of an image its own value and train interactively.
+    classes.txt, if there is one, names the classes: line 1 names value 1, and so on; otherwise a class is
+    called by its number. *Videos.* Each value of a video's masks is an object: video tasks, and every frame
+    with an object is an interactive task.
+
+    Splits are train.txt, val.txt and test.txt in the root, each with one name (of an image without its
+    suffix, or of a video) a line. Without any of them, of the items in natural order every fifth, from the
+    first, is ``test``, the one after it is ``val`` and the rest is ``train``.
+
+    Args:
+        root: the folder that holds images/ and masks/.
+        split: train, val or test.
+        held_out: classes kept from train and val with every image that has one, and the only tasks of test.
+        whole: every split is all items: to evaluate a finished model on everything. Not for training, since
+            the model would be scored on data it has seen.
+        min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
+        cache_mb: megabytes of decoded samples that each process keeps.
+        balance: how evenly classes are drawn, see `IndexedSource`.
+        oracle: train and val keep the held-out classes; their images are still not those of test.
+        masks: what the values of grey masks mean: auto, labels or black_white; see `count_masks`.
+
+    Raises:
+        DataError: a missing or empty folder, images and masks that do not pair, an unknown split, class or
+            listed name, too few items, a mask of one label only, or a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        held_out: HeldOut = (),
+        whole: bool = False,
+        min_pixels: int = MIN_PIXELS,
+        cache_mb: float = 0.0,
+        balance: float = 1.0,
+        oracle: bool = False,
+        masks: str = AUTO,
+    ) -> None:
+        split = as_split(split)
+        root = open_root(root, LAYOUT, ("images", "masks"))
+        folders = _folders(root)
+        items = _videos(root, folders, suffixes_of(masks)) if folders else _images(root, suffixes_of(masks))
+        chosen = list(items) if whole else choose_items(root, list(items), split)
+        pairs = {key: pair for name in chosen for key, pair in items[name].items()}
+        keys_of = [list(items[name]) for name in chosen]
+        others = (next(iter(found.values())).mask for name, found in items.items() if name not in set(chosen))
+        pairs, counts = count_masks(pairs, keys_of, others, masks, "Checking the masks")
+        frames = {name: [key for key in items[name] if key in counts] for name in chosen}
+        for name, keys in frames.items():
+            where = root / "masks" / name if folders else pairs[name].mask
+            check_labelled((counts[key] for key in keys), where)
+        if folders:
+            tables = _video_tables(counts, frames, held_out, min_pixels)
+        else:
+            hidden = () if oracle and split != "test" else held_out
+            tables = _image_tables(root, pairs, counts, split, hidden, min_pixels)
+        super().__init__("folder", pairs, tables, cache_mb, balance)
+
+
+def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
+    """The items of a split: those on its list, or by position where ``root`` has no lists."""
+    listed = listed_items(root, items, split, root / "images")
+    if listed is not None:
+        return listed
+    if len(items) < FEWEST:
+        raise DataError(
+            f"{root / 'images'} holds {len(items)} items, but train, val and test need {FEWEST} at least; "
+            "add more, write train.txt, val.txt and test.txt, or set data.whole=true to evaluate only."
+        )
+    parts = {"test": (0,), "val": (1,), "train": range(2, FEWEST)}
+    return [item for i, item in enumerate(items) if i % FEWEST in parts[split]]
+
+
+def listed_items(root: Path, items: Sequence[str], split: Split, folder: Path) -> list[str] | None:
+    """The items on the list of a split; None where ``root`` has no list at all.
+
+    Args:
+        root: where train.txt, val.txt and test.txt are.
+        items: what there is.
+        split: the split.
+        folder: where the items are.
+
+    Raises:
+        DataError: the split's list is missing or empty, or names what is not there; train shares a name with another.
+    """
+    paths = {name: root / f"{name}.txt" for name in SPLITS}
+    there = {name: read_list(path) for name, path in paths.items() if path.exists()}
+    if not there:
+        return None
+    listed = read_list(paths[split])
+    names = {same_form(item): item for item in items} | {item: item for item in items}
+    stray = [name for name in listed if name not in names and same_form(name) not in names]
+    if stray:
+        near = nearest(stray[0], items)
+        hint = f"write '{near}', as lists have names without suffix or folder" if near else "correct the list"
+        raise DataError(
+            f"The list {paths[split]} names {shown(stray[0])}, which is not in {folder} ({len(stray)} of its "
+            f"{len(listed)} names are not); {hint}."
+        )
+    check_apart(*(map(same_form, found) for found in (there.get("train", ()), _tested(there))))
+    return list(dict.fromkeys(names[name if name in names else same_form(name)] for name in listed))
+
+
+def _tested(lists: Mapping[Split, Sequence[str]]) -> list[str]:
+    return [*lists.get("val", ()), *lists.get("test", ())]
+
+
+def _folders(root: Path) -> list[str]:
+    """The names of the videos, none where images/ holds image files."""
+    folders = sorted((path for path in visible(root / "images") if path.is_dir()), key=lambda path: natural(path.name))
+    if not image_files(root / "images"):
+        return [path.name for path in folders]
+    if any(image_files(folder) for folder in folders):
+        raise DataError(
+            f"The folder {root / 'images'} holds image files and folders; keep either images, or a folder of "
+            "frames for each video."
+        )
+    return []
+
+
+def _images(root: Path, suffixes: Sequence[str]) -> dict[str, dict[str, Pair]]:
+    return {
+        name: {name: pair} for name, pair in pair_up(root / "images", root / "masks", mask_suffixes=suffixes).items()
+    }
+
+
+def _videos(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> dict[str, dict[str, Pair]]:
+    return {
+        same_form(name): pair_up(
+            root / "images" / name,
+            as_stored(root / "masks" / name),
+            f"{same_form(name)}/",
+            mask_suffixes=suffixes,
+        )
+        for name in folders
+    }
+
+
+def _video_tables(
+    counts: Mapping[str, Counts], frames: Mapping[str, Sequence[str]], held_out: HeldOut, min_pixels: int
+) -> Tables:
+    if isinstance(held_out, (int, str)) or list(held_out):
+        raise DataError("Videos have objects, not classes, so held_out must be empty; split them by train.txt etc.")
+    videos = video_table(counts, frames, min_pixels)
+    return Tables(object_list(videos), videos=videos)
+
+
+def _image_tables(
+    root: Path,
+    pairs: Mapping[str, Pair],
+    counts: Mapping[str, Counts],
+    split: Split,
+    held_out: HeldOut,
+    min_pixels: int,
+) -> Tables:
+    names = _class_names(root)
+    for key, found in counts.items():
+        check_named(found, names, pairs[key].mask)
+    held = class_values(held_out, names)
+    present = {value for found in counts.values() for value in found if value}
+    table = open_table(split, counts, {value: names[value] for value in sorted(present)}, held, min_pixels)
+    return Tables(object_list(table), table)
+
+
+def _class_names(root: Path) -> dict[int, str]:
+    path = root / "classes.txt"
+    return dict(enumerate(read_names(path) if path.exists() else map(str, range(1, IGNORE)), 1))

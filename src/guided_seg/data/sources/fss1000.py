@@ -1,0 +1,84 @@
+"""FSS-1000: a thousand classes of ten images each, with one object in an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from guided_seg.data.files.pairs import FileSource, pair_up, visible
+from guided_seg.data.files.verify import count_labels, open_root, survey
+from guided_seg.data.images import read_bright
+from guided_seg.data.source import Split, Target
+from guided_seg.data.sources.classes import as_split, hashed
+from guided_seg.data.sources.folder import listed_items
+from guided_seg.data.sources.splits import read_split
+from guided_seg.data.sources.tables import MIN_PIXELS, Tables, is_task, object_list
+from guided_seg.errors import DataError
+
+LAYOUT = "a folder of each class, with N.jpg and the black and white mask N.png"
+VAL = 6 / 19
+"""The share of val among the classes that are not of test: about 240 of 760."""
+
+
+class Fss1000(FileSource):
+    """FSS-1000 in its own layout, ``CLASS/N.jpg`` and ``CLASS/N.png`` (Li et al., 2020).
+
+    The classes of the splits differ, so every test class is new to the model. ``test`` is the 240 official test
+    classes, a list that is shipped. No list of the other 760 is official: about 240 of them are ``val`` and the rest
+    ``train``, by a hash of the name. Lists train.txt, val.txt and test.txt in the root, with one class a line, come
+    before all this.
+
+    Semantic tasks are the classes; interactive tasks are the object of each image. An object is 1 in every label map,
+    whatever its class, so tasks have one positive label.
+
+    Args:
+        root: the folder that holds the folders of the classes (usually named fewshot_data).
+        split: train, val or test.
+        min_pixels: smaller objects, and objects with fewer pixels around them, are not tasks.
+        cache_mb: megabytes of decoded samples that each process keeps.
+        balance: how evenly classes are drawn, see `IndexedSource`.
+        oracle: refused: all images of the test classes are tested, so nothing of them is left to train on.
+
+    Raises:
+        DataError: a missing or empty folder, images and masks that do not pair, an unknown split, lists that share a
+            class, or a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        min_pixels: int = MIN_PIXELS,
+        cache_mb: float = 0.0,
+        balance: float = 1.0,
+        oracle: bool = False,
+    ) -> None:
+        split = as_split(split)
+        if oracle:
+            raise DataError(
+                "FSS-1000 tests on all images of its test classes, so an oracle has nothing of them to train on; leave "
+                "data.oracle at false, or choose other data."
+            )
+        root = open_root(root, LAYOUT, ())
+        groups = {
+            name: pair_up(root / name, root / name, f"{name}/", read_bright, (".jpg", ".jpeg"))
+            for name in _classes(root, split)
+        }
+        pairs = {key: pair for found in groups.values() for key, pair in found.items()}
+        counts = survey(pairs, lambda key: count_labels(pairs[key]), "Checking the masks")
+        table = {
+            name: [Target(key, 1) for key in found if key in counts and is_task(counts[key], 1, min_pixels)]
+            for name, found in groups.items()
+        }
+        super().__init__("fss1000", pairs, Tables(object_list(table), table), cache_mb, balance)
+
+
+def _classes(root: Path, split: Split) -> Sequence[str]:
+    there = [path.name for path in visible(root) if path.is_dir()]
+    if not there:
+        raise DataError(f"The data root {root} has no folders; expected {LAYOUT}.")
+    listed = listed_items(root, there, split, root)
+    if listed is not None:
+        return listed
+    test = set(read_split("fss1000_test"))
+    return [name for name in there if split == ("test" if name in test else "val" if hashed(name) < VAL else "train")]

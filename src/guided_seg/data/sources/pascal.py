@@ -1,0 +1,146 @@
+"""The twenty classes of PASCAL VOC, and the tasks that class masks and instance masks of them give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from guided_seg.data.files.pairs import FileSource, Pair
+from guided_seg.data.files.verify import (
+    check_apart,
+    check_labelled,
+    check_labels,
+    check_named,
+    count_labels,
+    survey,
+)
+from guided_seg.data.source import Split, Target
+from guided_seg.data.sources.classes import HeldOut, class_values, open_keys, open_values
+from guided_seg.data.sources.splits import fold_classes
+from guided_seg.data.sources.tables import Counts, Tables, class_table, is_task, object_list
+from guided_seg.episode import IGNORE
+
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle"),
+    *("bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person"),
+    *("pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+"""The classes in the official order; mask value 1 is the first. Each row is a fold of PASCAL-5i."""
+
+VAL_SHARE = 5
+
+
+class Lists(NamedTuple):
+    """The images to train on, and those to test; validation is on the latter, without held-out classes."""
+
+    train: Sequence[str]
+    val: Sequence[str]
+
+
+class Pascal(FileSource):
+    """Photographs of the twenty classes. A subclass says where the files lie.
+
+    ``train`` is the images of the train list and ``val`` those of the val list, both without any image that has a pixel
+    of a held-out class. ``test`` is the val list with the held-out classes as the only tasks (all classes when none is
+    held out). Interactive tasks are objects where there are instance masks; otherwise all regions of one class in an
+    image together stand in for an object. IoU is grouped by class either way.
+
+    Args:
+        name: for messages and meta.
+        split: train, val or test.
+        lists: the images; those of train may be left out in test, and those of val in train.
+        masks: folder name -> the pair of an image there. The first folder has the class masks; a second, if any, the
+            instance masks. Keys are ``folder/image``.
+        held_out: names of classes, or one name, or the number 0 to 3 of a fold of PASCAL-5i.
+        min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
+        cache_mb: megabytes of decoded samples that each process keeps.
+        balance: how evenly classes are drawn, see `IndexedSource`.
+        oracle: held-out classes are in train and val as well. All their images of the val list are tested, so it is
+            those of the train list that are shared out: every fifth goes to val, and the rest are in train.
+        mixed_images: what train does with images of open and held-out classes, see `open_keys`. Images of the val list
+            are always dropped from val, since they are tested.
+
+    Raises:
+        DataError: an image in both lists, an unknown class or fold, or a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: Split,
+        lists: Lists,
+        masks: Mapping[str, Callable[[str], Pair]],
+        held_out: HeldOut,
+        min_pixels: int,
+        cache_mb: float,
+        balance: float,
+        oracle: bool,
+        mixed_images: str,
+    ) -> None:
+        oracle = oracle and split != "test"
+        all_names = dict(enumerate(VOC_CLASSES, 1))
+        held = class_values(fold_classes("pascal5i", held_out) if isinstance(held_out, int) else held_out, all_names)
+        check_apart(*lists)
+        images = {"train": lists.train, "val": [*lists.val, *(lists.train if oracle else ())], "test": lists.val}[split]
+        pairs = {f"{folder}/{image}": pair(image) for folder, pair in masks.items() for image in images}
+        folder, *objects = masks
+        counts = _count(pairs, [f"{folder}/{image}" for image in images])
+        if oracle:
+            keys = _oracle_keys([f"{folder}/{image}" for image in lists.train], split, counts, held)
+        else:
+            keys = open_keys(split, counts, held, mixed_images if split == "train" else "drop")
+        names = {value: all_names[value] for value in open_values(split, all_names, () if oracle else held)}
+        classes = class_table(counts, keys, names, min_pixels)
+        found = _objects(pairs, keys, (folder, *objects), names, min_pixels) if objects else object_list(classes)
+        super().__init__(name, pairs, Tables(found, classes), cache_mb, balance)
+
+
+def _oracle_keys(train: Sequence[str], split: Split, counts: Mapping[str, Counts], held: set[int]) -> list[str]:
+    """The images of train or val with the held-out classes, none of which is tested."""
+    for_val = [key for key in train if held & set(counts[key])][::VAL_SHARE]
+    if split == "train":
+        return [key for key in train if key not in for_val]
+    trained = set(train)
+    others = {key: found for key, found in counts.items() if key not in trained}
+    return [*open_keys(split, others, held), *for_val]
+
+
+def _count(pairs: Mapping[str, Pair], keys: Iterable[str]) -> dict[str, Counts]:
+    counts = survey(keys, lambda key: count_labels(pairs[key]), "Checking the class masks")
+    for key, found in counts.items():
+        check_named(found, range(1, len(VOC_CLASSES) + 1), pairs[key].mask)
+        # one class that fills the image is genuine VOC, only not a task; background alone is a fault
+        if not any(found):
+            check_labelled([found], pairs[key].mask)
+    return counts
+
+
+def _objects(
+    pairs: Mapping[str, Pair], keys: Iterable[str], folders: Sequence[str], names: Mapping[int, str], min_pixels: int
+) -> list[tuple[str, Target]]:
+    classes, objects = folders
+    images = [key.removeprefix(f"{classes}/") for key in keys]
+    inspect = partial(_object_classes, pairs, classes, objects, min_pixels)
+    return [
+        (names[value], Target(f"{objects}/{image}", number))
+        for image, found in survey(images, inspect, "Checking the instance masks").items()
+        for number, value in found.items()
+        if value in names
+    ]
+
+
+def _object_classes(
+    pairs: Mapping[str, Pair], classes: str, objects: str, min_pixels: int, image: str
+) -> dict[int, int]:
+    """The class value of each object in an image that is large enough: the one that most of its pixels have."""
+    pair, of_class = pairs[f"{objects}/{image}"], pairs[f"{classes}/{image}"]
+    (labels, counts), values = check_labels(pair), of_class.read(of_class.mask)
+    return {
+        number: int(np.bincount(values[labels == number], minlength=IGNORE + 1)[:IGNORE].argmax())
+        for number in sorted(set(counts) - {0})
+        if is_task(counts, number, min_pixels)
+    }

@@ -1,0 +1,252 @@
+"""Training episodes: a task of a source becomes tensors, purely as a function of (seed, epoch, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from guided_seg.data.sampling.earlier_masks import disturb
+from guided_seg.data.sampling.pasting import PASTED
+from guided_seg.data.sampling.placing import place_points
+from guided_seg.data.sampling.points import DENSE, PointRange, binarize, keep_labels
+from guided_seg.data.sampling.transforms import Augment
+from guided_seg.data.source import Mode, Sample, Source, Task, View
+from guided_seg.episode import Episode, Meta, Shot
+from guided_seg.errors import BrokenFile, DataError
+
+_ATTEMPTS = 20
+_HARD_ATTEMPTS = 3
+_HARD = 0.005  # of a crop: so much of other objects makes it a hard one
+
+
+_Image = tuple[Sample, torch.Tensor]
+
+
+class _Drawn(NamedTuple):
+    """A task with its images as they are shown, and the episode that was made of them."""
+
+    task: Task
+    mode: Mode
+    query: _Image
+    shown: list[_Image]
+    episode: Episode
+
+
+@dataclass(frozen=True)
+class TrainEpisodes(Dataset[Episode]):
+    """Random tasks for training; item ``(epoch, index)`` depends on these two and the seed alone.
+
+    Attributes:
+        source: the labelled images.
+        weights: how often each mode is drawn.
+        shots: least and most S.
+        points: the distribution of P.
+        augment: the joint augmentation, or None.
+        seed: another seed is another stream of episodes.
+        objects: least and most positive labels K - 1 of a task, as far as the source has tasks of so many.
+        earlier: the share of video tasks that come with an earlier answer, see `data.sampling.earlier_masks.disturb`.
+        hard: the share of episodes whose query should show another object that the source knows, a negative that is
+            easily mistaken: where it does not, another task is drawn, three times at most. Sources and parts with
+            several objects in an image are drawn more often for it.
+        turns: so many items in a row are one draw, asked in turn: an interactive task about another object of its
+            image or a pasted one, or with other dots where there is none, and any other task with query and first shot
+            in each other's place. Images that come as one tensor are encoded once (see `collate`), and encoding is most
+            of a step.
+        united: the share of those second questions about an image that ask for the object and one that touches it as
+            one, where there is one: what belongs together is for the dots to say (a rider and the horse).
+    """
+
+    source: Source
+    weights: Mapping[Mode, float]
+    shots: tuple[int, int]
+    points: PointRange
+    augment: Augment | None
+    seed: int
+    objects: tuple[int, int] = (1, 1)
+    earlier: float = 0.0
+    hard: float = 0.0
+    turns: int = 1
+    united: float = 0.0
+    _last: dict[tuple[int, int], _Drawn] = field(default_factory=dict, compare=False, repr=False)
+    _masks: dict[tuple[int, ...], tuple[Sample, np.ndarray]] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if type(self.turns) is not int or self.turns < 1:
+            raise DataError(f"episode.turns={self.turns}: expected a whole number from 1.")
+        for name, share in (("earlier", self.earlier), ("hard", self.hard), ("united", self.united)):
+            if not 0 <= share <= 1:
+                raise DataError(f"episode.{name}={share}: a share lies in 0..1.")
+        for name, (least, most) in (("shots", self.shots), ("objects", self.objects)):
+            if not 1 <= least <= most:
+                raise DataError(f"episode.{name}=[{least}, {most}]: expected [least, most] with 1 <= least <= most.")
+
+    def __getitem__(self, key: tuple[int, int]) -> Episode:
+        """One episode. A broken file is skipped: the next draw takes its place and ``meta['broken']`` names it."""
+        epoch, (index, turn) = key[0], divmod(key[1], self.turns)
+        first = self._last.get((epoch, index)) if turn else None
+        if first is None:
+            first = self._first((epoch, index))
+            self._last.clear()
+            self._last[epoch, index] = first
+        return self._again(first, np.random.default_rng((self.seed, epoch, index, turn, 1))) if turn else first.episode
+
+    def _first(self, key: tuple[int, int]) -> _Drawn:
+        broken: list[str] = []
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._draw(np.random.default_rng((self.seed, *key, attempt)), broken)
+            except BrokenFile as error:
+                broken.append(str(error))
+        raise DataError(f"{_ATTEMPTS} draws in a row met a broken file; the last: {broken[-1]}")
+
+    def _draw(self, rng: np.random.Generator, broken: list[str]) -> _Drawn:
+        modes = list(self.weights)
+        chances = np.array([self.weights[mode] for mode in modes], float)
+        mode = modes[int(rng.choice(len(modes), p=chances / chances.sum()))]
+        shots = int(rng.integers(self.shots[0], self.shots[1] + 1))
+        objects = int(rng.integers(self.objects[0], self.objects[1] + 1)) if self.objects[1] > 1 else 1
+        task = self.source.sample(mode, shots, rng, objects)
+        points = self.points.draw(rng)
+        query = self._load(task, task.query, rng, mode)
+        if self.hard and rng.random() < self.hard:
+            for _ in range(_HARD_ATTEMPTS):
+                if _is_hard(query.labels, task.query.values):
+                    break
+                task = self.source.sample(mode, shots, rng, objects)
+                query = self._load(task, task.query, rng, mode)
+        image = to_tensor(query.image)
+        shown: list[_Image] = []
+        support = []
+        for view in task.support:
+            if mode == "interactive":
+                shown.append((query, image))
+            else:
+                sample = self._load(task, view, rng, mode)
+                shown.append((sample, to_tensor(sample.image)))
+            sample, tensor = shown[-1]
+            support.append(self._shot(tensor, sample, view.values, points, mode == "interactive", rng))
+        episode = self._episode(task, mode, (query, image), support, broken, rng)
+        return _Drawn(task, mode, (query, image), shown, episode)
+
+    def _again(self, first: _Drawn, rng: np.random.Generator) -> Episode:
+        """Another question about the images of a draw."""
+        task, mode, query, shown = first.task, first.mode, first.query, first.shown
+        if mode == "interactive":
+            sample, view, group = self._other(task, query[0], rng)
+            query = sample, query[1]
+            shown = [query] * len(shown)
+            task = replace(task, query=view, support=(view,) * len(task.support), groups=group)
+        else:
+            swapped = (task.query, *task.support[1:])
+            task, query, shown = replace(task, query=task.support[0], support=swapped), shown[0], [query, *shown[1:]]
+        points = self.points.draw(rng)
+        support = [
+            self._shot(tensor, sample, view.values, points, mode == "interactive", rng)
+            for view, (sample, tensor) in zip(task.support, shown, strict=True)
+        ]
+        return self._episode(task, mode, query, support, [], rng)
+
+    def _other(self, task: Task, sample: Sample, rng: np.random.Generator) -> tuple[Sample, View, tuple[str, ...]]:
+        """An object that the crop shows enough of: another that tasks may ask for, or a pasted one; else the same."""
+        others = [
+            value
+            for value in {*self._values.get(task.query.key, ()), PASTED}
+            if value not in task.query.values and (sample.labels == value).mean() >= _HARD
+        ]
+        if not others or len(task.query.values) > 1:
+            return sample, task.query, task.groups
+        value = others[int(rng.integers(len(others)))]
+        own = task.query.values[0]
+        if self.united and rng.random() < self.united and value != PASTED and _touch(sample.labels, own, value):
+            both = Sample(sample.image, np.where(sample.labels == value, np.uint8(own), sample.labels))
+            return both, task.query, (f"{task.group} + {value}",)
+        return sample, replace(task.query, values=(value,)), (f"{task.group} ({value})",)
+
+    @cached_property
+    def _values(self) -> dict[Hashable, set[int]]:
+        """What tasks ask for in each image."""
+        found: dict[Hashable, set[int]] = {}
+        for target in self.source.targets():
+            found.setdefault(target.key, set()).add(target.value)
+        return found
+
+    def _episode(
+        self, task: Task, mode: Mode, query: _Image, support: list[Shot], broken: list[str], rng: np.random.Generator
+    ) -> Episode:
+        sample, image = query
+        target = self._mask(sample, task.query.values)
+        meta = {"mode": mode, "source": self.source.name, "broken": broken, **names_of(task)}
+        previous = torch.from_numpy(disturb(target, rng)) if mode == "video" and self._has_earlier(rng) else None
+        return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1, previous)
+
+    def _has_earlier(self, rng: np.random.Generator) -> bool:
+        return self.earlier > 0 and rng.random() < self.earlier
+
+    def _shot(
+        self,
+        image: torch.Tensor,
+        sample: Sample,
+        values: tuple[int, ...],
+        points: int | None,
+        is_query: bool,
+        rng: np.random.Generator,
+    ) -> Shot:
+        """An image annotated by dots or densely; ``points`` are those of the episode."""
+        mask = self._mask(sample, values)
+        labels = self.points.labels(len(values) + 1, rng)
+        of_shot = self.points.draw_shot(points, labels, rng)
+        if of_shot is DENSE:
+            return Shot(image, mask=torch.from_numpy(keep_labels(mask, labels)), is_query=is_query)
+        dots = place_points(mask, of_shot, self.points.draw_places(labels, rng), sample.labels, rng)
+        return Shot(image, points=dots, is_query=is_query)
+
+    def _mask(self, sample: Sample, values: tuple[int, ...]) -> np.ndarray:
+        """The label of each pixel in a task; once for what is both query and shot."""
+        known = self._masks.get(values)
+        if known is None or known[0] is not sample:
+            self._masks.clear()
+            known = self._masks[values] = sample, binarize(sample.labels, values)
+        return known[1]
+
+    def _load(self, task: Task, view: View, rng: np.random.Generator, mode: Mode) -> Sample:
+        sample = self.source.load(view.key)
+        if self.augment is None:
+            return sample
+        # where one image alone is asked about, another of the same class is a negative, and the hardest
+        donor = partial(self._donor, task.groups, mode == "interactive")
+        return self.augment(sample, view.values, rng, donor)
+
+    def _donor(self, groups: tuple[str, ...], alike: bool, rng: np.random.Generator) -> tuple[Sample, int] | None:
+        target = self.source.donor(groups, rng, alike)
+        return (self.source.load(target.key), target.value) if target else None
+
+
+def _is_hard(labels: np.ndarray, values: tuple[int, ...]) -> bool:
+    """Whether enough of the image is another object."""
+    return bool(((binarize(labels, values) == 0) & (labels > 0)).mean() >= _HARD)
+
+
+def _touch(labels: np.ndarray, one: int, other: int) -> bool:
+    """Whether two labels are at most two pixels apart (where masks often leave a gap)."""
+    near = cv2.dilate((labels == one).view(np.uint8), np.ones((5, 5), np.uint8))
+    return bool((near.view(bool) & (labels == other)).any())
+
+
+def names_of(task: Task) -> Meta:
+    """What the episode's meta says of who is segmented."""
+    several = {"groups": task.groups} if len(task.groups) > 1 else {}
+    return {"group": task.group, **several, **({"ways": task.ways} if task.ways > 1 else {})}
+
+
+def to_tensor(image: np.ndarray) -> torch.Tensor:
+    """RGB uint8 ``[H, W, 3]`` to float32 ``[3, H, W]`` in 0..1."""
+    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    cv2.split(image, list(planes))  # twice as fast as a transposed copy
+    return torch.from_numpy(np.divide(planes, np.float32(255)))  # one pass, where torch takes two

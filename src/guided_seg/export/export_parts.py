@@ -1,0 +1,124 @@
+"""The command: write the parts of a checkpoint, read them back, compare, and only then say done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+import guided_seg
+from guided_seg.composition.build import ARCHITECTURE
+from guided_seg.data.sources.classes import unknown
+from guided_seg.errors import UserError
+from guided_seg.export.check import Question, by_parts, by_session, difference, exportable, question
+from guided_seg.export.graphs import Call, read_onnx, read_torch, write_onnx, write_torch
+from guided_seg.export.part_weights import CARD, PARTS, load, write_weights
+from guided_seg.export.parts import Part, fixed_labels, parts_of
+from guided_seg.files.writing import filled_or_gone, sha256
+from guided_seg.model.network import GuidedNetwork
+from guided_seg.release.load import checkpoint_file, load_network
+from guided_seg.report.results import write_json
+
+
+class Graphs(NamedTuple):
+    """A format whose files run by themselves."""
+
+    suffix: str
+    write: Callable[[dict[str, Part], Path], dict[str, Any]]
+    read: Callable[[Path], Call]
+    needs: tuple[str, ...] = ()
+
+
+GRAPHS = {
+    "onnx": Graphs("onnx", write_onnx, read_onnx, ("onnx", "onnxscript", "onnxruntime")),
+    "torch_export": Graphs("pt2", write_torch, read_torch),
+}
+FORMATS = (*GRAPHS, "safetensors")
+
+
+def export(cfg: DictConfig, out: Path) -> float:
+    """Write the parts of ``cfg.checkpoint`` as ``cfg.format``, and model.json, which describes them.
+
+    Args:
+        cfg: the composed config of ``guided_seg.export``.
+        out: an empty folder.
+
+    Returns:
+        How far, at most, scores of the written parts were from those of a session.
+
+    Raises:
+        UserError: the format, the checkpoint, its network or the folder cannot be used; nothing is left then.
+    """
+    with filled_or_gone(out) as partial:
+        _check_format(cfg.format)
+        checkpoint = checkpoint_file(cfg.checkpoint)
+        network, trained = load_network(checkpoint)
+        network = exportable(network)
+        console = Console(markup=False)
+        with console.status(Text(f"Exporting {cfg.checkpoint}")):
+            asked = question(network)
+            wanted = by_session(network, asked)
+            _write(network, cfg.format, trained, checkpoint, partial)
+            largest = difference(_answers(cfg.format, partial, asked), wanted)
+    console.print(_table(out))
+    console.print(f"Largest difference from the scores of a session: {largest:.1e}", highlight=False)
+    console.print(str(out), soft_wrap=True, highlight=False)
+    return largest
+
+
+def _check_format(name: str) -> None:
+    if name not in FORMATS:
+        raise unknown("format", name, FORMATS)
+    for package in GRAPHS[name].needs if name in GRAPHS else ():
+        if find_spec(package) is None:
+            raise UserError(
+                f"format={name} needs the package {package}: pip install 'guided_seg[export]', or choose "
+                "format=torch_export or format=safetensors."
+            )
+
+
+def _write(network: GuidedNetwork, form: str, trained: DictConfig, checkpoint: Path, folder: Path) -> None:
+    parts, graphs = parts_of(network), GRAPHS.get(form)
+    facts = graphs.write(parts, folder) if graphs else write_weights(network, folder)
+    suffix = graphs.suffix if graphs else "safetensors"
+    ports = {name: {"inputs": part.inputs, "outputs": part.outputs} if graphs else {} for name, part in parts.items()}
+    packages = ("torch", *(graphs.needs if graphs else ("safetensors",)))
+    write_json(
+        folder / CARD,
+        {
+            "format": form,
+            "parts": {name: {"file": f"{name}.{suffix}", **port} for name, port in ports.items()},
+            "stride": network.backbone.stride,
+            "num_labels": fixed_labels(network) or "any",
+            "checkpoint": {"file": checkpoint.name, "sha256": sha256(checkpoint)},
+            **facts,
+            "versions": {"guided_seg": guided_seg.__version__} | {name: version(name) for name in packages},
+            "config": {name: OmegaConf.to_container(trained[name]) for name in ARCHITECTURE},
+        },
+    )
+
+
+def _answers(form: str, folder: Path, asked: Question) -> list[np.ndarray]:
+    """The scores that the files give."""
+    if form not in GRAPHS:
+        return by_session(load(folder), asked)
+    return by_parts({name: GRAPHS[form].read(folder / f"{name}.{GRAPHS[form].suffix}") for name in PARTS}, asked)
+
+
+def _table(folder: Path) -> Table:
+    table = Table(box=SIMPLE, header_style="bold", pad_edge=False)
+    table.add_column("file")
+    table.add_column("size", justify="right")
+    for file in sorted(folder.iterdir()):
+        table.add_row(file.name, decimal(file.stat().st_size))
+    return table

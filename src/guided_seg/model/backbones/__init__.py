@@ -1,0 +1,1 @@
+"""Pretrained backbones, and the pyramid that joins their strides."""

@@ -1,0 +1,1 @@
+"""Baselines: segmentation without guidance, and fine-tuning (paper, section 5)."""

@@ -1,0 +1,1 @@
+"""The guide g: annotation, fusion, locality and merge (paper, section 4.1)."""

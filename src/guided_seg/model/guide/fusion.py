@@ -1,0 +1,193 @@
+"""ψ: how the image and the annotation of one shot are joined (paper, section 4.1; concepts, rules 1-2)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from guided_seg.episode import Batch
+from guided_seg.errors import UserError
+from guided_seg.model.backbone import Backbone
+from guided_seg.model.features import Features, by_size, place, upsample
+from guided_seg.model.guide.annotation import Annotation, Marks, rasterize
+from guided_seg.model.guide.locality import Locality
+
+Guided = tuple[Float[Tensor, "T K C *grid"], Bool[Tensor, "T K"]]
+"""The z of each of T shots and label, and which labels the shot annotates; one for all labels where `Fusion.joint`."""
+
+
+class Fusion(nn.Module, ABC):
+    """The z of each shot from its image and annotation.
+
+    Attributes:
+        early: the annotation is read with the image, so the guide has an encoder of its own and every new dot costs a
+            pass of it.
+        joint: one z stands for all labels together, and K is fixed by training.
+        sees_context: z knows more of the image than the annotated pixels.
+    """
+
+    early = False
+    joint = False
+    sees_context = True
+    locality: Locality
+
+    @abstractmethod
+    def forward(self, features: Features, batch: Batch) -> Guided:
+        """The guidance of the shots of ``batch``; ``features`` are those of all its images."""
+
+
+class Late(Fusion):
+    """Features x annotation, element by element, after the shared encoder (paper, section 4.1).
+
+    The image is encoded once; a new dot only changes the annotation, so an update costs no pass of the network.
+
+    Args:
+        annotation: m, from pixels to the feature grid.
+        locality: m_P, what happens to positions.
+        interpolation: how many times finer the features of the support are interpolated before the fusion, "solely for
+            the support": neither the query's time nor its resolution changes.
+
+    Raises:
+        UserError: an interpolation that is no whole number from 1, or one together with kept positions.
+    """
+
+    def __init__(self, annotation: Annotation, locality: Locality, interpolation: int = 1) -> None:
+        super().__init__()
+        if interpolation < 1:
+            raise UserError(f"resolution.interpolation={interpolation}: expected a whole number from 1.")
+        self.annotation, self.locality, self.interpolation = annotation, locality, interpolation
+
+    def forward(self, features: Features, batch: Batch) -> Guided:
+        """See `Fusion.forward`."""
+        # sums over many pixels, and the counts of them, need full precision whatever the rest runs in
+        with torch.autocast(features.maps.device.type, enabled=False):
+            shots, marks = self.mark(features, batch)
+            return self.locality(shots, marks), marks.counts > 0
+
+    def mark(self, features: Features, batch: Batch) -> tuple[Features, Marks]:
+        """The features of the shots, and their annotation on the same grid."""
+        shots = replace(features, maps=features.maps.float(), skips=())[batch.shot_image]
+        if self.interpolation > 1 and len(batch.shot_image):
+            shots = self._finer(shots)
+        return shots, self.annotation(shots, batch)
+
+    def _finer(self, shots: Features) -> Features:
+        grids = shots.grids * self.interpolation
+        parts = []
+        for (height, width), rows in by_size(grids):
+            inside = shots.maps[rows, :, : height // self.interpolation, : width // self.interpolation]
+            parts.append((rows, upsample(inside, (height, width))))
+        anchor = shots.anchor.finer(self.interpolation) if shots.anchor else None
+        return Features(place(parts, len(grids)), grids, shots.sizes, anchor=anchor)
+
+
+class Early(Fusion):
+    """The image and its annotation go through an encoder of the support together (prior work; paper, section 4.1).
+
+    Args:
+        encoder: φ_S, the encoder of the support.
+        locality: m_P, what happens to positions.
+        dot: the side of the square that a dot is drawn as, in pixels; odd.
+
+    Raises:
+        UserError: an even dot.
+    """
+
+    early = True
+
+    def __init__(self, encoder: Backbone, locality: Locality, dot: int = 11) -> None:
+        super().__init__()
+        if dot < 1 or dot % 2 == 0:
+            raise UserError(f"fusion.dot={dot}: expected an odd number of pixels from 1.")
+        self.encoder, self.locality, self.dot = encoder, locality, dot
+
+    @abstractmethod
+    def encode(
+        self, images: Float[Tensor, "n 3 H W"], annotation: Float[Tensor, "n K H W"]
+    ) -> Float[Tensor, "n G C h w"]:
+        """The maps of n shots of one size, for each label or one for all."""
+
+    def forward(self, features: Features, batch: Batch) -> Guided:
+        """See `Fusion.forward`."""
+        annotation, sizes = rasterize(batch, self.dot), batch.sizes[batch.shot_image]
+        images = batch.images[batch.shot_image]
+        parts = []
+        # an empty support still has a grid, that of the queries
+        for (height, width), rows in by_size(sizes if len(sizes) else sizes.new_tensor([batch.images.shape[-2:]])):
+            maps = self.encode(images[rows, :, :height, :width], annotation[rows, :, :height, :width])
+            parts.append((rows, self.locality.reduce(maps)))
+        annotated = annotation.flatten(2).any(2)
+        return place(parts, len(sizes)), annotated.any(1, keepdim=True) if self.joint else annotated
+
+
+class EarlyStack(Early):
+    """image ⊕ k ⊕ not k: the annotation as two more channels beside the image, as in DIOS.
+
+    Args:
+        encoder: φ_S; its first convolution is widened by two channels.
+        locality: m_P, what happens to positions.
+        roles: ``per_label`` reads each label in turn against all others, so K may change; ``joint`` reads + and − once,
+            as the original, and its one z is for two labels.
+        dot: the side of the square that a dot is drawn as, in pixels; odd.
+
+    Raises:
+        UserError: unknown roles, or an even dot.
+    """
+
+    def __init__(
+        self,
+        encoder: Backbone,
+        locality: Locality,
+        roles: Literal["per_label", "joint"] = "per_label",
+        dot: int = 11,
+    ) -> None:
+        if roles not in ("per_label", "joint"):
+            raise UserError(f"fusion.roles={roles}; expected per_label or joint.")
+        super().__init__(encoder, locality, dot)
+        self.joint = roles == "joint"
+        encoder.widen(2)
+
+    def encode(
+        self, images: Float[Tensor, "n 3 H W"], annotation: Float[Tensor, "n K H W"]
+    ) -> Float[Tensor, "n G C h w"]:
+        """See `Early.encode`."""
+        if self.joint:
+            if annotation.shape[1] != 2:
+                raise UserError(
+                    f"fusion.roles=joint reads 2 labels and got {annotation.shape[1]}; use per_label to train another "
+                    "network, or read this one with k_way=one_vs_rest."
+                )
+            return self.encoder(images, annotation.flip(1))[:, None]
+        labels = annotation.shape[1]
+        itself = torch.eye(labels, device=annotation.device)[:, :, None, None]
+        others = (annotation[:, None] * (1 - itself)).amax(2)
+        pairs = torch.stack([annotation, others], dim=2).flatten(0, 1)
+        return self.encoder(images.repeat_interleave(labels, dim=0), pairs).unflatten(0, annotation.shape[:2])
+
+
+class EarlyMask(Early):
+    """image · k: all but the pixels annotated as k is black, as in OSLSM.
+
+    It "makes unnatural images and precludes learning from the background" (paper, section 4.1).
+
+    Args:
+        encoder: φ_S.
+        locality: m_P, what happens to positions.
+        dot: the side of the square that a dot uncovers, in pixels; odd.
+    """
+
+    sees_context = False
+
+    def encode(
+        self, images: Float[Tensor, "n 3 H W"], annotation: Float[Tensor, "n K H W"]
+    ) -> Float[Tensor, "n G C h w"]:
+        """See `Early.encode`."""
+        # the mean of the training images stands for nothing, as zeros do after normalisation
+        mean = self.encoder.mean
+        masked = mean + (images[:, None] - mean) * annotation[:, :, None]
+        return self.encoder(masked.flatten(0, 1)).unflatten(0, annotation.shape[:2])

@@ -1,0 +1,1 @@
+"""The head that weighs all evidence, and what it reads."""

@@ -1,0 +1,102 @@
+"""One label against all the rest: what is annotated of both, and where it lies in the query's own image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from guided_seg.model.guide.guide import PLACES, Guidance
+
+SLACK = 1.5
+"""The least standard deviation of what dots of the query's own image spread over, in cells."""
+
+
+class Sides(NamedTuple):
+    """One label and the rest, over N annotated features of both."""
+
+    features: Float[Tensor, "B N C"]
+    places: Float[Tensor, "B N 3"]
+    members: tuple[Float[Tensor, "B N"], Float[Tensor, "B N"]]
+    shown: tuple[Bool[Tensor, " B"], Bool[Tensor, " B"]]
+    previous: Float[Tensor, "B 2 h w"] | None
+
+
+def each_label(guidance: Guidance) -> Iterator[Sides]:
+    """Each positive label in turn against all others."""
+    assert guidance.valid is not None
+    labels = guidance.z.shape[1]
+    rows = guidance.z.transpose(2, 3).flatten(1, 2).float()
+    features, places = rows[..., :-PLACES], rows[..., -PLACES:]
+    there = guidance.valid & guidance.annotated[..., None]
+    for label in range(1, labels):
+        own = torch.zeros(labels, dtype=torch.bool, device=rows.device)
+        own[label] = True
+        # the learned vector stands in for a side of which nothing is annotated; the negative's for the rest
+        rest = there & ~own[:, None]
+        shown = guidance.annotated[:, label], (guidance.annotated & ~own).any(1)
+        instead = torch.zeros_like(there)
+        instead[:, 0] = guidance.valid[:, 0]
+        rest = torch.where(shown[1][:, None, None], rest, instead)
+        members = (guidance.valid & own[:, None]).flatten(1).to(rows), rest.flatten(1).to(rows)
+        earlier = None if guidance.previous is None else of_label(guidance.previous, label)
+        yield Sides(features, places, members, shown, earlier)
+
+
+def of_label(previous: Float[Tensor, "B K h w"], label: int) -> Float[Tensor, "B 2 h w"]:
+    """The share of a label in each cell, and of anything at all."""
+    return torch.stack([previous[:, label], previous.sum(1)], dim=1)
+
+
+def bells(places: Float[Tensor, "B N 3"], reach: float, height: int, width: int) -> Float[Tensor, "B N h w"]:
+    """A bell around each place, 1 there."""
+    rows, columns = (
+        torch.exp(-(torch.arange(cells, device=places.device) - places[..., axis, None]).square() / (2 * reach**2))
+        for axis, cells in enumerate((height, width))
+    )
+    return rows[..., :, None] * columns[..., None, :]
+
+
+def near_dots(sides: Sides, reaches: Sequence[float], height: int, width: int) -> Float[Tensor, "B m h w"]:
+    """How near each cell is to a dot of its own image, for both sides and all reaches; and whether there is any."""
+    places = sides.places
+    rows, columns = (
+        (torch.arange(cells, device=places.device) - places[..., axis, None]).square()
+        for axis, cells in enumerate((height, width))
+    )
+    apart = rows[..., :, None] + columns[..., None, :]
+    maps = []
+    for members in sides.members:
+        # the bell of the nearest dot is the highest, however far it reaches
+        absent = (members * places[..., 2] == 0)[..., None, None]
+        nearest = apart.masked_fill(absent, torch.inf).amin(1)
+        maps += [torch.exp(-nearest / (2 * reach**2)) for reach in reaches]
+    any_ = (places[..., 2] > 0).any(1).to(places.dtype)
+    return torch.stack([*maps, any_[:, None, None].expand(-1, height, width)], dim=1)
+
+
+def spread_of_dots(sides: Sides, height: int, width: int) -> Float[Tensor, "B 2 h w"]:
+    """The bell with mean and covariance of the label's dots on the query's own image, and 1 / their number.
+
+    Both are 0 without any. What belongs together lies together, and several dots tell how far it goes.
+    """
+    places = sides.places[..., :2]
+    weights = sides.members[0] * sides.places[..., 2]
+    number = weights.sum(1)
+    share = weights / number.clamp(min=1)[:, None]
+    centre = (share[:, None] @ places)[:, 0]
+    apart = places - centre[:, None]
+    around = (share[..., None] * apart).transpose(1, 2) @ apart
+    high, both, wide = around[:, 0, 0] + SLACK**2, around[:, 0, 1], around[:, 1, 1] + SLACK**2
+    rows, columns = (
+        torch.arange(cells, device=places.device) - centre[:, axis, None] for axis, cells in enumerate((height, width))
+    )
+    rows, columns = rows[:, :, None], columns[:, None]
+    a, b, c = (value[:, None, None] / (high * wide - both**2)[:, None, None] for value in (wide, both, high))
+    bell = torch.exp(-(a * rows**2 - 2 * b * rows * columns + c * columns**2) / 2)
+    there = (number > 0).to(bell.dtype)[:, None, None]
+    few = (there / number.clamp(min=1)[:, None, None]).expand_as(bell)
+    return torch.stack([bell * there, few], dim=1)

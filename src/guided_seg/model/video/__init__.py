@@ -1,0 +1,1 @@
+"""Memory in videos: the answer to the frame before."""

@@ -1,0 +1,52 @@
+"""Models on the Hugging Face hub: repositories with the files of a released model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from guided_seg.errors import UserError
+from guided_seg.release import CHECKSUMS, MODEL
+
+_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
+_FILES = (".ckpt", ".pt", ".pth", ".safetensors")
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name can be one of the hub.
+
+    Example:
+        >>> is_hub_id("owner/name"), is_hub_id("owner/name@v1.0"), is_hub_id("runs/best.ckpt"), is_hub_id("../name")
+        (True, True, False, False)
+    """
+    return _ID.fullmatch(name) is not None and not name.endswith(_FILES)
+
+
+def from_hub(name: str) -> Path:
+    """The folder of a model of the hub, downloaded, or as it was downloaded before.
+
+    Args:
+        name: ``owner/name``, of which the newest is taken, or ``owner/name@revision``: a tag, branch or commit.
+
+    Raises:
+        UserError: it cannot be had.
+    """
+    repository, _, revision = name.partition("@")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise UserError(
+            f"{name} is no path on this machine, and asking the Hugging Face hub for it needs one more package: run "
+            "`pip install huggingface_hub`, or check the path."
+        ) from error
+    try:
+        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=[MODEL, CHECKSUMS]))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
+        raise UserError(
+            f"{name} is no path on this machine, and the Hugging Face hub did not give it ({reason.rstrip('.')}); "
+            "check the name, or connect to the network; a private model also takes hf auth login."
+        ) from error
+    if not (folder / MODEL).is_file():
+        raise UserError(f"{name} on the Hugging Face hub has no {MODEL}, so it is no released model of guided_seg.")
+    return folder

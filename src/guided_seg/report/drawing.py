@@ -1,0 +1,203 @@
+"""Curves: how training went, and IoU against the dots; drawn on their own canvas, never through pyplot."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from guided_seg.files.text import read_table
+from guided_seg.report.results import Points, Results, Score, sorted_settings
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette, told apart with any colour vision."""
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+}
+"""What all curves share, for ``matplotlib.rc_context``."""
+
+Rows = Sequence[Mapping[str, object]]
+"""Logged metrics, a mapping per row; cells may be absent or empty."""
+
+
+def learning_curve(metrics: str | os.PathLike[str] | Rows, path: str | os.PathLike[str]) -> Path | None:
+    """Losses, and IoU in training and validation, against the step.
+
+    Args:
+        metrics: a ``metrics.csv`` or its rows, with ``step`` and any of ``train/...`` and ``val/...``.
+        path: the picture to write.
+
+    Returns:
+        The path, or None where nothing to draw was logged.
+    """
+    curves = _curves(_read(metrics) if isinstance(metrics, str | os.PathLike) else metrics)
+    losses = {name: curve for name, curve in curves.items() if name.endswith("loss")}
+    scores = {name: curve for name, curve in curves.items() if _is_score(name)}
+    parts = [(title, part) for title, part in (("loss", losses), ("IoU", scores)) if part]
+    if not parts:
+        return None
+    with mpl.rc_context(STYLE):
+        figure = new_figure(4.2 * len(parts), 2.9)
+        for column, (title, part) in enumerate(parts, start=1):
+            axes = figure.add_subplot(1, len(parts), column, title=title, xlabel="step")
+            _draw_curves(axes, part)
+            if title == "IoU":
+                axes.set_ylim(0, 1)
+        return save(figure, path)
+
+
+def iou_curve(
+    results: Results, path: str | os.PathLike[str], across: str = "dots per label", up: str = "positive IoU"
+) -> Path:
+    """Positive IoU against dots per label: a line per mode and S with 95 % interval, dense at the right.
+
+    Args:
+        results: what to draw.
+        path: the picture to write.
+        across: what the horizontal axis says.
+        up: what the vertical axis says.
+    """
+    ticks = _ticks(results)
+    with mpl.rc_context(STYLE):
+        figure = new_figure(4.6, 3.1)
+        axes = figure.add_subplot(xlabel=across, ylabel=up, ylim=(0, 1))
+        several = len({shots for scores in results.values() for shots, _, _ in sorted_settings(scores)}) > 1
+        for colour, (mode, scores) in zip(cycle(COLOURS), results.items(), strict=False):
+            for marker, (shots, row) in zip("osD^v", _by_shots(scores).items(), strict=False):
+                label = f"{mode}, S = {shots}" if several else mode
+                _draw_line(axes, ticks, row, colour, marker, label)
+        if ticks:
+            set_ticks(axes, ticks)
+            axes.legend(fontsize=8)
+        return save(figure, path)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of that size in inches with an Agg canvas, so no display and no global state is touched."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) -> Path:
+    """Write the figure, and the folders above it where they are missing."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=dpi, facecolor="white")
+    return path
+
+
+def _read(path: str | os.PathLike[str], *columns: str) -> Rows:
+    return read_table(Path(path), "table", columns)
+
+
+def _curves(rows: Rows) -> dict[str, np.ndarray]:
+    """Name -> float ``[N, 2]`` of (step, value); of what a resumed run logged again, the last holds."""
+    found: dict[str, dict[float, float]] = {}
+    for row in rows:
+        step = _float(row.get("step"))
+        for name, cell in row.items():
+            value = _float(cell)
+            if name not in ("step", "epoch") and math.isfinite(step) and math.isfinite(value):
+                found.setdefault(name, {})[step] = value
+    return {name: np.array(sorted(points.items())) for name, points in found.items()}
+
+
+def _float(cell: object) -> float:
+    try:
+        return float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _is_score(name: str) -> bool:
+    stage, _, rest = name.partition("/")
+    modes = ("interactive", "semantic", "video")
+    return stage in ("train", "val") and ("iou" in rest or rest.startswith(modes)) and not rest.endswith("loss")
+
+
+def _draw_curves(axes: Axes, curves: Mapping[str, np.ndarray]) -> None:
+    for colour, (name, curve) in zip(cycle(COLOURS), curves.items(), strict=False):
+        step, value = curve.T
+        if len(value) < 30:
+            axes.plot(step, value, "o-", color=colour, ms=3.5, lw=1.6, label=name)
+            continue
+        axes.plot(step, value, color=colour, lw=0.6, alpha=0.3)
+        axes.plot(step, _smooth(value), color=colour, lw=1.6, label=name)
+    axes.legend(fontsize=8)
+
+
+def _smooth(value: np.ndarray) -> np.ndarray:
+    """A centred running mean over 5 % of the curve, narrower at the ends so that nothing is made up there."""
+    reach = max(1, len(value) // 40)
+    total = np.concatenate([[0.0], np.cumsum(value)])
+    centre = np.arange(len(value))
+    half = np.minimum(reach, np.minimum(centre, len(value) - 1 - centre))
+    return (total[centre + half + 1] - total[centre - half]) / (2 * half + 1)
+
+
+def _ticks(results: Results) -> dict[Points, float]:
+    return point_places({p for scores in results.values() for _, p, _ in sorted_settings(scores)})
+
+
+def point_places(points: Collection[Points]) -> dict[Points, float]:
+    """P -> its place on a log axis; dense stands one step to the right of the largest P."""
+    numbers = sorted(p for p in points if p != "dense")
+    places: dict[Points, float] = {p: math.log2(max(p, 0.5)) for p in numbers}
+    if "dense" in points:
+        places["dense"] = max(places.values(), default=-1.0) + 1.5
+    return places
+
+
+def set_ticks(axes: Axes, ticks: Mapping[Points, float]) -> None:
+    """Name the places of `point_places` on the axis of P."""
+    axes.set_xticks(list(ticks.values()), [str(p) for p in ticks])
+    axes.set_xlim(min(ticks.values()) - 0.3, max(ticks.values()) + 0.3)
+
+
+def _by_shots(scores: Mapping[str, Score]) -> dict[int, list[tuple[Points, Score]]]:
+    rows: dict[int, list[tuple[Points, Score]]] = {}
+    for shots, points, score in sorted_settings(scores):
+        rows.setdefault(shots, []).append((points, score))
+    return rows
+
+
+def _draw_line(
+    axes: Axes,
+    ticks: Mapping[Points, float],
+    row: Sequence[tuple[Points, Score]],
+    colour: str,
+    marker: str,
+    label: str,
+) -> None:
+    """One line; the way to dense is dotted, as a mask is no number of dots."""
+    x = np.array([ticks[points] for points, _ in row])
+    y = np.array([score["positive_iou"] for _, score in row])
+    low, high = np.array([score["ci95"] for _, score in row]).T
+    dots = len(row) - (row[-1][0] == "dense")
+    axes.plot(x[:dots], y[:dots], color=colour, lw=1.8)
+    axes.plot(x[max(dots - 1, 0) :], y[max(dots - 1, 0) :], color=colour, lw=1.4, ls=":")
+    axes.plot(x, y, marker, color=colour, ms=5, mec="white", mew=0.8, label=label)
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)

@@ -1,0 +1,86 @@
+"""Predicted label maps as files that others score: DAVIS and VOC folders of palette PNGs, COCO results.
+
+Label maps must have the size of the original annotation, since the scoring tools resize nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict, cast
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+from pycocotools import mask as rle
+
+from guided_seg.files.writing import whole_file
+from guided_seg.report.results import write_json
+
+
+class RunLengths(TypedDict):
+    """A mask in COCO's compressed run lengths; ``size`` is height and width."""
+
+    size: list[int]
+    counts: str
+
+
+class CocoResult(TypedDict):
+    """One entry of a COCO results file."""
+
+    image_id: int
+    category_id: int
+    segmentation: RunLengths
+    score: float
+
+
+def colour_map() -> UInt8[np.ndarray, "256 3"]:
+    """The RGB colours of label values in VOC and DAVIS masks.
+
+    Its rule: bits 0, 1, 2 of a value are the highest bits of red, green, blue; bits 3, 4, 5 the next; bits 6, 7 those
+    below.
+
+    Example:
+        >>> colour_map()[[0, 1, 2, 15, 255]].tolist()
+        [[0, 0, 0], [128, 0, 0], [0, 128, 0], [192, 128, 128], [224, 224, 192]]
+    """
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    threes = np.pad(bits, ((0, 0), (0, 1))).reshape(256, 3, 3)
+    return (threes << np.array([[7], [6], [5]], np.uint8)).sum(1, dtype=np.uint8)
+
+
+def write_davis(out: str | os.PathLike[str], sequence: str, frame: str, labels: UInt8[np.ndarray, "H W"]) -> Path:
+    """Write ``OUT/SEQUENCE/FRAME.png``, whole or not at all; values are object numbers, 0 the background."""
+    return _write_labels(Path(out) / sequence / f"{frame}.png", labels)
+
+
+def write_voc(out: str | os.PathLike[str], image: str, labels: UInt8[np.ndarray, "H W"]) -> Path:
+    """Write ``OUT/IMAGE.png``, whole or not at all; values are class numbers, 0 the background, 255 void."""
+    return _write_labels(Path(out) / f"{image}.png", labels)
+
+
+def coco_result(image_id: int, category_id: int, mask: Bool[np.ndarray, "H W"], score: float = 1.0) -> CocoResult:
+    """The entry of one mask of one category in one image.
+
+    Example:
+        >>> coco_result(9, 18, np.array([[False, True], [False, True]]))["segmentation"]
+        {'size': [2, 2], 'counts': '22'}
+    """
+    encoded = rle.encode(np.asfortranarray(mask, np.uint8))
+    height, width = mask.shape
+    segmentation: RunLengths = {"size": [height, width], "counts": cast("bytes", encoded["counts"]).decode("ascii")}
+    return {"image_id": image_id, "category_id": category_id, "segmentation": segmentation, "score": score}
+
+
+def write_coco(path: str | os.PathLike[str], results: Iterable[CocoResult]) -> Path:
+    """Write a COCO results file, a JSON list, whole or not at all."""
+    return write_json(path, list(results))
+
+
+def _write_labels(path: Path, labels: UInt8[np.ndarray, "H W"]) -> Path:
+    picture = Image.fromarray(labels)
+    picture.putpalette(colour_map().tobytes())
+    with whole_file(path) as partial:
+        picture.save(partial, format="PNG")
+    return path

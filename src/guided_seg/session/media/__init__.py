@@ -1,0 +1,1 @@
+"""Images and videos of a session, read from disk when needed."""

@@ -1,0 +1,1 @@
+"""What every setting may be, and what is wrong with a command line."""

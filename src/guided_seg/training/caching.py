@@ -1,0 +1,131 @@
+"""Whether a run can train from a feature cache, and how large that will be; all told before work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.filesize import decimal
+from torch.utils.data import DataLoader
+
+from guided_seg.data.datamodule import Episodes
+from guided_seg.data.source import Mode, Source, Split
+from guided_seg.episode import Episode
+from guided_seg.errors import BrokenFile, CompositionError
+from guided_seg.files.disk import check_space, free_space
+from guided_seg.model.network import Network
+from guided_seg.settings.preflight import check_can_be_made
+from guided_seg.training.feature_cache import SETTING, FeatureCache
+
+_LOOKED_AT = 20  # images whose mean size stands for that of all
+_PRECISION = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def open_cache(cfg: DictConfig, network: Network, data: Episodes, modes: Sequence[Mode]) -> FeatureCache | None:
+    """The cache that ``cfg.feature_cache`` asks for, None where it asks for none; says how large it will be.
+
+    Nothing is written; that begins with the first image that is encoded.
+
+    Args:
+        cfg: the config of the main command.
+        network: what is trained.
+        data: set up to fit and to test.
+        modes: those that will be tested.
+
+    Raises:
+        CompositionError: the features change in training, or images never come again.
+        UserError: the folder cannot be made, or its disk has too little space.
+    """
+    if cfg.feature_cache is None:
+        return None
+    _check_frozen(network)
+    cache = FeatureCache(network.backbone, Path(cfg.feature_cache), network.decoder.uses_skips)
+    check_can_be_made(cache.folder.absolute(), "feature cache", SETTING)
+    precision = _PRECISION.get(cfg.trainer.precision, torch.float32)
+    images = [_training(data, cfg.trainer.max_steps), *_evaluation(data, modes)]
+    share = precision.itemsize / torch.float32.itemsize
+    need = int(share * sum(number * cache.bytes_of(size) for number, size in images))
+    there, free = cache.bytes_kept(precision), free_space(cache.folder.absolute())
+    Console(markup=False).print(
+        f"{SETTING}={cache.folder}: up to {sum(number for number, _ in images):,} images, about {decimal(need)} in "
+        f"all; {decimal(there)} are there, {decimal(free)} are free.",
+        soft_wrap=True,
+        highlight=False,
+    )
+    check_space(cache.folder.absolute(), need - there, SETTING)
+    return cache
+
+
+class _Images(NamedTuple):
+    """How many images are encoded at most, and their mean height and width."""
+
+    number: int
+    size: tuple[int, int]
+
+
+def _check_frozen(network: Network) -> None:
+    if network.update_cost == "full":
+        raise CompositionError(
+            f"{SETTING} keeps features that no annotation changes, but fusion=early_stack and early_mask encode images "
+            "together with it, and baseline=fine_tune trains on it; choose fusion=late and another baseline, or "
+            f"{SETTING}=null."
+        )
+    with torch.enable_grad():
+        trained = any(level.requires_grad for level in network.backbone.trunk(torch.zeros(1, 3, 64, 64)))
+    if trained:
+        raise CompositionError(
+            f"{SETTING} keeps what a frozen backbone makes of images, but this one is trained; add "
+            "backbone.frozen=true, which needs a pretrained backbone such as backbone=efficientnet_lite0, or choose "
+            f"{SETTING}=null."
+        )
+
+
+def _training(data: Episodes, steps: int) -> _Images:
+    source, augment = _finite(data, "train"), data.augment
+    draws = steps * data.batch_size * (1 + data.shots[1] * data.objects[1])
+    if augment is None:
+        return _Images(min(draws, len(source.image_keys())), _mean_size(source))
+    if augment.variants is None:
+        raise CompositionError(
+            f"{SETTING} keeps what is asked for again, but each augmented crop is a new image; choose "
+            f"data.augment=null, a number of crops of each image as in data.augment.variants=8, or {SETTING}=null."
+        )
+    # several objects of a task share a crop, so there are as many as there are choices of objects
+    crops = draws if data.objects[1] > 1 else augment.variants * len(source.targets())
+    return _Images(min(draws, crops), (augment.size, augment.size))
+
+
+def _evaluation(data: Episodes, modes: Sequence[Mode]) -> list[_Images]:
+    validation = _shown(_finite(data, "val"), [data.val_dataloader()], data.objects[1])
+    loaders = [data.test_loader(mode) for mode in modes]
+    return [validation, _shown(_finite(data, data.test_split), loaders, data.eval_shots * data.eval_objects)]
+
+
+def _shown(source: Source, loaders: Sequence[DataLoader[Episode]], shots: int) -> _Images:
+    """Of fixed episodes, each with a query and so many images that show it."""
+    batches = sum(len(loader) * (loader.batch_size or 1) for loader in loaders)
+    return _Images(min(batches * (1 + shots), len(source.image_keys())), _mean_size(source))
+
+
+def _finite(data: Episodes, split: Split) -> Source:
+    source = data.source(split)
+    if not source.targets():
+        raise CompositionError(
+            f"{SETTING} keeps what is asked for again, but data={source.name} makes new images without end; choose "
+            f"other data, such as your own with data=folder, or {SETTING}=null."
+        )
+    return source
+
+
+def _mean_size(source: Source) -> tuple[int, int]:
+    keys = source.image_keys()
+    sizes = []
+    for key in keys[:: -(-len(keys) // _LOOKED_AT)]:
+        with suppress(BrokenFile):  # which are counted, and fatal if many, in training
+            sizes.append(source.load(key).labels.shape)
+    return tuple(round(sum(sides) / len(sides)) for sides in zip(*sizes, strict=True)) if sizes else (1, 1)

@@ -1,0 +1,178 @@
+"""The jobs of a sweep: what is complete is skipped, what was cut off goes on, what fails is told at the end.
+
+Hydra's own launcher stops a sweep where a job exits, and tells of one failure alone, after the last job. So a job of a
+sweep never raises: it leaves its reason in its folder (`ERROR`), and `report` lists what went wrong.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.text import Text
+
+from guided_seg.cli.command import causes, user_sentence
+from guided_seg.errors import CompositionError, UserError
+
+Status = Literal["done", "skipped", "refused", "failed"]
+
+ERROR = "error.txt"
+"""The file of a job that did not finish: ``refused: SENTENCE`` or ``failed: REASON``, then the traceback."""
+
+_MEANING: dict[Status, str] = {
+    "done": "done now",
+    "skipped": "complete before",
+    "refused": "refused, as their options have no meaning together",
+    "failed": "failed",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        overrides: of the command line and of the sweep.
+        folder: its run folder.
+        status: ``done`` now, ``skipped`` as complete before, ``refused`` (`CompositionError`) or ``failed``.
+        reason: one line that says why, where it was refused or failed.
+    """
+
+    overrides: tuple[str, ...]
+    folder: Path
+    status: Status
+    reason: str = ""
+
+
+_outcomes: list[Outcome] = []
+"""Of the sweep that this process runs; Hydra's launcher hands nothing back."""
+
+Train = Callable[[DictConfig, Path, Path | None], float]
+"""Trains and tests a config in a folder, from a checkpoint or from the start; gives the best validation score."""
+
+
+def run_job(train: Train, cfg: DictConfig, run_dir: Path, overrides: Sequence[str]) -> float:
+    """One job of a sweep, as far as it is not done yet.
+
+    Args:
+        train: what a job does.
+        cfg: the job's config.
+        run_dir: its folder.
+        overrides: what the job is known by in the report.
+
+    Returns:
+        the best score in validation; NaN for a job that was refused or failed.
+    """
+    try:
+        best = _complete(cfg, run_dir)
+        status: Status = "done" if best is None else "skipped"
+        if best is None:
+            (run_dir / ERROR).unlink(missing_ok=True)
+            best = train(cfg, run_dir, resumable(cfg, run_dir))
+        _outcomes.append(Outcome(tuple(overrides), run_dir, status))
+        return best
+    except Exception as error:  # noqa: BLE001  # whatever it is, the other jobs are to run
+        _outcomes.append(_failed(error, run_dir, tuple(overrides)))
+        if cfg.get("debug"):
+            traceback.print_exc()
+        return math.nan
+    finally:
+        # a trainer and its model refer to each other, and would keep the memory that the next job needs
+        gc.collect()
+
+
+def report() -> None:
+    """Say how the jobs of the sweep ended, if there was one, and exit with code 1 where any has failed."""
+    if not _outcomes:
+        return
+    counts = Counter(outcome.status for outcome in _outcomes)
+    parts = [f"{counts[status]} {meaning}" for status, meaning in _MEANING.items() if counts[status]]
+    Console(markup=False).print(f"{len(_outcomes)} jobs: {'; '.join(parts)}.", soft_wrap=True, highlight=False)
+    errors, shared = Console(stderr=True), set.intersection(*(set(outcome.overrides) for outcome in _outcomes))
+    for outcome in _outcomes:
+        if outcome.reason:
+            name = " ".join(part for part in outcome.overrides if part not in shared) or "the job"
+            line = f": {name}: {outcome.reason} ({outcome.folder})"
+            errors.print(Text.assemble((outcome.status, "bold red"), line), soft_wrap=True)
+    _outcomes.clear()
+    if counts["failed"]:
+        raise SystemExit(1)
+
+
+def resumable(cfg: DictConfig, run_dir: Path) -> Path | None:
+    """The last checkpoint of an earlier, incomplete run of the same config, if there is one that can be read."""
+    from guided_seg.release.load import check_resumable
+
+    checkpoint = run_dir / "checkpoints" / "last.ckpt"
+    if not checkpoint.is_file() or _difference(cfg, run_dir):
+        return None
+    try:
+        check_resumable(checkpoint, cfg)
+    except UserError:  # cut off while it was written, or of another version: the job starts anew
+        return None
+    return checkpoint
+
+
+def _complete(cfg: DictConfig, run_dir: Path) -> float | None:
+    """The validation score of a complete run of the same config in the folder, or None where there is no complete run.
+
+    Raises:
+        UserError: the folder holds a complete run of another config, which a new one would destroy.
+    """
+    from guided_seg.report.results import read_facts
+
+    if not (run_dir / "metrics.json").is_file():
+        return None
+    if difference := _difference(cfg, run_dir):
+        raise UserError(
+            f"{run_dir} holds a complete run of another configuration ({difference}); move or delete that folder, or "
+            "choose another place with hydra.sweep.dir=..."
+        )
+    return read_facts(run_dir / "metrics.json").get("val_positive_iou", math.nan)
+
+
+def _difference(cfg: DictConfig, run_dir: Path) -> str:
+    """The first setting in which ``config.yaml`` in the folder differs from ``cfg``; nothing where they are equal."""
+    from guided_seg.composition.moved import renamed
+    from guided_seg.settings.preflight import settings
+
+    saved = run_dir / "config.yaml"
+    if not saved.is_file():
+        return "its config.yaml is missing"
+    ours = settings(OmegaConf.create(OmegaConf.to_container(_placed(cfg), resolve=True)))  # type: ignore[arg-type]
+    try:
+        theirs = settings(_placed(OmegaConf.create(renamed(OmegaConf.to_container(OmegaConf.load(saved))))))
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        return f"its config.yaml cannot be read ({' '.join(str(error).split())})"
+    differing = [key for key in sorted({*ours, *theirs}) if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)]
+    # the innermost key says most
+    key = max(differing, key=lambda name: name.count("."), default="")
+    return f"{key}={theirs.get(key, _ABSENT)} there, {ours.get(key, _ABSENT)} here" if key else ""
+
+
+_ABSENT = "nothing"
+
+
+def _placed(cfg: Any) -> DictConfig:
+    """The config without the place of its folder, which may have been moved."""
+    return OmegaConf.merge(cfg, {"output_dir": ""})  # type: ignore[return-value]
+
+
+def _failed(error: Exception, run_dir: Path, overrides: tuple[str, ...]) -> Outcome:
+    status: Status = "refused" if any(isinstance(cause, CompositionError) for cause in causes(error)) else "failed"
+    reason = user_sentence(error) or f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
+    trace = "".join(traceback.format_exception(error))
+    run_dir.mkdir(parents=True, exist_ok=True)
+    # a complete run of another config keeps its folder as it is
+    if not (run_dir / "metrics.json").exists():
+        (run_dir / ERROR).write_text(f"{status}: {reason}\n\n{trace}", encoding="utf-8")
+    return Outcome(overrides, run_dir, status, reason)

@@ -1,0 +1,229 @@
+"""One run: train, keep the best checkpoint, test it in every mode, report."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.utilities import rank_zero_only
+from rich.console import Console
+
+from guided_seg.cli.run_folders import last_checkpoint
+from guided_seg.composition.build import (
+    build_data,
+    build_network,
+    check_known,
+    check_modes,
+    known_modes,
+    modes_to_test,
+    network_config,
+)
+from guided_seg.composition.build import settings as evaluation_settings
+from guided_seg.data.datamodule import Episodes
+from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config, log_image
+from guided_seg.model.precision import check_accelerator, device_of, fastest, lightning_precision
+from guided_seg.model.wrappers.one_vs_rest import k_way
+from guided_seg.release.load import check_resumable, start_from
+from guided_seg.report.drawing import learning_curve
+from guided_seg.report.results import Results, table, write_json
+from guided_seg.training.caching import open_cache
+from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
+from guided_seg.training.module import EpisodicSegmentation
+from guided_seg.training.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
+from guided_seg.training.update_time import UpdateTime
+
+
+def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
+    """Train and test what ``cfg`` composes.
+
+    Args:
+        cfg: the composed config of the main command.
+        run_dir: the run folder, in which everything is left; it is complete once it holds metrics.json.
+        resume: a checkpoint to go on from; the one that ``cfg.ckpt_path`` names by default.
+
+    Returns:
+        the best positive IoU in validation, for sweeps.
+
+    Raises:
+        UserError: the composition, the data or the checkpoint cannot be used; before any training.
+    """
+    began = time.perf_counter()
+    quiet_lightning()
+    evaluation_settings(cfg)
+    _check_trainer(cfg)
+    resume = resume or last_checkpoint(run_dir, cfg.ckpt_path)
+    if resume:
+        check_resumable(resume, cfg)
+    # in a sweep Hydra chooses the folder
+    cfg = OmegaConf.merge(cfg, {"output_dir": str(run_dir)})  # type: ignore[assignment]
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    module, data = _prepare(cfg)
+    # scores of an earlier run must never stand beside another config
+    (run_dir / "metrics.json").unlink(missing_ok=True)
+    OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
+    loggers = build_loggers(cfg.logger, run_dir, resume is not None)
+    status = "failed"
+    try:
+        outcome = _run(cfg, module, data, loggers, run_dir, resume, began)
+        status = "success"
+    except (KeyboardInterrupt, SystemExit) as stop:  # Lightning turns Ctrl-C into an exit
+        status = "interrupted"
+        raise KeyboardInterrupt from stop
+    finally:
+        close_loggers(loggers, status)
+    console = Console(markup=False, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]  # one process speaks for all
+    console.print(table(outcome.results, title=f"{cfg.name} on {cfg.data.name}"))
+    console.print(_in_words(outcome.facts), soft_wrap=True, highlight=False)
+    console.print(str(run_dir), soft_wrap=True, highlight=False)
+    return outcome.best
+
+
+class _Outcome(NamedTuple):
+    """What a run found: test scores, facts of the run, and the best positive IoU in validation."""
+
+    results: Results
+    facts: dict[str, float]
+    best: float
+
+
+def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
+    """The module and its data; whatever is wrong with either is found here."""
+    settings = evaluation_settings(cfg)
+    check_known(cfg)
+    network = build_network(cfg)
+    if cfg.trainer.precision == "auto":  # before the config is written, so that it says what was used
+        device = device_of(cfg.trainer.accelerator)
+        cfg.trainer.precision = lightning_precision(fastest(network.backbone, device, training=True))
+    if cfg.start_from is not None:
+        start_from(network, cfg.start_from)
+    data = build_data(cfg)
+    check_modes(network, list(data.weights))
+    data.setup("fit")
+    data.setup("test")
+    modes = modes_to_test(network, data, known_modes(cfg.evaluation.modes), settings)
+    cache = open_cache(cfg, network, data, modes)
+    optimizer, schedule = instantiate(cfg.optimizer.optimizer), instantiate(cfg.optimizer.schedule)
+    return EpisodicSegmentation(
+        network,
+        optimizer,
+        schedule,
+        settings,
+        cfg.evaluation.seed,
+        network_config(cfg),
+        cfg.trainer.log_every_n_steps,
+        cache,
+        instantiate(cfg.loss),
+        cfg.episode.corrections,
+        cfg.optimizer.pretrained_lr,
+        cfg.episode.recalled,
+    ), data
+
+
+def _run(
+    cfg: DictConfig,
+    module: EpisodicSegmentation,
+    data: Episodes,
+    loggers: list[Logger],
+    run_dir: Path,
+    resume: Path | None,
+    began: float,
+) -> _Outcome:
+    log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    clock, (best, last) = Clock(), _checkpoints(run_dir)
+    trainer = build_trainer(cfg, loggers, run_dir, clock, [best, last], data.steps_per_epoch)
+    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    module.load_state_dict(content["state_dict"])
+    module.network = k_way(cfg.k_way, module.network)
+    modes = modes_to_test(module.network, data, known_modes(cfg.evaluation.modes), module.settings)
+    update = UpdateTime(partial(data.test_episode, modes[0]), cfg.evaluation.seed)
+    trainer.callbacks.append(update)  # type: ignore[attr-defined]
+    results, collector = score_modes(trainer, module, data, modes)
+    groups = list(module.results_by_group())
+    assert best.best_model_score is not None
+    validation = float(best.best_model_score)
+    facts = _facts(trainer, clock, began) | update.milliseconds | {"val_positive_iou": round(validation, 4)}
+    if trainer.is_global_zero:
+        write_groups(groups, run_dir / "groups.csv")
+        draw(results, collector, run_dir / "figures", loggers, trainer.global_step)
+        _draw_learning(run_dir, loggers, trainer.global_step)
+        # last, as it marks the run as complete
+        write_json(run_dir / "metrics.json", {**results, "run": facts})
+    return _Outcome(results, facts, validation)
+
+
+def _check_trainer(cfg: DictConfig) -> None:
+    """Make a bare trainer, in milliseconds, so that Lightning refuses what it cannot do before data are read."""
+    check_accelerator(cfg.trainer.accelerator, "trainer.accelerator")
+    bare: dict[str, Any] = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    if cfg.trainer.precision == "auto":  # which is ours, and is decided once there is a network
+        bare["precision"] = "32-true"
+    with lightning_refusals("trainer"):
+        instantiate(cfg.trainer, **bare)
+
+
+def build_trainer(
+    cfg: DictConfig, loggers: list[Logger], run_dir: Path, clock: Clock, checkpoints: list[ModelCheckpoint], epoch: int
+) -> Trainer:
+    """The trainer of a run, with its callbacks; ``epoch`` is how many batches an epoch has."""
+    callbacks: list[Any] = [*checkpoints, BrokenFiles(cfg.max_broken)]
+    if cfg.trainer.enable_progress_bar:
+        callbacks.append(RichProgressBar(leave=True))
+    if loggers:
+        callbacks.append(LearningRateMonitor("step"))
+    with lightning_refusals("trainer"):
+        return instantiate(
+            cfg.trainer,
+            logger=loggers,
+            callbacks=callbacks,
+            profiler=clock,
+            default_root_dir=str(run_dir),
+            max_epochs=cfg.trainer.max_steps // epoch,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            inference_mode=True,
+        )
+
+
+def _checkpoints(run_dir: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+    """The best checkpoint, and the last."""
+    options: dict[str, Any] = {"save_on_train_epoch_end": False, "enable_version_counter": False}
+    folder = run_dir / "checkpoints"
+    best = ModelCheckpoint(folder, "best", monitor="val/positive_iou", mode="max", **options)
+    # Lightning's save_last saves only where the best changes, so a resume would repeat what came after it
+    return best, ModelCheckpoint(folder, "last", **options)
+
+
+def _facts(trainer: Trainer, clock: Clock, began: float) -> dict[str, float]:
+    return {
+        "seconds": round(time.perf_counter() - began, 1),
+        "steps": trainer.global_step,
+        "peak_memory_bytes": peak_memory(),
+        "data_wait_share": round(clock.data_wait_share, 4),
+    }
+
+
+def _in_words(facts: dict[str, float]) -> str:
+    return (
+        f"{facts['steps']} steps; {facts['seconds']:.0f} s in all; {facts['data_wait_share']:.1%} of training spent "
+        f"waiting for data; {facts['peak_memory_bytes'] / 1e9:.2f} GB at the peak"
+    )
+
+
+def _draw_learning(run_dir: Path, loggers: list[Logger], step: int) -> None:
+    metrics = run_dir / "metrics.csv"
+    for logger in loggers:
+        logger.save()
+    if metrics.exists() and (picture := learning_curve(metrics, run_dir / "figures" / "learning_curve.png")):
+        log_image(loggers, "train/learning_curve", picture, step)
