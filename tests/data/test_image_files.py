@@ -21,7 +21,7 @@ from guided_seg.data.files.verify import open_root
 from guided_seg.data.images import check_whole, image_orientation, image_size, read_image, read_labels, read_mask
 from guided_seg.errors import BrokenFile, DataError, UserError
 from guided_seg.files.disk import disk_refusals
-from guided_seg.session.media.pictures import Picture
+from guided_seg.session.pictures import Picture
 
 HEIGHT, WIDTH = 32, 48
 READERS = (read_image, image_size, check_whole, read_labels)

@@ -17,8 +17,8 @@ from session.models import network
 
 from guided_seg.errors import UserError, VideoWarning
 from guided_seg.session import Session
-from guided_seg.session.media.containers import is_cut_off
-from guided_seg.session.media.pictures import open_video
+from guided_seg.session.containers import is_cut_off
+from guided_seg.session.pictures import open_video
 
 NUMBER = 12
 

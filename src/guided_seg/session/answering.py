@@ -20,7 +20,7 @@ from guided_seg.session.arguments import RGB, flag, megabytes, one_of, shown, us
 from guided_seg.session.earlier import Earlier
 from guided_seg.session.encoder import Encoder
 from guided_seg.session.engine import best, engine_for, labels_touch_each_other
-from guided_seg.session.media.pictures import ahead
+from guided_seg.session.pictures import ahead
 from guided_seg.session.store import Labels, Store
 
 Corrections = Literal["all", "forward"]

@@ -23,7 +23,7 @@ from guided_seg.session.annotations import Annotations
 from guided_seg.session.arguments import RGB
 from guided_seg.session.earlier import Earlier, Labels
 from guided_seg.session.encoder import Encoder, threads
-from guided_seg.session.media.pictures import Picture
+from guided_seg.session.pictures import Picture
 
 Maps = list[Float[Tensor, "H W"]]
 

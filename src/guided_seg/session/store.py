@@ -17,7 +17,7 @@ from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
 from guided_seg.session.annotations import Annotations, Pixel
 from guided_seg.session.arguments import RGB, marked, pair, shown, text, whole_number
-from guided_seg.session.media.pictures import Picture, Video, open_video
+from guided_seg.session.pictures import Picture, Video, open_video
 
 Labels = UInt8[np.ndarray, "H W"]
 

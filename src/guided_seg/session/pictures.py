@@ -16,7 +16,7 @@ import numpy as np
 
 from guided_seg.errors import UserError, VideoWarning, why_unreadable
 from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, shown
-from guided_seg.session.media.containers import is_cut_off, utf8_name
+from guided_seg.session.containers import is_cut_off, utf8_name
 
 AHEAD = 4
 """Frames that are read while an earlier one is segmented."""

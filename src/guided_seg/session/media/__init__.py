@@ -1,1 +1,0 @@
-"""Images and videos of a session, read from disk when needed."""
