@@ -38,7 +38,7 @@ smoke: $(RUN)  ## the main experiment for a few steps, to see that it works (ARG
 test: $(DEV)  ## all tests (ARGS=, WORKERS=)
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-coverage: $(DEV)  ## all tests, and which lines and branches they reach; takes half as long again (ARGS=, WORKERS=)
+coverage: $(DEV)  ## all tests, and which lines and branches they reach; takes longer (ARGS=, WORKERS=)
 	$(BIN)/python -m pytest $(PARALLEL) --cov $(ARGS)
 
 test-fast: $(DEV)  ## the quick tests, up to the first failure (ARGS=, WORKERS=)

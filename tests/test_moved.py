@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
+from running import TINY, compose_run
 
 from guided_seg.composition.moved import MOVED, current
 from guided_seg.release.load import load_network
+from guided_seg.training import sweep
 
 OLD = Path(__file__).with_name("old") / "before_rooms.ckpt"
 """An untrained network of prototypes, learned annotation and attention, saved before the rooms were made."""
@@ -41,3 +43,14 @@ def test_the_shipped_network_loads() -> None:
     network, cfg = load_network("guided-lite0")
     assert cfg.conditioning._target_ == "guided_seg.model.heads.fused.Fused"
     assert not network.training
+
+
+def test_a_run_from_before_the_move_is_of_the_same_configuration(tmp_path: Path) -> None:
+    cfg = compose_run(*TINY, f"output_dir={tmp_path}")
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    for old, new in MOVED.items():
+        text = text.replace(f"{new}.", f"{old}.")
+    assert "guided_seg.model.fusion.Late" in text
+    (tmp_path / "config.yaml").write_text(text)
+    assert sweep._difference(cfg, tmp_path) == ""
+    assert "seed=0 there, 1 here" in sweep._difference(compose_run(*TINY, "seed=1"), tmp_path)

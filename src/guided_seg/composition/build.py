@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from guided_seg.composition.trust import NETWORK, data_parts
+from guided_seg.composition.trust import NETWORK, data_parts, unknown_settings
 from guided_seg.data.sampling.points import Setting, settings_of
 from guided_seg.data.source import MODES, Mode
 from guided_seg.data.sources.classes import as_split
@@ -35,23 +35,14 @@ def check_known(cfg: DictConfig) -> None:
     Raises:
         CompositionError: there are some; the message has the words that take them away.
     """
-    unknown = [(group, name) for group in ARCHITECTURE for name in _unknown(cfg[group])]
+    classes = {group: get_class(cfg[group]._target_) for group in ARCHITECTURE if "_target_" in cfg[group]}
+    unknown = [(group, name) for group, kind in classes.items() for name in unknown_settings(kind, cfg[group])]
     if unknown:
         group, name = unknown[0]
-        kind = get_class(cfg[group]._target_).__name__
         raise CompositionError(
-            f"{group} is {kind}, which has no setting {name}; choose another {group}=..., or take away what was set "
-            f"for another: {' '.join(repr(f'~{group}.{name}') for group, name in unknown)}"
+            f"{group} is {classes[group].__name__}, which has no setting {name}; choose another {group}=..., or take "
+            f"away what was set for another: {' '.join(repr(f'~{group}.{name}') for group, name in unknown)}"
         )
-
-
-def _unknown(node: DictConfig) -> list[str]:
-    if "_target_" not in node:
-        return []
-    known = signature(get_class(node._target_)).parameters
-    if any(each.kind is each.VAR_KEYWORD for each in known.values()):
-        return []
-    return [str(name) for name in node if name not in known and not str(name).startswith("_")]
 
 
 def build_network(cfg: DictConfig) -> Network:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from inspect import isabstract, signature
 from itertools import accumulate
@@ -203,10 +203,16 @@ def _entry(value: Any, place: _Place) -> Any:
 def _check_settings(kind: type, node: Mapping[str, Any], place: _Place) -> None:
     if node.get("_partial_") is not True:  # the split is given where it is built
         raise place.refusal(f"{node['_target_']} without _partial_")
-    known = signature(kind).parameters
-    unknown = [name for name in node if name not in known and not name.startswith("_")]
-    if unknown and not any(each.kind is each.VAR_KEYWORD for each in known.values()):
+    if unknown := unknown_settings(kind, node):
         raise place.of_another_version(f"{place.key}.{unknown[0]}, which")
+
+
+def unknown_settings(kind: type, names: Iterable[Any]) -> list[str]:
+    """Those of the names that a class does not take; Hydra's own, such as ``_target_``, are left out."""
+    known = signature(kind).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in known.values()):
+        return []
+    return [str(name) for name in names if name not in known and not str(name).startswith("_")]
 
 
 def _class(target: str, place: _Place) -> type:

@@ -1,4 +1,4 @@
-"""Exact updates: an answer in pieces, each of which depends on as little as possible (concepts, rules 2-5).
+"""Exact updates: an answer is kept in pieces, and an edit computes only those that it changes (concepts, rules 2-5).
 
 Late fusion reads an image once. The guidance of an annotated image depends on that image's features and annotation,
 z of a label on the images that annotate it, and the score map of a label, for most conditionings, on its own z. So a
