@@ -251,6 +251,12 @@ def check_points(points: Tensor, height: int, width: int) -> None:
     """Raise `UserError` for rows that are not (row, column, label), or lie outside the image, or have no label."""
     if points.ndim != 2 or points.shape[1] != 3:
         raise UserError(f"Points are {tuple(points.shape)}; expected [P, 3] rows of (row, column, label).")
+    ends = height, width, IGNORE
+    if not len(points) or (
+        min(points.amin(0).tolist()) >= 0
+        and all(high < end for high, end in zip(points.amax(0).tolist(), ends, strict=True))
+    ):
+        return  # two passes tell that all is well; which dot is wrong is worth more of them
     outside = (points[:, :2] < 0).any(1) | (points[:, 0] >= height) | (points[:, 1] >= width)
     if outside.any():
         row, column, _ = points[outside][0].tolist()
@@ -258,13 +264,11 @@ def check_points(points: Tensor, height: int, width: int) -> None:
             f"The dot at row {row}, column {column} lies outside its {height} x {width} image; "
             f"rows go from 0 to {height - 1} and columns from 0 to {width - 1}."
         )
-    nameless = (points[:, 2] < 0) | (points[:, 2] >= IGNORE)
-    if nameless.any():
-        row, column, label = points[nameless][0].tolist()
-        raise UserError(
-            f"The dot at row {row}, column {column} has label {label}; expected 0 for a negative, or 1 to {IGNORE - 1} "
-            "for a positive; leave out what is not annotated."
-        )
+    row, column, label = points[(points[:, 2] < 0) | (points[:, 2] >= IGNORE)][0].tolist()
+    raise UserError(
+        f"The dot at row {row}, column {column} has label {label}; expected 0 for a negative, or 1 to {IGNORE - 1} "
+        "for a positive; leave out what is not annotated."
+    )
 
 
 def _highest(labels: UInt8[Tensor, "H W"]) -> int:

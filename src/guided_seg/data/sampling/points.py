@@ -71,15 +71,17 @@ def sample_points(
             hits.update(dict.fromkeys(draw[values == label].tolist()))
         if all(len(hits) >= wanted[label] for label, hits in found.items()):
             break
-    rows = []
+    chosen = []
     seed = int(rng.integers(1 << 62))
     for label, hits in found.items():
         if len(hits) < wanted[label]:
             # a generator of its own: whether another label was looked up depends on P
             order = np.random.default_rng((seed, label)).permutation(np.flatnonzero(flat == label))
             hits.update(dict.fromkeys(order.tolist()))
-        rows += [(*divmod(index, mask.shape[1]), label) for index in list(hits)[: wanted[label]]]
-    return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
+        chosen.append(list(hits)[: wanted[label]])
+    indices = np.array([index for some in chosen for index in some], np.int64)
+    of = np.repeat(np.array(list(found), np.int64), [len(some) for some in chosen])
+    return torch.from_numpy(np.stack([*np.divmod(indices, mask.shape[1]), of], axis=1))
 
 
 @dataclass(frozen=True)
