@@ -17,6 +17,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from guided_seg.data import images
+from guided_seg.data.files.decoding import plain_jpeg
 from guided_seg.data.files.verify import open_root
 from guided_seg.data.images import check_whole, image_orientation, image_size, read_image, read_labels, read_mask
 from guided_seg.errors import BrokenFile, DataError, UserError
@@ -88,6 +89,27 @@ class TestOrientation:
         assert image_size(path) == read_image(path).shape[:2] == ((48, 32) if orientation >= 5 else (32, 48))
         by_exif = saved(tmp_path / "other", kind, exif=exif(orientation))
         assert alike(read_image(path), read_image(by_exif))
+
+    @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"comment": b"\xff\xe1" * 9, "dpi": (72, 72)}])
+    def test_a_jpeg_without_either_is_read_as_pillow_says(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, options: dict[str, Any]
+    ) -> None:
+        path = tmp_path / "photo.jpg"
+        Image.fromarray(noise()).convert(mode).save(path, "JPEG", **options)
+        assert plain_jpeg(path.read_bytes()) == image_size(path) == (HEIGHT, WIDTH)
+        quick = read_image(path)
+        monkeypatch.setattr(images, "plain_jpeg", lambda _: None)
+        assert (quick == read_image(path)).all()
+
+    @pytest.mark.parametrize("options", [{"exif": exif(1)}, {"exif": exif(6)}, {"xmp": xmp(6)}])
+    def test_a_jpeg_with_either_is_not_plain(self, tmp_path: Path, options: dict[str, Any]) -> None:
+        assert plain_jpeg(saved(tmp_path / "photo.jpg", "JPEG", **options).read_bytes()) is None
+
+    @pytest.mark.parametrize("length", [0, 1, 2, 3, 20, 160])
+    def test_a_header_that_breaks_off_is_not_plain(self, tmp_path: Path, length: int) -> None:
+        assert plain_jpeg(saved(tmp_path / "photo.jpg", "JPEG").read_bytes()[:length]) is None
+        assert plain_jpeg(saved(tmp_path / "photo.png", "PNG").read_bytes()) is None
 
     def test_exif_comes_before_xmp(self, tmp_path: Path) -> None:
         path = saved(tmp_path / "photo.jpg", "JPEG", exif=exif(1), xmp=xmp(6))

@@ -25,6 +25,7 @@ from guided_seg.data.files.decoding import (
     is_whole,
     open_header,
     orientation,
+    plain_jpeg,
     size,
     turn,
     what_else,
@@ -75,10 +76,16 @@ def read_image(path: Path, max_pixels: int | None = None) -> UInt8[np.ndarray, "
     with _decoding(path, "image", data):
         if not is_whole(BytesIO(data)):
             raise _cut_off(path)
+        if (plain := plain_jpeg(data)) and _is_fast("JPEG", *plain):
+            _check_size(path, *plain, max_pixels)
+            with _within_memory(path, *plain):
+                return _fast(path, data, "JPEG")
         image = open_header(BytesIO(data), path)
         how = orientation(image)  # before decoding, when Pillow may forget it
         _check_size(path, *size(image), max_pixels)
-        return turn(_pixels(path, data, image), how)
+        stored = image.height, image.width
+        with _within_memory(path, *stored):
+            return turn(_fast(path, data, image.format) if _is_fast(image.format, *stored) else _slow(image), how)
 
 
 def read_mask(path: Path) -> Mask:
@@ -206,22 +213,23 @@ def _undecodable(path: Path, kind: str, data: bytes, error: Exception) -> Broken
     return BrokenFile(f"The file {path} is not an image ({error}); {_REPLACE}.")
 
 
-def _pixels(path: Path, data: bytes, image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
-    """The pixels as they are stored."""
-    needed = 3 * image.width * image.height
+@contextmanager
+def _within_memory(path: Path, height: int, width: int) -> Iterator[None]:
+    """Turn what decoders raise where memory ends into a `DataError` with the numbers."""
     try:
-        return _fast(path, data, image.format) if _is_fast(image) else _slow(image)
+        yield
     except (MemoryError, cv2.error) as error:
         if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
             raise
-        raise _too_large(path, image.size[::-1], f"its pixels take {needed / 1e9:.1f} GB, more than is free") from error
+        needed = 3 * height * width / 1e9
+        raise _too_large(path, (height, width), f"its pixels take {needed:.1f} GB, more than is free") from error
 
 
-def _is_fast(image: Image.Image) -> bool:
-    pixels = image.width * image.height
-    if pixels > _OPENCV_PIXELS or max(image.size) > _OPENCV_SIDE:
+def _is_fast(kind: str | None, height: int, width: int) -> bool:
+    pixels = height * width
+    if pixels > _OPENCV_PIXELS or max(height, width) > _OPENCV_SIDE:
         return False
-    return image.format in _FAST or (image.format == "TIFF" and pixels > (Image.MAX_IMAGE_PIXELS or pixels))
+    return kind in _FAST or (kind == "TIFF" and pixels > (Image.MAX_IMAGE_PIXELS or pixels))
 
 
 def _fast(path: Path, data: bytes, kind: str | None) -> UInt8[np.ndarray, "H W 3"]:
