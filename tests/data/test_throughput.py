@@ -22,35 +22,31 @@ with tempfile.TemporaryDirectory() as folder:
     json.dump({name: times.tolist() for name, times in found.items()}, sys.stdout)
 """
 QUIET = 700
-"""Images a second that OpenCV alone decodes; fewer, and the machine is busy or slow, so only ratios mean something."""
+"""Images a second that OpenCV alone decodes; fewer, and the core is slow, so only ratios mean something."""
 
 
 @pytest.fixture(scope="module")
-def seconds() -> dict[str, np.ndarray]:
-    """Of an episode, in each turn."""
-    found = {name: np.array(times) for name, times in json.loads(python("-c", CODE, limit=300)).items()}
-    sys.stdout.write(str({name: round(1 / np.median(times)) for name, times in found.items()}))
+def seconds() -> dict[str, float]:
+    """Of an episode, in the quietest tenth of a way's turns: the others tell what else the machine was doing."""
+    turns: dict[str, list[float]] = json.loads(python("-c", CODE, limit=300))
+    found = {name: float(np.quantile(times, 0.1)) for name, times in turns.items()}
+    sys.stdout.write(str({name: round(1 / time) for name, time in found.items()}))
     return found
 
 
-def times_as_fast(seconds: dict[str, np.ndarray], way: str, other: str) -> float:
-    """The median over turns, in each of which both ways meet the same moment of the machine."""
-    return float(np.median(seconds[other] / seconds[way]))
+def test_sampling_is_faster_than_the_plain_way(seconds: dict[str, float]) -> None:
+    assert seconds["disk, plain way"] / seconds["disk"] > 2.5
+    assert seconds["disk, plain way"] / seconds["decoded images"] > 6.5
 
 
-def test_sampling_is_faster_than_the_plain_way(seconds: dict[str, np.ndarray]) -> None:
-    assert times_as_fast(seconds, "disk", "disk, plain way") > 2
-    assert times_as_fast(seconds, "decoded images", "disk, plain way") > 4.5
+def test_sampling_costs_little_beside_decoding(seconds: dict[str, float]) -> None:
+    assert seconds["cv2.imdecode alone"] / seconds["disk"] > 0.32
+    assert seconds["cv2.imdecode alone"] / seconds["decoded images"] > 0.85
 
 
-def test_sampling_costs_little_beside_decoding(seconds: dict[str, np.ndarray]) -> None:
-    assert times_as_fast(seconds, "disk", "cv2.imdecode alone") > 0.3
-    assert times_as_fast(seconds, "decoded images", "cv2.imdecode alone") > 0.7
-
-
-def test_one_core_samples_as_many_as_are_asked_for(seconds: dict[str, np.ndarray]) -> None:
-    rates = {name: 1 / np.median(times) for name, times in seconds.items()}
+def test_one_core_samples_as_many_as_are_asked_for(seconds: dict[str, float]) -> None:
+    rates = {name: 1 / time for name, time in seconds.items()}
     if rates["cv2.imdecode alone"] < QUIET:
-        pytest.skip(f"the machine is busy or slow: OpenCV decodes {rates['cv2.imdecode alone']:.0f} images a second")
+        pytest.skip(f"the machine is slow: OpenCV decodes {rates['cv2.imdecode alone']:.0f} images a second")
     assert rates["decoded images"] >= 400
     assert rates["disk"] >= 250
