@@ -51,27 +51,20 @@ def refusal(chosen: dict[str, str]) -> str | None:
     return None
 
 
-CARRIED = {"locality": "local", "conditioning": "fused", "decoder": "carried"}
-"""The one conditioning that is scored by a decoder of its own; each is refused without the other."""
-
-
-def crossed(names: dict[str, str]) -> dict[str, str]:
-    return names | ({"decoder": "carried"} if names["conditioning"] == "fused" else {})
-
-
-CROSSED = [crossed(dict(zip(CORE, names, strict=True))) for names in product(*(GROUPS[group] for group in CORE))]
+CROSSED = [dict(zip(CORE, names, strict=True)) for names in product(*(GROUPS[group] for group in CORE))]
 REFUSED = [(chosen, sentence) for chosen in CROSSED if (sentence := refusal(chosen))]
 
 
 def _alone() -> Iterator[dict[str, str]]:
     for group in ARCHITECTURE:
         if group not in CORE:
-            yield from (CARRIED if name == "carried" else {group: name} for name in GROUPS[group])
+            yield from ({group: name} for name in GROUPS[group])
     for backbone, resolution in product(GROUPS["backbone"], GROUPS["resolution"]):
         if resolution != "native":
             yield {"backbone": backbone, "resolution": resolution, "decoder": "skips"}
     for name in GROUPS["baseline"]:
         yield {"baseline": name, "decoder": "skips"}
+    yield {"locality": "set", "conditioning": "fused", "decoder": "carried"}
 
 
 def overrides_of(chosen: dict[str, str]) -> tuple[str, ...]:

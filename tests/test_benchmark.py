@@ -41,7 +41,7 @@ from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.errors import UserError
 from guided_seg.model.precision import fastest
-from guided_seg.session.encoder import folded
+from guided_seg.predict.encoder import folded
 
 ENCODE = ("encode_vgg16_ms", "encode_vs_fp32", "encode_other_precision_ms", "encode_peak_share")
 TINY = ("height=48", "width=64", "points=2", "rounds=2", "edits=40", "frames=6")

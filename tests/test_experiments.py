@@ -40,9 +40,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def modes(folder: Path) -> set[str]:
     """What the experiment's network can do."""
     cfg = OmegaConf.load(folder / "config.yaml")
-    # these keep features, but no positions
-    anywhere = cfg.conditioning._target_.endswith(("NearestNeighbors", "Fused"))
-    return {"interactive"} if cfg.locality._target_.endswith("Local") and not anywhere else MODES
+    return {"interactive"} if cfg.locality._target_.endswith("Local") else MODES
 
 
 def test_there_are_the_experiments_of_the_main_job() -> None:

@@ -29,8 +29,9 @@ class Product(Conditioning):
         super().__init__()
         self.weights = nn.Parameter(torch.full((channels,), scale))
 
-    def forward(self, query, guidance):
-        return torch.einsum("bchw,bkc,c->bkhw", query, guidance.z, self.weights)
+    def compare(self, prepared, guidance):
+        (query,) = prepared
+        return torch.einsum("bchw,bkc,c->bkhw", query, guidance.z, self.weights)[:, :, None]
 '''
 YAML = """# score_k = Σ_c w_c F_c z_kc
 _target_: others_product.Product

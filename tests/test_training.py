@@ -23,9 +23,11 @@ from guided_seg.data.source import Mode
 from guided_seg.episode import Batch, Episode, Shot, collate
 from guided_seg.errors import DataError, UserError
 from guided_seg.model.backbone import Small
+from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.features import Features
 from guided_seg.model.guide.guide import Guidance
-from guided_seg.model.network import Network
+from guided_seg.model.network import StagedNetwork
+from guided_seg.model.segmentor import Segmentor
 from guided_seg.training import callbacks
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
 from guided_seg.training.module import EpisodicSegmentation, new_metric
@@ -44,7 +46,14 @@ QUIET: dict[str, Any] = {
 TRAINER = Trainer(**QUIET)
 
 
-class Right(Network):
+class Red(Conditioning):
+    """Scores by the red channel alone."""
+
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Tensor:
+        return torch.stack([1 - prepared[0][:, :1], prepared[0][:, :1]], dim=1)
+
+
+class Right(StagedNetwork):
     """Answers what the red channel of the query says; counts the images that it encodes."""
 
     def __init__(self) -> None:
@@ -55,11 +64,12 @@ class Right(Network):
         self.encoded += len(images)
         return Features(images, sizes, sizes)
 
-    def extract(self, features: Features, batch: Batch) -> None:
-        return None
+    @property
+    def segmentor(self) -> Segmentor:
+        return Segmentor(Red(), self.decoder)
 
-    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K h w"]:
-        return torch.stack([1 - query[:, 0], query[:, 0]], dim=1)
+    def extract(self, features: Features, batch: Batch) -> Guidance:
+        return Guidance(torch.zeros(len(batch), 2, 0), torch.zeros(len(batch), 2, dtype=torch.bool))
 
 
 def episode(mode: Mode, index: int, group: str = "a", shown: int | None = None, wrong: bool = False) -> Episode:

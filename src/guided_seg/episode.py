@@ -11,11 +11,11 @@ that are not annotated (support) or do not count (target).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from guided_seg.errors import UserError
@@ -124,7 +124,52 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Shots:
+    """T annotated images of any number of tasks: all that a guide reads besides the images.
+
+    Attributes:
+        shot_image: int64 ``[T]`` the row of the images that each shot annotates.
+        shot_episode: int64 ``[T]`` the episode that each shot belongs to. The query of episode b is image b.
+        points: int64 ``[D, 4]`` all dots, rows of (shot, row, column, label).
+        masks: uint8 ``[M, H, W]`` the dense annotations, `IGNORE` in the padding.
+        mask_shot: int64 ``[M]`` the shot that each dense annotation belongs to.
+        num_labels: K, the largest of the episodes'.
+
+    Example:
+        >>> Shots.of_image(torch.tensor([[1, 2, 1]]), None, 2).points.tolist()
+        [[0, 1, 2, 1]]
+    """
+
+    shot_image: Int[Tensor, " T"]
+    shot_episode: Int[Tensor, " T"]
+    points: Int[Tensor, "D 4"]
+    masks: UInt8[Tensor, "M H W"]
+    mask_shot: Int[Tensor, " M"]
+    num_labels: int
+
+    @classmethod
+    def of_image(cls, points: Int[Tensor, "P 3"] | None, mask: UInt8[Tensor, "H W"] | None, num_labels: int) -> Shots:
+        """One annotated image, which is the query as well: its dots, rows of (row, column, label), or its mask."""
+        device = points.device if points is not None else mask.device if mask is not None else None
+        number = torch.zeros(1, dtype=torch.int64, device=device)
+        none = torch.zeros(0, 4, dtype=torch.int64, device=device)
+        return Shots(
+            shot_image=number,
+            shot_episode=number,
+            points=none if points is None else torch.nn.functional.pad(points, (1, 0)),
+            masks=torch.zeros(0, 0, 0, dtype=torch.uint8, device=device) if mask is None else mask[None],
+            mask_shot=number[: int(mask is not None)],
+            num_labels=num_labels,
+        )
+
+    @property
+    def on_query(self) -> Bool[Tensor, " T"]:
+        """Which shots annotate the query itself."""
+        return self.shot_image == self.shot_episode
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Shots):
     """B episodes with any number of shots, points and image sizes; padded, never resized.
 
     The images are the B queries and then the support images that are not the query, each once (but see ``first``).
@@ -135,12 +180,6 @@ class Batch:
         images: float32 ``[N, 3, H, W]``, N ≥ B.
         sizes: int64 ``[N, 2]`` the height and width of each image before padding.
         target: uint8 ``[B, H, W]``, `IGNORE` in the padding.
-        shot_image: int64 ``[T]`` the row of ``images`` that each of all T shots annotates.
-        shot_episode: int64 ``[T]`` the episode that each shot belongs to.
-        points: int64 ``[D, 4]`` all dots, rows of (shot, row, column, label).
-        masks: uint8 ``[M, H, W]`` the dense annotations, `IGNORE` in the padding.
-        mask_shot: int64 ``[M]`` the shot that each dense annotation belongs to.
-        num_labels: K, the largest of the episodes'.
         labels: the K of each of the B episodes; scores of a label that an episode lacks are -inf for it.
         metas: the episodes' meta, in order.
         previous: uint8 ``[B, H, W]`` earlier answers, `IGNORE` for an episode without one; None if none has.
@@ -151,12 +190,6 @@ class Batch:
     images: Float[Tensor, "N 3 H W"]
     sizes: Int[Tensor, "N 2"]
     target: UInt8[Tensor, "B H W"]
-    shot_image: Int[Tensor, " T"]
-    shot_episode: Int[Tensor, " T"]
-    points: Int[Tensor, "D 4"]
-    masks: UInt8[Tensor, "M H W"]
-    mask_shot: Int[Tensor, " M"]
-    num_labels: int
     labels: tuple[int, ...]
     metas: tuple[Meta, ...]
     previous: UInt8[Tensor, "B H W"] | None = None
@@ -178,7 +211,7 @@ class Batch:
         return self._map(lambda tensor: tensor.clone())
 
     def _map(self, function: Any) -> Batch:
-        names = (name for name in self.__slots__ if isinstance(getattr(self, name), Tensor))
+        names = (each.name for each in fields(self) if isinstance(getattr(self, each.name), Tensor))
         return replace(self, **{name: function(getattr(self, name)) for name in names})
 
 

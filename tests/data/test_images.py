@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 import cv2
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guided_seg.data.files.cache import Cache, sample_bytes
 from guided_seg.data.images import check_whole, image_size, read_image, read_labels
 from guided_seg.data.source import Sample
 from guided_seg.errors import BrokenFile
+from guided_seg.files.cache import Cache
 
 
 def test_image_is_rgb(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def _sample() -> Sample:
 
 
 def test_cache_drops_the_least_recently_used() -> None:
-    cache, read = Cache(sample_bytes, 1), []
+    cache, read = Cache(attrgetter("nbytes"), 1), []
 
     def get(key: str) -> Sample:
         return cache.get(key, lambda: read.append(key) or _sample())
@@ -170,13 +171,13 @@ def test_cache_drops_the_least_recently_used() -> None:
 
 
 def test_cache_of_nothing_keeps_nothing() -> None:
-    cache = Cache(sample_bytes)
+    cache = Cache(attrgetter("nbytes"))
     assert cache.get("a", _sample) is not cache.get("a", _sample)
     assert len(cache) == 0
 
 
 def test_cache_reaches_a_worker_empty() -> None:
-    cache = Cache(sample_bytes, 2)
+    cache = Cache(attrgetter("nbytes"), 2)
     cache.get("a", _sample)
     copy = pickle.loads(pickle.dumps(cache))
     assert (copy.megabytes, len(copy)) == (2, 0)
@@ -186,7 +187,7 @@ def test_a_failed_read_is_not_kept() -> None:
     def fail() -> Sample:
         raise BrokenFile("broken")
 
-    cache = Cache(sample_bytes, 1)
+    cache = Cache(attrgetter("nbytes"), 1)
     with pytest.raises(BrokenFile):
         cache.get("a", fail)
     assert len(cache) == 0

@@ -138,7 +138,7 @@ def test_conditionings_are_their_formulas(
         expected = torch.stack(_plain(module, query[b, :, i, j], own))
         if floor:
             expected[0] = torch.logaddexp(expected[0], module.floor.level)
-        torch.testing.assert_close(scores[b, :, i, j], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(scores[b, :, 0, i, j], expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
@@ -165,7 +165,7 @@ def test_regression_is_local_where_the_guidance_is(rng: torch.Generator) -> None
     scores = module(query, Guidance(z, every))
     for i, j in product(range(2), range(3)):
         one = module(query[..., i : i + 1, j : j + 1], Guidance(z[..., i, j], every))
-        torch.testing.assert_close(scores[0, :, i, j], one[0, :, 0, 0])
+        torch.testing.assert_close(scores[0, :, 0, i, j], one[0, :, 0, 0, 0])
 
 
 @torch.no_grad()
@@ -174,9 +174,15 @@ def test_direct_reads_the_guidance_alone(rng: torch.Generator) -> None:
     shared = Direct(C)
     scores = shared(torch.zeros(2, 0, 4, 4), Guidance(z, torch.ones(2, 3, dtype=torch.bool)))
     expected = torch.einsum("c,bkchw->bkhw", shared.score.weight[0, :, 0, 0], z) + shared.score.bias
-    torch.testing.assert_close(scores, expected)
+    torch.testing.assert_close(scores[:, :, 0], expected)
     joint = Direct(C, num_labels=2, guides=1)
-    assert joint(torch.zeros(2, 0, 4, 4), Guidance(z[:, :1], torch.ones(2, 1, dtype=torch.bool))).shape == (2, 2, 4, 4)
+    assert joint(torch.zeros(2, 0, 4, 4), Guidance(z[:, :1], torch.ones(2, 1, dtype=torch.bool))).shape == (
+        2,
+        2,
+        1,
+        4,
+        4,
+    )
 
 
 class TestAttention:
@@ -382,11 +388,12 @@ class TestDecoder:
             maps = [torch.randn(2, 6, 8, 10, generator=rng), torch.randn(2, 4, 16, 20, generator=rng)]
             fine = F.interpolate(scores, (8, 10), mode="bilinear", align_corners=False)
             fine = F.interpolate(fine, (16, 20), mode="bilinear", align_corners=False)
-            torch.testing.assert_close(decoder(scores, decoder.prepare(maps)), fine)
+            torch.testing.assert_close(decoder(scores[:, :, None], decoder.prepare(maps)), fine)
 
     @torch.no_grad()
     def test_labels_are_refined_by_the_same_weights(self, rng: torch.Generator) -> None:
         decoder = Refine([6], hidden=4).eval()
         scores, maps = torch.randn(1, 3, 4, 5, generator=rng), [torch.randn(1, 6, 8, 10, generator=rng)]
         prepared, others = decoder.prepare(maps), [2, 0, 1]
-        torch.testing.assert_close(decoder(scores[:, others], prepared), decoder(scores, prepared)[:, others])
+        turned = decoder(scores[:, others, None], prepared)
+        torch.testing.assert_close(turned, decoder(scores[:, :, None], prepared)[:, others])

@@ -79,7 +79,7 @@ def test_scores_are_the_concatenated_form(
     query = torch.randn(batch, CHANNELS, h, w, generator=rng)
     given_ = guidance(batch, labels, (h, w) if local else (), rng)
     with torch.no_grad():
-        assert torch.allclose(module(query, given_), plain(module, query, given_.z), atol=1e-4, rtol=1e-4)
+        assert torch.allclose(module(query, given_)[:, :, 0], plain(module, query, given_.z), atol=1e-4, rtol=1e-4)
 
 
 def test_the_paper_s_scorer_is_the_concatenated_form_alone() -> None:
@@ -134,7 +134,7 @@ def test_context_is_residual_dilated_convolutions_before_the_score() -> None:
         framed = F.pad(x, (dilation,) * 4, mode="replicate")
         x = x + F.relu(F.conv2d(framed, conv.weight, conv.bias, dilation=dilation))
     expected = F.conv2d(x, module.score.weight, module.score.bias)[:, 0]
-    assert torch.allclose(module(query, given_)[0], expected, atol=1e-4, rtol=1e-4)
+    assert torch.allclose(module(query, given_)[0, :, 0], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_dropout_takes_whole_channels_and_only_in_training() -> None:

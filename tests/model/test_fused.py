@@ -20,7 +20,8 @@ from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.model.backbones.neck import Hourglass
 from guided_seg.model.decoder import Carried
-from guided_seg.model.guide.guide import PLACES, Guidance
+from guided_seg.model.guide.guide import Guidance
+from guided_seg.model.guide.shown import PLACES
 from guided_seg.model.heads.fused import AROUND, FEW, Fused
 from guided_seg.model.heads.sides import SLACK
 from guided_seg.model.network import GuidedNetwork, Network
@@ -51,20 +52,23 @@ def some(dots: tuple[int, ...] = (3, 4), own: bool = True, seed: int = 0) -> tup
     """A query, and guidance by so many dots of each label."""
     rng = torch.Generator().manual_seed(seed)
     query = torch.randn(1, CHANNELS, *GRID, generator=rng)
-    z = torch.zeros(1, len(dots), CHANNELS + PLACES, max(*dots, 1))
+    z = torch.zeros(1, len(dots), CHANNELS, max(*dots, 1))
+    places = torch.zeros(1, len(dots), PLACES, max(*dots, 1))
     valid = torch.zeros(1, len(dots), max(*dots, 1), dtype=torch.bool)
     for label, number in enumerate(dots):
-        z[0, label, :CHANNELS, :number] = torch.randn(CHANNELS, number, generator=rng)
-        z[0, label, CHANNELS:-1, :number] = torch.rand(2, number, generator=rng) * (min(GRID) - 1)
-        z[0, label, -1, :number] = float(own)
+        z[0, label, :, :number] = torch.randn(CHANNELS, number, generator=rng)
+        places[0, label, :2, :number] = torch.rand(2, number, generator=rng) * (min(GRID) - 1)
+        places[0, label, 2, :number] = float(own)
         valid[0, label, : max(number, 1)] = True
-    return query, Guidance(z, torch.tensor([[number > 0 for number in dots]]), valid)
+    return query, Guidance(z, torch.tensor([[number > 0 for number in dots]]), valid, places)
 
 
 def rows(guidance: Guidance, label: int) -> np.ndarray:
     """The annotated features of a label, ``[N, C + places]``."""
     assert guidance.valid is not None
-    return guidance.z[0, label].T[guidance.valid[0, label]].double().numpy()
+    assert guidance.places is not None
+    both = torch.cat([guidance.z, guidance.places], dim=2)
+    return both[0, label].T[guidance.valid[0, label]].double().numpy()
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -166,11 +170,12 @@ def test_the_spread_is_the_bell_with_mean_and_covariance_of_the_labels_dots(dots
 @pytest.mark.parametrize("kind", ["places", "spread"])
 def test_places_of_dots_on_other_images_mean_nothing(kind: str) -> None:
     query, guidance = some((2, 3), own=False)
-    moved = guidance.z.clone()
-    moved[:, :, CHANNELS:-1] += 1
+    assert guidance.places is not None
+    moved = guidance.places.clone()
+    moved[:, :, :2] += 1
     head = alone(kind)
     assert (evidence(head, query, guidance)[0, 4:] == 0).all()
-    assert torch.equal(head(query, guidance), head(query, replace(guidance, z=moved)))
+    assert torch.equal(head(query, guidance), head(query, replace(guidance, places=moved)))
 
 
 def test_an_earlier_answer_is_read_as_shares_and_none_is_as_one_that_says_nothing() -> None:
@@ -191,9 +196,12 @@ def test_positive_labels_are_all_alike(dots: tuple[int, int, int], seed: int) ->
     torch.manual_seed(0)
     head = Fused(CHANNELS, hidden=2, width=4, coarser=[6], local=True).eval()
     assert guidance.valid is not None
+    assert guidance.places is not None
     swap = [0, 2, 1]
-    swapped = Guidance(guidance.z[:, swap], guidance.annotated[:, swap], guidance.valid[:, swap])
-    torch.testing.assert_close(head(query, guidance)[:, [1, 0]], head(query, swapped), atol=1e-4, rtol=1e-4)
+    parts = (guidance.z, guidance.annotated, guidance.valid, guidance.places)
+    swapped = Guidance(*(part[:, swap] for part in parts))
+    torch.testing.assert_close(head(query, guidance)[:, swap], head(query, swapped), atol=1e-4, rtol=1e-4)
+    assert (head(query, guidance)[:, 0] == 0).all()
     assert head(query, guidance).isfinite().all()
 
 
@@ -218,7 +226,7 @@ def test_some_way_to_compare_is_needed() -> None:
 
 def test_a_backbone_without_earlier_maps_is_refused() -> None:
     with pytest.raises(CompositionError, match="needs an earlier map"):
-        Carried([], hidden=4)
+        Carried([], maps=4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 8), (16, 12)])
@@ -237,9 +245,9 @@ def test_an_hourglass_keeps_the_size_and_lets_the_farthest_cells_meet(size: tupl
 
 def test_each_step_of_carrying_has_half_the_maps_and_all_earlier_maps_count() -> None:
     torch.manual_seed(0)
-    decoder = Carried([5, 3], hidden=8)
+    decoder = Carried([5, 3], maps=8)
     skips = [torch.randn(1, 5, 8, 8, requires_grad=True), torch.randn(1, 3, 16, 16, requires_grad=True)]
-    found = decoder(torch.randn(1, 2, 8, 4, 4), decoder.prepare(skips))
+    found = decoder(torch.randn(1, 3, 8, 4, 4), decoder.prepare(skips))
     assert found.shape == (1, 3, 16, 16)
     assert [mix.out_channels for mix in decoder.mix] == [8, 4]
     assert all((grad != 0).any() for grad in torch.autograd.grad(found.sum(), skips))
@@ -248,13 +256,13 @@ def test_each_step_of_carrying_has_half_the_maps_and_all_earlier_maps_count() ->
 @pytest.mark.parametrize("size", [(16, 16), (15, 13)])
 def test_four_scores_a_cell_are_as_fine_as_the_finest_map_and_read_it(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    decoder = Carried([5, 3], hidden=8, unshuffle=True).eval()
+    decoder = Carried([5, 3], maps=8, unshuffle=True).eval()
     skips = [torch.randn(1, 5, 8, 7 if size[1] == 13 else 8), torch.randn(1, 3, *size)]
     for skip in skips:
         skip.requires_grad_()
     prepared = decoder.prepare(skips)
     assert [tuple(each.shape) for each in prepared] == [(1, 8, *skips[0].shape[2:])], "computed once an image"
-    found = decoder(torch.randn(1, 2, 8, 4, 4), prepared)
+    found = decoder(torch.randn(1, 3, 8, 4, 4), prepared)
     assert found.shape == (1, 3, 2 * skips[0].shape[2], 2 * skips[0].shape[3])
     assert (found[:, 0] == 0).all()
     assert all((grad != 0).any() for grad in torch.autograd.grad(found.sum(), skips, retain_graph=True))
@@ -266,7 +274,7 @@ def test_four_scores_a_cell_are_as_fine_as_the_finest_map_and_read_it(size: tupl
 
 def test_four_scores_a_cell_need_two_earlier_maps() -> None:
     with pytest.raises(CompositionError, match=r"needs two earlier maps.*backbone.finest=0"):
-        Carried([5], hidden=4, unshuffle=True)
+        Carried([5], maps=4, unshuffle=True)
 
 
 @cache
@@ -303,11 +311,9 @@ def test_the_query_is_prepared_once_whatever_the_guidance() -> None:
     assert isinstance(built, GuidedNetwork)
     assert isinstance(built.conditioning, Fused)
     assert built.update_cost == "head"
-    query, guidance = torch.randn(1, 8, 5, 7), some()[1]
-    z = torch.cat([torch.randn(1, 2, 8, 4), guidance.z[:, :, -PLACES:]], dim=2)
+    query, guidance = torch.randn(1, 8, 5, 7), replace(some()[1], z=torch.randn(1, 2, 8, 4))
     prepared = built.conditioning.prepare(query)
-    whole = built.conditioning(query, replace(guidance, z=z))
-    assert torch.equal(whole, built.conditioning.compare(prepared, replace(guidance, z=z)))
+    assert torch.equal(built.conditioning(query, guidance), built.conditioning.compare(prepared, guidance))
 
 
 @given(st.integers(0, 10**6), st.integers(8, 40), st.integers(8, 40))

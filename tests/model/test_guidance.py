@@ -17,14 +17,15 @@ from guided_seg.model.features import FINE, Anchor, Features, cells, pool_mask, 
 from guided_seg.model.guide.annotation import Interpolate
 from guided_seg.model.guide.fusion import Late
 from guided_seg.model.guide.guide import Guidance, Guide
-from guided_seg.model.guide.locality import Global, Local
+from guided_seg.model.guide.locality import Global, Locality, Set
 from guided_seg.model.guide.merge import Mean
-from guided_seg.model.network import Network
+from guided_seg.model.network import StagedNetwork
+from guided_seg.model.segmentor import Segmentor
 
 strides = st.integers(1, 9)
 
 
-class Extractor(Network):
+class Extractor(StagedNetwork):
     """A backbone and a guide, without a segmentor."""
 
     def __init__(self, local: bool, stride: int = 4) -> None:
@@ -35,7 +36,8 @@ class Extractor(Network):
     def extract(self, features: Features, batch: Batch) -> Guidance:
         return self.guide(features, batch)
 
-    def segment(self, query: Tensor, guidance: Guidance | None) -> Tensor:
+    @property
+    def segmentor(self) -> Segmentor:
         raise NotImplementedError
 
     @torch.no_grad()
@@ -339,15 +341,15 @@ def test_the_order_of_dots_does_not_matter(local: bool, data: st.DataObject, tas
     assert torch.allclose(network.z(episode).z, network.z(shuffled).z, atol=1e-6)
 
 
-@pytest.mark.parametrize("keeps_all", [False, True])
-def test_gradients_are_the_same_bits_every_time(keeps_all: bool) -> None:
+@pytest.mark.parametrize("locality", [Global, Set])
+def test_gradients_are_the_same_bits_every_time(locality: type[Locality]) -> None:
     """Or two runs of one seed part: threads that add to one cell must not do so in the order in which they come."""
     rng = torch.Generator().manual_seed(0)
     image, target = torch.rand(3, 64, 64, generator=rng), torch.zeros(64, 64, dtype=torch.uint8)
     dots = torch.stack([*torch.randint(0, 24, (2, 900), generator=rng), torch.arange(900) % 2], dim=1)
     batch = collate([Episode(image, target, [Shot(image, points=dots, is_query=True)])])
     maps, sizes = torch.randn(1, 64, 16, 16, generator=rng), torch.full((1, 2), 64)
-    extract = Guide(Late(Interpolate(), Local() if keeps_all else Global()), Mean(), 64, keeps_all)
+    extract = Guide(Late(Interpolate(), locality()), Mean(), 64)
 
     def gradient() -> Tensor:
         leaf = maps.clone().requires_grad_()

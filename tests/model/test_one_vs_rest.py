@@ -121,7 +121,3 @@ def test_it_is_the_network_in_all_else() -> None:
     assert wrapped.backbone is network.backbone
     assert sum(p.numel() for p in wrapped.parameters()) == sum(p.numel() for p in network.parameters())
     assert k_way("native", network) is network
-    with pytest.raises(NotImplementedError, match="asks several questions"):
-        wrapped.extract(wrapped.encode(_batch(3).images, _batch(3).sizes), _batch(3))
-    with pytest.raises(NotImplementedError, match="asks several questions"):
-        wrapped.segment(torch.zeros(1, 5, 4, 5), None)

@@ -48,7 +48,7 @@ def versions(question: Question) -> Iterator[Episode]:
         (("decoder=skips",), MODES),
         (("fusion=early_stack",), MODES),
         (("merge=attention", *FINDS), MODES),
-        (("locality=local", "conditioning=nearest_neighbors", "conditioning.floor=false"), ["interactive"]),
+        (("locality=set", "conditioning=nearest_neighbors", "conditioning.floor=false"), ["interactive"]),
         (("baseline=fine_tune", "baseline.steps=3", "baseline.lr=0.01"), ["interactive", "semantic"]),
         (("+experiment=revolver_semantic", *VGG), ["semantic"]),
     ],

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,9 +19,12 @@ from guided_seg.data.frozen.freeze import freeze
 from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import UserError
+from guided_seg.model.features import Features
 from guided_seg.model.network import Network
 from guided_seg.model.video.motion import moved, within_reach
 from guided_seg.model.video.previous_frame import check_memory
+from guided_seg.predict.predictor import Labels, Maps, Predictor
+from guided_seg.predict.support import Annotated, Image
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Masks
 
@@ -40,59 +44,78 @@ def questions(protocol: Masks) -> list[Question]:
     return [data[number] for number in range(2 * FRAMES)]
 
 
-class Counting(Answers):
-    """The n-th answer says n in its first pixel."""
+class Asked(NamedTuple):
+    """What the predictor was asked."""
+
+    query: Tensor
+    support: list[tuple[Tensor, Tensor | None]]  # pixels, and the mask where it is shown by one
+    own: bool  # the query is in its own support
+    previous: Labels | None
+
+
+class Counting(Predictor):
+    """The n-th answer says n in its first row."""
 
     def __init__(self) -> None:
-        super().__init__(network_of())
-        self.asked: list[Episode] = []
+        super().__init__(network_of(), lambda _: [], 1)
+        self.asked: list[Asked] = []
 
-    def _scores(self, question: Question, episode: Episode) -> Tensor:
-        self.asked.append(episode)
-        labels = torch.zeros(episode.query.shape[1:])
+    def features(self, image: Image) -> Features:
+        sizes = torch.tensor([image.size])
+        return Features(torch.zeros(1, 1, 1, 1), sizes, sizes)
+
+    def _maps(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps:
+        shown = [(each.image.read(), each.annotation()[1]) for each in support]
+        own = any(each.image.key == query.key for each in support)
+        self.asked.append(Asked(query.read(), shown, own, previous))
+        labels = torch.zeros(query.size)
         width = labels.shape[1] - 1
         labels[0, 1:] = torch.tensor([int(bit) for bit in f"{len(self.asked):0{width}b}"])
         labels[1] = 0.1  # of which it is not certain
-        return torch.stack([torch.zeros_like(labels), 20 * labels - 2])
+        return [torch.zeros_like(labels), 20 * labels - 2]
 
 
-def number(previous: Tensor | None) -> int:
+def measured(protocol: Masks) -> list[Asked]:
+    """What is asked by all questions of the protocol."""
+    answers, counting = Answers(network_of()), Counting()
+    answers._predictor = counting
+    for question in questions(protocol):
+        protocol.measure(question, answers)
+    return counting.asked
+
+
+def number(previous: Labels | Tensor | None) -> int:
     assert previous is not None
     return int("".join(map(str, previous[0, 1:].tolist())), 2)
 
 
 def test_each_frame_has_the_answer_to_the_one_before_and_the_first_that_to_what_was_shown() -> None:
-    protocol = masks()
-    answers = Counting()
-    for question in questions(protocol):
-        protocol.measure(question, answers)
+    asked = measured(masks())
     # a video: the frame that dots are on, then each frame by dots and by its mask
-    video = answers.asked[: 1 + 2 * FRAMES]
-    assert video[0].support[0].is_query
-    assert torch.equal(video[0].query, video[1].support[0].image)
-    assert [number(episode.previous) for episode in (video[1], *video[3:])] == list(range(1, 2 * FRAMES))
-    previous, mask = video[2].previous, video[2].support[0].mask
+    video = asked[: 1 + 2 * FRAMES]
+    assert video[0].own
+    assert torch.equal(video[0].query, video[1].support[0][0])
+    assert [number(each.previous) for each in (video[1], *video[3:])] == list(range(1, 2 * FRAMES))
+    previous, mask = video[2].previous, video[2].support[0][1]
     assert previous is not None
     assert mask is not None
-    assert torch.equal(previous, mask)
-    assert [i for i, episode in enumerate(answers.asked) if episode.support[0].is_query] == [0, 1 + 2 * FRAMES]
+    assert np.array_equal(previous, mask.numpy())
+    assert [i for i, each in enumerate(asked) if each.own] == [0, 1 + 2 * FRAMES]
 
 
 def test_what_is_certain_of_the_frame_before_is_one_more_shot() -> None:
-    protocol = masks(memory="shot")
-    answers = Counting()
-    for question in questions(protocol):
-        protocol.measure(question, answers)
-    dots_on, by_dots, by_mask, *later = answers.asked[: 1 + 2 * FRAMES]
+    asked = measured(masks(memory="shot"))
+    dots_on, by_dots, by_mask, *later = asked[: 1 + 2 * FRAMES]
     assert len(dots_on.support) == len(by_mask.support) == 1  # the mask of the annotated frame is there already
-    assert torch.equal(by_dots.support[1].image, dots_on.query)
-    for before, episode in zip([by_dots, by_mask, *later], later, strict=False):
-        shot = episode.support[1]
-        assert episode.previous is None
-        assert torch.equal(shot.image, before.query)
-        assert number(shot.mask) == 1 + next(i for i, asked in enumerate(answers.asked) if asked is before)
-        assert (shot.mask[1] == IGNORE).all()
-        assert (shot.mask[2:] == 0).all()
+    assert torch.equal(by_dots.support[1][0], dots_on.query)
+    for before, each in zip([by_dots, by_mask, *later], later, strict=False):
+        image, mask = each.support[1]
+        assert each.previous is None
+        assert torch.equal(image, before.query)
+        assert mask is not None
+        assert number(mask) == 1 + next(i for i, other in enumerate(asked) if other is before)
+        assert (mask[1] == IGNORE).all()
+        assert (mask[2:] == 0).all()
 
 
 def test_the_answer_to_the_frame_before_moves_along() -> None:

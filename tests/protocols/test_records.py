@@ -166,13 +166,10 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Asked:
     class Nobody(Network):
         needs_same_image = False
 
-        def __init__(self) -> None:
-            super(Network, self).__init__()
-
-        def extract(self, *_: Any) -> None:
+        def encode(self, *_: Any) -> Any:
             raise NotImplementedError
 
-        def segment(self, *_: Any) -> Any:
+        def forward(self, *_: Any) -> Any:
             raise NotImplementedError
 
     return Asked(Nobody(), SHAPES)

@@ -19,10 +19,10 @@ from guided_seg.composition.build import build_network
 from guided_seg.errors import UserError
 from guided_seg.machine.allocation import keep_freed_memory
 from guided_seg.model.backbone import Backbone
-from guided_seg.model.network import Network
+from guided_seg.model.network import GuidedNetwork, Network
 from guided_seg.model.precision import fastest
+from guided_seg.predict.encoder import Encoder, folded, threads
 from guided_seg.session import Session
-from guided_seg.session.encoder import Encoder, folded, threads
 
 CPU = torch.device("cpu")
 
@@ -152,14 +152,10 @@ def test_threads_are_put_back() -> None:
 
 def test_a_small_head_runs_on_one_thread_and_the_encoder_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session(network("late_global"))
-    engine, used = session._engine, []
-    encode, scores = engine.encoder, engine.pieces.scores  # type: ignore[attr-defined]
-    monkeypatch.setattr(engine, "encoder", lambda image: (used.append(torch.get_num_threads()), encode(image))[1])
-    monkeypatch.setattr(
-        engine.pieces,  # type: ignore[attr-defined]
-        "scores",
-        lambda *given: (used.append(torch.get_num_threads()), scores(*given))[1],
-    )
+    predictor, used = session._predictor, []
+    encode, score = predictor.encode, GuidedNetwork.score
+    monkeypatch.setattr(predictor, "encode", lambda image: (used.append(torch.get_num_threads()), encode(image))[1])
+    monkeypatch.setattr(GuidedNetwork, "score", lambda *given: (used.append(torch.get_num_threads()), score(*given))[1])
     rng = np.random.default_rng(0)
     for name in "ab":
         session.add_image(name, rng.integers(0, 256, (24, 24, 3), np.uint8))

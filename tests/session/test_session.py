@@ -111,8 +111,8 @@ def test_images_of_one_size_are_encoded_together(batch: int, most: int, monkeypa
         for number, width in enumerate((20, 24, 20, 20, 24)):
             session.add_image(f"{number}", rng.integers(0, 256, (16, width, 3), np.uint8))
         session.dot("1", 3, 4, session.add_label("it"))
-    encoder, sizes = together._engine.encoder, []
-    monkeypatch.setattr(together._engine, "encoder", lambda images: (sizes.append(len(images)), encoder(images))[1])
+    encode, sizes = together._predictor.encode, []
+    monkeypatch.setattr(together._predictor, "encode", lambda images: (sizes.append(len(images)), encode(images))[1])
     for (name, labels), (other, expected) in zip(together.segment_all(batch), one.segment_all(), strict=True):
         assert name == other
         np.testing.assert_array_equal(labels, expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,9 +19,9 @@ from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.model.video.motion import Places, moved, within_reach
 from guided_seg.model.video.previous_frame import Memory, certain, reads_map, reads_shot
+from guided_seg.predict.predictor import ByLabel, Predictor, Whole
 from guided_seg.protocols.answers import Answers
 from guided_seg.session import Session, answering
-from guided_seg.session.engine import ByLabel, Whole
 
 SIZES = {
     "larger": [(32, 40), (48, 64)],
@@ -71,13 +72,13 @@ def expected(memory: Memory, video: list[np.ndarray]) -> Iterator[tuple[Tensor, 
         before = frame, labels, certain(scores)
 
 
-@pytest.mark.parametrize("engine", [ByLabel, Whole])
+@pytest.mark.parametrize("kind", [ByLabel, Whole])
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("sizes", SIZES)
 def test_a_session_resizes_what_it_remembers(
-    sizes: str, memory: Memory, engine: type, monkeypatch: pytest.MonkeyPatch
+    sizes: str, memory: Memory, kind: type[Predictor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "engine_for", engine)
+    monkeypatch.setattr(answering, "predictor_for", kind)
     video = frames(SIZES[sizes])
     session = Session(network("fused"))
     session.add_label("square")
@@ -120,23 +121,26 @@ def test_a_protocol_resizes_what_it_remembers(sizes: str, memory: Memory, questi
 
 
 @pytest.mark.parametrize("memory", ["map", "moved"])
-def test_a_map_of_another_size_is_told_to_a_protocol_s_network(memory: Memory, question: Question) -> None:
-    asked: list[Episode] = []
+def test_a_map_of_another_size_is_told_to_a_protocol_s_network(
+    memory: Memory, question: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[np.ndarray | None] = []
+    maps = Predictor.maps
 
-    class Listening(Answers):
-        def _scores(self, question: Question, episode: Episode) -> Tensor:
-            asked.append(episode)
-            return super()._scores(question, episode)
+    def listening(self: Predictor, *given: Any) -> Any:
+        asked.append(given[3])
+        return maps(self, *given)
 
+    monkeypatch.setattr(Predictor, "maps", listening)
     small, large = frames([(24, 32), (48, 64)])
     mask = torch.zeros(24, 32, dtype=torch.uint8)
     mask[2:14, 2:14] = 1
     episode = Episode(tensor(large), torch.zeros(48, 64, dtype=torch.uint8), [Shot(tensor(small), mask=mask)])
-    Listening(network("fused")).remember(question, episode, "s", memory)
-    assert asked[-1].previous is not None
-    assert asked[-1].previous.shape == (48, 64)
+    Answers(network("fused")).remember(question, episode, "s", memory)
+    assert asked[-1] is not None
+    assert asked[-1].shape == (48, 64)
     if memory == "map":
-        assert torch.equal(asked[-1].previous, mask.repeat_interleave(2, 0).repeat_interleave(2, 1))
+        assert np.array_equal(asked[-1], mask.repeat_interleave(2, 0).repeat_interleave(2, 1).numpy())
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (8, 100), (14, 100), (100, 8), (15, 15), (60, 2000)])

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from guided_seg.benchmark.models import REVOLVER_LITE, build
 from guided_seg.benchmark.timing import Row, Way, by_turns, convolution_peak, row
 from guided_seg.model.network import Network
-from guided_seg.session.encoder import Encoder
+from guided_seg.predict.encoder import Encoder
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

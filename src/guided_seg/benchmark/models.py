@@ -10,14 +10,14 @@ from omegaconf import DictConfig
 
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.composition.build import build_network
-from guided_seg.model.network import Network
+from guided_seg.model.network import StagedNetwork
 
 REVOLVER_LITE = ("+experiment=revolver_interactive", "backbone=vgg16_lite")
 """The original's architecture in its lite form; only `encode` compares with its border of 81 pixels."""
 LITE0 = ("+experiment=late_global", "backbone=efficientnet_lite0")
 
 
-def build(*overrides: str) -> Network:
+def build(*overrides: str) -> StagedNetwork:
     """A network of the main command's configuration, in evaluation mode."""
     torch.manual_seed(0)
     return build_network(composed(*overrides, "backbone.weights=random")).eval()

@@ -16,8 +16,8 @@ from omegaconf import DictConfig
 from guided_seg.benchmark.models import LITE0, build
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.model.network import Network
+from guided_seg.predict.encoder import Encoder
 from guided_seg.session import NEGATIVE, Session
-from guided_seg.session.encoder import Encoder
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from guided_seg.errors import CompositionError, UserError
 from guided_seg.model.backbone import Backbone, Blank
 from guided_seg.model.guide.fusion import Early, Fusion
 from guided_seg.model.guide.guide import Guide
-from guided_seg.model.network import GuidedNetwork, Network
+from guided_seg.model.network import GuidedNetwork, Network, StagedNetwork
 from guided_seg.model.rules import Choices
 from guided_seg.settings.preflight import check_settings
 
@@ -45,7 +45,7 @@ def check_known(cfg: DictConfig) -> None:
         )
 
 
-def build_network(cfg: DictConfig) -> Network:
+def build_network(cfg: DictConfig) -> StagedNetwork:
     """The network of the groups in `ARCHITECTURE`.
 
     Raises:
@@ -62,12 +62,9 @@ def build_network(cfg: DictConfig) -> Network:
     support = fusion.encoder if isinstance(fusion, Early) else None
     backbone = _backbone(cfg) if support is None or chosen.conditioning.reads_query else Blank(support)
     channels = (support or backbone).channels
-    kinds = chosen.conditioning
-    merge = _with(cfg.merge, channels=channels)
-    guide = Guide(fusion, merge, channels, kinds.needs == "set", kinds.places, kinds.limit)
+    guide = Guide(fusion, _with(cfg.merge, channels=channels), channels)
     conditioning = _with(cfg.conditioning, channels=channels, guides=1 if fusion.joint else None)
-    carried = {"hidden": conditioning.hidden} if kinds.carried else {}
-    decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels, **carried)
+    decoder = _with(cfg.decoder, skip_channels=backbone.skip_channels, maps=conditioning.maps)
     return make(backbone=backbone, guide=guide, conditioning=conditioning, decoder=decoder)
 
 

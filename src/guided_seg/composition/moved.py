@@ -49,11 +49,35 @@ def current(target: str) -> str:
     return f"{MOVED.get(module, module)}.{name}"
 
 
+_LOCALITY = "guided_seg.model.guide.locality"
+_SETS = {"guided_seg.model.conditioning.NearestNeighbors": None, "guided_seg.model.heads.fused.Fused": 256}
+"""Conditionings that read sets, and the limit of their sets when ``locality=local`` still stood for both."""
+
+
 def renamed(config: Any) -> Any:
-    """A plain config with every ``_target_`` where it is now."""
-    if isinstance(config, Mapping):
-        return {
-            key: current(value) if key == "_target_" and isinstance(value, str) else renamed(value)
-            for key, value in config.items()
-        }
-    return [renamed(entry) for entry in config] if isinstance(config, list) else config
+    """A plain config with every ``_target_`` where it is now, and ``locality=set`` where ``local`` once meant it.
+
+    Example:
+        >>> old = {
+        ...     "locality": {"_target_": "guided_seg.model.locality.Local"},
+        ...     "conditioning": {"_target_": "guided_seg.model.fused.Fused"},
+        ... }
+        >>> renamed(old)["locality"]
+        {'_target_': 'guided_seg.model.guide.locality.Set', 'limit': 256}
+    """
+    if isinstance(config, list):
+        return [renamed(entry) for entry in config]
+    if not isinstance(config, Mapping):
+        return config
+    now = {
+        key: current(value) if key == "_target_" and isinstance(value, str) else renamed(value)
+        for key, value in config.items()
+    }
+    reader = _target(now.get("conditioning"))
+    if reader in _SETS and _target(now.get("locality")) == f"{_LOCALITY}.Local":
+        now["locality"] = {"_target_": f"{_LOCALITY}.Set", "limit": _SETS[reader]}
+    return now
+
+
+def _target(part: Any) -> Any:
+    return part.get("_target_") if isinstance(part, Mapping) else None

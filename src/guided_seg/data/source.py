@@ -42,6 +42,11 @@ class Sample:
     image: UInt8[np.ndarray, "H W 3"]
     labels: UInt8[np.ndarray, "H W"]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return int(self.image.nbytes + self.labels.nbytes)
+
 
 @dataclass(frozen=True, slots=True)
 class View:

@@ -10,7 +10,7 @@ import numpy as np
 from guided_seg.errors import UserError
 from guided_seg.export.graphs import Call
 from guided_seg.export.parts import fixed_labels
-from guided_seg.model.incremental import has_pieces
+from guided_seg.model.heads.fused import Fused
 from guided_seg.model.network import GuidedNetwork, Network
 from guided_seg.model.rules import named
 from guided_seg.session import Session
@@ -44,7 +44,7 @@ def _obstacles(network: Network) -> Iterator[str]:
         yield f"baseline={named(type(network))} has no guide; choose a checkpoint that was trained with baseline=none"
         return
     fusion = network.guide.fusion
-    if not has_pieces(network):
+    if fusion.early:
         yield (
             f"fusion={named(type(fusion))} with conditioning={named(type(network.conditioning))} reads image and dots "
             "together, and has no encoder that runs once an image; train with fusion=late"
@@ -53,12 +53,12 @@ def _obstacles(network: Network) -> Iterator[str]:
     if network.needs_same_image:
         yield (
             f"locality={named(type(fusion.locality))} keeps positions, which mean nothing on another image; train "
-            "with locality=global, or with conditioning=nearest_neighbors"
+            "with locality=global, or with locality=set and conditioning=nearest_neighbors"
         )
-    if network.conditioning.carried:
+    if isinstance(network.conditioning, Fused):
         yield (
             f"conditioning={named(type(network.conditioning))} solves a system of equations for each answer, for which "
-            "ONNX has no operator; train with conditioning=nearest_neighbors and decoder=skips"
+            "ONNX has no operator; train with conditioning=nearest_neighbors"
         )
     if network.backbone.longest is not None:
         yield "resolution.longest reduces large images alone; train with resolution=native, and reduce them before"

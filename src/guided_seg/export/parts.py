@@ -6,18 +6,17 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.export import Dim
 
-from guided_seg.episode import Batch
+from guided_seg.episode import Shots
 from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.features import Features
-from guided_seg.model.guide.fusion import Late
 from guided_seg.model.guide.guide import Guidance
-from guided_seg.model.incremental import shown
+from guided_seg.model.guide.locality import Set
 from guided_seg.model.network import GuidedNetwork
+from guided_seg.model.segmentor import Segmentor
 
 Example = list[tuple[Tensor, dict[int, Any]]]
 ANY = Dim.DYNAMIC
@@ -89,22 +88,12 @@ class GuidePart(Part):
         """Z of each label, ``valid`` where z is a set, and which labels are annotated."""
         labels: Any = num_labels.item()  # a symbol, while it is traced
         torch._check(labels >= 1)
-        found = Features(features, grids, sizes)
-        batch = shown(found, points, None, labels)
-        if self.guide.keeps_all:
-            return self._every(found, batch, labels)
-        guidance = self.guide(found, batch)
-        return guidance.z[0], guidance.annotated[0]
-
-    def _every(self, features: Features, batch: Batch, labels: int) -> tuple[Tensor, ...]:
-        """The features at all dots, then the learned one, for each label; valid says which are its own."""
-        assert isinstance(self.guide.fusion, Late)
-        found, _, label = self.guide.annotated(features, batch)
-        own = label == torch.arange(labels)[:, None]
-        annotated = own.sum(1) > 0  # any() of no dots at all is undefined in ONNX
-        # twice, since a graph cannot be free to have one candidate alone
-        z = torch.cat([found, self.guide.absent.expand(2, -1)]).T
-        return z.expand(labels, -1, -1), torch.cat([own, ~annotated[:, None].expand(-1, 2)], dim=1), annotated
+        number = torch.arange(features.shape[0])
+        one = torch.zeros_like(number)
+        shots = Shots(number, one, points, torch.zeros(0, 0, 0, dtype=torch.uint8), number[:0], labels)
+        guidance = self.guide.join(self.guide.show(Features(features, grids, sizes), shots), one, 1)
+        valid = () if guidance.valid is None else (guidance.valid[0],)
+        return guidance.z[0], *valid, guidance.annotated[0]
 
     def example(self) -> Example:
         """See `Part.example`."""
@@ -122,7 +111,7 @@ class SegmentorPart(Part):
     def __init__(self, network: GuidedNetwork) -> None:
         super().__init__()
         self.conditioning, self.decoder = network.conditioning, network.decoder
-        self.channels, self.keeps_all = network.backbone.channels, network.guide.keeps_all
+        self.channels, self.is_set = network.backbone.channels, _is_set(network)
         self.skips, self.labels = _skip_channels(network), fixed_labels(network)
         features, *skips = _maps(network).items()
         z, *valid = _guidance(network).items()
@@ -137,10 +126,10 @@ class SegmentorPart(Part):
         height, width = size.tolist()
         torch._check(height >= 1)
         torch._check(width >= 1)
-        valid, skips = (more[0][None], more[1:]) if self.keeps_all else (None, more)
+        valid, skips = (more[0][None], more[1:]) if self.is_set else (None, more)
         guidance = Guidance(z[None], torch.ones(1, z.shape[0], dtype=torch.bool), valid)
-        fine = self.decoder(self.conditioning(features, guidance), self.decoder.prepare(skips))
-        return F.interpolate(fine, (height, width), mode="bilinear", align_corners=False)[0]
+        segmentor = Segmentor(self.conditioning, self.decoder)
+        return segmentor.score(segmentor.prepare(features, skips, (height, width)), guidance)[0]
 
     def example(self) -> Example:
         """See `Part.example`."""
@@ -149,7 +138,7 @@ class SegmentorPart(Part):
         query = (torch.zeros(1, self.channels, 5, 7), grid)
         size: tuple[Tensor, dict[int, Any]] = (torch.tensor([19, 27]), {})
         skips = [(torch.zeros(1, c, 11 + 2 * i, 13 + 2 * i), grid) for i, c in enumerate(self.skips)]
-        if not self.keeps_all:
+        if not self.is_set:
             return [query, (torch.zeros(number, self.channels), labels), size, *skips]
         z, valid = torch.zeros(number, self.channels, 4), torch.ones(number, 4, dtype=torch.bool)
         return [query, (z, labels | {2: CANDIDATES}), size, (valid, labels | {1: CANDIDATES}), *skips]
@@ -165,6 +154,10 @@ def fixed_labels(network: GuidedNetwork) -> int:
     return network.conditioning.joint if isinstance(network.conditioning, FeatureFusion) else 0
 
 
+def _is_set(network: GuidedNetwork) -> bool:
+    return isinstance(network.guide.fusion.locality, Set)
+
+
 def _maps(network: GuidedNetwork) -> dict[str, str]:
     """The features, and the earlier maps that the decoder reads, from coarse to fine."""
     channels = {"features": network.backbone.channels}
@@ -178,7 +171,7 @@ def _skip_channels(network: GuidedNetwork) -> tuple[int, ...]:
 
 def _guidance(network: GuidedNetwork) -> dict[str, str]:
     channels = network.backbone.channels
-    if not network.guide.keeps_all:
+    if not _is_set(network):
         return {"z": f"float32 [K, {channels}], the guidance of each label"}
     return {
         "z": f"float32 [K, {channels}, M], features that may guide each label",

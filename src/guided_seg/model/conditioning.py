@@ -20,56 +20,47 @@ Metric = Literal["euclidean", "cosine"]
 
 
 class Conditioning(nn.Module, ABC):
-    """Scores of the labels on the query's feature grid.
+    """Maps of the labels on the query's feature grid, in two steps (concepts, rule 5).
+
+    `prepare` depends on the query alone and runs once an image. `compare` adds the guidance and runs for every new dot.
+    Each label gets E maps, which a decoder scores; most conditionings give one, the score itself.
 
     Attributes:
         needs: the form of guidance that it reads.
         reads_query: whether it reads the features of the query; else these are never computed.
         per_label: whether it needs a z for each label.
-        carried: it gives hidden maps of the positive labels, which a decoder scores, instead of scores.
-        places: whether z has the places of dots, see `Guidance`.
-        memory: whether it reads an earlier answer, see `Guidance.previous`.
-        limit: the most cells of one mask that it wants of a label in a set; None for all.
+        separable: the maps of a label depend on its own z alone, so a change of one label leaves the others as they
+            are, and a session computes them again for that label only.
+        memory: whether it reads the answer to the frame before, see `Guidance.previous`.
+        maps: E.
+        floor: applied last to all K labels, see `Floor`.
     """
 
     needs: Needs = "any"
     reads_query = True
     per_label = True
-    carried = False
-    places = False
+    separable: bool = False
     memory = False
-    limit: int | None = None
+    maps = 1
 
-    @abstractmethod
-    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K *E h w"]:
-        """A score per label and cell, or ``carried`` maps; softmax over labels gives probabilities."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.floor: nn.Module = nn.Identity()
 
-
-class TwoStep(Conditioning):
-    """f in two steps: what the query alone decides, once an image, and what guidance adds (concepts, rule 5).
-
-    Attributes:
-        separable: a label is scored by its own z alone, so a change of one leaves all other scores as they are.
-        floor: see `Floor`; of label 0 alone.
-    """
-
-    separable: bool = True
-    floor: nn.Module
-
-    @abstractmethod
     def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
-        """The first step, the same for any guidance."""
+        """What depends on the query alone: by default its features."""
+        return (query,)
 
     @abstractmethod
-    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K *E h w"]:
-        """The second step, without the floor; where `separable`, the guidance may be of some labels alone."""
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K E h w"]:
+        """E maps of each label, without the floor. If `separable`, the guidance may be that of some labels only."""
 
-    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K *E h w"]:
-        """See `Conditioning.forward`."""
+    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K E h w"]:
+        """Both steps and the floor."""
         return self.floor(self.compare(self.prepare(query), guidance))
 
 
-class FeatureFusion(TwoStep):
+class FeatureFusion(Conditioning):
     """score_k = w · relu(W [F̄ ; z_k] + b), a learned metric between the query and each label's guidance.
 
     W [F̄ ; z] = W_q F̄ + W_z z, so the query's part is computed once per image, and a new dot costs a small product.
@@ -128,11 +119,11 @@ class FeatureFusion(TwoStep):
                 nn.init.zeros_(zero)  # type: ignore[arg-type]
 
     def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
-        """W_q F̄ + b, and what the cosine is of; see `TwoStep.prepare`."""
+        """W_q F̄ + b, and what the cosine is of; see `Conditioning.prepare`."""
         return (self.query(query), *([] if self.temperature is None else [F.normalize(query, dim=1)]))
 
-    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
-        """See `TwoStep.compare`."""
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K 1 h w"]:
+        """See `Conditioning.compare`."""
         query, *unit = prepared
         z = guidance.z if guidance.z.ndim == 5 else guidance.z[..., None, None]
         batch, labels = z.shape[:2]
@@ -145,10 +136,12 @@ class FeatureFusion(TwoStep):
         part = self.guidance(groups.movedim(2, -1)).movedim(-1, 2)
         scores = self.score(self.context(F.relu(query[:, None] + part).flatten(0, 1)))
         scores = scores.view(batch, -1, *query.shape[-2:])
-        return scores if self.temperature is None else scores + self.temperature * _cosine(unit[0], guidance.z)
+        if self.temperature is not None:
+            scores = scores + self.temperature * _cosine(unit[0], guidance.z)
+        return scores[:, :, None]
 
 
-class ParameterRegression(TwoStep):
+class ParameterRegression(Conditioning):
     """score_k = η_w(z_k) · relu(W F̄ + b) + η_b(z_k): guidance decides the weights of the last layer, as in OSLSM.
 
     Args:
@@ -156,6 +149,8 @@ class ParameterRegression(TwoStep):
         hidden: rows of W; 2C by default.
         floor: see `Floor`.
     """
+
+    separable = True
 
     def __init__(self, channels: int, hidden: int | None = None, floor: bool = True) -> None:
         super().__init__()
@@ -165,19 +160,20 @@ class ParameterRegression(TwoStep):
         self.floor = Floor() if floor else nn.Identity()
 
     def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
-        """See `TwoStep.prepare`."""
+        """See `Conditioning.prepare`."""
         return (F.relu(self.query(query)),)
 
-    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
-        """See `TwoStep.compare`."""
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K 1 h w"]:
+        """See `Conditioning.compare`."""
         (hidden,) = prepared
         weights = self.regress(guidance.z.movedim(2, -1)).movedim(-1, 2)
         form = "bchw,bkc->bkhw" if weights.ndim == 3 else "bchw,bkchw->bkhw"
         scores = torch.einsum(form, hidden, weights[:, :, :-1]) / hidden.shape[1] ** 0.5
-        return scores + (weights[:, :, -1, None, None] if weights.ndim == 3 else weights[:, :, -1])
+        scores = scores + (weights[:, :, -1, None, None] if weights.ndim == 3 else weights[:, :, -1])
+        return scores[:, :, None]
 
 
-class ByDistance(TwoStep, ABC):
+class ByDistance(Conditioning, ABC):
     """The nearer the guidance of a label, the higher its score.
 
     Args:
@@ -190,6 +186,8 @@ class ByDistance(TwoStep, ABC):
         UserError: an unknown metric.
     """
 
+    separable = True
+
     def __init__(self, channels: int, metric: Metric = "cosine", temperature: float = 10.0, floor: bool = True) -> None:
         super().__init__()
         if metric not in ("euclidean", "cosine"):
@@ -200,7 +198,7 @@ class ByDistance(TwoStep, ABC):
         self.floor = Floor(-float(temperature)) if floor else nn.Identity()
 
     def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
-        """The directions of the features, or the features and their squared lengths; see `TwoStep.prepare`."""
+        """The directions of the features, or the features and their squared lengths; see `Conditioning.prepare`."""
         if self.metric == "cosine":
             return (F.normalize(query, dim=1),)
         return query, query.square().sum(1, keepdim=True)
@@ -214,9 +212,9 @@ class Prototypes(ByDistance):
 
     needs = "global"
 
-    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
-        """See `TwoStep.compare`."""
-        return -self.temperature * _distances(prepared, guidance.z.transpose(1, 2))
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K 1 h w"]:
+        """See `Conditioning.compare`."""
+        return -self.temperature * _distances(prepared, guidance.z.transpose(1, 2))[:, :, None]
 
 
 class NearestNeighbors(ByDistance):
@@ -227,12 +225,12 @@ class NearestNeighbors(ByDistance):
 
     needs = "set"
 
-    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K h w"]:
-        """See `TwoStep.compare`."""
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K 1 h w"]:
+        """See `Conditioning.compare`."""
         assert guidance.valid is not None
         distance = _distances(prepared, guidance.z.transpose(1, 2).flatten(2))
         distance = distance.view(*guidance.valid.shape, *distance.shape[2:])
-        return -self.temperature * distance.masked_fill(~guidance.valid[..., None, None], torch.inf).amin(2)
+        return -self.temperature * distance.masked_fill(~guidance.valid[..., None, None], torch.inf).amin(2)[:, :, None]
 
 
 class Direct(Conditioning):
@@ -254,9 +252,10 @@ class Direct(Conditioning):
         super().__init__()
         self.score = nn.Conv2d(channels, num_labels if guides == 1 else 1, 1)
 
-    def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K h w"]:
-        """See `Conditioning.forward`."""
-        return self.score(guidance.z.flatten(0, 1)).unflatten(0, guidance.z.shape[:2]).flatten(1, 2)
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K 1 h w"]:
+        """See `Conditioning.compare`."""
+        scores = self.score(guidance.z.flatten(0, 1)).unflatten(0, guidance.z.shape[:2])
+        return scores.flatten(1, 2)[:, :, None]
 
 
 class Floor(nn.Module):
@@ -273,7 +272,7 @@ class Floor(nn.Module):
         super().__init__()
         self.level = nn.Parameter(torch.tensor(level))
 
-    def forward(self, scores: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K h w"]:
+    def forward(self, scores: Float[Tensor, "B K 1 h w"]) -> Float[Tensor, "B K 1 h w"]:
         """The scores with the floor under those of label 0."""
         return torch.cat([torch.logaddexp(scores[:, :1], self.level.to(scores.dtype)), scores[:, 1:]], dim=1)
 

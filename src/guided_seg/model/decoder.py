@@ -13,24 +13,40 @@ from torch import Tensor, nn
 
 from guided_seg.errors import CompositionError
 
+SPREAD = 16
+"""Maps that `Carried` makes of a score."""
+
 
 class Decoder(nn.Module, ABC):
-    """Refines scores, each label by the same weights, so K stays free.
+    """Scores the maps of each label, at the same or a finer resolution; by the same weights, so K stays free.
+
+    Args:
+        maps: E of the conditioning. If a label has several, a decoder of scores first weighs them.
 
     Attributes:
         uses_skips: whether it reads the backbone's earlier maps, which are then kept with the features.
-        carries: it is given hidden maps of the positive labels instead of scores, see `Carried`.
+        separable: the scores of a label depend on its own maps alone.
     """
 
     uses_skips = False
-    carries = False
+    separable = True
+
+    def __init__(self, maps: int = 1) -> None:
+        super().__init__()
+        self.weigh = nn.Conv2d(maps, 1, 1, bias=False) if maps > 1 else None
+
+    def scores(self, maps: Float[Tensor, "B K E h w"]) -> Float[Tensor, "B K h w"]:
+        """One score for each label and cell."""
+        if self.weigh is None:
+            return maps[:, :, 0]
+        return self.weigh(maps.flatten(0, 1)).view(*maps.shape[:2], *maps.shape[3:])
 
     def prepare(self, skips: Sequence[Tensor]) -> list[Tensor]:
         """What of the query's earlier maps, from coarse to fine, does not depend on guidance, so that it is kept."""
         return list(skips)
 
     @abstractmethod
-    def forward(self, scores: Float[Tensor, "B L *E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
+    def forward(self, maps: Float[Tensor, "B K E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
         """Scores as fine or finer; ``skips`` are those that `prepare` made."""
 
 
@@ -38,15 +54,16 @@ class Bilinear(Decoder):
     """Nothing is learned: scores are interpolated to the image, as in the original.
 
     Args:
-        skip_channels: not used.
+        maps: see `Decoder`.
     """
 
-    def __init__(self, skip_channels: Sequence[int] = ()) -> None:
-        super().__init__()
-
-    def forward(self, scores: Float[Tensor, "B K h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
+    def forward(
+        self,
+        maps: Float[Tensor, "B K E h w"],
+        skips: Sequence[Tensor],
+    ) -> Float[Tensor, "B K y x"]:
         """See `Decoder.forward`."""
-        return scores
+        return self.scores(maps)
 
 
 class Refine(Decoder):
@@ -59,10 +76,13 @@ class Refine(Decoder):
         skips: whether to read them.
         steps: how many, without skips.
         hidden: channels of the correction.
+        maps: see `Decoder`.
     """
 
-    def __init__(self, skip_channels: Sequence[int], skips: bool = True, steps: int = 1, hidden: int = 16) -> None:
-        super().__init__()
+    def __init__(
+        self, skip_channels: Sequence[int], skips: bool = True, steps: int = 1, hidden: int = 16, maps: int = 1
+    ) -> None:
+        super().__init__(maps)
         self.uses_skips = skips
         channels = list(skip_channels) if skips else [0] * steps
         self.steps: Sequence[_Step] = nn.ModuleList(_Step(inputs, hidden) for inputs in channels)  # type: ignore[assignment]
@@ -71,23 +91,24 @@ class Refine(Decoder):
         """See `Decoder.prepare`."""
         return [step.project(skip) for step, skip in zip(self.steps, skips, strict=True)] if self.uses_skips else []
 
-    def forward(self, scores: Float[Tensor, "B K h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
+    def forward(self, maps: Float[Tensor, "B K E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
         """See `Decoder.forward`."""
+        scores = self.scores(maps)
         for i, step in enumerate(self.steps):
             scores = step(scores, skips[i] if self.uses_skips else None)
         return scores
 
 
 class Carried(Decoder):
-    """Hidden maps of each positive label, carried to the resolution of the earliest map and only then scored.
+    """Carries the maps of each label to the resolution of the earliest skip, and scores them only there.
 
     A score alone would have lost what else is known of a cell when it meets the edges of the earlier map. Each doubling
-    of the resolution after the first halves the number of maps, or the finest would cost more than all else. The score
-    of the negative is 0.
+    of the resolution after the first halves the number of maps, or the finest would cost more than all else. Positive
+    labels are scored by what their maps differ from those of the negative, whose own score is 0.
 
     Args:
         skip_channels: channels of the earlier maps, from coarse to fine.
-        hidden: maps of each label.
+        maps: E, the maps of each label. A score alone is first spread over `SPREAD` maps.
         unshuffle: compute at the second finest resolution, where each cell holds the four cells of the finest map as
             channels and is given four scores (after sub-pixel convolution, Shi et al., 2016). What reads the finest map
             is computed once an image, so the finest scores cost an edit no more than the second finest.
@@ -97,10 +118,12 @@ class Carried(Decoder):
     """
 
     uses_skips = True
-    carries = True
+    separable = False
 
-    def __init__(self, skip_channels: Sequence[int], hidden: int, unshuffle: bool = False) -> None:
+    def __init__(self, skip_channels: Sequence[int], maps: int = 1, unshuffle: bool = False) -> None:
         super().__init__()
+        self.spread = nn.Conv2d(1, SPREAD, 1) if maps == 1 else None
+        maps = SPREAD if maps == 1 else maps
         if not skip_channels:
             raise CompositionError("decoder=carried needs an earlier map of the backbone; choose another backbone.")
         if unshuffle and len(skip_channels) < 2:
@@ -112,7 +135,7 @@ class Carried(Decoder):
         if unshuffle:
             *skip_channels, second, finest = skip_channels
             skip_channels.append(second + 4 * finest)
-        widths = [max(hidden >> step, 1) for step in range(len(skip_channels))]
+        widths = [max(maps >> step, 1) for step in range(len(skip_channels))]
         self.skips = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, width, 1, bias=False), nn.BatchNorm2d(width))
             for c, width in zip(skip_channels, widths, strict=True)
@@ -131,10 +154,11 @@ class Carried(Decoder):
             skips.append(torch.cat([second, F.pixel_unshuffle(even, 2)], dim=1))
         return [project(skip) for project, skip in zip(self.skips, skips, strict=True)]
 
-    def forward(self, hidden: Float[Tensor, "B L E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
-        """Scores of K = L + 1 labels."""
-        batch, labels = hidden.shape[:2]
-        maps = hidden.flatten(0, 1)
+    def forward(self, maps: Float[Tensor, "B K E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
+        """See `Decoder.forward`."""
+        batch, labels = maps.shape[0], maps.shape[1] - 1
+        maps = (maps[:, 1:] - maps[:, :1]).flatten(0, 1)
+        maps = maps if self.spread is None else self.spread(maps)
         for fewer, mix, skip in zip([nn.Identity(), *self.fewer], self.mix, skips, strict=True):
             maps = fewer(maps)
             up = F.interpolate(maps, skip.shape[-2:], mode="bilinear", align_corners=False)

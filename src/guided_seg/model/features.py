@@ -186,6 +186,8 @@ def upsample(
     some 1e-5 of a cell.
     """
     height, width = maps.shape[-2:]
+    if torch.compiler.is_exporting():  # the weights of the products are made for one size, and a graph serves any
+        return F.interpolate(maps, size, mode="bilinear", align_corners=False)
     if height * width >= FINE and anchor is None and _is_answer(maps):
         return _resized(maps, size)
     with torch.autocast(maps.device.type, enabled=False):  # which would round the weights
@@ -196,7 +198,7 @@ def upsample(
 
 def _is_answer(maps: Tensor) -> bool:
     """Whether nothing but the values is asked for: no gradient, no graph."""
-    graph = torch.compiler.is_compiling() or torch.compiler.is_exporting()
+    graph = torch.compiler.is_compiling()
     return maps.device.type == "cpu" and maps.dtype == torch.float32 and not (maps.requires_grad or graph)
 
 

@@ -11,13 +11,15 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from guided_seg.episode import Batch
+from guided_seg.episode import Batch, Shots
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.decoder import Bilinear, Decoder
-from guided_seg.model.features import Anchor, Features, by_size, place, pool_mask, upsample
+from guided_seg.model.features import Anchor, Features, by_size, place, pool_mask
 from guided_seg.model.guide.guide import Guidance, Guide
+from guided_seg.model.guide.shown import Shown
 from guided_seg.model.precision import Exact
+from guided_seg.model.segmentor import Prepared, Segmentor
 
 ALIKE = 16
 """On a GPU the number of images that are encoded at once in training is a multiple of it."""
@@ -26,13 +28,10 @@ UpdateCost = Literal["none", "head", "full"]
 
 
 class Network(nn.Module, ABC):
-    """What training and evaluation ask of any network: scores of a batch, from features encoded once.
-
-    Args:
-        backbone: φ.
-        decoder: what follows the scores on the feature grid; by default they are only interpolated.
+    """What training, evaluation and sessions ask of any network: scores of a batch, from features encoded once.
 
     Attributes:
+        backbone: φ.
         needs_same_image: whether support and query must be one image.
         update_cost: what a new dot makes the network compute again: ``none``, as it reads no dots; the ``head``, on
             features that are kept; or a ``full`` pass of an encoder, or more.
@@ -40,16 +39,47 @@ class Network(nn.Module, ABC):
             fp32 and is inside ``torch.autocast`` as a whole instead.
     """
 
+    backbone: Backbone
     precision: Exact = "fp32"
     needs_same_image: bool = False
     update_cost: UpdateCost = "head"
+
+    @abstractmethod
+    def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
+        """φ of padded images; the padding is cut off first, so a batch gives what single images give."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
+        """Scores at the size of the batch's (padded) images; -inf for labels that an episode lacks.
+
+        Args:
+            batch: B episodes.
+            features: of the batch's images, if they were encoded before.
+        """
+
+
+class StagedNetwork(Network, ABC):
+    """A network in stages: `encode` an image, `extract` z of the support, `prepare` a query, `score` it by z.
+
+    Each stage is a pure function, so what it gives can be kept; `forward` is their composition.
+
+    Args:
+        backbone: φ.
+        decoder: what follows the scores on the feature grid; by default they are only interpolated.
+
+    """
 
     def __init__(self, backbone: Backbone, decoder: Decoder | None = None) -> None:
         super().__init__()
         self.backbone, self.decoder = backbone, decoder or Bilinear()
 
+    @property
+    @abstractmethod
+    def segmentor(self) -> Segmentor:
+        """F."""
+
     def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
-        """φ of padded images; the padding is cut off first, so a batch gives what single images give."""
+        """See `Network.encode`."""
         return gather(self._maps, images, sizes, self.backbone.anchor)
 
     def _maps(self, images: Tensor) -> list[Tensor]:
@@ -61,45 +91,44 @@ class Network(nn.Module, ABC):
     def _pyramid(self, images: Tensor) -> list[Tensor]:
         return self.backbone.pyramid(images) if self.decoder.uses_skips else [self.backbone(images)]
 
-    def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
-        """Scores at the size of the batch's (padded) images; -inf for labels that an episode lacks.
+    @abstractmethod
+    def extract(self, features: Features, batch: Batch) -> Guidance:
+        """Z of each episode."""
 
-        Args:
-            batch: B episodes.
-            features: of the batch's images, if they were encoded before.
-        """
+    def prepare(self, queries: Features) -> Prepared:
+        """What depends on the queries alone; all have one size."""
+        height, width = queries.sizes[0].tolist()
+        return self.segmentor.prepare(*queries.unpadded(), (height, width), queries.anchor)
+
+    def score(self, prepared: Prepared, guidance: Guidance, first: int = 0) -> Float[Tensor, "B K H W"]:
+        """The scores of all labels at the size of the queries; see `Segmentor.score`."""
+        return self.segmentor.score(prepared, guidance, first)
+
+    def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
+        """See `Network.forward`."""
         features = encode_once(self.encode, batch) if features is None else features
         guidance = self.extract(features, batch)
         queries = features[slice(len(batch))]
         parts: list[tuple[Tensor | slice, Tensor]] = []
-        for size, rows in by_size(queries.sizes):
-            maps, skips = queries[rows].unpadded()
-            z = guidance.crop(rows, *maps.shape[-2:]) if guidance else None
-            scores = self.decoder(self.segment(maps, z), self.decoder.prepare(skips))
-            anchor = queries.anchor.finer(scores.shape[-1] / maps.shape[-1]) if queries.anchor else None
-            parts.append((rows, upsample(scores, size, anchor)))
+        for _, rows in by_size(queries.sizes):
+            group = queries[rows]
+            parts.append((rows, self.score(self.prepare(group), guidance.crop(rows, *group.grids[0].tolist()))))
         scores = place(parts, len(batch))
         height, width = batch.target.shape[-2:]
         scores = nn.functional.pad(scores, (0, width - scores.shape[-1], 0, height - scores.shape[-2]))
         return own_labels(scores, batch)
 
-    @abstractmethod
-    def extract(self, features: Features, batch: Batch) -> Guidance | None:
-        """Z of each episode; None for a network without guidance."""
 
-    @abstractmethod
-    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K *E h w"]:
-        """Scores on the feature grid of B queries of one size, given z alone."""
+class GuidedNetwork(StagedNetwork):
+    """ŷ = f(φ(x̄), z), z = g(support): the support decides what is segmented (paper, section 4).
 
-
-class GuidedNetwork(Network):
-    """ŷ = f(φ(x̄), z), z = g(support): the support decides what is segmented.
+    Five stages: `encode` (φ), `show` and `merge` (g), `prepare` and `score` (f).
 
     Args:
         backbone: φ, shared by support and query.
         guide: g.
-        conditioning: f on features.
-        decoder: see `Network`.
+        conditioning: f on the feature grid.
+        decoder: the rest of f, see `StagedNetwork`.
     """
 
     def __init__(
@@ -107,6 +136,11 @@ class GuidedNetwork(Network):
     ) -> None:
         super().__init__(backbone, decoder)
         self.guide, self.conditioning = guide, conditioning
+
+    @property
+    def segmentor(self) -> Segmentor:
+        """f: the conditioning and the decoder."""
+        return Segmentor(self.conditioning, self.decoder)
 
     @property
     def needs_same_image(self) -> bool:  # type: ignore[override]
@@ -118,17 +152,20 @@ class GuidedNetwork(Network):
         """See `Network`."""
         return "full" if self.guide.fusion.early else "head"
 
+    def show(self, features: Features, shots: Shots) -> Shown:
+        """What each shot shows of each label; early fusion needs a `Batch`, for its pixels."""
+        return self.guide.show(features, shots)
+
+    def merge(self, shown: Shown, episode: Int[Tensor, " T"], episodes: int) -> Guidance:
+        """Z of each of ``episodes`` episodes, from the shots that belong to it."""
+        return self.guide.join(shown, episode, episodes)
+
     def extract(self, features: Features, batch: Batch) -> Guidance:
-        """See `Network.extract`."""
-        guidance = self.guide(features, batch)
+        """Both stages of the guide, and the answer to the frame before where the batch has one."""
+        guidance = self.merge(self.show(features, batch), batch.shot_episode, len(batch))
         if batch.previous is None or not self.conditioning.memory:
             return guidance
         return replace(guidance, previous=cell_shares(features[slice(len(batch))], batch.previous, batch.num_labels))
-
-    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K *E h w"]:
-        """See `Network.segment`."""
-        assert guidance is not None
-        return self.conditioning(query, guidance)
 
 
 def encode_once(encode: Callable[[Tensor, Tensor], Features], batch: Batch) -> Features:

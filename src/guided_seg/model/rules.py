@@ -12,7 +12,7 @@ from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.decoder import Bilinear, Decoder
 from guided_seg.model.guide.annotation import Annotation
 from guided_seg.model.guide.fusion import Fusion
-from guided_seg.model.guide.locality import Locality
+from guided_seg.model.guide.locality import Locality, Set
 from guided_seg.model.guide.merge import Merge
 
 
@@ -48,7 +48,7 @@ class Choices:
 
     def check(self) -> None:
         """Raise `CompositionError` with a sentence on the first two choices that have no meaning together."""
-        for sentence in chain(self._early(), self._pooled(), self._compared(), self._read_directly(), self._carried()):
+        for sentence in chain(self._early(), self._pooled(), self._compared(), self._read_directly()):
             raise CompositionError(sentence)
 
     def _early(self) -> Iterator[str]:
@@ -69,30 +69,41 @@ class Choices:
             )
 
     def _pooled(self) -> Iterator[str]:
-        if self.interpolation > 1 and (self.fusion.early or self.locality.keeps_positions):
+        if self.interpolation > 1 and (self.fusion.early or self.locality.keeps_positions or self._is_set):
             yield (
                 "resolution.interpolation is of features of the support that late fusion pools, and "
                 f"{self['fusion']} with {self['locality']} pools none; choose resolution=native, or fusion=late and "
                 "locality=global."
             )
-        if self.merge.learned and self.locality.keeps_positions and self.conditioning.needs != "set":
+        if self.merge.learned and self.locality.keeps_positions:
             yield (
                 f"{self['merge']} weighs shots, and {self['locality']} has but one, the query itself; "
                 "choose merge=mean."
             )
 
+    @property
+    def _is_set(self) -> bool:
+        return issubclass(self.locality, Set)
+
     def _compared(self) -> Iterator[str]:
-        if self.conditioning.needs == "global" and self.locality.keeps_positions:
+        if self.conditioning.needs == "set":
+            yield from self._sets()
+        elif self._is_set:
+            yield (
+                f"{self['locality']} keeps every annotated feature, and {self['conditioning']} compares the query "
+                "with one vector a label; choose locality=global, or conditioning=nearest_neighbors."
+            )
+        elif self.conditioning.needs == "global" and self.locality.keeps_positions:
             yield (
                 f"{self['conditioning']} compares the query with one vector a label, and {self['locality']} has one "
-                "for each position; choose locality=global, or conditioning=nearest_neighbors."
+                "for each position; choose locality=global, or conditioning=feature_fusion."
             )
-        if self.conditioning.needs != "set":
-            return
-        if self.fusion.early or not self.locality.keeps_positions:
+
+    def _sets(self) -> Iterator[str]:
+        if self.fusion.early or not self._is_set:
             yield (
                 f"{self['conditioning']} compares the query with each annotated feature, and {self['fusion']} with "
-                f"{self['locality']} keeps none of them; choose fusion=late and locality=local, or "
+                f"{self['locality']} keeps none of them; choose fusion=late and locality=set, or "
                 "conditioning=prototypes."
             )
         for group, choice, instead in (("merge", self.merge, "mean"), ("annotation", self.annotation, "interpolate")):
@@ -109,18 +120,6 @@ class Choices:
                 f"{self['conditioning']} reads nothing but a z that has seen the whole image at every position, and "
                 f"{self['fusion']} with {self['locality']} has none; choose fusion=early_stack and locality=local, or "
                 "conditioning=feature_fusion."
-            )
-
-    def _carried(self) -> Iterator[str]:
-        if self.conditioning.carried and not self.decoder.carries:
-            yield (
-                f"{self['conditioning']} gives hidden maps to be carried to a finer grid and scored there, and "
-                f"{self['decoder']} takes scores; choose decoder=carried, or conditioning=feature_fusion."
-            )
-        if self.decoder.carries and not self.conditioning.carried:
-            yield (
-                f"{self['decoder']} scores hidden maps, and {self['conditioning']} gives scores; choose "
-                "conditioning=fused, or decoder=skips."
             )
 
     def __getitem__(self, group: str) -> str:

@@ -98,6 +98,10 @@ class Annotations:
         """The annotated images in the order in which they came, or those with some label."""
         return [name for name, own in self._images.items() if (own.labels() if label is None else own.has(label))]
 
+    def labels(self, image: str) -> frozenset[int]:
+        """The labels that are annotated in an image."""
+        return frozenset(self._images[image].labels()) if image in self._images else frozenset()
+
     def knows(self, image: str) -> bool:
         """Whether an image is annotated, or was."""
         return image in self._images

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from typing import Literal, get_args, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from guided_seg.errors import UserError
 from guided_seg.machine.waiting import waiting
+from guided_seg.model.features import Features
 from guided_seg.model.network import Network, UpdateCost
 from guided_seg.model.precision import Precision
 from guided_seg.model.video.previous_frame import Memory, check_memory
+from guided_seg.predict.encoder import Encoder
+from guided_seg.predict.predictor import Maps, best, labels_touch_each_other, predictor_for
+from guided_seg.predict.support import Annotated, Annotation, Image
+from guided_seg.predict.tracker import Tracker
 from guided_seg.session.arguments import RGB, flag, megabytes, one_of, shown, usable_device, whole_number
-from guided_seg.session.earlier import Earlier
-from guided_seg.session.encoder import Encoder
-from guided_seg.session.engine import best, engine_for, labels_touch_each_other
 from guided_seg.session.pictures import ahead
 from guided_seg.session.store import Labels, Store
 
@@ -49,24 +53,35 @@ class Answering(Store):
         device = check_settings(device, precision, cache_mb, compiled)
         network = network.to(device).eval()
         super().__init__(together=labels_touch_each_other(network))
-        encoder = Encoder(network, device, precision, compiled)
-        self._engine = engine_for(network, encoder, self._images, self._annotations, cache_mb)
+        self._encoder = Encoder(network, device, precision, compiled)
+        self._predictor = predictor_for(network, self._encoder, cache_mb)
+        self._predictor.on_encode = self._count
+        self._encodes: Counter[str] = Counter()
+
+    def _count(self, image: Image, features: Features) -> None:
+        self._encodes[self._images[str(image.key)].counted_as] += 1
+        cache = self._predictor.cache
+        if not cache.fits(features):
+            raise UserError(
+                f"The features of {image.key!r} take {features.nbytes / 2**20:,.1f} MB and the session may keep "
+                f"{cache.megabytes:,g}; give it more (cache_mb), or a smaller image."
+            )
 
     @property
     def encodes(self) -> Mapping[str, int]:
         """How often each image, or some frame of each video, went through the encoder."""
-        return dict(self._engine.encodes)
+        return dict(self._encodes)
 
     def warm_up(self, height: int, width: int) -> None:
         """Encode an empty image of a size, so that the first real one need not wait for what happens only once."""
         size = whole_number(height, "The height", least=1), whole_number(width, "The width", least=1)
         with waiting("Preparing the encoder"):
-            self._engine.encoder(torch.zeros(1, 3, *size, device=self._engine.encoder.device))
+            self._encoder(torch.zeros(1, 3, *size, device=self._encoder.device))
 
     @property
     def update_cost(self) -> UpdateCost:
         """What a new dot makes the network compute again: ``none``, its ``head``, or a ``full`` pass."""
-        return self._engine.network.update_cost
+        return self._predictor.network.update_cost
 
     @overload
     def segment(self, image_id: str, return_scores: Literal[False] = False) -> Labels: ...
@@ -89,12 +104,46 @@ class Answering(Store):
         return (labels, torch.stack(maps).cpu().numpy()) if return_scores else labels
 
     @torch.inference_mode()
-    def _answer(self, image_id: str, earlier: Earlier | None = None) -> tuple[Labels, list[Tensor]]:
+    def _answer(self, image_id: str) -> tuple[Labels, Maps]:
         self.picture(image_id)
         self._check_labels()
         with waiting(f"Segmenting {image_id}"):
-            maps = self._engine.maps(image_id, len(self.labels), earlier)
+            maps = self._predictor.maps(self._image(image_id), self._support(), len(self.labels))
         return best(maps), maps
+
+    def _image(self, name: str, pixels: RGB | None = None) -> Image:
+        """An image as the predictor takes it."""
+        picture = self._images[name]
+
+        def read() -> Tensor:
+            return self._tensor(picture.read() if pixels is None else pixels)
+
+        return Image(name, picture.size, read, pixels=pixels)
+
+    def _tensor(self, pixels: RGB) -> Float[Tensor, "3 H W"]:
+        """Pixels as a network takes them."""
+        return torch.from_numpy(pixels).to(self._encoder.device).permute(2, 0, 1) / 255
+
+    def _support(self, hidden: frozenset[str] = frozenset()) -> list[Annotated]:
+        """The annotated images in the order in which they came."""
+        return [self._annotated(name) for name in self._annotations.images() if name not in hidden]
+
+    def _annotated(self, name: str) -> Annotated:
+        changed = self._annotations.changed
+        return Annotated(
+            self._image(name),
+            self._annotations.labels(name),
+            partial(self._annotation, name),
+            lambda label: changed(label, name),
+        )
+
+    def _annotation(self, name: str) -> Annotation:
+        """An image's dots, or its mask."""
+        mask = self._annotations.mask(name)
+        if mask is not None:
+            return None, torch.from_numpy(mask).to(self._encoder.device)
+        points = torch.tensor(self._annotations.points(name), dtype=torch.int64, device=self._encoder.device)
+        return points.reshape(-1, 3), None
 
     def _check_labels(self) -> None:
         if len(self._labels) < 2:
@@ -120,7 +169,7 @@ class Answering(Store):
         for first in range(0, len(names), batch):
             together = names[first : first + batch]
             if batch > 1:
-                self._engine.encode(together)
+                self._predictor.encode_all([self._image(name) for name in together])
             for name in together:
                 yield name, self.segment(name)
 
@@ -145,7 +194,7 @@ class Answering(Store):
         self._video(video_id)
         start = whole_number(start, "start", least=0)
         one_of(corrections, "corrections", get_args(Corrections))
-        check_memory(memory, self._engine.network)
+        check_memory(memory, self._predictor.network)
         return self._frame_by_frame(video_id, start, corrections, memory)
 
     def _frame_by_frame(
@@ -153,21 +202,18 @@ class Answering(Store):
     ) -> Iterator[tuple[int, Labels]]:
         video = self._video(video_id)
         self._check_labels()  # before a stream has lost a frame
-        known: tuple[int, Earlier] | None = None
+        tracker, clock = Tracker(self._predictor, memory), self._annotations.clock
         frames = video.frames(start)
         index = None
         with closing(ahead(frames) if video.path else frames) as coming:  # type: ignore[type-var]
             for index, pixels in coming:
                 name, passing = self._shown_frame(video_id, index, pixels)
                 try:
+                    if clock != self._annotations.clock:
+                        tracker.forget()
+                        clock = self._annotations.clock
                     hidden = self._later(video_id, index) if corrections == "forward" else frozenset()
-                    earlier = known[1].at(pixels) if known and known[0] == self._annotations.clock else None
-                    labels, maps = self._segment_frame(name, pixels, hidden, earlier)
-                    labels = earlier.keep(labels) if earlier else labels
-                    if memory != "none":
-                        features = self._engine.features(name)
-                        known = self._annotations.clock, Earlier.of(memory, pixels, labels, maps, features)
-                    yield index, labels
+                    yield index, self._segment_frame(tracker, self._image(name, pixels), hidden)
                 finally:
                     if passing:
                         self._pass(name)
@@ -188,18 +234,13 @@ class Answering(Store):
         self._passing.discard(name)
         if not self._annotations.knows(name):
             del self._images[name]
-            self._engine.forget(name)
+            self._predictor.forget(name)
 
-    def _segment_frame(
-        self, name: str, pixels: RGB, hidden: frozenset[str], earlier: Earlier | None
-    ) -> tuple[Labels, list[Tensor]]:
-        with torch.inference_mode():
-            self._engine.features(name, pixels)
-        self._engine.hidden = hidden
-        try:
-            return self._answer(name, earlier)
-        finally:
-            self._engine.hidden = frozenset()
+    @torch.inference_mode()
+    def _segment_frame(self, tracker: Tracker, frame: Image, hidden: frozenset[str]) -> Labels:
+        self._check_labels()
+        with waiting(f"Segmenting {frame.key}"):
+            return tracker.segment(frame, self._support(hidden), len(self.labels))[0]
 
     def _later(self, video_id: str, index: int) -> frozenset[str]:
         """The annotated frames of a video after one of them."""

@@ -154,7 +154,7 @@ class Session(Answering):
     def episodes(self) -> Iterator[Episode]:
         """Each annotated image as a query whose target is its own annotation, shown by all of them: for training."""
         names = self._annotations.images()
-        shots = {name: Shot(self._engine.tensor(self.picture(name).read()), mask=self._map(name)) for name in names}
+        shots = {name: Shot(self._tensor(self.picture(name).read()), mask=self._map(name)) for name in names}
         for query in names:
             support = [Shot(s.image, mask=s.mask, is_query=name == query) for name, s in shots.items()]
             target = shots[query].mask
@@ -168,4 +168,4 @@ class Session(Answering):
             labels = np.full(self.picture(name).size, IGNORE, np.uint8)
             for row, column, label in self._annotations.points(name):
                 labels[row, column] = label
-        return torch.from_numpy(labels).to(self._engine.device)
+        return torch.from_numpy(labels).to(self._encoder.device)

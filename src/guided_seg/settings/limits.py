@@ -143,6 +143,7 @@ _NETWORK = {
     "resolution.longest": Whole(32, 65536, (None,)),
     "resolution.enlarge": _SWITCH,
     "fusion.dot": Whole(1, 65536),
+    "locality.limit": _COUNT_OR_ALL,
     "fusion.roles": Choice(("per_label", "joint")),
     "annotation.hidden decoder.hidden": _WIDTH,
     "conditioning.hidden baseline.hidden": Whole(1, 65536, (None,)),

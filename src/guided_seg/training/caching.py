@@ -18,7 +18,7 @@ from guided_seg.data.source import Mode, Source, Split
 from guided_seg.episode import Episode
 from guided_seg.errors import BrokenFile, CompositionError
 from guided_seg.files.disk import check_space, free_space
-from guided_seg.model.network import Network
+from guided_seg.model.network import StagedNetwork
 from guided_seg.settings.preflight import check_can_be_made
 from guided_seg.training.feature_cache import SETTING, FeatureCache
 
@@ -26,7 +26,7 @@ _LOOKED_AT = 20  # images whose mean size stands for that of all
 _PRECISION = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-def open_cache(cfg: DictConfig, network: Network, data: Episodes, modes: Sequence[Mode]) -> FeatureCache | None:
+def open_cache(cfg: DictConfig, network: StagedNetwork, data: Episodes, modes: Sequence[Mode]) -> FeatureCache | None:
     """The cache that ``cfg.feature_cache`` asks for, None where it asks for none; says how large it will be.
 
     Nothing is written; that begins with the first image that is encoded.
@@ -68,7 +68,7 @@ class _Images(NamedTuple):
     size: tuple[int, int]
 
 
-def _check_frozen(network: Network) -> None:
+def _check_frozen(network: StagedNetwork) -> None:
     if network.update_cost == "full":
         raise CompositionError(
             f"{SETTING} keeps features that no annotation changes, but fusion=early_stack and early_mask encode images "

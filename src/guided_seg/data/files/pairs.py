@@ -6,18 +6,19 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from guided_seg.data.files.cache import Cache, sample_bytes
 from guided_seg.data.files.faults import nothing_to_segment
 from guided_seg.data.images import image_orientation, read_image, read_labels
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.source import Sample, reading
 from guided_seg.data.sources.tables import Tables
 from guided_seg.errors import BrokenFile, DataError
+from guided_seg.files.cache import Cache
 from guided_seg.files.text import same_form
 
 IMAGE_SUFFIXES = (
@@ -118,7 +119,7 @@ class FileSource(IndexedSource):
             masks = {pair.mask for pair in pairs.values()}
             raise nothing_to_segment(name, pairs.keys(), masks | {mask.parent for mask in masks})
         self._pairs = pairs
-        self._cache = Cache(sample_bytes, cache_mb)
+        self._cache = Cache(attrgetter("nbytes"), cache_mb)
 
     @property
     def pairs(self) -> Mapping[str, Pair]:

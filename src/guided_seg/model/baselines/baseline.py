@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from guided_seg.episode import Batch
 from guided_seg.model.backbone import Backbone
+from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.decoder import Decoder
 from guided_seg.model.features import Features
 from guided_seg.model.guide.guide import Guidance
-from guided_seg.model.network import Network, UpdateCost
+from guided_seg.model.network import StagedNetwork, UpdateCost
+from guided_seg.model.segmentor import Segmentor
 
 
-class ForegroundBackground(Network):
+class Unguided(Conditioning):
+    """Layers that score a query by its features alone."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        for number, layer in enumerate(layers):
+            self.add_module(f"{number}", layer)  # named as in `nn.Sequential`, which checkpoints hold
+
+    def compare(
+        self,
+        prepared: tuple[Tensor, ...],
+        guidance: Guidance,
+    ) -> Float[Tensor, "B K 1 h w"]:
+        """See `Conditioning.compare`; the guidance is not read."""
+        (scores,) = prepared
+        for layer in self.children():
+            scores = layer(scores)
+        return scores[:, :, None]
+
+
+class ForegroundBackground(StagedNetwork):
     """Segments foreground from background and never looks at the support.
 
     It sets the floor: what a guided network scores beyond it must have come from the guidance.
@@ -23,7 +46,7 @@ class ForegroundBackground(Network):
         channels: C of the features.
         hidden: channels between features and scores; 2C by default, as in feature fusion.
         num_labels: K.
-        decoder: see `Network`.
+        decoder: see `StagedNetwork`.
     """
 
     update_cost: UpdateCost = "none"
@@ -38,11 +61,14 @@ class ForegroundBackground(Network):
     ) -> None:
         super().__init__(backbone, decoder)
         hidden = hidden or 2 * channels
-        self.head = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, num_labels, 1))
+        self.head = Unguided(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, num_labels, 1))
 
-    def extract(self, features: Features, batch: Batch) -> None:
-        """There is no guidance."""
+    @property
+    def segmentor(self) -> Segmentor:
+        """Its layers, which read no guidance, and the decoder."""
+        return Segmentor(self.head, self.decoder)
 
-    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> Float[Tensor, "B K h w"]:
-        """See `Network.segment`."""
-        return self.head(query)
+    def extract(self, features: Features, batch: Batch) -> Guidance:
+        """Guidance that says nothing."""
+        nothing = features.maps.new_zeros(len(batch), batch.num_labels, 0)
+        return Guidance(nothing, torch.zeros(nothing.shape[:2], dtype=torch.bool, device=nothing.device))

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from guided_seg.episode import Batch
+from guided_seg.episode import Batch, Shots
 from guided_seg.model.features import Features, by_size, cells, place, pool_mask
 
 
@@ -49,8 +49,8 @@ class Annotation(nn.Module, ABC):
     learned = False
 
     @abstractmethod
-    def forward(self, shots: Features, batch: Batch) -> Marks:
-        """The marks of the batch's shots; ``shots`` are their features, in order."""
+    def forward(self, features: Features, shots: Shots) -> Marks:
+        """The marks of all shots; ``features`` are those of each shot's image, in order."""
 
 
 class Interpolate(Annotation):
@@ -59,29 +59,29 @@ class Interpolate(Annotation):
     Normalised exactly: with an added epsilon a dot at the border would guide less than one in the middle.
     """
 
-    def forward(self, shots: Features, batch: Batch) -> Marks:
+    def forward(self, features: Features, shots: Shots) -> Marks:
         """See `Annotation.forward`."""
-        height, width = shots.maps.shape[-2:]
-        shot, pixels, label = batch.points[:, 0], batch.points[:, 1:3], batch.points[:, 3]
-        cell, weight = cells(pixels, shots.sizes[shot], shots.grids[shot], width, shots.anchor)
-        maps = self._dense(shots, batch, (height, width))
-        counts = maps.new_zeros(batch.shot_image.shape[0], batch.num_labels)
+        height, width = features.maps.shape[-2:]
+        shot, pixels, label = shots.points[:, 0], shots.points[:, 1:3], shots.points[:, 3]
+        cell, weight = cells(pixels, features.sizes[shot], features.grids[shot], width, features.anchor)
+        maps = self._dense(features, shots, (height, width))
+        counts = maps.new_zeros(shots.shot_image.shape[0], shots.num_labels)
         counts = counts.index_put((shot, label), weight.new_ones(()), accumulate=True)
-        counts[batch.mask_shot] = maps.sum((2, 3)).round()
-        return Marks(shot, label, cell, weight.to(maps.dtype), maps, batch.mask_shot, counts, counts)
+        counts[shots.mask_shot] = maps.sum((2, 3)).round()
+        return Marks(shot, label, cell, weight.to(maps.dtype), maps, shots.mask_shot, counts, counts)
 
-    def _dense(self, shots: Features, batch: Batch, grid: tuple[int, int]) -> Tensor:
+    def _dense(self, features: Features, shots: Shots, grid: tuple[int, int]) -> Tensor:
         """a_k = D A_k of the shots annotated by masks."""
-        number = len(batch.mask_shot)
+        number = len(shots.mask_shot)
         if number == 0:
-            return torch.zeros(0, batch.num_labels, *grid, device=batch.masks.device)
-        labels = torch.arange(batch.num_labels, device=batch.masks.device)
+            return torch.zeros(0, shots.num_labels, *grid, device=shots.masks.device)
+        labels = torch.arange(shots.num_labels, device=shots.masks.device)
         parts = []
-        sizes, grids = shots.sizes[batch.mask_shot], shots.grids[batch.mask_shot]
+        sizes, grids = features.sizes[shots.mask_shot], features.grids[shots.mask_shot]
         for size, rows in by_size(sizes):
             inside = grids[rows][0].tolist()
-            indicators = (batch.masks[rows][:, None] == labels.view(-1, 1, 1)).float()
-            parts.append((rows, pool_mask(indicators, size, (inside[0], inside[1]), shots.anchor)))
+            indicators = (shots.masks[rows][:, None] == labels.view(-1, 1, 1)).float()
+            parts.append((rows, pool_mask(indicators, size, (inside[0], inside[1]), features.anchor)))
         dense = place(parts, number)
         return nn.functional.pad(dense, (0, grid[1] - dense.shape[-1], 0, grid[0] - dense.shape[-2]))
 
@@ -109,11 +109,11 @@ class Learned(Annotation):
             assert self.last.bias is not None
             self.last.bias.copy_(torch.tensor([0.0, -3.0]))  # neighbours count little at first
 
-    def forward(self, shots: Features, batch: Batch) -> Marks:
+    def forward(self, features: Features, shots: Shots) -> Marks:
         """See `Annotation.forward`."""
-        marks = self.fixed(shots, batch)
-        inside = _inside(shots)
-        maps = self._weigh(spread(marks, shots.maps.shape[-2:]), inside)
+        marks = self.fixed(features, shots)
+        inside = _inside(features)
+        maps = self._weigh(spread(marks, features.maps.shape[-2:]), inside)
         none, every = slice(0, 0), torch.arange(maps.shape[0], device=maps.device)
         return Marks(
             marks.shot[none], marks.label[none], marks.cell[none], marks.weight[none], maps, every, marks.counts,

@@ -7,18 +7,16 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from guided_seg.episode import Batch
+from guided_seg.episode import Batch, Shots
 from guided_seg.errors import UserError
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.features import Features, by_size, place, upsample
-from guided_seg.model.guide.annotation import Annotation, Marks, rasterize
+from guided_seg.model.guide.annotation import Annotation, rasterize
 from guided_seg.model.guide.locality import Locality
-
-Guided = tuple[Float[Tensor, "T K C *grid"], Bool[Tensor, "T K"]]
-"""The z of each of T shots and label, and which labels the shot annotates; one for all labels where `Fusion.joint`."""
+from guided_seg.model.guide.shown import Pooled, Shown
 
 
 class Fusion(nn.Module, ABC):
@@ -37,8 +35,8 @@ class Fusion(nn.Module, ABC):
     locality: Locality
 
     @abstractmethod
-    def forward(self, features: Features, batch: Batch) -> Guided:
-        """The guidance of the shots of ``batch``; ``features`` are those of all its images."""
+    def forward(self, features: Features, shots: Shots) -> Shown:
+        """What the shots show; ``features`` are those of all images. Early fusion needs a `Batch`, for its pixels."""
 
 
 class Late(Fusion):
@@ -62,28 +60,24 @@ class Late(Fusion):
             raise UserError(f"resolution.interpolation={interpolation}: expected a whole number from 1.")
         self.annotation, self.locality, self.interpolation = annotation, locality, interpolation
 
-    def forward(self, features: Features, batch: Batch) -> Guided:
+    def forward(self, features: Features, shots: Shots) -> Shown:
         """See `Fusion.forward`."""
         # sums over many pixels, and the counts of them, need full precision whatever the rest runs in
         with torch.autocast(features.maps.device.type, enabled=False):
-            shots, marks = self.mark(features, batch)
-            return self.locality(shots, marks), marks.counts > 0
+            images = replace(features, maps=features.maps.float(), skips=())[shots.shot_image]
+            if self.interpolation > 1 and len(shots.shot_image):
+                images = self._finer(images)
+            shown: Shown = self.locality(images, self.annotation(images, shots))
+            return shown.seen_from(shots.on_query)
 
-    def mark(self, features: Features, batch: Batch) -> tuple[Features, Marks]:
-        """The features of the shots, and their annotation on the same grid."""
-        shots = replace(features, maps=features.maps.float(), skips=())[batch.shot_image]
-        if self.interpolation > 1 and len(batch.shot_image):
-            shots = self._finer(shots)
-        return shots, self.annotation(shots, batch)
-
-    def _finer(self, shots: Features) -> Features:
-        grids = shots.grids * self.interpolation
+    def _finer(self, images: Features) -> Features:
+        grids = images.grids * self.interpolation
         parts = []
         for (height, width), rows in by_size(grids):
-            inside = shots.maps[rows, :, : height // self.interpolation, : width // self.interpolation]
+            inside = images.maps[rows, :, : height // self.interpolation, : width // self.interpolation]
             parts.append((rows, upsample(inside, (height, width))))
-        anchor = shots.anchor.finer(self.interpolation) if shots.anchor else None
-        return Features(place(parts, len(grids)), grids, shots.sizes, anchor=anchor)
+        anchor = images.anchor.finer(self.interpolation) if images.anchor else None
+        return Features(place(parts, len(grids)), grids, images.sizes, anchor=anchor)
 
 
 class Early(Fusion):
@@ -112,8 +106,10 @@ class Early(Fusion):
     ) -> Float[Tensor, "n G C h w"]:
         """The maps of n shots of one size, for each label or one for all."""
 
-    def forward(self, features: Features, batch: Batch) -> Guided:
+    def forward(self, features: Features, shots: Shots) -> Pooled:
         """See `Fusion.forward`."""
+        assert isinstance(shots, Batch)
+        batch = shots
         annotation, sizes = rasterize(batch, self.dot), batch.sizes[batch.shot_image]
         images = batch.images[batch.shot_image]
         parts = []
@@ -122,7 +118,7 @@ class Early(Fusion):
             maps = self.encode(images[rows, :, :height, :width], annotation[rows, :, :height, :width])
             parts.append((rows, self.locality.reduce(maps)))
         annotated = annotation.flatten(2).any(2)
-        return place(parts, len(sizes)), annotated.any(1, keepdim=True) if self.joint else annotated
+        return Pooled(place(parts, len(sizes)), annotated.any(1, keepdim=True) if self.joint else annotated)
 
 
 class EarlyStack(Early):

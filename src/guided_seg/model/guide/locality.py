@@ -1,29 +1,39 @@
-"""m_P: what the guidance keeps of positions (paper, section 4.1, figure 3c; concepts, rules 1-2)."""
+"""m_P: what guidance keeps of positions (paper, section 4.1, figure 3c; concepts, rules 1-2)."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from guided_seg.errors import UserError
 from guided_seg.model.features import Features
-from guided_seg.model.guide.annotation import Marks, at_dots, spread
+from guided_seg.model.guide.annotation import Marks, at_dots, dot_cells, spread
+from guided_seg.model.guide.shown import PLACES, Pooled, Rows, Shown
+
+TRAINED = 32
+"""The most cells of one mask that a set keeps of a label in training, where each costs time in every episode."""
 
 
 class Locality(nn.Module, ABC):
-    """From the features and marks of each shot to its z."""
+    """From the features and marks of each shot to what it shows.
 
-    keeps_positions: bool
+    Attributes:
+        keeps_positions: z has a vector for each position, so support and query must be one image.
+    """
+
+    keeps_positions: bool = False
 
     @abstractmethod
-    def forward(self, shots: Features, marks: Marks) -> Float[Tensor, "T K C *grid"]:
-        """The z of each shot and label; zero where a label has no mark."""
+    def forward(self, shots: Features, marks: Marks) -> Shown:
+        """What each shot shows of each label, as if each annotated the query itself."""
 
-    @abstractmethod
     def reduce(self, maps: Float[Tensor, "n K C h w"]) -> Float[Tensor, "n K C *grid"]:
         """The z of n shots of one size, whose maps have read the annotation already (early fusion)."""
+        raise NotImplementedError(f"{type(self).__name__} does not go with early fusion.")
 
 
 class Global(Locality):
@@ -32,9 +42,7 @@ class Global(Locality):
     Dots are a gather of at most four cells each, O(P·C); no image-sized mask is built.
     """
 
-    keeps_positions = False
-
-    def forward(self, shots: Features, marks: Marks) -> Float[Tensor, "T K C"]:
+    def forward(self, shots: Features, marks: Marks) -> Pooled:
         """See `Locality.forward`."""
         number, channels = shots.maps.shape[:2]
         labels = marks.counts.shape[1]
@@ -45,7 +53,8 @@ class Global(Locality):
         if marks.map_shot.shape[0]:
             dense = marks.maps.flatten(2).to(flat.dtype) @ flat.index_select(0, marks.map_shot).transpose(1, 2)
             total = total.index_add(0, marks.map_shot, dense)
-        return total / torch.where(marks.counts > 0, marks.total, 1.0)[..., None].to(flat.dtype)
+        z = total / torch.where(marks.counts > 0, marks.total, 1.0)[..., None].to(flat.dtype)
+        return Pooled(z, marks.counts > 0)
 
     def reduce(self, maps: Float[Tensor, "n K C h w"]) -> Float[Tensor, "n K C"]:
         """See `Locality.reduce`."""
@@ -57,11 +66,65 @@ class Local(Locality):
 
     keeps_positions = True
 
-    def forward(self, shots: Features, marks: Marks) -> Float[Tensor, "T K C h w"]:
+    def forward(self, shots: Features, marks: Marks) -> Pooled:
         """See `Locality.forward`."""
         maps = spread(marks, shots.maps.shape[-2:])
-        return shots.maps[:, None] * maps[:, :, None].to(shots.maps.dtype)
+        return Pooled(shots.maps[:, None] * maps[:, :, None].to(shots.maps.dtype), marks.counts > 0)
 
     def reduce(self, maps: Float[Tensor, "n K C h w"]) -> Float[Tensor, "n K C h w"]:
         """See `Locality.reduce`."""
         return maps
+
+
+class Set(Locality):
+    """The annotated features themselves: nothing is pooled, and any image may be the query.
+
+    Args:
+        limit: the most cells of one mask that are kept of a label, evenly spaced among them; None for all. In training
+            it is at most `TRAINED`, unless it is None.
+
+    Raises:
+        UserError: a limit below 1.
+    """
+
+    def __init__(self, limit: int | None = 256) -> None:
+        super().__init__()
+        if limit is not None and limit < 1:
+            raise UserError(f"locality.limit={limit}: expected a whole number from 1, or null for all cells.")
+        self.limit = limit
+
+    def forward(self, shots: Features, marks: Marks) -> Rows:
+        """See `Locality.forward`."""
+        limit = min(self.limit, TRAINED) if self.limit is not None and self.training else self.limit
+        features, shot, label = annotated_features(shots, marks, limit)
+        places = features.new_zeros(features.shape[0], PLACES)
+        if not torch.compiler.is_exporting():  # no head that is exported reads them
+            where = dot_cells(marks, shots.maps.shape[-1]).to(features.dtype)
+            where = F.pad(where, (0, 1), value=1.0)  # these are dots; what follows are cells of masks
+            places = torch.cat([where, places[len(where) :]])
+        return Rows(features, places, shot, label, *marks.counts.shape)
+
+
+def annotated_features(
+    shots: Features, marks: Marks, limit: int | None = None
+) -> tuple[Float[Tensor, "N C"], Int[Tensor, " N"], Int[Tensor, " N"]]:
+    """The feature at each dot, then of each cell that a mask gives to one label; with its shot and label.
+
+    A cell belongs to the label that covers most of it. A label too small for any cell keeps its best one. Where a mask
+    gives a label more than ``limit`` cells, ``limit`` of them are taken, evenly spaced.
+    """
+    flat = shots.maps.flatten(2)
+    dots = at_dots(shots, marks)
+    if not len(marks.map_shot):
+        return dots, marks.shot, marks.label
+    share = marks.maps.flatten(2)
+    mine = (share == share.amax(1, keepdim=True)) & (share > 0)
+    best = torch.zeros_like(mine).scatter(2, share.argmax(2, keepdim=True), True) & (share > 0)
+    chosen = torch.where(mine.any(2, keepdim=True), mine, best)
+    if limit is not None:
+        passed = chosen.cumsum(2)
+        most = passed[..., -1:].clamp(min=limit)
+        chosen = chosen & (passed * limit // most > (passed - 1) * limit // most)
+    row, label, cell = torch.nonzero(chosen, as_tuple=True)
+    shot = marks.map_shot[row]
+    return torch.cat([dots, flat[shot, :, cell]]), torch.cat([marks.shot, shot]), torch.cat([marks.label, label])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from guided_seg.errors import UserError
 from guided_seg.model.backbones.neck import Block, Hourglass
-from guided_seg.model.conditioning import TwoStep
+from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.features import laid_out
 from guided_seg.model.guide.guide import Guidance
 from guided_seg.model.heads.sides import Sides, bells, each_label, near_dots, spread_of_dots
@@ -23,7 +23,7 @@ AROUND = (3.0, 10.0)
 """How far a dot of the query's own image counts in a local fit, in cells, as standard deviations."""
 
 
-class Fused(TwoStep):
+class Fused(Conditioning):
     """Each positive label against all the rest, by a small network on maps of evidence (after paper, section 4.2).
 
     The evidence of a cell, for the label and for the rest (everything annotated as another label), is its cosine to the
@@ -33,8 +33,8 @@ class Fused(TwoStep):
     and what an earlier answer said, where there is one (see `Guidance.previous`). The network joins it with the
     query's features. What depends on the query alone is computed once an image, and all else is small.
 
-    The result is no score yet but ``hidden`` maps of each positive label, for a decoder that carries them to a finer
-    grid; the negative is what they are scored against, so its own score is 0 (see `guided_seg.model.decoder.Carried`).
+    It gives ``hidden`` maps of each label, which a decoder scores. Positive labels are compared with the negative, so
+    the maps of the negative are 0.
 
     Args:
         channels: C of features and guidance.
@@ -61,10 +61,6 @@ class Fused(TwoStep):
     """
 
     needs = "set"
-    separable = False
-    carried = True
-    places = True
-    limit = 256
 
     def __init__(
         self,
@@ -85,7 +81,7 @@ class Fused(TwoStep):
         super().__init__()
         if not (mean or nearest or ridge):
             raise UserError("conditioning: expected at least one of mean, nearest and ridge to be true.")
-        self.hidden = hidden
+        self.maps = hidden
         self.mean, self.nearest, self.memory = mean, nearest, memory
         self.reads_places, self.near, self.spread = places, tuple(near), spread
         self.penalty = nn.Parameter(torch.tensor(-3.0)) if ridge else None
@@ -104,14 +100,13 @@ class Fused(TwoStep):
             else nn.Sequential(*[Block(width, dilation) for dilation in context])
         )
         self.last = nn.Conv2d(width, hidden, 1)
-        self.floor = nn.Identity()
 
     def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
-        """The directions of the features, and their part of the network's first layer; see `TwoStep.prepare`."""
+        """The directions of the features, and their part of the network's first layer; see `Conditioning.prepare`."""
         return F.normalize(query, dim=1), self.query(query)
 
-    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B L E h w"]:
-        """The hidden maps of each of L = K - 1 positive labels; see `TwoStep.compare`."""
+    def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K E h w"]:
+        """See `Conditioning.compare`."""
         unit, query = prepared
         query = laid_out(query)  # in which blocks and pooling are twice as fast
         each = []
@@ -121,7 +116,7 @@ class Fused(TwoStep):
             known = self.evidence(laid_out(maps))
             mixed = torch.relu(self.norm(known + query))
             each.append(self.last(self.context(mixed)))
-        return torch.stack(each, dim=1)
+        return torch.stack([torch.zeros_like(each[0]), *each], dim=1)
 
     def _maps(self, unit: Float[Tensor, "B C h w"], sides: Sides) -> Iterator[Float[Tensor, "B n h w"]]:
         """All evidence for one label."""

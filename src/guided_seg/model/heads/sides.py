@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from guided_seg.model.guide.guide import PLACES, Guidance
+from guided_seg.model.guide.guide import Guidance
 
 SLACK = 1.5
 """The least standard deviation of what dots of the query's own image spread over, in cells."""
@@ -28,9 +28,9 @@ class Sides(NamedTuple):
 def each_label(guidance: Guidance) -> Iterator[Sides]:
     """Each positive label in turn against all others."""
     assert guidance.valid is not None
+    assert guidance.places is not None
     labels = guidance.z.shape[1]
-    rows = guidance.z.transpose(2, 3).flatten(1, 2).float()
-    features, places = rows[..., :-PLACES], rows[..., -PLACES:]
+    rows, places = (part.transpose(2, 3).flatten(1, 2).float() for part in (guidance.z, guidance.places))
     there = guidance.valid & guidance.annotated[..., None]
     for label in range(1, labels):
         own = torch.zeros(labels, dtype=torch.bool, device=rows.device)
@@ -43,7 +43,7 @@ def each_label(guidance: Guidance) -> Iterator[Sides]:
         rest = torch.where(shown[1][:, None, None], rest, instead)
         members = (guidance.valid & own[:, None]).flatten(1).to(rows), rest.flatten(1).to(rows)
         earlier = None if guidance.previous is None else of_label(guidance.previous, label)
-        yield Sides(features, places, members, shown, earlier)
+        yield Sides(rows, places, members, shown, earlier)
 
 
 def of_label(previous: Float[Tensor, "B K h w"], label: int) -> Float[Tensor, "B 2 h w"]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from guided_seg.episode import Batch
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.features import Features
-from guided_seg.model.guide.guide import Guidance
 from guided_seg.model.network import Network, UpdateCost
 
 
@@ -22,7 +18,7 @@ class Wrapped(Network):
     """
 
     def __init__(self, network: Network) -> None:
-        super(Network, self).__init__()  # backbone and decoder are the other network's
+        super().__init__()
         self.network = network
 
     @property
@@ -43,11 +39,3 @@ class Wrapped(Network):
     def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
         """See `Network.encode`."""
         return self.network.encode(images, sizes)
-
-    def extract(self, features: Features, batch: Batch) -> NoReturn:
-        """There is no one guidance: each question has its own."""
-        raise NotImplementedError(f"{type(self).__name__} asks several questions, each with its own guidance.")
-
-    def segment(self, query: Float[Tensor, "B C h w"], guidance: Guidance | None) -> NoReturn:
-        """See `extract`."""
-        raise NotImplementedError(f"{type(self).__name__} asks several questions, each with its own guidance.")

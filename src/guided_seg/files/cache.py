@@ -6,8 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
-from guided_seg.data.source import Sample
-
 T = TypeVar("T")
 
 
@@ -73,8 +71,3 @@ class Cache(Generic[T]):
     def fits(self, thing: T) -> bool:
         """Whether it can be kept at all."""
         return self._size(thing) <= self.megabytes * 2**20
-
-
-def sample_bytes(sample: Sample) -> int:
-    """The bytes of an image and its label map."""
-    return int(sample.image.nbytes + sample.labels.nbytes)

@@ -1,0 +1,284 @@
+"""One way to answer: the stages of a network, with a cache of limited size between them (concepts, rules 2-5).
+
+A late-fusion network reads an image once. What an annotated image shows depends on its features and annotation, z of a
+label on the images that annotate it, and for most conditionings the score map of a label on its own z. So a new dot
+costs a gather, a mean over the images that show the label, and one map. Everything else is kept.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from guided_seg.episode import Episode, Shot, Shots, collate
+from guided_seg.files.cache import Cache
+from guided_seg.model.features import Features, stack
+from guided_seg.model.guide.fusion import Late
+from guided_seg.model.guide.guide import Guidance
+from guided_seg.model.guide.locality import Set
+from guided_seg.model.guide.shown import Shown
+from guided_seg.model.network import GuidedNetwork, Network, cell_shares
+from guided_seg.model.segmentor import Prepared
+from guided_seg.predict.encoder import threads
+from guided_seg.predict.support import Annotated, Image
+
+Labels = UInt8[np.ndarray, "H W"]
+Maps = list[Float[Tensor, "H W"]]
+Encode = Callable[[Float[Tensor, "N 3 H W"]], list[Features]]
+"""Gives the features of each of N images of one size."""
+
+SMALL = 2**21
+"""Bytes of a prepared query up to which one thread is as fast as several."""
+
+
+class Predictor(ABC):
+    """Scores of images, given annotated images.
+
+    Args:
+        network: in evaluation mode.
+        encode: its encoder.
+        cache_mb: megabytes of features, and of what is made of them, that are kept.
+
+    Attributes:
+        on_encode: called with each image that went through the encoder, and its features.
+    """
+
+    def __init__(self, network: Network, encode: Encode, cache_mb: float) -> None:
+        self.network, self.encode = network, encode
+        self.cache: Cache[Any] = Cache(_bytes, cache_mb)
+        self.on_encode: Callable[[Image, Features], None] = lambda *_: None
+        self._all_threads: int | None = None
+
+    def maps(
+        self,
+        query: Image,
+        support: Sequence[Annotated],
+        num_labels: int,
+        previous: Labels | None = None,
+        further: Annotated | None = None,
+    ) -> Maps:
+        """The score map of each label, at the size of the query.
+
+        Args:
+            query: the image to segment.
+            support: the annotated images, in any order that stays the same.
+            num_labels: K.
+            previous: an answer to a frame like the query (`Guidance.previous`). No map that depends on it is kept.
+            further: one more annotated image, of which nothing is kept.
+        """
+        if self.network.needs_same_image:
+            support = [each for each in support if each.image.key == query.key]
+        if further is not None:
+            support = [*support, further]
+        return self._maps(query, support, num_labels, previous)
+
+    @abstractmethod
+    def _maps(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps: ...
+
+    def features(self, image: Image) -> Features:
+        """φ of an image: what is kept, or computed from its pixels."""
+        if image.features is not None:
+            return image.features
+        found: Features | None = self.cache.find(("features", image.key))
+        return self._encode([image])[0] if found is None else found
+
+    def encode_all(self, images: Sequence[Image]) -> None:
+        """Encode those images whose features are not kept, all of one size at once."""
+        missing = [image for image in images if self.cache.find(("features", image.key)) is None]
+        for size in dict.fromkeys(image.size for image in missing):
+            self._encode([image for image in missing if image.size == size])
+
+    def _encode(self, images: Sequence[Image]) -> list[Features]:
+        with threads(self._all_threads or torch.get_num_threads()):
+            pixels = [image.read()[None] for image in images]
+            # one alone stays as it lies in memory, channels last
+            encoded = self.encode(torch.cat(pixels) if len(pixels) > 1 else pixels[0])
+        for image, features in zip(images, encoded, strict=True):
+            self.on_encode(image, features)
+            self.cache.keep(("features", image.key), features)
+        return encoded
+
+    def forget(self, key: Hashable) -> None:
+        """Drop everything that is kept of an image."""
+        for entry in self.cache.kept():
+            if entry[1] == key:
+                self.cache.drop(entry)
+
+
+class ByLabel(Predictor):
+    """Late fusion: a change of one label costs its own guidance and its own score map (concepts, rule 4)."""
+
+    network: GuidedNetwork
+
+    def _maps(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps:
+        previous = previous if self.network.conditioning.memory else None
+        labels = range(num_labels)
+        versions = [_version(support, label) if previous is None else None for label in labels]
+        segmentor = self.network.segmentor
+        if not segmentor.separable:
+            versions = [None if None in versions else tuple(versions)] * num_labels
+        found = [self._find(("map", query.key, label), versions[label]) for label in labels]
+        stale = [label for label in labels if found[label] is None]
+        # one by one: sums of several at once are rounded in another way, and undo would be exact only within that
+        groups = [[label] for label in stale] if segmentor.separable else [list(labels)] if stale else []
+        for group in groups:
+            prepared = self._prepared(query)
+            with self._threads_for(prepared):
+                guidance = Guidance.join([self._guidance(query, support, label, num_labels) for label in group])
+                if previous is not None:
+                    guidance = replace(guidance, previous=self._shares(query, previous, num_labels))
+                scores = self.network.score(prepared, guidance, group[0])[0]
+            for label, own in zip(group, scores, strict=True):
+                # a view would keep the maps of all labels in memory
+                kept = own.clone() if own.untyped_storage().nbytes() > own.nbytes else own
+                found[label] = self._keep(("map", query.key, label), kept, versions[label])
+        return [scores for scores in found if scores is not None]
+
+    def _prepared(self, query: Image) -> Prepared:
+        key = ("prepared", query.key)
+        prepared: Prepared = self.cache.get(key, lambda: self.network.prepare(self.features(query)).contiguous())
+        return prepared
+
+    def _shares(self, query: Image, labels: Labels, num_labels: int) -> Float[Tensor, "1 K h w"]:
+        features = self.features(query)
+        return cell_shares(features, torch.from_numpy(labels)[None].to(features.maps.device), num_labels)
+
+    def _guidance(self, query: Image, support: Sequence[Annotated], label: int, num_labels: int) -> Guidance:
+        guides = [each for each in support if label in each.labels]
+
+        def make() -> Guidance:
+            # dots may have taken the last pixel of a label from a mask
+            parts = [part for each in guides if (part := self._seen_from(query, each, label, num_labels)) is not None]
+            if not parts:
+                return self.network.guide.nothing()
+            shown = type(parts[0]).join(parts)
+            episode = torch.zeros(len(parts), dtype=torch.int64, device=self.network.guide.no_guidance.device)
+            return self.network.merge(shown, episode, 1)
+
+        version = _version(guides, label)
+        # z is the same for any query, unless it says where things are in that query
+        placed = self.network.needs_same_image or isinstance(self.network.guide.fusion.locality, Set)
+        own = placed and any(each.image.key == query.key for each in guides)
+        if version is None:
+            return make()
+        found: Guidance = self.cache.get(("z", label), make, (version, query.key if own else None))
+        return found
+
+    def _seen_from(self, query: Image, guide: Annotated, label: int, num_labels: int) -> Shown | None:
+        part = self._part(guide, label, num_labels)
+        if part is None or guide.image.key == query.key:
+            return part
+        return part.seen_from(torch.zeros(1, dtype=torch.bool, device=self.network.guide.no_guidance.device))
+
+    def _part(self, guide: Annotated, label: int, num_labels: int) -> Shown | None:
+        """What one annotated image shows of one label."""
+
+        def version(each: int) -> Hashable:
+            return None if guide.version is None else guide.version(each)
+
+        found: Shown | None = self._find(("part", guide.image.key, label), version(label))
+        if found is not None:
+            return found
+        shown = self.network.show(self.features(guide.image), Shots.of_image(*guide.annotation(), num_labels))
+        for other in guide.labels:
+            if (part := shown.label(other)) is not None:
+                self._keep(("part", guide.image.key, other), part, version(other))
+        return shown.label(label)
+
+    def _find(self, key: Hashable, version: Hashable) -> Any:
+        return None if version is None else self.cache.find(key, version)
+
+    def _keep(self, key: Hashable, thing: Any, version: Hashable) -> Any:
+        return thing if version is None else self.cache.keep(key, thing, version)
+
+    @contextmanager
+    def _threads_for(self, prepared: Prepared) -> Iterator[None]:
+        """One for a small head: several threads would wait for each other longer than they work."""
+        if prepared.nbytes > SMALL:
+            yield
+            return
+        self._all_threads = torch.get_num_threads()
+        try:
+            with threads(1):
+                yield
+        finally:
+            self._all_threads = None
+
+
+class Whole(Predictor):
+    """Any network: the whole episode is computed again, from features that are kept."""
+
+    def _maps(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps:
+        versions = [
+            None if each.version is None else (each.image.key, *map(each.version, each.labels)) for each in support
+        ]
+        if previous is not None or None in versions:
+            return self._ask(query, support, num_labels, previous)
+        version = (num_labels, tuple(versions))
+        maps: Maps = self.cache.get(("maps", query.key), lambda: self._ask(query, support, num_labels, None), version)
+        return maps
+
+    def _ask(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps:
+        # the order in which collate puts them: the query, then every other image once
+        images = {query.key: query} | {each.image.key: each.image for each in support}
+        images[query.key] = query
+        pixels = {key: image.read() for key, image in images.items()}
+        shots = [_shot(each, pixels[each.image.key], each.image.key == query.key) for each in support]
+        device = pixels[query.key].device
+        target = torch.zeros(query.size, dtype=torch.uint8, device=device)
+        before = None if previous is None else torch.from_numpy(previous).to(device)
+        batch = collate([Episode(pixels[query.key], target, shots, num_labels=num_labels, previous=before)]).to(device)
+        height, width = query.size  # a larger image of the support pads the batch
+        scores = self.network(batch, stack([self.features(image) for image in images.values()]))
+        return list(scores[0, :, :height, :width].clone())
+
+
+def predictor_for(network: Network, encode: Encode, cache_mb: float) -> Predictor:
+    """The predictor for which an edit costs least; see `Predictor` for the arguments."""
+    late = isinstance(network, GuidedNetwork) and not network.guide.fusion.early
+    return (ByLabel if late else Whole)(network, encode, cache_mb)
+
+
+def labels_touch_each_other(network: Network) -> bool:
+    """Whether what an image shows of a label depends on what else is annotated in it (learned annotation)."""
+    fusion = network.guide.fusion if isinstance(network, GuidedNetwork) else None
+    return isinstance(fusion, Late) and fusion.annotation.learned
+
+
+def best(maps: Maps) -> Labels:
+    """The label of the highest score at each pixel; of equal ones the first."""
+    if maps[0].device.type != "cpu":
+        return torch.stack(maps).argmax(0).to(torch.uint8).cpu().numpy()
+    highest, *others = (scores.numpy() for scores in maps)  # numpy compares three times as fast as torch
+    labels = np.greater(others[0], highest).view(np.uint8)
+    for label, scores in enumerate(others[1:], 2):
+        highest = np.maximum(highest, others[label - 2])
+        # later labels are larger, so a maximum sets them; seven times as fast as filling where they are better
+        np.maximum(labels, np.greater(scores, highest) * np.uint8(label), out=labels)
+    return labels
+
+
+def _version(support: Sequence[Annotated], label: int) -> Hashable:
+    """Changes with whatever the guidance of a label depends on; None if that cannot be told."""
+    guides = [each for each in support if label in each.labels]
+    if any(each.version is None for each in guides):
+        return None
+    return tuple((each.image.key, each.version(label)) for each in guides if each.version)
+
+
+def _shot(annotated: Annotated, pixels: Float[Tensor, "3 H W"], is_query: bool) -> Shot:
+    points, mask = annotated.annotation()
+    return Shot(pixels, points=points, mask=mask, is_query=is_query)
+
+
+def _bytes(thing: Any) -> int:
+    """Of whatever knows its bytes, and lists of such."""
+    return sum(map(_bytes, thing)) if isinstance(thing, list) else int(thing.nbytes)
