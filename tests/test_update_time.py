@@ -45,9 +45,8 @@ def test_encoding_is_of_the_query_and_an_update_encodes_nothing(
     found = update_times(network, batch)
     assert set(found) == {"encode_ms", "update_ms"}
     assert all(0 < milliseconds < 1000 for milliseconds in found.values())
-    assert encoded[0] == 4
-    assert set(encoded[1:]) == {1}
-    assert len(encoded[1:]) >= 20
+    assert set(encoded) == {1}
+    assert len(encoded) == 2 + 23, "the query and the shot once each, and the query again to be timed"
 
 
 def test_it_is_the_median_in_milliseconds(timed: tuple[Network, Batch], monkeypatch: pytest.MonkeyPatch) -> None:

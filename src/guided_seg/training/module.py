@@ -20,7 +20,9 @@ from guided_seg.episode import Batch
 from guided_seg.errors import UserError
 from guided_seg.metrics.iou import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
 from guided_seg.model.features import Features
+from guided_seg.model.guide.guide import Guide
 from guided_seg.model.network import Network, encode_once
+from guided_seg.model.segmentor import Segmentor
 from guided_seg.training.corrections import corrected, recalled
 from guided_seg.training.feature_cache import FeatureCache
 from guided_seg.training.losses import CrossEntropy
@@ -88,6 +90,18 @@ class EpisodicSegmentation(LightningModule):
         self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
         self.groups: dict[int, str] = {}
         self._fewer: dict[tuple[Mode, Setting, int], Fewer] = {}
+
+    @property
+    def guide(self) -> Guide:
+        """g, which makes z of the support. Raises `AttributeError` for a baseline, which has none."""
+        guide: Guide = self.network.guide  # type: ignore[assignment]
+        return guide
+
+    @property
+    def segmentor(self) -> Segmentor:
+        """f, which segments a query by z: conditioning and decoder."""
+        segmentor: Segmentor = self.network.segmentor  # type: ignore[assignment]
+        return segmentor
 
     def forward(self, batch: Batch) -> Tensor:
         """Scores ``[B, K, H, W]``."""

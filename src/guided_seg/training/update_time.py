@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from statistics import median
 from typing import Any
 
@@ -13,12 +14,16 @@ from torch import Tensor
 
 from guided_seg.data.sampling.points import restrict
 from guided_seg.episode import Batch
+from guided_seg.model.features import Features
 from guided_seg.model.network import Network
+from guided_seg.predict.predictor import predictor_for
+from guided_seg.predict.support import Annotated, Image
 
 SHOTS, POINTS = 1, 5
 """The episode that is timed: one annotated image with five dots per label."""
 
 _WARM_UP, _REPETITIONS = 3, 20
+_ROOM = 2.0**20  # megabytes: everything is kept
 _PATIENCE, _LEAST = 20.0, 3  # seconds, after which so few repetitions do, as where every dot trains the network
 
 
@@ -53,15 +58,35 @@ def update_times(network: Network, batch: Batch) -> dict[str, float]:
         batch: one episode.
 
     Returns:
-        ``encode_ms``, the encoder on the query image, and ``update_ms``, guidance and segmentation of the episode from
-        features that are given: what the answer to a new dot takes.
+        ``encode_ms``, the encoder on the query image, and ``update_ms``, the answer after one more dot of the first
+        positive label. As in a session, features are kept, and so is what the dot does not change.
     """
+
+    def encode(images: Tensor) -> list[Features]:
+        return [network.encode(images, batch.sizes.new_tensor([images.shape[-2:]]))]
+
+    predictor, changes = predictor_for(network, encode, _ROOM), count()
+    query = _image(batch, 0)
+    support = [_annotated(batch, shot, changes) for shot in range(len(batch.shot_image))]
     with torch.inference_mode():
-        features = network.encode(batch.images, batch.sizes)
+        predictor.maps(query, support, batch.num_labels)
         return {
-            "encode_ms": _median_ms(lambda: network.encode(batch.images[:1], batch.sizes[:1]), batch.images),
-            "update_ms": _median_ms(lambda: network(batch, features), batch.images),
+            "encode_ms": _median_ms(lambda: encode(query.read()[None]), batch.images),
+            "update_ms": _median_ms(lambda: predictor.maps(query, support, batch.num_labels), batch.images),
         }
+
+
+def _image(batch: Batch, row: int) -> Image:
+    height, width = batch.sizes[row].tolist()
+    return Image(row, (height, width), lambda: batch.images[row, :, :height, :width])
+
+
+def _annotated(batch: Batch, shot: int, changes: Iterator[int]) -> Annotated:
+    """A shot whose label 1 is another one each time that it is asked for."""
+    dots = batch.points[batch.points[:, 0] == shot, 1:]
+    labels = frozenset(dots[:, 2].tolist())
+    image = _image(batch, int(batch.shot_image[shot]))
+    return Annotated(image, labels, lambda: (dots, None), lambda label: next(changes) if label == 1 else 0)
 
 
 def _median_ms(work: Callable[[], Any], place: Tensor) -> float:
