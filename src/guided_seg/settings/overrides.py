@@ -24,6 +24,7 @@ from guided_seg.errors import CompositionError, UserError
 from guided_seg.files.text import shown
 from guided_seg.settings.paths import suggestion
 from guided_seg.settings.preflight import check_folder, check_missing, check_settings, check_value, rule_of, settings
+from guided_seg.settings.ranges import Refused
 
 SWEEP = "sweep"
 """The group of files that list the values of several runs."""
@@ -281,6 +282,8 @@ def _check_key(
     key = override.key_or_group
     if override.is_add() or override.is_force_add() or key in known:
         return
+    if isinstance(rule_of(key), Refused):
+        check_value(key, None if override.is_delete() else override.value())
     group = key.partition(".")[0]
     if group in groups and group not in known:
         options, plus = ", ".join(groups[group]), "" if group in (defaults or ()) else "+"

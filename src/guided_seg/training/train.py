@@ -110,21 +110,20 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
     data.setup("test")
     modes = modes_to_test(network, data, known_modes(cfg.evaluation.modes), settings)
     cache = open_cache(cfg, network, data, modes)
-    optimizer, schedule = instantiate(cfg.optimizer.optimizer), instantiate(cfg.optimizer.schedule)
-    return EpisodicSegmentation(
+    module = EpisodicSegmentation(
         network,
-        optimizer,
-        schedule,
-        settings,
-        cfg.evaluation.seed,
-        network_config(cfg),
-        cfg.trainer.log_every_n_steps,
-        cache,
-        instantiate(cfg.loss),
-        cfg.episode.corrections,
-        cfg.optimizer.pretrained_lr,
-        cfg.episode.recalled,
-    ), data
+        optimizer=instantiate(cfg.optimizer.optimizer),
+        schedule=instantiate(cfg.optimizer.schedule),
+        settings=settings,
+        dot_seed=cfg.evaluation.seed,
+        config=network_config(cfg),
+        log_every=cfg.trainer.log_every_n_steps,
+        cache=cache,
+        loss=instantiate(cfg.loss),
+        options=data.options,
+        pretrained_lr=cfg.optimizer.pretrained_lr,
+    )
+    return module, data
 
 
 def _run(
