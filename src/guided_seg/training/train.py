@@ -57,6 +57,7 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
     """
     began = time.perf_counter()
     quiet_lightning()
+    torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it, for the whole process
     evaluation_settings(cfg)
     _check_trainer(cfg)
     resume = resume or last_checkpoint(run_dir, cfg.ckpt_path)
