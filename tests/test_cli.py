@@ -29,6 +29,7 @@ CONFIGS = {
     "needs_root.yaml": "defaults:\n- config\n- _self_\n\nroot: ???\nsource: {root: '${root}'}\n",
     "needs_mode.yaml": "defaults:\n- mode: ???\n- _self_\n",
     "backbone/small.yaml": "# the small one\nname: small\n",
+    "backbone/_shared.yaml": "weights: x\n",
     "backbone/vgg16.yaml": "name: vgg16\nweights: null\n",
     "mode/semantic.yaml": "shots: 1\n",
     "mode/video.yaml": "shots: 1\nframes: 2\n",
@@ -58,6 +59,7 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("+bakbone=vgg16", "did you mean +backbone=vgg16?"),
         ("backbone=vgg61", "no backbone=vgg61; did you mean backbone=vgg16? There are: small, vgg16."),
         ("backbone=zzz", "choose one of: small, vgg16."),
+        ("backbone=_shared", "There is no backbone=_shared; choose one of: small, vgg16."),
         ("-m backbone=small,vgg61", "did you mean backbone=vgg16?"),
         ("trainer.max_step=3", "'trainer.max_step'; did you mean trainer.max_steps?"),
         ("max_steps=3", "did you mean trainer.max_steps?"),
@@ -168,6 +170,7 @@ def test_help_lists_experiments_groups_and_examples(conf: str, capsys: pytest.Ca
     assert "paper/figure_3" in out
     assert "python -m guided_seg.run +experiment=late_global" in out
     assert "quiet" not in out
+    assert "_shared" not in out
 
 
 def test_help_is_only_given_when_asked_for(conf: str, monkeypatch: pytest.MonkeyPatch) -> None:

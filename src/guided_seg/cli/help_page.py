@@ -48,7 +48,7 @@ def options(group: Traversable, prefix: str = "") -> Iterator[tuple[str, Travers
     for entry in entries:
         if entry.is_dir():
             yield from options(entry, f"{prefix}{entry.name}/")
-        elif entry.name.endswith(".yaml"):
+        elif entry.name.endswith(".yaml") and not entry.name.startswith("_"):  # _files.yaml is a part of others
             yield prefix + entry.name.removesuffix(".yaml"), entry
 
 

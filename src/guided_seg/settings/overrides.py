@@ -159,7 +159,7 @@ def _groups(repository: IConfigRepository, parent: str = "") -> dict[str, list[s
     for name in repository.get_group_options(parent, ObjectType.GROUP):
         group = f"{parent}/{name}" if parent else name
         below = _groups(repository, group)
-        own = repository.get_group_options(group, ObjectType.CONFIG)
+        own = [name for name in repository.get_group_options(group, ObjectType.CONFIG) if not name.startswith("_")]
         deeper = [f"{sub.removeprefix(group + '/')}/{option}" for sub, opts in below.items() for option in opts]
         found |= {group: [*own, *dict.fromkeys(deeper)]} | below
     return found
