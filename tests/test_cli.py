@@ -138,6 +138,23 @@ def test_a_folder_of_ones_own_configs_counts(conf: str, tmp_path: Path) -> None:
     assert find_problem("config", ["backbone=mine"], conf) is not None
 
 
+@pytest.mark.parametrize("option", [True, False])
+def test_places_of_ones_own_configs_add_up(conf: str, tmp_path: Path, option: bool) -> None:
+    for name in ("one", "two three"):
+        (tmp_path / name / "backbone").mkdir(parents=True)
+        (tmp_path / name / "backbone" / f"{name[:3]}.yaml").write_text("name: mine\n")
+    place = ["--config-dir", "one"] if option else []
+    listed = '["file://two three"]' if option else '[file://one,"file://two three"]'
+    for chosen in ("one", "two", "vgg16"):
+        assert find_problem("config", [*place, f"hydra.searchpath={listed}", f"backbone={chosen}"], conf) is None
+
+
+@pytest.mark.parametrize("place", ["pkg://", "pkg://no.such.package", "pkg://.x", "file:///nowhere", "nonsense"])
+def test_a_place_that_is_not_there_has_no_options(conf: str, place: str) -> None:
+    problem = find_problem("config", [f"hydra.searchpath=[{place}]", "backbone=vgg61"], conf)
+    assert problem == "There is no backbone=vgg61; did you mean backbone=vgg16? There are: small, vgg16."
+
+
 def test_a_folder_that_may_not_be_written_is_refused(conf: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     problem = find_problem("config", [], conf)

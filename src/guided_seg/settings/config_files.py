@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
@@ -14,10 +15,10 @@ import yaml
 def place(path: str) -> Traversable:
     """The folder of a search path: ``file://FOLDER`` or ``pkg://PACKAGE``."""
     scheme, _, name = path.rpartition("://")
-    try:
-        return files(name) if scheme == "pkg" else cast("Traversable", Path(name))
-    except ModuleNotFoundError:  # Hydra says so itself
-        return cast("Traversable", Path(name))
+    if scheme == "pkg":
+        with suppress(ImportError, ValueError, TypeError):  # Hydra says itself that there is no such package
+            return files(name)
+    return Path(name)
 
 
 def options(group: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
