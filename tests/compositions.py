@@ -17,7 +17,11 @@ Composed = Callable[..., DictConfig]
 
 CONF = files("guided_seg.conf")
 GROUPS = {
-    group.name: sorted(file.name.removesuffix(".yaml") for file in group.iterdir() if file.name.endswith(".yaml"))
+    group.name: sorted(
+        file.name.removesuffix(".yaml")
+        for file in group.iterdir()
+        if file.name.endswith(".yaml") and not file.name.startswith("_")
+    )
     for group in CONF.iterdir()
     if group.is_dir() and not group.name.startswith("_")
 }

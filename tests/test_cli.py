@@ -29,6 +29,7 @@ CONFIGS = {
     "needs_root.yaml": "defaults:\n- config\n- _self_\n\nroot: ???\nsource: {root: '${root}'}\n",
     "needs_mode.yaml": "defaults:\n- mode: ???\n- _self_\n",
     "backbone/small.yaml": "# the small one\nname: small\n",
+    "backbone/_shared.yaml": "weights: x\n",
     "backbone/vgg16.yaml": "name: vgg16\nweights: null\n",
     "mode/semantic.yaml": "shots: 1\n",
     "mode/video.yaml": "shots: 1\nframes: 2\n",
@@ -58,6 +59,7 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("+bakbone=vgg16", "did you mean +backbone=vgg16?"),
         ("backbone=vgg61", "no backbone=vgg61; did you mean backbone=vgg16? There are: small, vgg16."),
         ("backbone=zzz", "choose one of: small, vgg16."),
+        ("backbone=_shared", "There is no backbone=_shared; choose one of: small, vgg16."),
         ("-m backbone=small,vgg61", "did you mean backbone=vgg16?"),
         ("trainer.max_step=3", "'trainer.max_step'; did you mean trainer.max_steps?"),
         ("max_steps=3", "did you mean trainer.max_steps?"),
@@ -136,6 +138,23 @@ def test_a_folder_of_ones_own_configs_counts(conf: str, tmp_path: Path) -> None:
     assert find_problem("config", ["backbone=mine"], conf) is not None
 
 
+@pytest.mark.parametrize("option", [True, False])
+def test_places_of_ones_own_configs_add_up(conf: str, tmp_path: Path, option: bool) -> None:
+    for name in ("one", "two three"):
+        (tmp_path / name / "backbone").mkdir(parents=True)
+        (tmp_path / name / "backbone" / f"{name[:3]}.yaml").write_text("name: mine\n")
+    place = ["--config-dir", "one"] if option else []
+    listed = '["file://two three"]' if option else '[file://one,"file://two three"]'
+    for chosen in ("one", "two", "vgg16"):
+        assert find_problem("config", [*place, f"hydra.searchpath={listed}", f"backbone={chosen}"], conf) is None
+
+
+@pytest.mark.parametrize("place", ["pkg://", "pkg://no.such.package", "pkg://.x", "file:///nowhere", "nonsense"])
+def test_a_place_that_is_not_there_has_no_options(conf: str, place: str) -> None:
+    problem = find_problem("config", [f"hydra.searchpath=[{place}]", "backbone=vgg61"], conf)
+    assert problem == "There is no backbone=vgg61; did you mean backbone=vgg16? There are: small, vgg16."
+
+
 def test_a_folder_that_may_not_be_written_is_refused(conf: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     problem = find_problem("config", [], conf)
@@ -168,6 +187,7 @@ def test_help_lists_experiments_groups_and_examples(conf: str, capsys: pytest.Ca
     assert "paper/figure_3" in out
     assert "python -m guided_seg.run +experiment=late_global" in out
     assert "quiet" not in out
+    assert "_shared" not in out
 
 
 def test_help_is_only_given_when_asked_for(conf: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,6 @@ from guided_seg.errors import UserError
 from guided_seg.export import graphs
 from guided_seg.export.check import Question, by_parts, by_session, difference
 from guided_seg.export.export_parts import export
-from guided_seg.export.part_weights import load
 from guided_seg.files.writing import sha256
 from guided_seg.release.load import load_network
 
@@ -196,30 +195,6 @@ def test_torch_graphs_answer_as_a_session(tmp_path: Path, overrides: tuple[str, 
             check_same(by_parts(parts, question), by_session(load_network(checkpoint)[0], question))
 
 
-def test_the_weights_give_the_same_network_again(tmp_path: Path) -> None:
-    checkpoint, folder = exported(tmp_path, "safetensors", "decoder=skips", "merge=attention")
-    before, after = load_network(checkpoint)[0], load(folder)
-    assert not after.training
-    for one, other in zip(by_session(before, QUESTIONS[1]), by_session(after, QUESTIONS[1]), strict=True):
-        assert (one == other).all()
-    card = json.loads((folder / "model.json").read_text())
-    assert card["checkpoint"] == {"file": "best.ckpt", "sha256": sha256(checkpoint)}
-    assert {part["file"] for part in card["parts"].values()} | {"model.json"} == {p.name for p in folder.iterdir()}
-
-
-def test_what_is_no_such_export_is_not_loaded(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"model\.json cannot be read"):
-        load(tmp_path)
-    _, folder = exported(tmp_path, "safetensors")
-    (folder / "guide.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="export the checkpoint again"):
-        load(folder)
-    card = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps(card | {"format": "onnx"}))
-    with pytest.raises(UserError, match="reads back format=safetensors"):
-        load(folder)
-
-
 def test_the_script_is_short_and_needs_little() -> None:
     text = SCRIPT.read_text()
     assert len(text.splitlines()) <= 60
@@ -254,10 +229,10 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, overrides: tuple[str
 
 def test_the_command_writes_and_tells(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "best.ckpt")
-    done = call("export.__main__", "checkpoint=best.ckpt", "format=safetensors", "output_dir=out", folder=tmp_path)
+    done = call("export.__main__", "checkpoint=best.ckpt", "format=torch_export", "output_dir=out", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "Largest difference from the scores of a session: 0.0e+00" in done.stdout
-    assert "segmentor.safetensors" in done.stdout
+    assert "Largest difference from the scores of a session: " in done.stdout
+    assert "segmentor.pt2" in done.stdout
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
@@ -267,6 +242,7 @@ def test_the_command_writes_and_tells(tmp_path: Path) -> None:
         ("checkpoint=nowhere.ckpt", "There is no checkpoint nowhere.ckpt"),
         ("checkpoint=text.ckpt", "text.ckpt cannot be read as a checkpoint"),
         ("checkpoint=best.ckpt format=onxx", "There is no format 'onxx'; did you mean 'onnx'?"),
+        ("checkpoint=best.ckpt format=safetensors", "is gone; python -m guided_seg.release checkpoint=RUN name=NAME"),
         ("checkpoint=best.ckpt output_dir=full", "is not empty; choose a new or an empty one with output_dir=..."),
         ("checkpoint=best.ckpt output_dir=text.ckpt", "text.ckpt is not a folder"),
         ("", "checkpoint has no default"),
@@ -300,10 +276,10 @@ def test_files_that_answer_otherwise_are_not_kept(tmp_path: Path) -> None:
     other = load_network(write_checkpoint(tmp_path / "other.ckpt", seed=1))[0]
     (tmp_path / "out").mkdir()
     with (
-        patch("guided_seg.export.export_parts.load", lambda _: other),
+        patch("guided_seg.export.export_parts.by_session", lambda _, asked: by_session(other, asked)),
         pytest.raises(UserError, match="scores that differ"),
     ):
-        export(composed(checkpoint, "safetensors"), tmp_path / "out")
+        export(composed(checkpoint, "torch_export"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

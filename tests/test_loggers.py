@@ -120,7 +120,7 @@ def test_wandb_is_offline_without_a_key_and_says_how_to_sync(
     (folder,) = (tmp_path / "my runs [b]" / "wandb").glob("offline-run-*")
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.startswith("W&B records offline (there is no API key); to upload it later: wandb sync ")
+    assert err.startswith("W&B records offline (it could not start online: No API key configured.")
     assert shlex.split(err.partition("later: ")[2]) == ["wandb", "sync", str(folder)]
     assert err.count("\n") == 1
 
@@ -170,27 +170,19 @@ def test_tensorboard_gets_metrics_and_pictures(tmp_path: Path, picture: Path) ->
     assert events.Tags()["images"] == ["panels"]
 
 
-@pytest.mark.parametrize("mode", ["auto", "online"])
-def test_wandb_online_needs_a_key_and_a_network(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert wandb_run._choose(mode) == ("offline", "there is no API key")
-    monkeypatch.setattr(wandb_run, "_reachable", lambda _: True)
-    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
-    assert wandb_run._choose(mode) == ("online", "")
-    monkeypatch.setenv("WANDB_BASE_URL", "https://other.example")
-    assert wandb_run._choose(mode) == ("offline", "there is no API key")
-    monkeypatch.setenv("WANDB_API_KEY", "secret")
-    assert wandb_run._choose(mode) == ("online", "")
-    monkeypatch.setattr(wandb_run, "_reachable", lambda _: False)
-    assert wandb_run._choose(mode) == ("offline", "other.example cannot be reached")
-
-
-def test_a_broken_netrc_is_no_key(tmp_path: Path) -> None:
-    (tmp_path / "netrc").write_text("what is this\n")
-    assert not wandb_run._has_key("api.wandb.ai")
-
-
-def test_a_closed_port_cannot_be_reached() -> None:
-    assert not wandb_run._reachable("http://127.0.0.1:9")
+@pytest.mark.parametrize(("variable", "mode"), [("offline", "auto"), ("", "offline")])
+def test_offline_is_not_tried_online(
+    variable: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", variable)
+    tried = []
+    honest = wandb_run._start
+    monkeypatch.setattr(wandb_run, "_start", lambda how, **options: tried.append(how) or honest(how, **options))
+    logger = wandb_run.wandb_logger(tmp_path, mode=mode)  # type: ignore[arg-type]
+    assert logger is not None
+    close_loggers([logger])
+    assert tried == ["offline"]
+    assert "(offline was asked for)" in capfd.readouterr().err
 
 
 def test_wandb_disabled_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,8 +208,8 @@ def test_an_online_run_that_fails_becomes_offline(monkeypatch: pytest.MonkeyPatc
         return mode
 
     monkeypatch.setattr(wandb_run, "_start", start)
-    expected = ("offline", "it could not start online (the key is not valid)")
-    assert wandb_run._start_softly("online", "") == expected
+    expected = ("offline", "it could not start online: the key is not valid")
+    assert wandb_run._start_softly(online=True) == expected
 
 
 def test_one_logger_that_fails_lets_the_others_close(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,13 +13,13 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from guided_seg.data.images import read_labels
-from guided_seg.report.prediction_files import coco_result, colour_map, write_coco, write_davis, write_voc
+from guided_seg.report.prediction_files import coco_result, colour_map, write_coco, write_voc
 
 SIZES = [(1, 1), (1, 9), (7, 1), (33, 47), (48, 64)]
 
 Write = Callable[[Path, np.ndarray], Path]
 WRITERS: dict[str, Write] = {
-    "bear/00007.png": lambda out, labels: write_davis(out, "bear", "00007", labels),
+    "bear/00007.png": lambda out, labels: write_voc(out, "bear/00007", labels),
     "2007_000033.png": lambda out, labels: write_voc(out, "2007_000033", labels),
 }
 

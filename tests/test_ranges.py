@@ -60,7 +60,7 @@ SETTINGS = sorted({_owner(key) if rule_of(_owner(key)) else key for key, _ in _s
 
 def test_the_configs_have_many_settings() -> None:
     assert len(SETTINGS) > 120
-    assert {"seed", "num_workers", "episode.hard", "data.augment.paste", "evaluation.seed"} <= set(SETTINGS)
+    assert {"seed", "num_workers", "episode.united", "data.augment.paste", "evaluation.seed"} <= set(SETTINGS)
 
 
 @pytest.mark.parametrize("key", SETTINGS)
@@ -119,7 +119,7 @@ def test_other_commands_are_in_range(name: str) -> None:
         ("trainer.limit_val_batches=0", "trainer.limit_val_batches=0: expected a whole number from 1 or a number"),
         ("trainer.limit_val_batches=1.5", "trainer.limit_val_batches=1.5: expected a whole number from 1 or a number"),
         ("trainer.enable_progress_bar=2", "trainer.enable_progress_bar=2: expected true or false."),
-        ("episode.hard=much", "episode.hard=much: expected a number from 0 to 1."),
+        ("episode.united=much", "episode.united=much: expected a number from 0 to 1."),
         ("episode.points.dense=-0.1", "episode.points.dense=-0.1: expected a number from 0 to 1."),
         ("episode.points.high=1.5", "episode.points.high=1.5: expected a whole number from 0."),
         ("episode.points.place.uniform=-1", "expected no negative weight, and one above 0."),
@@ -131,6 +131,8 @@ def test_other_commands_are_in_range(name: str) -> None:
         ("conditioning.scorer=shard", "conditioning.scorer=shard: expected shared or joint."),
         ("evaluation.episodes={video: 0}", "expected a whole number from 1, or null or such a number for each mode."),
         ("-m seed=0,1,-1", "seed=-1: expected a whole number from 0."),
+        ("episode.hard=0.1", "episode.hard=0.1: the option is gone"),
+        ("+episode.hard=0.1", "episode.hard=0.1: the option is gone"),
     ],
 )
 def test_a_value_out_of_range_is_refused_at_once(override: str, sentence: str) -> None:
@@ -151,7 +153,9 @@ def test_a_path_that_is_needed_is_not_null() -> None:
         assert found == "checkpoint has no default; give it a value in place of null."
 
 
-@pytest.mark.parametrize("override", ["seed=-1", "episode.hard=2", "trainer.precision=16-true", "+trainer.max_time=x"])
+@pytest.mark.parametrize(
+    "override", ["seed=-1", "episode.united=2", "trainer.precision=16-true", "+trainer.max_time=x"]
+)
 def test_a_job_that_is_called_from_python_is_checked_too(override: str) -> None:
     with pytest.raises(UserError):
         evaluation_settings(compose_run(override))

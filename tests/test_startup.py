@@ -80,7 +80,7 @@ def test_loading_and_scoring_a_network_import_nothing_that_only_training_needs()
         ("data.prepare --help", "davis"),
         ("data.inspect --help", "shapes"),
         ("benchmark --help", "suite=update"),
-        ("export --help", "format=safetensors"),
+        ("export --help", "format=torch_export"),
         ("release --help", "name=guided-lite0"),
         ("run --cfg job", "\nname: run\n"),
         ("run +experiment=late_global --cfg job", "\nname: late_global\n"),

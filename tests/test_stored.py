@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 import guided_seg
 from guided_seg.composition.build import network_config
 from guided_seg.errors import UserError
-from guided_seg.export.part_weights import load
 from guided_seg.model.backbone import WeightsError, read_weights
 from guided_seg.release import shipped
 from guided_seg.release.load import check_resumable, read_checkpoint, restore
@@ -108,9 +107,6 @@ def test_a_header_nested_without_end_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", {ENTRY: deep})
     with pytest.raises(UserError, match=r"says nothing of a network of guided_seg; give a file that"):
         guided_seg.load(tmp_path)
-    (tmp_path / "model.json").write_text(deep)
-    with pytest.raises(UserError, match=r"holds no export of a network"):
-        load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["best.ckpt", "model.safetensors"])

@@ -29,7 +29,6 @@ import guided_seg
 from guided_seg.composition.build import data_to_test, network_config
 from guided_seg.composition.trust import NETWORK, PLUGINS, data_parts
 from guided_seg.errors import UserError
-from guided_seg.export.part_weights import PARTS, load
 from guided_seg.files.writing import sha256
 from guided_seg.model.network import Network
 from guided_seg.release.load import load_network, restore
@@ -97,16 +96,7 @@ def _untrained() -> Network:
     return network_of()
 
 
-def as_export(config: Config, state: dict[str, Tensor], folder: Path, _: pytest.MonkeyPatch) -> None:
-    bare = {key.removeprefix("network."): tensor for key, tensor in state.items()}
-    for part, names in PARTS.items():
-        inside = {key: tensor for key, tensor in bare.items() if key.split(".")[0] in names}
-        save_file(inside, folder / f"{part}.safetensors")
-    (folder / "model.json").write_text(json.dumps({"format": "safetensors", "config": config}))
-    load(folder)
-
-
-FILES = [as_checkpoint, as_released, from_hub, of_session, as_export]
+FILES = [as_checkpoint, as_released, from_hub, of_session]
 Opened = Callable[[Config, dict[str, Tensor], Path, pytest.MonkeyPatch], None]
 
 

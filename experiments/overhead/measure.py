@@ -103,6 +103,7 @@ def measure(folder: Path, blocks: int = 30, overrides: Sequence[str] = ()) -> Fo
     cfg = _compose(folder, blocks_in_all, overrides)
     seed_everything(cfg.seed, verbose=False)
     quiet_lightning()
+    torch.set_float32_matmul_precision("high")  # as the main command does
     asked = settings(cfg)
     with open_dict(cfg):  # which a run may not set
         cfg.trainer.update({"limit_val_batches": 0, "enable_checkpointing": False})

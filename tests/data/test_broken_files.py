@@ -18,6 +18,7 @@ from guided_seg.data.sources.folder import Folder
 from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import Batch, Episode, Shot, collate
 from guided_seg.errors import DataError
+from guided_seg.settings.episode_options import EpisodeOptions
 from guided_seg.training.callbacks import BrokenFiles
 
 Equal = Callable[[object, object], bool]
@@ -31,7 +32,7 @@ def root(folder: Callable[..., Path]) -> Path:
 
 def _data(root: Path, mode: Mode = "semantic") -> TrainEpisodes:
     source = Folder(root, "train", whole=True)
-    return TrainEpisodes(source, {mode: 1.0}, (1, 2), PointRange(), None, 0)
+    return TrainEpisodes(source, {mode: 1.0}, PointRange(), EpisodeOptions(shots=(1, 2)), None, 0)
 
 
 def _cut(path: Path) -> None:

@@ -27,6 +27,7 @@ from guided_seg.data.sources.davis import Davis
 from guided_seg.data.sources.folder import Folder
 from guided_seg.episode import Batch
 from guided_seg.errors import DataError
+from guided_seg.settings.episode_options import EpisodeOptions
 from guided_seg.training.testing import quiet_lightning
 
 Equal = Callable[[object, object], bool]
@@ -67,7 +68,12 @@ def test_an_epoch_has_as_many_steps_for_any_number_of_processes(monkeypatch: pyt
 class TestWorkers:
     @pytest.mark.parametrize("stage", ["train", "val", *MODES])
     def test_episodes_are_the_same_for_any_number_of_workers(self, equal: Equal, stage: str) -> None:
-        options: dict[str, Any] = {"augment": Augment(32), "shots": (1, 3), "eval_shots": 2, "eval_batch_size": 3}
+        options: dict[str, Any] = {
+            "augment": Augment(32),
+            "options": EpisodeOptions(shots=(1, 3)),
+            "eval_shots": 2,
+            "eval_batch_size": 3,
+        }
         alone = [_batches(_loader(_data(**options), stage), epoch) for epoch in (0, 1)]
         for workers in (1, 2):
             loader = _loader(_data(num_workers=workers, **options), stage)
@@ -161,7 +167,7 @@ class TestModes:
 
 class TestSeveralLabels:
     def test_training_draws_them_validation_asks_for_the_most_and_the_test_for_its_own(self) -> None:
-        data = _data(objects=(1, 2), eval_objects=3)
+        data = _data(options=EpisodeOptions(objects=(1, 2)), eval_objects=3)
         for stage in ("fit", "test"):
             data.setup(stage)
         labels = {k for batch in _batches(data.train_dataloader()) for k in batch.labels}
@@ -170,7 +176,8 @@ class TestSeveralLabels:
         assert {max(batch.labels) for mode in MODES for batch in data.test_loader(mode)} == {4}
 
     def test_episodes_are_the_same_for_any_number_of_workers(self, equal: Equal) -> None:
-        options: dict[str, Any] = {"objects": (1, 3), "shots": (1, 2), "points": PointRange(vary="label")}
+        drawn = EpisodeOptions(objects=(1, 3), shots=(1, 2))
+        options: dict[str, Any] = {"options": drawn, "points": PointRange(vary="label")}
         alone, worker = (_batches(_data(num_workers=n, **options).train_dataloader()) for n in (0, 1))
         assert equal(alone, worker)
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from omegaconf import OmegaConf
+from running import CONF
 
 from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.sampling.points import VARY, PointRange
@@ -22,6 +24,7 @@ from guided_seg.data.training_episodes import TrainEpisodes, _touch, to_tensor
 from guided_seg.data.workers import EpisodeSampler
 from guided_seg.episode import IGNORE, Episode, collate
 from guided_seg.errors import DataError
+from guided_seg.settings.episode_options import EpisodeOptions, rules
 
 SHAPES = Shapes("train", size=48, min_pixels=40, tasks=32, frames=5)
 AROUND: tuple[Mode, ...] = ("semantic", "video")
@@ -32,8 +35,9 @@ Equal = Callable[[object, object], bool]
 
 def _train(source: Source = SHAPES, mode: Mode | None = None, **options: Any) -> TrainEpisodes:
     weights = {mode: 1.0} if mode else dict.fromkeys(source.modes, 1.0)
-    defaults = {"weights": weights, "shots": (1, 1), "points": PointRange(), "augment": None, "seed": 0}
-    return TrainEpisodes(source, **{**defaults, **options})
+    own = {name: options.pop(name) for name, _ in rules() if name in options}
+    defaults = {"weights": weights, "points": PointRange(), "augment": None, "seed": 0}
+    return TrainEpisodes(source, **{**defaults, **options}, options=EpisodeOptions(**own))
 
 
 def _episodes(data: TrainEpisodes, number: int = 40) -> list[Episode]:
@@ -351,7 +355,7 @@ class TestContent:
 
     @pytest.mark.parametrize("shots", [(0, 1), (3, 2)])
     def test_shots_that_cannot_be_are_refused(self, shots: tuple[int, int]) -> None:
-        with pytest.raises(DataError, match=r"episode.shots=\[\d, \d\]: expected \[least, most\]"):
+        with pytest.raises(DataError, match=r"episode.shots=\[\d,\d\]: expected \[least, most\]"):
             _train(shots=shots)
 
 
@@ -446,23 +450,15 @@ def test_decoded_images_are_shared_and_not_written_to(folder: Callable[..., Path
         assert np.array_equal(source.load(key).labels, labels)
 
 
-class TestHard:
-    def share(self, folder: Path, hard: float) -> float:
-        """Of the episodes whose query shows another object than that asked for."""
-        watched = Watched(Folder(folder, "train"))
-        data = _train(watched, "semantic", hard=hard)
-        keys = [str(watched.tasks[-1].query.key) for index in range(150) if data[(0, index)]]
-        return float(np.mean([key.startswith("both") for key in keys]))
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+@pytest.mark.parametrize("name", ["united", "earlier", "corrections", "recalled"])
+def test_a_share_that_cannot_be_is_refused(name: str, share: float) -> None:
+    with pytest.raises(DataError, match=rf"episode\.{name}={share}: expected a number from 0 to 1"):
+        EpisodeOptions(**{name: share})
 
-    def test_so_many_queries_show_another_object_as_there_are_tries(self, folder: Callable[..., Path]) -> None:
-        root = folder({**{f"alone{i}": (1,) for i in range(18)}, **{f"both{i}": (1, 2) for i in range(4)}})
-        plain, some, all_ = (self.share(root, hard) for hard in (0.0, 0.5, 1.0))
-        missed = 1 - plain
-        assert all_ == pytest.approx(1 - missed**4, abs=0.1)
-        assert some == pytest.approx((plain + 1 - missed**4) / 2, abs=0.12)
 
-    @pytest.mark.parametrize("share", [-0.1, 1.5])
-    @pytest.mark.parametrize("name", ["hard", "united"])
-    def test_a_share_that_cannot_be_is_refused(self, name: str, share: float) -> None:
-        with pytest.raises(DataError, match=rf"episode\.{name}=.*: a share lies in 0\.\.1"):
-            _train(**{name: share})
+def test_every_key_of_the_config_is_an_option_with_the_same_default() -> None:
+    config = OmegaConf.load(CONF / "config.yaml").episode
+    own = set(config) - {"points"}  # which makes a PointRange
+    assert own == {name for name, _ in rules()}
+    assert EpisodeOptions.of(config) == EpisodeOptions()

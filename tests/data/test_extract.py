@@ -273,20 +273,3 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, there: bool) -> None:
     assert everything(tmp_path) == before
     bring(path, VOC, root)
     assert everything(root) == everything(voc_tree(tmp_path / "again"))
-
-
-def test_moving_in_is_undone_where_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root, path, real = tmp_path / "root", packed(tmp_path, VOC), Path.rename
-    root.mkdir()
-    before = everything(tmp_path)
-
-    def rename(self: Path, target: Path) -> Path:
-        if self.name == "JPEGImages":
-            raise OSError(errno.EIO, "bad disk")
-        return real(self, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", rename)
-        with pytest.raises(DataError, match="bad disk"):
-            bring(path, VOC, root)
-    assert everything(tmp_path) == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import cast
 
@@ -18,8 +18,8 @@ from packing import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write
 from running import call, last_line
 
 from guided_seg.data.evaluation_episodes import FixedEpisodes
-from guided_seg.data.preparation.index import ensure_index
 from guided_seg.data.preparation.overview import UNREAD, balance, overview, sheet
+from guided_seg.data.preparation.reading import read_all
 from guided_seg.data.sampling.points import restrict
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.source import MODES, SPLITS, Source
@@ -108,18 +108,13 @@ def test_a_mixture_and_the_broken_files_of_its_parts(tmp_path: Path) -> None:
     assert [line for line in found if line.startswith("- broken: The image ") and "2007_000001.jpg is cut off" in line]
 
 
-def test_what_only_decoding_finds_comes_from_the_index(voc: Path, tmp_path: Path) -> None:
-    cfg = config("data=voc", f"data.root={voc}", "data.held_out=[]")
+def test_only_the_command_that_prepares_decodes_images(voc: Path, tmp_path: Path) -> None:
     spoil_jpeg(voc / "JPEGImages/2007_000001.jpg")
     with pytest.raises(BrokenFile, match=r"2007_000001\.jpg cannot be decoded"):
         Voc(voc, "train").load("SegmentationClass/2007_000001")
-    assert not [line for line in lines(overview(cfg, tmp_path / "before")) if "2007_000001" in line]
-    source = cfg.data.source
-    keywords = {name: source[name] for name in source if not name.startswith("_")}
-    ensure_index(voc, lambda **options: Voc(voc, **options), keywords)
-    found = lines(overview(cfg, tmp_path / "after"))
-    assert [line for line in found if "JPEGImages/2007_000001.jpg cannot be decoded" in line]
-    assert f"- {UNREAD}" not in found
+    found = lines(overview(config("data=voc", f"data.root={voc}", "data.held_out=[]"), tmp_path / "out"))
+    assert found[found.index("## Files") + 2] == f"- {UNREAD}"
+    assert read_all(partial(Voc, voc))[1][0].startswith(f"The image {voc}/JPEGImages/2007_000001.jpg cannot be decoded")
 
 
 @pytest.mark.parametrize("split", SPLITS)

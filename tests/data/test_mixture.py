@@ -30,6 +30,7 @@ from guided_seg.data.sources.mixture import Mixture, shares
 from guided_seg.data.sources.voc import Voc
 from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.errors import DataError
+from guided_seg.settings.episode_options import EpisodeOptions
 
 VOC: dict[str, float] = {"interactive": 1, "semantic": 1, "video": 1}
 DAVIS: dict[str, float] = {"interactive": 3, "video": 3}
@@ -86,7 +87,9 @@ class TestTraining:
         assert source.modes == ("interactive", "semantic", "video")
         task = source.sample("video", 2, np.random.default_rng(0))
         assert task.support == (task.query, task.query)
-        data = TrainEpisodes(source, {"video": 1.0}, (2, 2), PointRange(dense=1.0), Augment(48), seed=0)
+        data = TrainEpisodes(
+            source, {"video": 1.0}, PointRange(dense=1.0), EpisodeOptions(shots=(2, 2)), Augment(48), 0
+        )
         episode = data[(0, 0)]
         images = [episode.query, *(shot.image for shot in episode.support)]
         assert not any(torch.equal(images[i], images[j]) for i, j in ((0, 1), (0, 2), (1, 2)))

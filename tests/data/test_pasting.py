@@ -26,6 +26,7 @@ from guided_seg.data.sources.voc import Voc
 from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import IGNORE
 from guided_seg.errors import DataError
+from guided_seg.settings.episode_options import EpisodeOptions
 
 many = settings(max_examples=60, deadline=None)
 seeds = st.integers(0, 2**32)
@@ -165,7 +166,9 @@ class TestDonors:
         def episodes(share: float) -> TrainEpisodes:
             augment = Augment(48, paste=share, colour=0.0)
             points = PointRange(8, 8, dense=0.0, missing=0.0)
-            return TrainEpisodes(self.mixture(root), {"semantic": 1.0, "video": 1.0}, (1, 1), points, augment, seed=0)
+            return TrainEpisodes(
+                self.mixture(root), {"semantic": 1.0, "video": 1.0}, points, EpisodeOptions(), augment, seed=0
+            )
 
         for index in range(10):
             found, again = episodes(1.0)[(0, index)], episodes(1.0)[(0, index)]
@@ -179,7 +182,7 @@ class TestDonors:
         for share in (0.0, 1.0):
             augment = Augment(48, paste=share, colour=0.0)
             episodes = TrainEpisodes(
-                Mixture("train", parts), {"interactive": 1.0}, (1, 1), points, augment, seed=0, turns=2
+                Mixture("train", parts), {"interactive": 1.0}, points, EpisodeOptions(turns=2), augment, seed=0
             )
             asked[share] = [episodes[(0, item)] for item in range(40)]
         groups = {share: {e.meta["group"] for e in found} for share, found in asked.items()}

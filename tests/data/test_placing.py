@@ -21,6 +21,7 @@ from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import IGNORE, Episode
 from guided_seg.errors import DataError
+from guided_seg.settings.episode_options import EpisodeOptions
 
 SIDE = 80
 
@@ -113,7 +114,8 @@ class TestTraining:
     def episodes(self, **place: float) -> list[Episode]:
         points = PointRange(4, 4, dense=0.0, missing=0.0, **({"place": place} if place else {}))
         source = Shapes("train", size=48, min_pixels=40)
-        data = TrainEpisodes(source, {"interactive": 1.0, "semantic": 1.0}, (1, 2), points, Augment(48), seed=0)
+        weights: dict[Mode, float] = {"interactive": 1.0, "semantic": 1.0}
+        data = TrainEpisodes(source, weights, points, EpisodeOptions(shots=(1, 2)), Augment(48), seed=0)
         return [data[(0, index)] for index in range(40)]
 
     def test_shares_of_nothing_change_nothing(self, equal: Any) -> None:
@@ -124,7 +126,7 @@ class TestTraining:
         assert all(torch.equal(a.query, b.query) for a, b in zip(plain, placed, strict=True))
         source = Shapes("train", size=48, min_pixels=40)
         data = TrainEpisodes(
-            source, {"interactive": 1.0}, (1, 1), PointRange(4, 4, 0.0, 0.0, place={"distractor": 1}), None, 0
+            source, {"interactive": 1.0}, PointRange(4, 4, 0.0, 0.0, place={"distractor": 1}), EpisodeOptions(), None, 0
         )
         for index in range(20):
             rng = np.random.default_rng((0, 0, index, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -17,7 +16,6 @@ from running import CONF, call, command, last_line
 
 from guided_seg.data.coco.coco_layouts import ONE_FILE
 from guided_seg.data.preparation.archives import Archive
-from guided_seg.data.preparation.index import NAME
 from guided_seg.data.preparation.provide import bring, needed_archives, provide
 from guided_seg.errors import DataError
 from guided_seg.settings.overrides import find_problem
@@ -133,7 +131,7 @@ def archive(tmp_path: Path) -> Path:
 
 def test_voc_from_a_local_archive(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg = voc_config(tmp_path / "root", size=archive.stat().st_size, checksum=md5(archive))
-    assert provide(cfg) == tmp_path / "root" / NAME
+    assert provide(cfg) == tmp_path / "root"
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("The licence of voc: research use")
     assert told[1].startswith("Unpacked VOCtrainval_11-May-2012.tar, which may be removed, to ")
@@ -142,16 +140,16 @@ def test_voc_from_a_local_archive(archive: Path, tmp_path: Path, capsys: pytest.
         "val: 2 images, 2 classes, 0 videos, 4 instances",
         "test: 2 images, 2 classes, 0 videos, 4 instances",
     ]
-    assert told[5:] == [str(tmp_path / "root" / NAME)]
+    assert told[5:] == [str(tmp_path / "root")]
     archive.unlink()
-    assert provide(cfg) == tmp_path / "root" / NAME
+    assert provide(cfg) == tmp_path / "root"
 
 
 def test_archives_may_lie_elsewhere(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "downloads").mkdir()
     archive.rename(tmp_path / "downloads" / archive.name)
     provide(voc_config(tmp_path / "root", f"archives={tmp_path / 'downloads'}"))
-    assert (tmp_path / "root" / NAME).is_file()
+    assert (tmp_path / "root/JPEGImages").is_dir()
 
 
 @pytest.mark.usefixtures("archive")
@@ -168,7 +166,7 @@ def test_broken_files_are_told_and_not_fatal(tmp_path: Path, capsys: pytest.Capt
     assert len(told) == 5
 
 
-def test_ones_own_folder_is_verified_where_it_is(tmp_path: Path) -> None:
+def test_ones_own_folder_is_verified_where_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "root"
     cfg = config("data=folder", f"data.root={root}", "data.whole=true")
     with pytest.raises(DataError, match=r"root does not exist; set data\.root"):
@@ -176,9 +174,8 @@ def test_ones_own_folder_is_verified_where_it_is(tmp_path: Path) -> None:
     voc_tree(root)
     (root / "JPEGImages").rename(root / "images")
     (root / "SegmentationClass").rename(root / "masks")
-    path = provide(cfg)
-    assert path is not None
-    assert json.loads(path.read_text())["splits"]["train"]["images"] == 6
+    assert provide(cfg) == root
+    assert capsys.readouterr().out.startswith("train: 6 images, 2 classes, 0 videos, 8 instances\n")
 
 
 def test_what_is_drawn_needs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,7 +236,7 @@ def test_the_command_from_the_network(archive: Path, tmp_path: Path) -> None:
         facts["url"] = f"{server.url}/voc.tar"
         words = [f"official.voc.archives.0.{name}={value}" for name, value in facts.items()]
         done = command("data.prepare", "data=voc", "data.root=data/voc", *words, folder=tmp_path)
-    assert last_line(done) == str(tmp_path / "data/voc" / NAME)
+    assert last_line(done) == str(tmp_path / "data/voc")
     assert done.stderr == ""
     assert {path.name for path in tmp_path.iterdir()} == {"tree", "voc.tar", "data"}
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"voc", "VOCtrainval_11-May-2012.tar"}

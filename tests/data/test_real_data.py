@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from guided_seg.data.coco.coco import COCO_CLASSES, Coco
-from guided_seg.data.images import read_labels
+from guided_seg.data.images import image_size, read_labels
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.preparation.census import take_census
+from guided_seg.data.preparation.reading import read_all
 from guided_seg.data.source import SPLITS
 from guided_seg.data.sources.davis import Davis
 from guided_seg.data.sources.mixture import Mixture
@@ -72,17 +72,14 @@ def test_voc_episodes_load(voc: dict[str, Voc]) -> None:
 
 @needs_voc
 def test_voc_is_whole() -> None:
-    census = take_census(partial(Voc, DATA / "voc2012"))
-    assert {split: found["images"] for split, found in census["splits"].items()} == {
-        "train": 1852,
-        "val": 462,
-        "test": 462,
-    }
-    assert sum(census["sizes"].values()) == 2314
-    assert max(max(map(int, size.split(" x "))) for size in census["sizes"]) <= 320
-    cows = [census["splits"][split]["classes"]["cow"]["number"] for split in ("train", "val")]
-    assert sum(cows) == 332
-    assert census["broken"] == []
+    found, broken = read_all(partial(Voc, DATA / "voc2012"))
+    assert {split: there.images for split, there in found.items()} == {"train": 1852, "val": 462, "test": 462}
+    whole = [Voc(DATA / "voc2012", split, min_pixels=1) for split in ("train", "val")]
+    files = {pair.image for source in whole for pair in source.pairs.values()}
+    assert len(files) == 2314
+    assert max(max(image_size(path)) for path in files) <= 320
+    assert sum(len(source.classes["cow"]) for source in whole) == 332
+    assert broken == []
 
 
 @needs_davis

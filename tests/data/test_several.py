@@ -24,6 +24,7 @@ from guided_seg.data.sources.voc import Voc
 from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import collate
 from guided_seg.errors import DataError
+from guided_seg.settings.episode_options import EpisodeOptions
 
 SHAPES = partial(Shapes, size=48, min_pixels=40, tasks=32, frames=5)
 Equal = Callable[[object, object], bool]
@@ -189,7 +190,9 @@ class TestEpisodes:
     @pytest.mark.parametrize("mode", MODES)
     def test_labels_are_the_objects_in_their_order(self, mode: Mode, equal: Equal) -> None:
         points = PointRange(dense=0.5, missing=0.0)
-        data = TrainEpisodes(SHAPES("train"), {mode: 1.0}, (1, 2), points, None, 0, (1, 3))
+        data = TrainEpisodes(
+            SHAPES("train"), {mode: 1.0}, points, EpisodeOptions(shots=(1, 2), objects=(1, 3)), None, 0
+        )
         episodes = [data[(0, index)] for index in range(30)]
         assert {episode.num_labels for episode in episodes} == {2, 3, 4}
         assert all(equal(episode, data[(0, index)]) for index, episode in enumerate(episodes))
@@ -228,7 +231,7 @@ class TestRefusals:
     def test_a_source_of_single_objects_says_so(self, single: Any) -> None:
         message = r"asks for up to 3 positive labels, but no interactive or video task of 'one' has more than one"
         with pytest.raises(DataError, match=rf"episode.objects {message}; leave episode.objects at 1"):
-            self._data(single, objects=(1, 3)).setup("fit")
+            self._data(single, options=EpisodeOptions(objects=(1, 3))).setup("fit")
         with pytest.raises(DataError, match=rf"evaluation.objects {message}"):
             self._data(single, eval_objects=3).setup("test")
 
@@ -238,8 +241,8 @@ class TestRefusals:
 
     @pytest.mark.parametrize("objects", [(0, 1), (2, 1)])
     def test_numbers_that_cannot_be(self, objects: tuple[int, int]) -> None:
-        with pytest.raises(DataError, match=r"episode.objects=\[\d, \d\]: expected \[least, most\]"):
-            TrainEpisodes(SHAPES("train"), {"video": 1.0}, (1, 1), PointRange(), None, 0, objects)
+        with pytest.raises(DataError, match=r"episode.objects=\[\d,\d\]: expected \[least, most\]"):
+            EpisodeOptions(objects=objects)
 
 
 class _OneObject(Source):

@@ -12,7 +12,7 @@ import vos_benchmark.benchmark as official
 
 from guided_seg.data.images import read_labels
 from guided_seg.metrics.j_and_f import contour_accuracy, region_similarity
-from guided_seg.report.prediction_files import write_davis
+from guided_seg.report.prediction_files import write_voc
 
 FRAMES = 5
 
@@ -70,8 +70,8 @@ def test_saved_predictions_score_the_same(
     truth, predictions = tmp_path / "Annotations", tmp_path / "predictions"
     for sequence, size in {"single": (97, 143, 1), "several": (150, 211, 3)}.items():
         for frame in range(FRAMES):
-            write_davis(truth, sequence, f"{frame:05d}", discs(*size, frame))
-            write_davis(predictions, sequence, f"{frame:05d}", predict(*size, frame))
+            write_voc(truth, f"{sequence}/{frame:05d}", discs(*size, frame))
+            write_voc(predictions, f"{sequence}/{frame:05d}", predict(*size, frame))
     monkeypatch.setattr(official, "Pool", ThreadPool)  # its pool of processes takes longer than the work
     jf, j, f, (objects,) = official.benchmark(
         [str(truth)], [str(predictions)], num_processes=1, verbose=False, skip_first_and_last=skip

@@ -14,6 +14,7 @@ from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.source import MODES, Mode
 from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import Batch, Episode, Shot, collate
+from guided_seg.settings.episode_options import EpisodeOptions
 
 
 @pytest.fixture(scope="session")
@@ -51,5 +52,6 @@ def odd_batch() -> Batch:
 def tasks() -> dict[Mode, Batch]:
     """Two tasks of each mode on the built-in scenes."""
     source = Shapes("train", size=48)
-    streams = {mode: TrainEpisodes(source, {mode: 1.0}, (1, 2), PointRange(1, 5), None, seed=0) for mode in MODES}
+    points, options = PointRange(1, 5), EpisodeOptions(shots=(1, 2))
+    streams = {mode: TrainEpisodes(source, {mode: 1.0}, points, options, None, seed=0) for mode in MODES}
     return {mode: collate([stream[(0, index)] for index in range(2)]) for mode, stream in streams.items()}

@@ -23,6 +23,7 @@ from guided_seg.model.backbones.vgg import Vgg16
 from guided_seg.model.baselines.baseline import ForegroundBackground
 from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.network import GuidedNetwork, Network
+from guided_seg.settings.episode_options import EpisodeOptions
 
 CHANNELS = 6
 
@@ -94,7 +95,9 @@ def test_sampled_episodes_of_mixed_shots_together(
 ) -> None:
     """P by episode, shot or label; S and K by episode; dots and masks; labels missing; all modes."""
     source, points = Shapes("train", size=48, min_pixels=40, frames=5), PointRange(1, 9, dense, missing, vary)
-    stream = TrainEpisodes(source, dict.fromkeys(MODES, 1.0), (1, 3), points, None, 0, (1, 3))
+    stream = TrainEpisodes(
+        source, dict.fromkeys(MODES, 1.0), points, EpisodeOptions(shots=(1, 3), objects=(1, 3)), None, 0
+    )
     assert_same(_network("global", small), [stream[(0, first + index)] for index in range(4)])
 
 

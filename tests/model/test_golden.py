@@ -20,6 +20,7 @@ from guided_seg.data.sampling.points import PointRange
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.episode import Batch, collate
+from guided_seg.settings.episode_options import EpisodeOptions
 
 GOLDEN = Path(__file__).with_name("golden.json")
 REFRESH = "REFRESH_GOLDEN" in os.environ
@@ -35,7 +36,7 @@ NETWORKS = {
 def episodes(mode: str, dense: float) -> Batch:
     """Two tasks on the built-in scenes, with five dots per label or with masks."""
     source, points = Shapes(split="train", size=48), PointRange(low=5, high=5, dense=dense, missing=0.0)
-    stream = TrainEpisodes(source, {mode: 1.0}, (1, 1), points, None, seed=0)  # type: ignore[dict-item]
+    stream = TrainEpisodes(source, {mode: 1.0}, points, EpisodeOptions(), None, seed=0)  # type: ignore[dict-item]
     return collate([stream[(0, index)] for index in range(2)])
 
 

@@ -26,6 +26,7 @@ from guided_seg.data.sources.pascal import VOC_CLASSES
 from guided_seg.data.sources.voc import Voc
 from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.machine.allocation import keep_freed_memory
+from guided_seg.settings.episode_options import EpisodeOptions
 
 HEIGHT, WIDTH = 375, 500
 PLAIN = "disk, plain way"
@@ -97,7 +98,7 @@ def ways(root: Path) -> dict[str, Way]:
 
 
 def _sampler(source: Voc, augment: Augment | None) -> Way:
-    data = TrainEpisodes(source, {"interactive": 1.0}, (1, 1), PointRange(), augment, seed=0)
+    data = TrainEpisodes(source, {"interactive": 1.0}, PointRange(), EpisodeOptions(), augment, seed=0)
     return lambda index: data[(0, index)]
 
 

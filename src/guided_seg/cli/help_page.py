@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from guided_seg import __doc__ as PURPOSE
 from guided_seg import __version__
+from guided_seg.settings.config_files import defaults, groups, options
 
 
 def print_help(command: str, examples: Sequence[str], config_name: str, module: str) -> None:
@@ -25,11 +26,9 @@ def print_help(command: str, examples: Sequence[str], config_name: str, module: 
         module: the package that holds the configs.
     """
     conf, console = files(module), Console(highlight=False)
-    defaults = _defaults(conf / f"{config_name}.yaml")
+    chosen = {group.removeprefix("optional "): name for group, name in defaults(conf / f"{config_name}.yaml").items()}
     experiments = [
-        (name, _first_comment(file))
-        for name, file in options(conf / "experiment")
-        if _overridden(file) <= set(defaults)
+        (name, _first_comment(file)) for name, file in options(conf / "experiment") if _overridden(file) <= set(chosen)
     ]
     sweeps = [(name, _first_comment(file)) for name, file in options(conf / "sweep")] if experiments else []
     extra = "[+experiment=NAME] " if experiments else ""
@@ -37,19 +36,9 @@ def print_help(command: str, examples: Sequence[str], config_name: str, module: 
     _print_part(console, "usage", [(f"{command} {extra}[group=option ...] [key=value ...]", "")])
     _print_part(console, "experiments (+experiment=NAME)", experiments)
     _print_part(console, "sweeps (-m +sweep=NAME)", sweeps)
-    _print_part(console, "groups (group=option, * is the default)", _groups(conf, defaults))
+    _print_part(console, "groups (group=option, * is the default)", _groups(conf, chosen))
     _print_part(console, "examples", [(f"{command} {example}", "") for example in examples])
     _print_part(console, "more", _MORE)
-
-
-def options(group: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
-    """The options of a group, those of its subfolders as ``folder/option``, by name."""
-    entries = sorted(group.iterdir(), key=lambda entry: entry.name) if group.is_dir() else []
-    for entry in entries:
-        if entry.is_dir():
-            yield from options(entry, f"{prefix}{entry.name}/")
-        elif entry.name.endswith(".yaml"):
-            yield prefix + entry.name.removesuffix(".yaml"), entry
 
 
 _MORE = [
@@ -59,30 +48,18 @@ _MORE = [
 ]
 
 
-def _groups(conf: Traversable, defaults: dict[str, str]) -> list[tuple[str, str]]:
-    rows = []
-    for group in sorted(conf.iterdir(), key=lambda entry: entry.name):
-        names = [name for name, _ in options(group)]
-        if names and group.name in defaults:
-            marked = [f"{name}*" if name == defaults.get(group.name) else name for name in names]
-            rows.append((group.name, "  ".join(marked)))
-    return rows
-
-
-def _defaults(config: Traversable) -> dict[str, str]:
-    """The groups that the config chooses from, with their defaults."""
-    return {group.removeprefix("optional "): value for group, value in _entries(config)}
+def _groups(conf: Traversable, chosen: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (group, "  ".join(f"{name}*" if name == chosen[group] else name for name in names))
+        for group, names in groups(conf)
+        if group in chosen
+    ]
 
 
 def _overridden(experiment: Traversable) -> set[str]:
     """The groups that an experiment chooses for; a config without them cannot take it."""
     prefix = "override /"
-    return {group.removeprefix(prefix) for group, _ in _entries(experiment) if group.startswith(prefix)}
-
-
-def _entries(config: Traversable) -> list[tuple[str, str]]:
-    lines = (yaml.safe_load(config.read_text("utf-8")) or {}).get("defaults", []) if config.is_file() else []
-    return [(group, str(value)) for line in lines if isinstance(line, dict) for group, value in line.items()]
+    return {group.removeprefix(prefix) for group in defaults(experiment) if group.startswith(prefix)}
 
 
 def _first_comment(file: Traversable) -> str:

@@ -20,6 +20,7 @@ from guided_seg.model.guide.fusion import Early, Fusion
 from guided_seg.model.guide.guide import Guide
 from guided_seg.model.network import GuidedNetwork, Network, StagedNetwork
 from guided_seg.model.rules import Choices
+from guided_seg.settings.episode_options import EpisodeOptions
 from guided_seg.settings.preflight import check_settings
 
 if TYPE_CHECKING:
@@ -137,13 +138,8 @@ def build_data(cfg: DictConfig) -> Episodes:
     return make(
         source=instantiate(cfg.data.source),
         augment=instantiate(cfg.data.augment),
-        shots=list(cfg.episode.shots),
-        objects=list(cfg.episode.objects),
-        hard=cfg.episode.hard,
-        turns=cfg.episode.turns,
-        united=cfg.episode.united,
         points=instantiate(cfg.episode.points),
-        earlier=cfg.episode.earlier,
+        options=EpisodeOptions.of(cfg.episode),
         batch_size=training.batch_size,
         steps_per_epoch=steps_per_epoch(cfg.trainer.max_steps, training.validate_every),
         val_episodes=training.val_episodes,

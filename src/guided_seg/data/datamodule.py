@@ -19,6 +19,7 @@ from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.data.workers import EpisodeSampler, workers
 from guided_seg.episode import Batch, Episode, collate
 from guided_seg.errors import DataError
+from guided_seg.settings.episode_options import EpisodeOptions
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,8 @@ class Episodes(LightningDataModule):
     Args:
         source: makes the source of a split.
         weights: how often each mode is drawn in training; modes that the source lacks are left out.
-        shots: least and most S in training.
         points: the distribution of P in training.
+        options: what else training episodes show and ask; validation asks for the most ``objects``.
         augment: joint augmentation of training images, or None.
         batch_size: episodes in a training batch, of each process where several train.
         steps_per_epoch: training batches of each process in an epoch, after which the model is validated.
@@ -42,12 +43,7 @@ class Episodes(LightningDataModule):
         seed: of the stream of training episodes.
         eval_seed: of the supports of evaluation episodes.
         test_split: the split that is tested.
-        objects: least and most positive labels of a training task; validation asks for the most.
         eval_objects: positive labels of a test task.
-        earlier: see `TrainEpisodes`.
-        hard: the share of training episodes with another object in the query, see `TrainEpisodes`.
-        turns: how often the images of a draw are asked about in training, see `TrainEpisodes`.
-        united: the share of these questions that ask for two objects as one, see there.
 
     Raises:
         DataError: a negative weight, or none above 0.
@@ -57,8 +53,8 @@ class Episodes(LightningDataModule):
         self,
         source: Callable[..., Source],
         weights: Mapping[Mode, float],
-        shots: Sequence[int] = (1, 1),
         points: PointRange | None = None,
+        options: EpisodeOptions | None = None,
         augment: Augment | None = None,
         batch_size: int = 16,
         steps_per_epoch: int = 100,
@@ -70,26 +66,19 @@ class Episodes(LightningDataModule):
         seed: int = 0,
         eval_seed: int = 0,
         test_split: Split = "test",
-        objects: Sequence[int] = (1, 1),
         eval_objects: int = 1,
-        earlier: float = 0.0,
-        hard: float = 0.0,
-        turns: int = 1,
-        united: float = 0.0,
     ) -> None:
         super().__init__()
         if min(weights.values()) < 0 or not any(weights.values()):
             raise DataError(f"mode.weights={dict(weights)}: expected no negative weight, and one above 0.")
         self.make_source = source
         self.requested = {mode: weight for mode, weight in weights.items() if weight > 0}
-        self.shots, self.points, self.augment = (shots[0], shots[1]), points or PointRange(), augment
+        self.points, self.options, self.augment = points or PointRange(), options or EpisodeOptions(), augment
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         self.eval_batch_size, self.eval_shots = eval_batch_size, eval_shots
         self.val_episodes, self.test_episodes = val_episodes, test_episodes
         self.num_workers, self.seed, self.eval_seed = num_workers, seed, eval_seed
-        self.test_split, self.objects, self.eval_objects = test_split, (objects[0], objects[1]), eval_objects
-        self.earlier = earlier
-        self.hard, self.turns, self.united = hard, turns, united
+        self.test_split, self.eval_objects = test_split, eval_objects
         self._sources: dict[Split, Source] = {}
 
     def source(self, split: Split) -> Source:
@@ -116,7 +105,7 @@ class Episodes(LightningDataModule):
                     "%s has no %s tasks; training without them.", self.source("train").name, ", ".join(left_out)
                 )
             self.source("val")
-            _check_objects(self.source("train"), list(self.weights), self.objects[1], "episode.objects")
+            _check_objects(self.source("train"), list(self.weights), self.options.objects[1], "episode.objects")
             if self.augment and self.augment.paste and not self.source("train").targets():
                 raise DataError(
                     f"data.augment.paste={self.augment.paste}, but '{self.source('train').name}' makes its images and "
@@ -130,8 +119,7 @@ class Episodes(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Episode]:
         """Batches of random episodes."""
-        args = (self.source("train"), self.weights, self.shots, self.points, self.augment, self.seed, self.objects)
-        data = TrainEpisodes(*args, self.earlier, self.hard, self.turns, self.united)
+        data = TrainEpisodes(self.source("train"), self.weights, self.points, self.options, self.augment, self.seed)
         return self._loader(data, EpisodeSampler(self.batch_size * self.steps_per_epoch, each=True), self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Episode]:
@@ -140,7 +128,7 @@ class Episodes(LightningDataModule):
         modes = [mode for mode in self.weights if mode in source.modes]
         if not modes:
             raise DataError(f"The validation split of '{source.name}' has no tasks for {sorted(self.weights)}.")
-        parts = [self._fixed(source, mode, 1, self.val_episodes, self.objects[1]) for mode in modes]
+        parts = [self._fixed(source, mode, 1, self.val_episodes, self.options.objects[1]) for mode in modes]
         return self._loader(_Joined(parts), EpisodeSampler(sum(map(len, parts))), self.eval_batch_size)
 
     def test_modes(self, modes: Sequence[Mode] = MODES) -> list[Mode]:

@@ -1,4 +1,4 @@
-"""Make data ready: get the official archives, unpack them, read every file once and write down what there is.
+"""Get a data set ready: fetch the official archives, unpack them, decode every file and report what there is.
 
 python -m guided_seg.data.prepare data=voc data.root=PATH
 """

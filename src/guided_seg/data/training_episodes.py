@@ -20,10 +20,10 @@ from guided_seg.data.sampling.transforms import Augment
 from guided_seg.data.source import Mode, Sample, Source, Task, View
 from guided_seg.episode import Episode, Meta, Shot
 from guided_seg.errors import BrokenFile, DataError
+from guided_seg.settings.episode_options import EpisodeOptions
 
 _ATTEMPTS = 20
-_HARD_ATTEMPTS = 3
-_HARD = 0.005  # of a crop: so much of other objects makes it a hard one
+_VISIBLE = 0.005  # of a crop: the least share of it that an object takes to be asked about
 
 
 _Image = tuple[Sample, torch.Tensor]
@@ -46,50 +46,24 @@ class TrainEpisodes(Dataset[Episode]):
     Attributes:
         source: the labelled images.
         weights: how often each mode is drawn.
-        shots: least and most S.
         points: the distribution of P.
+        options: what else an episode shows and asks.
         augment: the joint augmentation, or None.
         seed: another seed is another stream of episodes.
-        objects: least and most positive labels K - 1 of a task, as far as the source has tasks of so many.
-        earlier: the share of video tasks that come with an earlier answer, see `data.sampling.earlier_masks.disturb`.
-        hard: the share of episodes whose query should show another object that the source knows, a negative that is
-            easily mistaken: where it does not, another task is drawn, three times at most. Sources and parts with
-            several objects in an image are drawn more often for it.
-        turns: so many items in a row are one draw, asked in turn: an interactive task about another object of its
-            image or a pasted one, or with other dots where there is none, and any other task with query and first shot
-            in each other's place. Images that come as one tensor are encoded once (see `collate`), and encoding is most
-            of a step.
-        united: the share of those second questions about an image that ask for the object and one that touches it as
-            one, where there is one: what belongs together is for the dots to say (a rider and the horse).
     """
 
     source: Source
     weights: Mapping[Mode, float]
-    shots: tuple[int, int]
     points: PointRange
+    options: EpisodeOptions
     augment: Augment | None
     seed: int
-    objects: tuple[int, int] = (1, 1)
-    earlier: float = 0.0
-    hard: float = 0.0
-    turns: int = 1
-    united: float = 0.0
     _last: dict[tuple[int, int], _Drawn] = field(default_factory=dict, compare=False, repr=False)
     _masks: dict[tuple[int, ...], tuple[Sample, np.ndarray]] = field(default_factory=dict, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        if type(self.turns) is not int or self.turns < 1:
-            raise DataError(f"episode.turns={self.turns}: expected a whole number from 1.")
-        for name, share in (("earlier", self.earlier), ("hard", self.hard), ("united", self.united)):
-            if not 0 <= share <= 1:
-                raise DataError(f"episode.{name}={share}: a share lies in 0..1.")
-        for name, (least, most) in (("shots", self.shots), ("objects", self.objects)):
-            if not 1 <= least <= most:
-                raise DataError(f"episode.{name}=[{least}, {most}]: expected [least, most] with 1 <= least <= most.")
-
     def __getitem__(self, key: tuple[int, int]) -> Episode:
         """One episode. A broken file is skipped: the next draw takes its place and ``meta['broken']`` names it."""
-        epoch, (index, turn) = key[0], divmod(key[1], self.turns)
+        epoch, (index, turn) = key[0], divmod(key[1], self.options.turns)
         first = self._last.get((epoch, index)) if turn else None
         if first is None:
             first = self._first((epoch, index))
@@ -110,17 +84,12 @@ class TrainEpisodes(Dataset[Episode]):
         modes = list(self.weights)
         chances = np.array([self.weights[mode] for mode in modes], float)
         mode = modes[int(rng.choice(len(modes), p=chances / chances.sum()))]
-        shots = int(rng.integers(self.shots[0], self.shots[1] + 1))
-        objects = int(rng.integers(self.objects[0], self.objects[1] + 1)) if self.objects[1] > 1 else 1
+        shots = int(rng.integers(self.options.shots[0], self.options.shots[1] + 1))
+        least, most = self.options.objects
+        objects = int(rng.integers(least, most + 1)) if most > 1 else 1
         task = self.source.sample(mode, shots, rng, objects)
         points = self.points.draw(rng)
         query = self._load(task, task.query, rng, mode)
-        if self.hard and rng.random() < self.hard:
-            for _ in range(_HARD_ATTEMPTS):
-                if _is_hard(query.labels, task.query.values):
-                    break
-                task = self.source.sample(mode, shots, rng, objects)
-                query = self._load(task, task.query, rng, mode)
         image = to_tensor(query.image)
         shown: list[_Image] = []
         support = []
@@ -158,13 +127,14 @@ class TrainEpisodes(Dataset[Episode]):
         others = [
             value
             for value in {*self._values.get(task.query.key, ()), PASTED}
-            if value not in task.query.values and (sample.labels == value).mean() >= _HARD
+            if value not in task.query.values and (sample.labels == value).mean() >= _VISIBLE
         ]
         if not others or len(task.query.values) > 1:
             return sample, task.query, task.groups
         value = others[int(rng.integers(len(others)))]
         own = task.query.values[0]
-        if self.united and rng.random() < self.united and value != PASTED and _touch(sample.labels, own, value):
+        united = self.options.united > 0 and rng.random() < self.options.united
+        if united and value != PASTED and _touch(sample.labels, own, value):
             both = Sample(sample.image, np.where(sample.labels == value, np.uint8(own), sample.labels))
             return both, task.query, (f"{task.group} + {value}",)
         return sample, replace(task.query, values=(value,)), (f"{task.group} ({value})",)
@@ -187,7 +157,7 @@ class TrainEpisodes(Dataset[Episode]):
         return Episode(image, torch.from_numpy(target), support, meta, len(task.query.values) + 1, previous)
 
     def _has_earlier(self, rng: np.random.Generator) -> bool:
-        return self.earlier > 0 and rng.random() < self.earlier
+        return self.options.earlier > 0 and rng.random() < self.options.earlier
 
     def _shot(
         self,
@@ -226,11 +196,6 @@ class TrainEpisodes(Dataset[Episode]):
     def _donor(self, groups: tuple[str, ...], alike: bool, rng: np.random.Generator) -> tuple[Sample, int] | None:
         target = self.source.donor(groups, rng, alike)
         return (self.source.load(target.key), target.value) if target else None
-
-
-def _is_hard(labels: np.ndarray, values: tuple[int, ...]) -> bool:
-    """Whether enough of the image is another object."""
-    return bool(((binarize(labels, values) == 0) & (labels > 0)).mean() >= _HARD)
 
 
 def _touch(labels: np.ndarray, one: int, other: int) -> bool:

@@ -16,7 +16,6 @@ COMMAND = "python -m guided_seg.export"
 EXAMPLES = (
     "checkpoint=outputs/late_global/RUN/checkpoints/best.ckpt",
     "checkpoint=PATH format=torch_export output_dir=PATH",
-    "checkpoint=PATH format=safetensors",
 )
 
 

@@ -22,7 +22,6 @@ from guided_seg.data.sources.classes import unknown
 from guided_seg.errors import UserError
 from guided_seg.export.check import Question, by_parts, by_session, difference, exportable, question
 from guided_seg.export.graphs import Call, read_onnx, read_torch, write_onnx, write_torch
-from guided_seg.export.part_weights import CARD, PARTS, load, write_weights
 from guided_seg.export.parts import Part, fixed_labels, parts_of
 from guided_seg.files.writing import filled_or_gone, sha256
 from guided_seg.model.network import GuidedNetwork
@@ -31,7 +30,7 @@ from guided_seg.report.results import write_json
 
 
 class Graphs(NamedTuple):
-    """A format whose files run by themselves."""
+    """How a format is written and read back."""
 
     suffix: str
     write: Callable[[dict[str, Part], Path], dict[str, Any]]
@@ -43,7 +42,8 @@ GRAPHS = {
     "onnx": Graphs("onnx", write_onnx, read_onnx, ("onnx", "onnxscript", "onnxruntime")),
     "torch_export": Graphs("pt2", write_torch, read_torch),
 }
-FORMATS = (*GRAPHS, "safetensors")
+CARD = "model.json"
+"""The file that describes the three others."""
 
 
 def export(cfg: DictConfig, out: Path) -> float:
@@ -77,27 +77,31 @@ def export(cfg: DictConfig, out: Path) -> float:
 
 
 def _check_format(name: str) -> None:
-    if name not in FORMATS:
-        raise unknown("format", name, FORMATS)
-    for package in GRAPHS[name].needs if name in GRAPHS else ():
+    if name == "safetensors":
+        raise UserError(
+            "format=safetensors is gone; python -m guided_seg.release checkpoint=RUN name=NAME writes the weights as "
+            "one model.safetensors, which guided_seg.load reads."
+        )
+    if name not in GRAPHS:
+        raise unknown("format", name, GRAPHS)
+    for package in GRAPHS[name].needs:
         if find_spec(package) is None:
             raise UserError(
                 f"format={name} needs the package {package}: pip install 'guided_seg[export]', or choose "
-                "format=torch_export or format=safetensors."
+                "format=torch_export."
             )
 
 
 def _write(network: GuidedNetwork, form: str, trained: DictConfig, checkpoint: Path, folder: Path) -> None:
-    parts, graphs = parts_of(network), GRAPHS.get(form)
-    facts = graphs.write(parts, folder) if graphs else write_weights(network, folder)
-    suffix = graphs.suffix if graphs else "safetensors"
-    ports = {name: {"inputs": part.inputs, "outputs": part.outputs} if graphs else {} for name, part in parts.items()}
-    packages = ("torch", *(graphs.needs if graphs else ("safetensors",)))
+    parts, graphs = parts_of(network), GRAPHS[form]
+    facts = graphs.write(parts, folder)
+    ports = {name: {"inputs": part.inputs, "outputs": part.outputs} for name, part in parts.items()}
+    packages = ("torch", *graphs.needs)
     write_json(
         folder / CARD,
         {
             "format": form,
-            "parts": {name: {"file": f"{name}.{suffix}", **port} for name, port in ports.items()},
+            "parts": {name: {"file": f"{name}.{graphs.suffix}", **port} for name, port in ports.items()},
             "stride": network.backbone.stride,
             "num_labels": fixed_labels(network) or "any",
             "checkpoint": {"file": checkpoint.name, "sha256": sha256(checkpoint)},
@@ -110,9 +114,7 @@ def _write(network: GuidedNetwork, form: str, trained: DictConfig, checkpoint: P
 
 def _answers(form: str, folder: Path, asked: Question) -> list[np.ndarray]:
     """The scores that the files give."""
-    if form not in GRAPHS:
-        return by_session(load(folder), asked)
-    return by_parts({name: GRAPHS[form].read(folder / f"{name}.{GRAPHS[form].suffix}") for name in PARTS}, asked)
+    return by_parts({file.stem: GRAPHS[form].read(file) for file in folder.glob(f"*.{GRAPHS[form].suffix}")}, asked)
 
 
 def _table(folder: Path) -> Table:

@@ -24,8 +24,6 @@ from guided_seg.release import CARD, FOLDER
 from guided_seg.settings.paths import is_path
 
 BY_HAND = ("Intended use", "Protocol", "Figures", "Limits", "Licence")
-SECTIONS = ("Architecture", "Training", "Data", *BY_HAND)
-"""The sections that every card has."""
 BLOCKS = ("facts", "figures")
 UNWRITTEN = "To be written"
 """What stands in a card that is not finished."""

@@ -50,14 +50,17 @@ def colour_map() -> UInt8[np.ndarray, "256 3"]:
     return (threes << np.array([[7], [6], [5]], np.uint8)).sum(1, dtype=np.uint8)
 
 
-def write_davis(out: str | os.PathLike[str], sequence: str, frame: str, labels: UInt8[np.ndarray, "H W"]) -> Path:
-    """Write ``OUT/SEQUENCE/FRAME.png``, whole or not at all; values are object numbers, 0 the background."""
-    return _write_labels(Path(out) / sequence / f"{frame}.png", labels)
-
-
 def write_voc(out: str | os.PathLike[str], image: str, labels: UInt8[np.ndarray, "H W"]) -> Path:
-    """Write ``OUT/IMAGE.png``, whole or not at all; values are class numbers, 0 the background, 255 void."""
-    return _write_labels(Path(out) / f"{image}.png", labels)
+    """Write ``OUT/IMAGE.png``, whole or not at all; of DAVIS, ``image`` is ``SEQUENCE/FRAME``.
+
+    Values are numbers of classes or objects, 0 the background, 255 void.
+    """
+    path = Path(out) / f"{image}.png"
+    picture = Image.fromarray(labels)
+    picture.putpalette(colour_map().tobytes())
+    with whole_file(path) as partial:
+        picture.save(partial, format="PNG")
+    return path
 
 
 def coco_result(image_id: int, category_id: int, mask: Bool[np.ndarray, "H W"], score: float = 1.0) -> CocoResult:
@@ -76,11 +79,3 @@ def coco_result(image_id: int, category_id: int, mask: Bool[np.ndarray, "H W"], 
 def write_coco(path: str | os.PathLike[str], results: Iterable[CocoResult]) -> Path:
     """Write a COCO results file, a JSON list, whole or not at all."""
     return write_json(path, list(results))
-
-
-def _write_labels(path: Path, labels: UInt8[np.ndarray, "H W"]) -> Path:
-    picture = Image.fromarray(labels)
-    picture.putpalette(colour_map().tobytes())
-    with whole_file(path) as partial:
-        picture.save(partial, format="PNG")
-    return path

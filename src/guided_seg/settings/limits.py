@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from guided_seg.settings import episode_options
 from guided_seg.settings.ranges import Choice, Either, Every, Named, Number, Refused, Rule, Text, Whole
 
 K_WAY = ("native", "one_vs_rest")
@@ -37,7 +38,6 @@ _POSITIVE = Number(0, above=True)
 _SEED = Whole(0, 2**32 - 1)
 _PROCESSES = 1024
 _WIDTH = Whole(1, 65536)
-_RANGE = Every(_COUNT, "[least, most] with 1 <= least <= most", length=2, rising=True)
 _SHOTS = Every(_COUNT, "a list of different whole numbers from 1", different=True)
 _POINTS = Every(Whole(1, words=("dense",)), "a list of different whole numbers from 1 or dense", different=True)
 _WEIGHTS = Named(Number(0), "no negative weight, and one above 0", some=True)
@@ -69,9 +69,7 @@ _RUN = {
 }
 
 _EPISODES = {
-    "episode.shots episode.objects": _RANGE,
-    "episode.turns": _COUNT,
-    "episode.hard episode.united episode.earlier episode.corrections episode.recalled": _SHARE,
+    **{f"episode.{name}": rule for name, rule in episode_options.rules()},
     "episode.points.dense episode.points.missing": _SHARE,
     "episode.points.low episode.points.high": Whole(0),
     "episode.points.vary": Choice(("episode", "shot", "label")),
@@ -196,5 +194,9 @@ _TRAINING = {
     "trainer.inference_mode trainer.use_distributed_sampler": _ITS_OWN,
 }
 
-RULES: Final[dict[str, Rule]] = _RUN | _EPISODES | _DATA | _NETWORK | _TRAINING
+_REMOVED = {
+    "episode.hard": Refused("the option is gone, as no experiment gained from it; leave it out"),
+}
+
+RULES: Final[dict[str, Rule]] = _REMOVED | _RUN | _EPISODES | _DATA | _NETWORK | _TRAINING
 """Globs of dotted keys, separated by blanks, and what a setting of such a key may be; the first that fits counts."""

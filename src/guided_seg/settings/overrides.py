@@ -1,37 +1,49 @@
-"""What is wrong with the overrides of a command line: one sentence that names the nearest right one."""
+"""Check the overrides of a command line before Hydra reads them: one sentence for each slip, with a suggestion."""
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher
-from pathlib import Path
+import warnings
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from importlib.resources.abc import Traversable
+from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_module
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
-from hydra._internal.utils import get_args_parser
-from hydra.core.default_element import GroupDefault
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString
-from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from guided_seg.errors import CompositionError, UserError
-from guided_seg.files.text import shown
-from guided_seg.settings.paths import suggestion
+from guided_seg.settings import config_files
+from guided_seg.settings.paths import parse
 from guided_seg.settings.preflight import check_folder, check_missing, check_settings, check_value, rule_of, settings
+from guided_seg.settings.ranges import Refused
 
 SWEEP = "sweep"
 """The group of files that list the values of several runs."""
 
+_SEARCHPATH = "hydra.searchpath"
+
+
+class _Known(NamedTuple):
+    """What the config files offer.
+
+    Attributes:
+        groups: each group and its options.
+        defaults: what the primary config chooses of each group; a list where it takes several options.
+        content: the primary config itself.
+    """
+
+    groups: dict[str, list[str]]
+    defaults: dict[str, Any]
+    content: Mapping[str, Any]
+
 
 def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | None:
     """The first thing that keeps the config from being composed, or None; Hydra's state stays as it was."""
-    arguments, unknown = get_args_parser().parse_known_args(list(argv))
+    arguments, unknown = _options().parse_known_args(list(argv))
     if unknown and "=" in unknown[0] and not unknown[0].startswith("-"):
         return f"An option stands between {unknown[0]} and other settings; put options such as -m before all of them."
     if unknown:
@@ -42,46 +54,77 @@ def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | No
     if arguments.config_path or arguments.hydra_help or arguments.shell_completion or arguments.experimental_rerun:
         return None
     try:
-        with initialize_config_module(module, version_base="1.3"):
-            _check(arguments.config_name or config_name, arguments)
+        with initialize_config_module(module, version_base="1.3"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Hydra repeats them
+            _check(arguments.config_name or config_name, arguments, module)
     except CompositionError as problem:
         # the other jobs of a sweep may be possible: this one is refused when its turn comes
         return None if _several(arguments) else str(problem)
     except UserError as problem:
         return str(problem)
     except (HydraException, OmegaConfBaseException) as error:
-        return " ".join(line.strip() for line in str(error).splitlines())
+        return " ".join(line.strip() for line in str(error).partition("Config search path:")[0].splitlines()).strip()
     return None
 
 
-def _check(config_name: str, arguments: Namespace) -> None:
+def _options() -> ArgumentParser:
+    """Hydra's command line, which it has no public parser for."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    for names in ("--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m"):
+        parser.add_argument(*names.split(), action="store_true")
+    parser.add_argument("--shell-completion", "-sc", action="store_true")
+    for names in ("--cfg -c", "--package -p", "--config-path -cp", "--config-name -cn", "--config-dir -cd"):
+        parser.add_argument(*names.split())
+    parser.add_argument("--experimental-rerun")
+    parser.add_argument("--info", "-i", const="all", nargs="?")
+    return parser
+
+
+def _check(config_name: str, arguments: Namespace, module: str) -> None:
+    several, lines = _several(arguments), list(arguments.overrides)
+    overrides = [parse(line) for line in lines]
+    places = [path for override in overrides if override.key_or_group == _SEARCHPATH for path in _values(override)]
     if arguments.config_dir:
-        _add_place(f"file://{Path(arguments.config_dir).absolute()}")
-    overrides = [_parse(line) for line in arguments.overrides]
-    for place in (place for o in overrides if o.key_or_group == "hydra.searchpath" for place in _values(o)):
-        _add_place(place)
-    several = _several(arguments)
-    groups, lists = _groups(_loader().repository), _lists(config_name)
+        places.append(f"file://{arguments.config_dir}")
+        listed = ",".join(QuotedString(path, Quote.double).with_quotes() for path in places)
+        overrides = [o for o in overrides if o.key_or_group != _SEARCHPATH] + [parse(f"{_SEARCHPATH}=[{listed}]")]
+    known = _read(config_name, [config_files.place(path) for path in (f"pkg://{module}", *places)])
     for override in overrides:
-        _check_needed(config_name, override)
+        _check_null(override, known)
         if override.is_sweep_override() and not several:
-            _refuse_sweep(override, override.key_or_group in groups, lists)
-        _check_option(config_name, override, groups)
-        if override.key_or_group in lists:  # a plus too many is no error to Hydra there
-            _check_plus(override, groups, lists)
+            _refuse_sweep(override, known)
+        _check_option(override, known)
+        if isinstance(known.defaults.get(override.key_or_group), list):  # a plus too many is no error to Hydra there
+            _check_plus(override, known)
         if override.key_or_group == SWEEP:
             _check_sweep_file(override, several)
     try:
         final = _composed(config_name, overrides)
     except (HydraException, OmegaConfBaseException):
-        _find_slip(config_name, overrides, groups)
+        _find_slip(config_name, overrides, known)
         raise
     if arguments.cfg is None and arguments.info is None:
         check_missing(final)
         check_settings(final)
         for override in overrides:
-            _check_sweep_values(override, groups)
+            _check_sweep_values(override, known.groups)
         check_folder(final, several)
+
+
+def _read(config_name: str, roots: Sequence[Traversable]) -> _Known:
+    groups: dict[str, list[str]] = {}
+    for root in reversed(roots):
+        for group, options in config_files.groups(root):
+            groups[group] = [*options, *(name for name in groups.get(group, ()) if name not in options)]
+    primary = _file(roots, config_name)
+    return _Known(groups, _defaults(primary, roots), config_files.content(primary))
+
+
+def _file(roots: Sequence[Traversable], name: str) -> Traversable:
+    """The config of this name in the first place that has it."""
+    files = [root / f"{name.removesuffix('.yaml')}.yaml" for root in roots]
+    return next((file for file in files if file.is_file()), files[0])
 
 
 def _composed(config_name: str, overrides: Iterable[Override] = ()) -> DictConfig:
@@ -89,15 +132,15 @@ def _composed(config_name: str, overrides: Iterable[Override] = ()) -> DictConfi
     return compose(config_name, [_first_line(override) for override in overrides], return_hydra_config=True)
 
 
-def _find_slip(config_name: str, overrides: Sequence[Override], groups: dict[str, list[str]]) -> None:
+def _find_slip(config_name: str, overrides: Sequence[Override], known: _Known) -> None:
     """Refuse the override because of which nothing can be composed, if it is one of ours to explain."""
-    defaults = _defaults(config_name)
     for override in overrides:
-        _check_plus(override, groups, defaults)
-    known = settings(_composed(config_name, [override for override in overrides if override.key_or_group in groups]))
+        _check_plus(override, known)
+    chosen = [override for override in overrides if override.key_or_group in known.groups]
+    keys = settings(_composed(config_name, chosen))
     for override in overrides:
-        if override.key_or_group not in groups:
-            _check_key(override, known, groups, defaults)
+        if override.key_or_group not in known.groups:
+            _check_key(override, keys, known)
 
 
 def _several(arguments: Namespace) -> bool:
@@ -112,83 +155,21 @@ def _check_sweep_file(override: Override, several: bool) -> None:
         raise UserError(f"{override.input_line} names several sweep files; run a command for each.")
 
 
-def _add_place(path: str) -> None:
-    """Look for options there too: ``file://FOLDER`` or ``pkg://PACKAGE``."""
-    loader = _loader()
-    loader.get_search_path().prepend("command-line", path, anchor="schema")
-    loader.repository.initialize_sources(loader.get_search_path())
-
-
-def _loader() -> ConfigLoaderImpl:
-    loader = GlobalHydra.instance().config_loader()
-    assert isinstance(loader, ConfigLoaderImpl)
-    return loader
-
-
-def _parse(line: str) -> Override:
-    try:
-        return OverridesParser.create(_loader()).parse_overrides([line])[0]
-    except OverrideParseException as error:
-        if not line.isprintable():
-            raise UserError(f"{shown(line)} holds a character that cannot be seen; type it without.") from error
-        if found := [mark for mark in _TYPOGRAPHIC if mark in line]:
-            mark, typed = found[0], _TYPOGRAPHIC[found[0]]
-            raise UserError(f"'{line}' has the typographic sign {mark}; type {typed} instead.") from error
-        if "=" not in line:
-            raise UserError(f"'{line}' has no value; an override is key=value, as in seed=1.") from error
-        reason, word = str(error).strip().splitlines()[0], suggestion(line)
-        cure = f"for that text type {word}" if word else "write key=value, as in seed=1"
-        if not word and set(line.partition("=")[2]) & set("[({'\""):
-            cure = "close what it opens: a list is [a,b], and text is in quotes"
-        raise UserError(f"'{line}' cannot be read ({reason}); {cure}.") from error
-
-
-_TYPOGRAPHIC = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "- (or --)", "—": "--"}
-"""What programs for texts make of quotation marks and dashes, and what to type."""
-
-
-def _groups(repository: IConfigRepository, parent: str = "") -> dict[str, list[str]]:
-    """Group -> its options, those of groups below it as ``folder/option``.
-
-    Args:
-        repository: the loader's own; the loader would copy all of it for each question.
-        parent: the group to look below.
-    """
-    found: dict[str, list[str]] = {}
-    for name in repository.get_group_options(parent, ObjectType.GROUP):
-        group = f"{parent}/{name}" if parent else name
-        below = _groups(repository, group)
-        own = repository.get_group_options(group, ObjectType.CONFIG)
-        deeper = [f"{sub.removeprefix(group + '/')}/{option}" for sub, opts in below.items() for option in opts]
-        found |= {group: [*own, *dict.fromkeys(deeper)]} | below
+def _defaults(config: Traversable, roots: Sequence[Traversable]) -> dict[str, Any]:
+    """What a config and those that it is made of choose of each group."""
+    found: dict[str, Any] = {}
+    for line in config_files.content(config).get("defaults", []):
+        if isinstance(line, dict):
+            found |= {key.removeprefix("optional ").removeprefix("override "): line[key] for key in line}
+        elif line != "_self_":
+            found |= _defaults(_file(roots, str(line)), roots)
     return found
 
 
-def _defaults(config_name: str) -> set[str] | None:
-    """The groups with a default, or None where one must be given before anything can be composed."""
-    try:
-        return {str(group) for group in _composed(config_name).hydra.runtime.choices} | _lists(config_name)
-    except HydraException:
-        return None
-
-
-def _lists(config_name: str) -> set[str]:
-    """The groups from which a config takes several options; Hydra's choices leave them out."""
-    return {str(entry.group) for entry in _entries(config_name) if isinstance(entry.value, list)}
-
-
-def _entries(config_name: str) -> list[GroupDefault]:
-    """The groups in the defaults of a config."""
-    config = _loader().repository.load_config(config_name)
-    return [entry for entry in (config.defaults_list or [] if config else []) if isinstance(entry, GroupDefault)]
-
-
-def _check_needed(config_name: str, override: Override) -> None:
+def _check_null(override: Override, known: _Known) -> None:
     """Refuse ``null`` for a setting of the primary config that has no default."""
-    if override.is_delete() or override.value() is not None:
-        return
-    config, key = _loader().repository.load_config(config_name), override.key_or_group
-    if config and OmegaConf.is_missing(config.config, key):
+    key = override.key_or_group
+    if not override.is_delete() and override.value() is None and known.content.get(key) == "???":
         raise UserError(f"{key} has no default; give it a value in place of null.")
 
 
@@ -199,45 +180,49 @@ def _check_sweep_values(override: Override, groups: Iterable[str]) -> None:
             check_value(override.key_or_group, value.text if isinstance(value, QuotedString) else value)
 
 
-def _refuse_sweep(override: Override, is_group: bool, lists: set[str]) -> None:
-    key, _, value = str(override.input_line).partition("=")
+def _refuse_sweep(override: Override, known: _Known) -> None:
+    group, (key, _, value) = override.key_or_group, str(override.input_line).partition("=")
     rule, items = rule_of(key), list(override.sweep_iterator()) if override.is_discrete_sweep() else []
-    takes_list = override.key_or_group in lists if is_group else items and (rule is None or rule.accepts(items))
+    takes_list = isinstance(known.defaults.get(group), list)
+    if group not in known.groups:
+        takes_list = bool(items) and (rule is None or rule.accepts(items))
     listed = f", or write '{key}=[{value}]' for a list" if takes_list else ""
     raise UserError(f"{key}={value} is several values; add -m to run each{listed}.")
 
 
-def _check_option(config_name: str, override: Override, groups: dict[str, list[str]]) -> None:
+def _check_option(override: Override, known: _Known) -> None:
     """Refuse an option that its group lacks."""
     group = override.key_or_group
-    if group not in groups:
-        return _check_new_name(override, groups)
-    values = _values(override)
+    if group not in known.groups:
+        return _check_new_name(override, known.groups)
+    options, values = known.groups[group], _values(override)
     if "None" in values:
-        raise UserError(f"{group}=null is no option; {_in_place_of_null(config_name, group, groups[group])}.")
-    if wrong := [value for value in values if value not in groups[group]]:
-        raise UserError(_no_option(group, wrong[0], groups[group], override))
+        raise UserError(f"{group}=null is no option; {_in_place_of_null(group, known)}.")
+    if wrong := [value for value in values if value not in options]:
+        close, plus, listed = nearest(wrong[0], options), "+" if override.is_add() else "", ", ".join(options)
+        guess = f"did you mean {plus}{group}={close}? There are: {listed}." if close else f"choose one of: {listed}."
+        raise UserError(f"There is no {group}={wrong[0]}; {guess}")
     return None
 
 
-def _in_place_of_null(config_name: str, group: str, options: Sequence[str]) -> str:
+def _in_place_of_null(group: str, known: _Known) -> str:
     """What to give instead of ``group=null``: most groups are needed, so that the command fails without them."""
-    entries = [entry for entry in _entries(config_name) if entry.group == group]
-    if any(entry.value == [] for entry in entries):
+    default = known.defaults.get(group, "???")
+    if default == []:
         return f"for none write '{group}=[]'"
-    if any(entry.value is None for entry in entries):
+    if default is None:
         return "leave it out, and none is chosen"
-    return f"choose one of: {', '.join(options)}"
+    return f"choose one of: {', '.join(known.groups[group])}"
 
 
-def _check_plus(override: Override, groups: Iterable[str], defaults: set[str] | None) -> None:
+def _check_plus(override: Override, known: _Known) -> None:
     """Refuse a plus too many or too few before a group."""
     group, values = override.key_or_group, _values(override)
-    if group not in groups or defaults is None or override.package is not None or override.is_force_add() or not values:
+    if group not in known.groups or override.package is not None or override.is_force_add() or not values:
         return
-    if override.is_add() and group in defaults:
+    if override.is_add() and group in known.defaults:
         raise UserError(f"{group} has a default already, so leave out the plus: {group}={values[0]}.")
-    if not override.is_add() and group not in defaults:
+    if not override.is_add() and group not in known.defaults:
         raise UserError(f"{group} has no default to replace, so it needs a plus: +{group}={values[0]}.")
 
 
@@ -246,17 +231,9 @@ def _check_new_name(override: Override, groups: Iterable[str]) -> None:
     name = override.key_or_group
     if not override.is_add() or override.is_force_add() or "." in name:
         return
-    if close := _nearest(name, groups, cutoff=0.8):
+    if close := nearest(name, groups, cutoff=0.8):
         written = str(override.input_line).partition("=")[2]
         raise UserError(f"There is no group '{name}'; did you mean +{close}={written}?")
-
-
-def _no_option(group: str, value: str, options: Sequence[str], override: Override) -> str:
-    listed = ", ".join(options)
-    close = _nearest(value, options)
-    plus = "+" if override.is_add() else ""
-    guess = f"did you mean {plus}{group}={close}? There are: {listed}." if close else f"choose one of: {listed}."
-    return f"There is no {group}={value}; {guess}"
 
 
 def _values(override: Override) -> list[str]:
@@ -275,32 +252,34 @@ def _first_line(override: Override) -> str:
     return f"{str(override.input_line).partition('=')[0]}={first}"
 
 
-def _check_key(
-    override: Override, known: Iterable[str], groups: dict[str, list[str]], defaults: set[str] | None
-) -> None:
+def _check_key(override: Override, keys: Iterable[str], known: _Known) -> None:
     key = override.key_or_group
-    if override.is_add() or override.is_force_add() or key in known:
+    if override.is_add() or override.is_force_add() or key in keys:
         return
+    if isinstance(rule_of(key), Refused):
+        check_value(key, None if override.is_delete() else override.value())
     group = key.partition(".")[0]
-    if group in groups and group not in known:
-        options, plus = ", ".join(groups[group]), "" if group in (defaults or ()) else "+"
+    if group in known.groups and group not in keys:
+        options, plus = ", ".join(known.groups[group]), "" if group in known.defaults else "+"
         raise UserError(
             f"{key} is a setting of {group}, which is not chosen; add {plus}{group}=..., one of: {options}."
         )
-    near = [name for name in known if name.startswith("hydra.") == key.startswith("hydra.")]
-    close = _nearest(key, [*groups, *near])
+    near = [name for name in keys if name.startswith("hydra.") == key.startswith("hydra.")]
+    close = nearest(key, [*known.groups, *near])
     guess = f"did you mean {close}?" if close else "--help lists the groups and --cfg job every setting."
     raise UserError(f"There is no setting '{key}'; {guess}")
 
 
-def _nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The candidate most like ``name``, as a whole or in its last part (max_steps, trainer.max_steps)."""
-    last = name.rpartition(".")[2]
+def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The candidate with the last part of ``name``, or the one most like it, as a whole or in its last part.
 
-    def likeness(candidate: str) -> tuple[float, int]:
-        whole = SequenceMatcher(None, name, candidate).ratio()
-        part = SequenceMatcher(None, last, candidate.rpartition(".")[2]).ratio()
-        return max(whole, 0.95 * part), -len(candidate)
-
-    best = max(candidates, key=likeness, default=None)
-    return best if best is not None and likeness(best)[0] >= cutoff else None
+    Example:
+        >>> nearest("max_step", ["seed", "trainer.max_steps"])
+        'trainer.max_steps'
+    """
+    candidates, last = list(candidates), name.rpartition(".")[2]
+    ends = {candidate.rpartition(".")[2]: candidate for candidate in sorted(candidates, key=len, reverse=True)}
+    if last in ends:
+        return ends[last]
+    whole, end = get_close_matches(name, candidates, 1, cutoff), get_close_matches(last, ends, 1, cutoff)
+    return whole[0] if whole else ends[end[0]] if end else None

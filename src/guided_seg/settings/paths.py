@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from os.path import exists, expanduser
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.grammar_parser import parse as parse_interpolation
 
 from guided_seg.errors import UserError
+from guided_seg.files.text import shown
 
 PATHS = (
     *("data.root", "data.*_root", "data.sources.*.root", "data.sources.*_root"),
@@ -68,6 +70,29 @@ def suggestion(line: str) -> str | None:
     """
     word = _with_quotes(line)
     return None if word is None else shlex.quote(word)
+
+
+def parse(line: str) -> Override:
+    """An override as Hydra reads it. Raises `UserError` if its grammar refuses the text."""
+    try:
+        return OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides([line])[0]
+    except OverrideParseException as error:
+        if not line.isprintable():
+            raise UserError(f"{shown(line)} holds a character that cannot be seen; type it without.") from error
+        if found := [mark for mark in _TYPOGRAPHIC if mark in line]:
+            mark, typed = found[0], _TYPOGRAPHIC[found[0]]
+            raise UserError(f"'{line}' has the typographic sign {mark}; type {typed} instead.") from error
+        if "=" not in line:
+            raise UserError(f"'{line}' has no value; an override is key=value, as in seed=1.") from error
+        reason, word = str(error).strip().splitlines()[0], suggestion(line)
+        cure = f"for that text type {word}" if word else "write key=value, as in seed=1"
+        if not word and set(line.partition("=")[2]) & set("[({'\""):
+            cure = "close what it opens: a list is [a,b], and text is in quotes"
+        raise UserError(f"'{line}' cannot be read ({reason}); {cure}.") from error
+
+
+_TYPOGRAPHIC = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "- (or --)", "—": "--"}
+"""What word processors make of quotation marks and dashes, and what to type."""
 
 
 def _as_written(word: str, several: bool) -> str:

@@ -87,7 +87,7 @@ def _check_frozen(network: StagedNetwork) -> None:
 
 def _training(data: Episodes, steps: int) -> _Images:
     source, augment = _finite(data, "train"), data.augment
-    draws = steps * data.batch_size * (1 + data.shots[1] * data.objects[1])
+    draws = steps * data.batch_size * (1 + data.options.shots[1] * data.options.objects[1])
     if augment is None:
         return _Images(min(draws, len(source.image_keys())), _mean_size(source))
     if augment.variants is None:
@@ -96,12 +96,12 @@ def _training(data: Episodes, steps: int) -> _Images:
             f"data.augment=null, a number of crops of each image as in data.augment.variants=8, or {SETTING}=null."
         )
     # several objects of a task share a crop, so there are as many as there are choices of objects
-    crops = draws if data.objects[1] > 1 else augment.variants * len(source.targets())
+    crops = draws if data.options.objects[1] > 1 else augment.variants * len(source.targets())
     return _Images(min(draws, crops), (augment.size, augment.size))
 
 
 def _evaluation(data: Episodes, modes: Sequence[Mode]) -> list[_Images]:
-    validation = _shown(_finite(data, "val"), [data.val_dataloader()], data.objects[1])
+    validation = _shown(_finite(data, "val"), [data.val_dataloader()], data.options.objects[1])
     loaders = [data.test_loader(mode) for mode in modes]
     return [validation, _shown(_finite(data, data.test_split), loaders, data.eval_shots * data.eval_objects)]
 

@@ -23,6 +23,7 @@ from guided_seg.model.features import Features
 from guided_seg.model.guide.guide import Guide
 from guided_seg.model.network import Network, encode_once
 from guided_seg.model.segmentor import Segmentor
+from guided_seg.settings.episode_options import EpisodeOptions
 from guided_seg.training.corrections import corrected, recalled
 from guided_seg.training.feature_cache import FeatureCache
 from guided_seg.training.losses import CrossEntropy
@@ -50,9 +51,7 @@ class EpisodicSegmentation(LightningModule):
         log_every: training steps between two records; the metrics of the others are not computed.
         cache: encodes in place of the network, whose backbone is frozen.
         loss: of scores and target; the paper's by default.
-        corrections: the share of training batches that are answered once without a gradient, and then learned from with
-            further dots where that answer was wrong, see `guided_seg.training.corrections`.
-        recalled: the share of training batches whose earlier answers are the network's own, see there.
+        options: of training episodes; ``corrections`` and ``recalled`` are used here.
         pretrained_lr: the learning rate of the backbone's pretrained stages, as far as they are trained, in proportion
             to all else's.
     """
@@ -68,24 +67,20 @@ class EpisodicSegmentation(LightningModule):
         log_every: int = 10,
         cache: FeatureCache | None = None,
         loss: CrossEntropy | None = None,
-        corrections: float = 0.0,
+        options: EpisodeOptions | None = None,
         pretrained_lr: float = 1.0,
-        recalled: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = network
         self._optimizer, self._schedule = optimizer, schedule
         self.settings, self.dot_seed, self.config = list(settings), dot_seed, config or {}
         self.log_every, self.cache, self.loss = log_every, cache, loss or CrossEntropy()
-        for name, share in (("corrections", corrections), ("recalled", recalled)):
-            if not 0 <= share <= 1:
-                raise UserError(f"episode.{name}={share}: a share lies in 0..1.")
         if not pretrained_lr > 0:
             raise UserError(
                 f"optimizer.pretrained_lr={pretrained_lr}: expected a number above 0; backbone.frozen=true trains none "
                 "of the pretrained stages."
             )
-        self.corrections, self.recalled, self.pretrained_lr = corrections, recalled, pretrained_lr
+        self.options, self.pretrained_lr = options or EpisodeOptions(), pretrained_lr
         self.validation = {mode: new_metric(mode) for mode in MODES}
         self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
         self.groups: dict[int, str] = {}
@@ -120,11 +115,12 @@ class EpisodicSegmentation(LightningModule):
 
     def _with_answers(self, batch: Batch, features: Features) -> Batch:
         """The batch with what is made of the network's own answers to it, in the shares of batches asked for."""
-        if not (self.corrections or self.recalled):
+        options = self.options
+        if not (options.corrections or options.recalled):
             return batch
         rng = np.random.default_rng((self.config.get("seed", 0), self.global_step))
-        correct = rng.random() < self.corrections
-        recall = self.recalled > 0 and rng.random() < self.recalled and batch.previous is not None
+        correct = rng.random() < options.corrections
+        recall = options.recalled > 0 and rng.random() < options.recalled and batch.previous is not None
         if not (correct or recall):
             return batch
         with torch.no_grad():

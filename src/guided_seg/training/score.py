@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import RichProgressBar
@@ -32,6 +33,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
         UserError: the checkpoint, the data or the mode cannot be used.
     """
     quiet_lightning()
+    torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it, for the whole process
     settings = evaluation_settings(cfg)
     check_accelerator(cfg.accelerator)
     network, trained = load_network(cfg.checkpoint)

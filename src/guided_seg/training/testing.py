@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from hydra.errors import InstantiationException
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers.logger import Logger
@@ -98,4 +97,3 @@ def quiet_lightning() -> None:
     frozen = ".*in eval mode at the start of training.*"  # see Backbone.freeze
     for message in (*known, agreed, frozen):
         warnings.filterwarnings("ignore", message)
-    torch.set_float32_matmul_precision("high")

@@ -57,6 +57,7 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
     """
     began = time.perf_counter()
     quiet_lightning()
+    torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it, for the whole process
     evaluation_settings(cfg)
     _check_trainer(cfg)
     resume = resume or last_checkpoint(run_dir, cfg.ckpt_path)
@@ -110,21 +111,20 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
     data.setup("test")
     modes = modes_to_test(network, data, known_modes(cfg.evaluation.modes), settings)
     cache = open_cache(cfg, network, data, modes)
-    optimizer, schedule = instantiate(cfg.optimizer.optimizer), instantiate(cfg.optimizer.schedule)
-    return EpisodicSegmentation(
+    module = EpisodicSegmentation(
         network,
-        optimizer,
-        schedule,
-        settings,
-        cfg.evaluation.seed,
-        network_config(cfg),
-        cfg.trainer.log_every_n_steps,
-        cache,
-        instantiate(cfg.loss),
-        cfg.episode.corrections,
-        cfg.optimizer.pretrained_lr,
-        cfg.episode.recalled,
-    ), data
+        optimizer=instantiate(cfg.optimizer.optimizer),
+        schedule=instantiate(cfg.optimizer.schedule),
+        settings=settings,
+        dot_seed=cfg.evaluation.seed,
+        config=network_config(cfg),
+        log_every=cfg.trainer.log_every_n_steps,
+        cache=cache,
+        loss=instantiate(cfg.loss),
+        options=data.options,
+        pretrained_lr=cfg.optimizer.pretrained_lr,
+    )
+    return module, data
 
 
 def _run(

@@ -1,1 +1,1 @@
-"""Making data ready: archives, download, unpacking, index, overview."""
+"""Making data ready: archives, download, unpacking, reading every file, overview."""

@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL
 from fnmatch import fnmatchcase
@@ -39,27 +39,24 @@ class _Member:
 
 @contextmanager
 def staged(root: Path) -> Iterator[Path]:
-    """A folder whose content is moved to ``root`` when the block ends, and of which nothing is left where it fails.
+    """A folder whose content is moved to ``root`` when the block ends, and which is removed if the block fails.
 
-    It lies beside the root and becomes it by one renaming; where the root is there already, it lies inside, so that
-    both are on one disk. What an earlier run that was killed has left in it is removed.
+    It lies in the root, or in the nearest folder above it that exists, so that moving is renaming on one disk. What a
+    killed run left there is removed.
 
     Raises:
-        DataError: it cannot be written to, or the root holds a file of that name.
+        DataError: the disk refuses, or something of the same name is in the root already.
     """
-    stage = root / f".{_STAGE}" if root.exists() else root.with_name(f".{root.name}.{_STAGE}")
-    new = [folder for folder in stage.parents if not folder.exists()]
+    above = next(folder for folder in (root, *root.parents) if folder.exists())
+    stage = above / f".{root.name}.{_STAGE}"
     try:
-        with disk_refusals(stage.parent, "data.root"):
+        with disk_refusals(above, "data.root"):
             shutil.rmtree(stage, ignore_errors=True)
-            stage.mkdir(parents=True)
+            stage.mkdir()
             yield stage
             _move_in(stage, root)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-        for folder in new:
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()
 
 
 def unpack(path: Path, archive: Archive, into: Path) -> None:
@@ -145,17 +142,11 @@ def _write(members: Sequence[tuple[PurePosixPath, _Member]], into: Path, name: s
 
 def _move_in(stage: Path, root: Path) -> None:
     if not root.exists():
+        root.parent.mkdir(parents=True, exist_ok=True)
         stage.rename(root)
         return
-    moves = [(entry, root / entry.name) for entry in sorted(stage.iterdir())]
-    if taken := [str(place) for _, place in moves if place.exists()]:
+    entries = sorted(stage.iterdir())
+    if taken := [str(root / entry.name) for entry in entries if (root / entry.name).exists()]:
         raise DataError(f"{', '.join(taken)} would be overwritten; move it away, or set data.root to a new folder.")
-    moved: list[tuple[Path, Path]] = []
-    try:
-        for entry, place in moves:
-            entry.rename(place)
-            moved.append((entry, place))
-    except BaseException:
-        for entry, place in moved:
-            place.rename(entry)
-        raise
+    for entry in entries:
+        entry.rename(root / entry.name)

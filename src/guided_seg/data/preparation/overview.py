@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console
 from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.files.faults import leaving_out_broken
 from guided_seg.data.indexed import IndexedSource
-from guided_seg.data.preparation.index import find_index
+from guided_seg.data.preparation.reading import broken_below
 from guided_seg.data.sampling.points import sample_points
 from guided_seg.data.source import MODES, SPLITS, Mode, Source
 from guided_seg.data.sources.classes import as_split
@@ -30,10 +29,7 @@ Balance = dict[str, dict[str, int]]
 ROWS = 20
 """Classes or objects that a table on the terminal lists; the others are summed up in its last row."""
 
-UNREAD = (
-    "Only headers and masks were read. The index of `python -m guided_seg.data.prepare`, which reads every file, is "
-    "missing or out of date."
-)
+UNREAD = "Only masks and the headers of images were read; `python -m guided_seg.data.prepare` decodes every image."
 
 
 def overview(cfg: DictConfig, out: Path) -> Path:
@@ -57,7 +53,7 @@ def overview(cfg: DictConfig, out: Path) -> Path:
     balances: dict[Mode, Balance] = {
         mode: {split: balance(source, mode) for split, source in sources.items()} for mode in modes
     }
-    faults = _faults(make.keywords, list(broken.values()), cfg.workers)
+    faults = _faults(make.keywords.get("root"), list(broken.values()))
     pictures = list(_draw(cfg, sources[shown], balances, out))
     for grid in _grids(balances, ROWS):
         console.print(grid.rich())
@@ -135,14 +131,11 @@ def _by_group(mode: Mode, of_mode: Balance, most: int | None) -> Grid:
     return Grid(f"Tasks: {mode}", ("class or object", *SPLITS), rows)
 
 
-def _faults(settings: Mapping[str, object], found: list[str], workers: int) -> list[str]:
-    """A sentence for each broken file, and whether all files were read where an index could say so."""
-    if "root" not in settings:
+def _faults(root: str | None, found: list[str]) -> list[str]:
+    """A sentence for each broken file, with paths relative to the root, and what was not read."""
+    if root is None:
         return [f"broken: {sentence}" for sentence in found]
-    root = Path(str(settings["root"])).expanduser().absolute()
-    index = find_index(root, settings, workers)
-    told = [sentence.replace(f"{root}{os.sep}", "") for sentence in found] + (index["broken"] if index else [])
-    return [f"broken: {sentence}" for sentence in dict.fromkeys(told)] + ([] if index else [UNREAD])
+    return [*broken_below(Path(root).expanduser().absolute(), found), UNREAD]
 
 
 def _listed(faults: list[str]) -> str:

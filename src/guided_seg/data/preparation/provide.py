@@ -1,4 +1,4 @@
-"""Data made ready: its archives brought and unpacked, its files verified, and its index written."""
+"""Get a data set ready: fetch and unpack its archives, decode every file, report what there is."""
 
 from __future__ import annotations
 
@@ -12,21 +12,18 @@ from rich.console import Console
 from guided_seg.data.preparation.archives import Archive, missing
 from guided_seg.data.preparation.download import obtain
 from guided_seg.data.preparation.extract import staged, unpack
-from guided_seg.data.preparation.index import Index, ensure_index
-
-SHOWN = 10
-"""Broken files that are printed; the index lists them all."""
+from guided_seg.data.preparation.reading import broken_below, read_all
 
 
 def provide(cfg: DictConfig, command: str = "python -m guided_seg.data.prepare") -> Path | None:
-    """Get, unpack, verify and index the data of ``cfg.data``.
+    """Get, unpack and check the data of ``cfg.data``.
 
     Args:
         cfg: the composed config of ``guided_seg.data.prepare``.
         command: how it is called, for the sentence that says how to start again.
 
     Returns:
-        the index, or None where the data is not made of files.
+        the data root, or None if the data is not made of files.
 
     Raises:
         DataError: an archive cannot be got, is not whole, or does not fit on the disk; or the data cannot be used.
@@ -41,11 +38,13 @@ def provide(cfg: DictConfig, command: str = "python -m guided_seg.data.prepare")
         console.print(f"The licence of {cfg.data.name}: {cfg.official[cfg.data.name].licence}.")
         bring(needed, root, _archive_folder(cfg, root), _again(cfg, command, root))
         console.print(f"Unpacked {', '.join(a.name for a in needed)}, which may be removed, to {root}.")
-    index, path = ensure_index(root, make, make.keywords, cfg.workers)
-    for line in _summary(index):
-        console.print(line, markup=False)
-    console.print(str(path), markup=False)
-    return path
+    found, broken = read_all(make, cfg.workers)
+    for split, there in found.items():
+        counts = ", ".join(f"{number:,} {name}" for name, number in there._asdict().items())
+        console.print(f"{split}: {counts}")
+    for line in [*broken_below(root, broken), str(root)]:
+        console.print(line)
+    return root
 
 
 def needed_archives(cfg: DictConfig, root: Path) -> list[Archive]:
@@ -86,14 +85,3 @@ def _again(cfg: DictConfig, command: str, root: Path) -> str:
     if cfg.archives:
         words.append(f"archives={_archive_folder(cfg, root)}")
     return f"{command} {shlex.join(words)}"
-
-
-def _summary(index: Index) -> list[str]:
-    lines = []
-    for split, found in index["splits"].items():
-        parts = [f"{found['images']:,} images", f"{len(found['classes'])} classes", f"{len(found['videos'])} videos"]
-        instances = sum(count["number"] for count in found["instances"].values())
-        lines.append(f"{split}: {', '.join([*parts, f'{instances:,} instances'])}")
-    broken = index["broken"]
-    lines += [f"broken: {sentence}" for sentence in broken[:SHOWN]]
-    return lines + ([f"broken: {len(broken) - SHOWN} more, which the index lists"] if broken[SHOWN:] else [])

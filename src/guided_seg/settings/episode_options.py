@@ -1,0 +1,73 @@
+"""The options of training episodes: the config group ``episode``, with defaults and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from guided_seg.errors import DataError
+from guided_seg.settings.ranges import Every, Number, Rule, Whole, as_word
+
+_COUNT = Whole(1)
+_SHARE = Number(0, 1)
+_RANGE = Every(_COUNT, "[least, most] with 1 <= least <= most", length=2, rising=True)
+
+
+def _option(default: Any, rule: Rule) -> Any:
+    return field(default=default, metadata={"rule": rule})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeOptions:
+    """What a training episode shows and asks; how many dots it has is `PointRange`.
+
+    A new option is a field here and a key of ``episode`` in conf/config.yaml.
+
+    Attributes:
+        shots: least and most S, the annotated images of a support.
+        objects: least and most positive labels K - 1 of a task, if the source has tasks with that many.
+        turns: number of consecutive episodes about the same images, which are encoded only once (see `collate`).
+            In an interactive task the later ones ask about another object of the image, a pasted one, or the same
+            object with other dots. In any other task query and first shot swap places.
+        united: share of the later interactive questions that ask for an object and one that touches it as a single
+            object. Only the dots tell what belongs together, such as a rider and the horse.
+        earlier: share of video tasks that come with an earlier answer, see `data.sampling.earlier_masks.disturb`.
+        corrections: share of training batches that are answered first, without a gradient, and then trained on with
+            further dots where that answer was wrong, see `guided_seg.training.corrections`.
+        recalled: share of training batches whose earlier answers are the network's own, see there.
+
+    Raises:
+        DataError: a value outside its range.
+
+    Example:
+        >>> EpisodeOptions(shots=(1, 5), turns=2).united
+        0.0
+    """
+
+    shots: tuple[int, int] = _option((1, 1), _RANGE)
+    objects: tuple[int, int] = _option((1, 1), _RANGE)
+    turns: int = _option(1, _COUNT)
+    united: float = _option(0.0, _SHARE)
+    earlier: float = _option(0.0, _SHARE)
+    corrections: float = _option(0.0, _SHARE)
+    recalled: float = _option(0.0, _SHARE)
+
+    def __post_init__(self) -> None:
+        for name, rule in rules():
+            value = getattr(self, name)
+            value = list(value) if isinstance(value, tuple) else value
+            if not rule.accepts(value):
+                raise DataError(f"episode.{name}={as_word(value)}: {rule.wanted(value)}.")
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> EpisodeOptions:
+        """The options in the config group ``episode``."""
+        own: dict[str, Any] = {name: config[name] for name, _ in rules()}
+        own |= {name: tuple(value) for name, value in own.items() if isinstance(value, Sequence)}
+        return cls(**own)
+
+
+def rules() -> Iterator[tuple[str, Rule]]:
+    """The name of each option, and which values it may have."""
+    return ((option.name, option.metadata["rule"]) for option in fields(EpisodeOptions))
