@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from guided_seg.episode import IGNORE
+from guided_seg.metrics.intervals import DRAWS, bootstrap
 
 Within = Literal["pool", "mean"]
 NO_LABEL = -1
@@ -80,7 +81,7 @@ class EpisodeIoU(Metric):
     rows: list[Tensor]
 
     def __init__(
-        self, within: Within = "pool", resample: Literal["episodes", "groups"] = "episodes", draws: int = 1000
+        self, within: Within = "pool", resample: Literal["episodes", "groups"] = "episodes", draws: int = DRAWS
     ) -> None:
         super().__init__()
         self.within, self.resample, self.draws = within, resample, draws
@@ -160,11 +161,8 @@ class EpisodeIoU(Metric):
 
     def _interval(self, counts: Float[Tensor, "E 2"], unit: Int[Tensor, " E"]) -> list[float]:
         number = int(unit.max()) + 1
-        pooled = counts.new_zeros(number, 2).index_add(0, unit, counts).cpu()
-        generator = torch.Generator().manual_seed(0)
-        drawn = torch.randint(number, (self.draws, number), generator=generator)
-        values = _iou(pooled[drawn].sum(1))
-        return torch.quantile(values, torch.tensor([0.025, 0.975], dtype=values.dtype)).tolist()
+        pooled = counts.new_zeros(number, 2).index_add(0, unit, counts).cpu().numpy()
+        return bootstrap(lambda times: _iou(torch.from_numpy(times @ pooled)).numpy(), number, self.draws)
 
 
 def _iou(counts: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:

@@ -12,6 +12,7 @@ from guided_seg.protocols.protocol import Row
 from guided_seg.protocols.records import read_records
 from guided_seg.protocols.scores import by_setting, number, span
 from guided_seg.protocols.statistics import Interval, paired
+from guided_seg.report.table import Cell, Cells, Table, columns
 
 _AGAIN = "remove the folder's records_*.jsonl and evaluate again"
 
@@ -112,17 +113,20 @@ def _rows(folder: Path, name: str) -> tuple[dict[str, Any], list[Row]]:
     return read_records(path)
 
 
-def markdown(differences: Sequence[Difference]) -> str:
-    """A table; a difference whose interval excludes 0 is bold."""
-    lines = [
-        "| protocol | mode | S | P | figure | difference | 95 % interval | over seeds |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+HEADER = ("protocol", "mode", "S", "P", "figure", "difference", "95 % interval", "over seeds")
+
+
+def table(differences: Sequence[Difference]) -> Table:
+    """A row for each difference, bold where its interval excludes 0."""
+    rows: list[Cells] = []
     for protocol, mode, shots, points, figure, interval in differences:
-        low, high = interval["ci95"]
-        value = number(figure, interval["value"], sign=True)
-        shown = f"**{value}**" if low > 0 or high < 0 else value
-        seeds = span(figure, interval["ci95_seeds"], sign=True) if interval["ci95_seeds"] else "–"
-        cells = (protocol, mode, str(shots), points, figure, shown, span(figure, (low, high), sign=True), seeds)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        (low, high), seeds = interval["ci95"], interval["ci95_seeds"]
+        value = Cell(number(figure, interval["value"], sign=True), bold=low > 0 or high < 0)
+        over_seeds = span(figure, seeds, sign=True) if seeds else None
+        rows.append((protocol, mode, shots, points, figure, value, span(figure, (low, high), sign=True), over_seeds))
+    return Table(columns(HEADER, left=5), rows)
+
+
+def markdown(differences: Sequence[Difference]) -> str:
+    """The table for a file."""
+    return table(differences).markdown("bare")

@@ -1,20 +1,20 @@
-"""The figures of protocols: for the terminal, as Markdown, and as JSON."""
+"""The figures of protocols, as a table and as JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
-from rich.box import SIMPLE
-from rich.table import Table as RichTable
 
 from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenEpisodes
 from guided_seg.data.source import MODES
 from guided_seg.protocols.protocol import Protocol, Row
-from guided_seg.protocols.statistics import Interval, Table, measure, table_of
+from guided_seg.protocols.statistics import Columns, Interval, measure, table_of
 from guided_seg.report.results import Lacking, lacking, lacks
+from guided_seg.report.table import Table, bullets, columns
 
 
 class Setting(TypedDict):
@@ -92,7 +92,7 @@ def notes(scored: Mapping[str, Scored]) -> list[str]:
     ]
 
 
-def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Table]]:
+def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Columns]]:
     """The rows of each mode, S and P."""
     found: dict[tuple[str, int, str], list[Row]] = {}
     for row in rows:
@@ -101,41 +101,27 @@ def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Tabl
         yield key, table_of(found[key])
 
 
-def lines(scored: Mapping[str, Scored]) -> Iterator[tuple[str, ...]]:
-    """A line of text cells for each figure."""
-    for name, found in scored.items():
-        for setting in found["settings"]:
-            for figure, interval in setting["figures"].items():
-                seeds = interval["ci95_seeds"]
-                yield (
-                    *(name, setting["mode"], str(setting["shots"]), setting["points"], figure),
-                    number(figure, interval["value"]),
-                    span(figure, interval["ci95"]),
-                    span(figure, seeds) if seeds else "–",
-                    f"{setting['episodes']:,}",
-                )
+def terminal(scored: Mapping[str, Scored], title: str = "") -> Table:
+    """A row for each figure."""
+    rows = [
+        (
+            *(name, setting["mode"], setting["shots"], setting["points"], figure),
+            *(number(figure, interval["value"]), span(figure, interval["ci95"])),
+            span(figure, interval["ci95_seeds"]) if interval["ci95_seeds"] else None,
+            setting["episodes"],
+        )
+        for name, found in scored.items()
+        for setting in found["settings"]
+        for figure, interval in setting["figures"].items()
+    ]
+    return Table(columns(HEADER, left=5, number=",d"), rows, title, notes(scored))
 
 
 def markdown(scored: Mapping[str, Scored]) -> str:
-    """A table with the rule of each protocol below it."""
-    rows = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    rows += ["| " + " | ".join(cells) + " |" for cells in lines(scored)]
-    rules = [
-        f"- `{name}`: {found['about']} Episodes {found['episodes_sha256'][:12]}." for name, found in scored.items()
-    ]
-    return "\n".join([*rows, "", *rules, *(f"- {note}." for note in notes(scored))]) + "\n"
-
-
-def terminal(scored: Mapping[str, Scored], title: str) -> RichTable:
-    """The same table for the terminal."""
-    below = "\n".join(notes(scored)) or None
-    out = RichTable(title=title, caption=below, header_style="bold", box=SIMPLE, pad_edge=False)
-    out.title_justify = out.caption_justify = "left"
-    for column, name in enumerate(HEADER):
-        out.add_column(name, justify="right" if column > 4 else "left", no_wrap=True)
-    for cells in lines(scored):
-        out.add_row(*cells)
-    return out
+    """The same table for a file, with the rule of each protocol below it."""
+    rules = [f"`{name}`: {found['about']} Episodes {found['episodes_sha256'][:12]}." for name, found in scored.items()]
+    below = bullets([*rules, *(f"{note}." for note in notes(scored))])
+    return replace(terminal(scored), notes=below).markdown("bare")
 
 
 def number(figure: str, value: float, sign: bool = False) -> str:

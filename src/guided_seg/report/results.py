@@ -12,16 +12,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
-
-from rich.box import SIMPLE
-from rich.table import Table
-from rich.text import Text
 
 from guided_seg.errors import UserError
 from guided_seg.files.text import read_json
 from guided_seg.files.writing import whole_file
+from guided_seg.report.table import Column, Table, bullets, columns
 
 Points = int | Literal["dense"]
 """Dots per label, or a dense mask."""
@@ -157,48 +155,51 @@ def notes(results: Results) -> list[str]:
     ]
 
 
-def table(results: Results, title: str | None = None) -> Table:
-    """A table for the terminal: a row per mode and setting, IoU in percent with its 95 % interval."""
-    below = "\n".join([_CAPTION, *notes(results)])
-    out = Table(title=title, caption=below, header_style="bold", box=SIMPLE, pad_edge=False)
-    out.title_justify = out.caption_justify = "left"
-    out.add_column("mode", style="bold", no_wrap=True)
-    for name in ("shots", "dots", "IoU %", "95 % interval", "mean %", "episodes"):
-        out.add_column(name, justify="right", no_wrap=True)
-    for mode, scores in results.items():
-        for index, (shots, points, score) in enumerate(sorted_settings(scores)):
-            out.add_row("" if index else mode, str(shots), str(points), *_cells(score))
-        out.add_section()
-    return out
+def table(results: Results, title: str = "", thousands: str = ",") -> Table:
+    """A row per mode and setting, IoU in percent with its 95 % interval.
+
+    Args:
+        results: the scores.
+        title: above the table.
+        thousands: what separates the thousands of a number of episodes.
+    """
+    names = ("IoU %", "95 % interval", "mean %")
+    head = [
+        Column("mode", style="bold"),
+        *columns(("shots", "dots"), left=0),
+        *(Column(name, "right", ".1f", "bold" if name == "IoU %" else "") for name in names),
+        Column("episodes", "right", f"{thousands}d"),
+    ]
+    rows = [
+        (
+            mode,
+            shots,
+            points,
+            100 * score["positive_iou"],
+            _span(*score["ci95"]),
+            100 * score["mean_iou"],
+            score["episodes"],
+        )
+        for mode, scores in results.items()
+        for shots, points, score in sorted_settings(scores)
+    ]
+    return Table(head, rows, title, [_CAPTION, *notes(results)], grouped=True)
 
 
 def markdown(results: Results) -> str:
-    """The same table as Markdown, for a file.
+    """The same table for a file.
 
     Example:
         >>> score = Score(positive_iou=0.5, mean_iou=0.4, ci95=[0.45, 0.55], episodes=8)
         >>> print(markdown({"video": {"s1_p5": score}}).splitlines()[-1])
         | video | 1 | 5 | 50.0 | 45.0 to 55.0 | 40.0 | 8 |
     """
-    lines = ["| mode | shots | dots | IoU % | 95 % interval | mean % | episodes |", "|---|---|---|---|---|---|---|"]
-    for mode, scores in results.items():
-        for shots, points, score in sorted_settings(scores):
-            low, high = score["ci95"]
-            figures = [
-                _percent(score["positive_iou"]),
-                f"{_percent(low)} to {_percent(high)}",
-                _percent(score["mean_iou"]),
-            ]
-            lines.append("| " + " | ".join([mode, str(shots), str(points), *figures, str(score["episodes"])]) + " |")
-    below = ["", *(f"- {note}." for note in notes(results))]
-    return "\n".join([*lines, *(below if len(below) > 1 else [])]) + "\n"
+    below = bullets(f"{note}." for note in notes(results))
+    return replace(table(results, thousands=""), notes=below).markdown("bare")
 
 
-def _cells(score: Score) -> tuple[Text, str, str, str]:
-    low, high = score["ci95"]
-    interval = f"{_percent(low)} to {_percent(high)}"
-    positive = Text(_percent(score["positive_iou"]), style="bold")
-    return positive, interval, _percent(score["mean_iou"]), f"{score['episodes']:,}"
+def _span(low: float, high: float) -> str:
+    return f"{_percent(low)} to {_percent(high)}"
 
 
 def _percent(value: float) -> str:

@@ -1,20 +1,20 @@
-"""One study: the runs are gathered, and the tables and figures written."""
+"""A study: gather runs, and write their tables and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from guided_seg.errors import UserError
 from guided_seg.report.results import Points
 from guided_seg.settings.preflight import check_can_be_made
-from guided_seg.study.cells import modes, settings
+from guided_seg.study.averages import modes, settings, shown_at
 from guided_seg.study.compositions import Composition, compose, find
-from guided_seg.study.notes import protocol, unfinished
 from guided_seg.study.runs import gather
+from guided_seg.study.study_csv import write_groups, write_scores
 from guided_seg.study.study_figures import draw
-from guided_seg.study.table import build, markdown, shown_at, tex
-from guided_seg.study.tidy import write_groups, write_scores
+from guided_seg.study.study_table import build, protocol, unfinished
 
 
 def study(
@@ -55,11 +55,9 @@ def study(
     write_groups(compositions, out / "study_groups.csv")
     table = build(compositions, shots, points, basis, timing)
     said = protocol(compositions, shots, points, basis) if compositions else []
-    notes = [*said, *unfinished(missing, repeated, folders=True)]
-    (out / "study.md").write_text(markdown(table) + "".join(f"\n{note}\n" for note in notes), encoding="utf-8")
-    short = [*said, *unfinished(missing, repeated, folders=False)]
-    caption = f"Positive IoU at S = {shots}, P = {points}"
-    (out / "study.tex").write_text(tex(table, caption, short), encoding="utf-8")
+    long, short = ([*said, *unfinished(missing, repeated, folders)] for folders in (True, False))
+    (out / "study.md").write_text(replace(table, notes=long).markdown("spaced"), encoding="utf-8")
+    (out / "study.tex").write_text(replace(table, notes=short).latex(), encoding="utf-8")
     draw(compositions, shots, points, out)
     return out
 

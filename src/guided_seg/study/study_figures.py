@@ -15,9 +15,8 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from guided_seg.report.drawing import COLOURS, STYLE, new_figure, point_places, save, set_ticks
 from guided_seg.report.results import Points
-from guided_seg.study.cells import Cell, cell, modes, settings, update_ms
+from guided_seg.study.averages import Average, average, modes, settings, shown_at, update_ms
 from guided_seg.study.compositions import Composition
-from guided_seg.study.table import shown_at
 
 _HEAT = ("fusion", "locality", "conditioning")
 
@@ -93,7 +92,7 @@ def _lines(
 ) -> None:
     """A line per composition with a band over seeds; ``places`` are (x, S, P)."""
     for composition, (colour, style) in zip(compositions, _looks(), strict=False):
-        found = [(x, cell(composition, mode, shots, points)) for x, shots, points in places]
+        found = [(x, average(composition, mode, shots, points)) for x, shots, points in places]
         row = [(x, value) for x, value in found if value]
         if not row:
             axes.plot([], [], style, color=colour, label=composition.label)
@@ -114,7 +113,7 @@ def _against_time(compositions: Sequence[Composition], shots: int, points: Point
     figure, axes = _panels(names, "ms for a new dot")
     for name, place in zip(names, axes, strict=True):
         for milliseconds, composition, colour in known:
-            found = cell(composition, name, shown_at(name, shots), points)
+            found = average(composition, name, shown_at(name, shots), points)
             value, bar = (found.mean, _bar(found)) if found else (math.nan, [[0.0], [0.0]])
             place.errorbar(milliseconds, value, bar, fmt="o", color=colour, label=composition.label)
         place.set(xscale="log", ylim=(0, 1))
@@ -125,7 +124,7 @@ def _against_time(compositions: Sequence[Composition], shots: int, points: Point
     return figure
 
 
-def _bar(found: Cell) -> list[list[float]]:
+def _bar(found: Average) -> list[list[float]]:
     return [[max(found.mean - found.low, 0)], [max(found.high - found.mean, 0)]]
 
 
@@ -150,7 +149,7 @@ def _heat_map(compositions: Sequence[Composition], shots: int, points: Points) -
         def best(row: tuple[str, ...], column: tuple[str, ...], mode: str = name) -> float:
             wanted = set(zip(varying, (*row, *column), strict=True))
             mine = [c for c in compositions if wanted <= set(c.settings)]
-            found = [cell(composition, mode, shown_at(mode, shots), points) for composition in mine]
+            found = [average(composition, mode, shown_at(mode, shots), points) for composition in mine]
             return max((value.mean for value in found if value), default=math.nan)
 
         _draw_grid(place, down, across, best)

@@ -1,15 +1,66 @@
-"""What stands under a table: the protocol that made its numbers, and the runs that are not in it."""
+"""The table of a study, a row per composition and a column per mode, and the notes below it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from guided_seg.report.results import Points
-from guided_seg.study.cells import cell, modes
+from guided_seg.report.table import Cell, Cells, Column, Table, columns
+from guided_seg.study.averages import Average, average, modes, p_value, shown_at, update_ms
 from guided_seg.study.compositions import Composition, seeds
 from guided_seg.study.runs import Missing, Run
-from guided_seg.study.table import LEVEL, shown_at
+
+LEVEL = 0.05
+"""Differences with a smaller p are marked."""
+
+
+def build(
+    compositions: Sequence[Composition], shots: int, points: Points, reference: Composition | None, timing: bool
+) -> Table:
+    """The table at one (S, P), without notes.
+
+    Args:
+        compositions: the rows.
+        shots: S; interactive tasks always have one.
+        points: P.
+        reference: the row that the others are compared with, by the paired t-test over seeds.
+        timing: whether to add how long a new dot takes.
+    """
+    names = modes(compositions)
+    by_mode = [_column(compositions, mode, shots, points, reference) for mode in names]
+    rows: list[Cells] = []
+    for number, composition in enumerate(compositions):
+        label = composition.label + (" (reference)" if composition is reference else "")
+        time = [update_ms(composition)] if timing else []
+        rows.append([label, len(composition.runs), *(column[number] for column in by_mode), *time])
+    head = [*columns(("composition", "seeds", *names)), *([Column("update ms", "right", ".2f")] if timing else [])]
+    return Table(head, rows, f"Positive IoU at S = {shots}, P = {points}")
+
+
+def _column(
+    compositions: Sequence[Composition], mode: str, shots: int, points: Points, reference: Composition | None
+) -> list[Cell]:
+    at = (mode, shown_at(mode, shots), points)
+    found = [average(composition, *at) for composition in compositions]
+    best = max((_percent(each.mean) for each in found if each), default=math.nan)
+    basis = average(reference, *at) if reference else None
+    return [_cell(each, best, basis) for each in found]
+
+
+def _cell(found: Average | None, best: float, basis: Average | None) -> Cell:
+    if found is None:
+        return Cell(None)
+    mean, low, high = (_percent(value) for value in (found.mean, found.low, found.high))
+    differs = basis is not None and p_value(found, basis) < LEVEL
+    marks = ("*" if differs else "") + ("†" if found.one_seed else "")
+    # what looks equal is equally good
+    return Cell(f"{mean:.1f} [{low:.1f}, {high:.1f}]", mean == best, marks)
+
+
+def _percent(share: float) -> float:
+    return round(100 * share, 1)
 
 
 def protocol(
@@ -49,7 +100,7 @@ def _significance(reference: Composition | None) -> Iterator[str]:
 
 
 def unfinished(missing: Sequence[Missing], repeated: Sequence[tuple[Run, Run]], folders: bool) -> list[str]:
-    """Sentences on the runs that are not in the table, those with one reason together.
+    """Sentences on the runs that are not in the table, one for each reason.
 
     Args:
         missing: runs without scores.
@@ -59,9 +110,11 @@ def unfinished(missing: Sequence[Missing], repeated: Sequence[tuple[Run, Run]], 
     together: dict[tuple[str, str], list[str]] = {}
     for run in missing:
         together.setdefault((run.status, run.reason), []).append(run.folder)
-    lines = [_line(status, reason, found, folders) for (status, reason), found in sorted(together.items())]
-    same = [left_out.folder for left_out, _ in repeated]
-    return lines + ([_line("left out", "another run has its composition and seed", same, folders)] if same else [])
+    found = sorted(together.items())
+    if repeated:
+        same = [left_out.folder for left_out, _ in repeated]
+        found.append((("left out", "another run has its composition and seed"), same))
+    return [_line(status, reason, names, folders) for (status, reason), names in found]
 
 
 def _line(status: str, reason: str, found: Sequence[str], folders: bool) -> str:
@@ -72,8 +125,8 @@ def _line(status: str, reason: str, found: Sequence[str], folders: bool) -> str:
 def _episodes(compositions: Sequence[Composition], shots: int, points: Points) -> str:
     parts = []
     for mode in modes(compositions):
-        cells = [cell(composition, mode, shown_at(mode, shots), points) for composition in compositions]
-        if numbers := sorted({number for found in cells if found for number in found.episodes}):
+        found = [average(composition, mode, shown_at(mode, shots), points) for composition in compositions]
+        if numbers := sorted({number for each in found if each for number in each.episodes}):
             parts.append(f"{mode} {_listed(numbers)}")
     return ", ".join(parts) or "none"
 
