@@ -1,8 +1,8 @@
-"""Class-wise mIoU and FB-IoU, by which few-shot segmentation is compared on PASCAL-5i and COCO-20i.
+"""Class mIoU and FB-IoU, the figures of few-shot segmentation on PASCAL-5i and COCO-20i.
 
-Both sum the pixels of intersections and unions over all episodes before they divide: mIoU within each class (Shaban
-et al., "One-Shot Learning for Semantic Segmentation", BMVC 2017), FB-IoU over all classes, for the foreground and the
-background each (Rakelly et al., "Conditional Networks for Few-Shot Semantic Segmentation", ICLR workshop 2018).
+Both sum intersections and unions over all episodes before they divide. mIoU does so within each class (Shaban et al.,
+"One-Shot Learning for Semantic Segmentation", BMVC 2017). FB-IoU does so over all classes, once for the foreground and
+once for the background (Rakelly et al., "Conditional Networks for Few-Shot Semantic Segmentation", ICLR workshop 2018).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from guided_seg.episode import IGNORE
 def count(
     prediction: Bool[np.ndarray, "H W"] | UInt8[np.ndarray, "H W"], target: UInt8[np.ndarray, "H W"]
 ) -> tuple[int, int, int, int]:
-    """Pixels of one episode: foreground intersection and union, background intersection and union; void is out.
+    """Count the pixels of one episode: foreground intersection and union, background intersection and union.
 
     Args:
-        prediction: not 0 where the class is found.
-        target: 0 background, `IGNORE` not scored, any other value the class.
+        prediction: 0 for the background, any other value for the class.
+        target: 0 for the background, `IGNORE` for void, which is not scored, any other value for the class.
 
     Example:
         >>> count(np.array([[True, True, False, True]]), np.array([[1, 0, 0, 255]], np.uint8))
@@ -31,7 +31,7 @@ def count(
     scored = target != IGNORE
     found, true = (prediction != 0) & scored, (target != 0) & scored
     intersection, union, pixels = (int(np.count_nonzero(mask)) for mask in (found & true, found | true, scored))
-    # what is in neither is the background of both, and what is not in both is the background of one
+    # a pixel in neither mask is background in both; a pixel that is not in both is background in at least one
     return intersection, union, pixels - union, pixels - intersection
 
 
@@ -95,5 +95,5 @@ def _times(counts: Int64[np.ndarray, "E 4"], times: Float64[np.ndarray, "D E"] |
 
 
 def _iou(inside: Float64[np.ndarray, "D C"], union: Float64[np.ndarray, "D C"]) -> Float64[np.ndarray, "D C"]:
-    """1 where nothing was asked and nothing claimed."""
+    """Intersection over union; 1 where both are empty."""
     return np.where(union > 0, inside / np.maximum(union, 1), 1.0)

@@ -1,4 +1,4 @@
-"""Two evaluations on the same frozen episodes, compared episode by episode."""
+"""Compare two evaluations on the same frozen episodes, episode by episode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AGAIN = "remove the folder's records_*.jsonl and evaluate again"
 
 
 class Difference(NamedTuple):
-    """Ours minus theirs, of one figure at one setting."""
+    """The difference of one figure at one setting, ours minus theirs."""
 
     protocol: str
     mode: str
@@ -29,11 +29,11 @@ class Difference(NamedTuple):
 
 
 def compare(ours: Path, theirs: Path) -> list[Difference]:
-    """The differences under every protocol that both folders of `guided_seg.evaluate` have.
+    """The differences under every protocol that both folders of `guided_seg.evaluate` contain.
 
     Raises:
-        UserError: a folder has no finished protocol, they share none, their episodes or rules differ, or a file
-            was changed.
+        UserError: a folder has no finished protocol, the folders share none, their episodes or rules differ, or a
+            file was changed.
     """
     mine, others = _protocols(ours), _protocols(theirs)
     shared = [name for name in mine if name in others]
@@ -85,7 +85,7 @@ def _protocols(folder: Path) -> dict[str, Any]:
 
 
 def _without_protocols(folder: Path) -> str:
-    """Why a folder has no results of protocols, and what to give in its place."""
+    """A sentence on why a folder has no results of protocols, and what to give instead."""
     give = "give a folder of `guided_seg.evaluate protocol=...`"
     if not folder.exists():
         return f"There is no folder {folder}; {give}."
@@ -128,5 +128,5 @@ def table(differences: Sequence[Difference]) -> Table:
 
 
 def markdown(differences: Sequence[Difference]) -> str:
-    """The table for a file."""
+    """The table as Markdown."""
     return table(differences).markdown("bare")

@@ -18,7 +18,10 @@ from guided_seg.report.table import Table, bullets, columns
 
 
 class Setting(TypedDict):
-    """What was asked, and the figures that came of it."""
+    """A setting of a protocol and its figures.
+
+    Keys are those of `guided_seg.report.results.Score`, and ``figures``: name -> value and intervals.
+    """
 
     mode: str
     shots: int
@@ -30,14 +33,14 @@ class Setting(TypedDict):
 
 
 class Scored(TypedDict):
-    """What a protocol found.
+    """The scores of a protocol.
 
     Keys:
         about: the rule in one line.
-        source: the data's name and split.
+        source: the name and split of the data.
         episodes_sha256: the checksum of the frozen episodes.
-        unit: what the bootstrap draws.
-        settings: for each mode, S and P.
+        unit: what the bootstrap draws, ``episodes`` or ``groups``.
+        settings: an entry for each mode, S and P.
     """
 
     about: str
@@ -51,7 +54,7 @@ HEADER = ("protocol", "mode", "S", "P", "figure", "value", "95 % interval", "ove
 
 
 def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> Scored:
-    """The figures of all settings."""
+    """The figures of all settings, computed from the measured rows."""
     settings = [
         Setting(
             mode=mode,
@@ -73,7 +76,7 @@ def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> S
 
 
 def _lacking(episodes: Sequence[FrozenEpisode], shots: int, points: str) -> Lacking:
-    """How many of the episodes have fewer shots, or fewer dots of a label, than were asked for."""
+    """How many of the episodes have fewer shots, or fewer dots of a label, than the setting."""
     few_dots = 0
     for episode in episodes if points.isdigit() else ():
         shown = episode.support[: shots * episode.ways]
@@ -83,7 +86,7 @@ def _lacking(episodes: Sequence[FrozenEpisode], shots: int, points: str) -> Lack
 
 
 def notes(scored: Mapping[str, Scored]) -> list[str]:
-    """Which settings were not asked in full, see `guided_seg.report.results.notes`."""
+    """The settings in which some episodes had fewer shots or dots; see `guided_seg.report.results.notes`."""
     return [
         note
         for name, found in scored.items()
@@ -93,7 +96,7 @@ def notes(scored: Mapping[str, Scored]) -> list[str]:
 
 
 def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Columns]]:
-    """The rows of each mode, S and P."""
+    """The rows of each (mode, S, P), as columns."""
     found: dict[tuple[str, int, str], list[Row]] = {}
     for row in rows:
         found.setdefault((row["mode"], row["shots"], row["points"]), []).append(row)
@@ -102,7 +105,7 @@ def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Colu
 
 
 def terminal(scored: Mapping[str, Scored], title: str = "") -> Table:
-    """A row for each figure."""
+    """The table for the terminal, a row for each figure."""
     rows = [
         (
             *(name, setting["mode"], setting["shots"], setting["points"], figure),
@@ -118,20 +121,20 @@ def terminal(scored: Mapping[str, Scored], title: str = "") -> Table:
 
 
 def markdown(scored: Mapping[str, Scored]) -> str:
-    """The same table for a file, with the rule of each protocol below it."""
+    """The table as Markdown, with the rule of each protocol below it."""
     rules = [f"`{name}`: {found['about']} Episodes {found['episodes_sha256'][:12]}." for name, found in scored.items()]
     below = bullets([*rules, *(f"{note}." for note in notes(scored))])
     return replace(terminal(scored), notes=below).markdown("bare")
 
 
 def number(figure: str, value: float, sign: bool = False) -> str:
-    """Clicks as they are, all else in percent."""
+    """A figure as text: numbers of clicks as they are, all others in percent."""
     plus = "+" if sign else ""
     return f"{value:{plus}.2f}" if figure.startswith("NoC") else f"{100 * value:{plus}.1f}"
 
 
 def span(figure: str, ends: Sequence[float], sign: bool = False) -> str:
-    """An interval, as `number` writes its ends."""
+    """An interval as text; see `number`."""
     return " to ".join(number(figure, end, sign) for end in ends)
 
 

@@ -26,7 +26,7 @@ Statistic = Callable[[Columns, Weights], Values]
 
 
 class Interval(TypedDict):
-    """A figure and how sure it is.
+    """A figure with its intervals.
 
     Keys:
         value: the figure; over several seeds the mean of theirs.
@@ -64,7 +64,7 @@ def mean_of(column: str) -> Statistic:
 
 
 def group_mean(column: str) -> Statistic:
-    """The mean within each group, such as the frames of an object, and of these over groups."""
+    """The mean over groups of the mean within each group, such as over the frames of an object."""
 
     def statistic(table: Columns, weights: Weights) -> Values:
         names, own = np.unique(table["group"], return_inverse=True)
@@ -96,11 +96,11 @@ STATISTICS: dict[str, Statistic] = {
     **{f"NoF@{t}": mean_of(f"nof{t}") for t in (80, 85, 90)},
     **{f"IoU@{n}": mean_of(f"iou{n}") for n in (1, 3, 5, 10, 20)},
 }
-"""What protocols may report, by name."""
+"""The figures that protocols may report, by name."""
 
 
 def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
-    """Raise `DataError` for a name that is none of `STATISTICS`, or needs more than the measured ``columns``."""
+    """Raise `DataError` for a name that is not in `STATISTICS`, or that needs other columns than the measured ones."""
     if not names:
         raise DataError(f"figures=[]: expected at least one of {', '.join(STATISTICS)}.")
     row = table_of([dict.fromkeys(("group", *columns), 1)])
@@ -116,7 +116,7 @@ def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
 
 
 def _cure(figure: str) -> str:
-    """How a figure that is not measured can be."""
+    """What to do about a figure whose columns are not measured."""
     kind, _, threshold = figure.partition("@")
     if kind in ("NoC", "NoF"):
         return f"leave it out, or add {threshold} to thresholds"
@@ -140,7 +140,7 @@ def measure(table: Columns, name: str, unit: str) -> Interval:
 
 
 def paired(ours: Columns, theirs: Columns, name: str, unit: str) -> Interval:
-    """The difference of two models on the same rows, ours minus theirs: both are drawn together."""
+    """The difference of two models on the same rows, ours minus theirs; the bootstrap draws the rows in pairs."""
     our, their = _by_seed(ours, name), _by_seed(theirs, name)
     return _interval(ours, unit, lambda weights: our(weights) - their(weights))
 
@@ -173,5 +173,5 @@ def _interval(table: Columns, unit: str, by_seed: Callable[[Weights], Float[np.n
 
 
 def _ratio(inside: Values, union: Values) -> Values:
-    """1 where nothing was asked and nothing claimed."""
+    """The ratio; 1 where both are 0."""
     return np.where(union > 0, inside / np.where(union > 0, union, 1), 1.0)

@@ -30,18 +30,18 @@ def study(
     The same runs give the same files.
 
     Args:
-        folders: searched with all that is below them.
-        out: where the files go; by default ``study`` in the first folder.
+        folders: searched recursively.
+        out: the folder for the files; by default ``study`` in the first of ``folders``.
         shots: S of the table.
         points: P of the table.
         reference: settings of the composition to compare with, such as ``fusion=late,locality=global``.
-        timing: whether the table says what a new dot costs.
+        timing: whether the table shows how long a new dot takes.
 
     Returns:
-        the folder of the files.
+        The folder of the files.
 
     Raises:
-        UserError: there are no runs, or none at this (S, P), or the reference is not one of them.
+        UserError: there are no runs, none was tested at this (S, P), or the reference does not name one composition.
     """
     folders = [folder.expanduser() for folder in folders]
     out = (out or folders[0] / "study").expanduser()

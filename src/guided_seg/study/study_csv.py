@@ -15,7 +15,7 @@ from guided_seg.study.runs import Run
 
 SCORES = ("positive_iou", "ci95_low", "ci95_high", "mean_iou", "episodes")
 FACTS = ("steps", "encode_ms", "update_ms", "seconds", "peak_memory_bytes", "data_wait_share")
-"""What a run says about itself; all but ``steps`` differ from one machine and hour to the next."""
+"""Facts about the run itself; all but ``steps`` differ from machine to machine and from run to run."""
 
 
 def write_scores(compositions: Sequence[Composition], path: Path) -> None:
@@ -35,7 +35,7 @@ def _write(
     columns: Sequence[str],
     rows_of: Callable[[Run], Iterable[Sequence[Any]]],
 ) -> None:
-    """Rows of (mode, S, P, ``columns``) between what they were measured with and the folder of their run."""
+    """Write the rows (mode, S, P, ``columns``) of each run, after its settings and seed and before its folder."""
     settings = [key for key, _ in compositions[0].settings] if compositions else []
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

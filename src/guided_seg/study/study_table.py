@@ -13,7 +13,7 @@ from guided_seg.study.compositions import Composition, seeds
 from guided_seg.study.runs import Missing, Run
 
 LEVEL = 0.05
-"""Differences with a smaller p are marked."""
+"""A difference with a smaller p is marked."""
 
 
 def build(
@@ -55,7 +55,7 @@ def _cell(found: Average | None, best: float, basis: Average | None) -> Cell:
     mean, low, high = (_percent(value) for value in (found.mean, found.low, found.high))
     differs = basis is not None and p_value(found, basis) < LEVEL
     marks = ("*" if differs else "") + ("†" if found.one_seed else "")
-    # what looks equal is equally good
+    # the best is chosen among rounded means, so that all that look equal are bold
     return Cell(f"{mean:.1f} [{low:.1f}, {high:.1f}]", mean == best, marks)
 
 
@@ -66,7 +66,7 @@ def _percent(share: float) -> float:
 def protocol(
     compositions: Sequence[Composition], shots: int, points: Points, reference: Composition | None
 ) -> list[str]:
-    """Sentences: what the numbers and marks mean, and on which data, episodes, S, P and seeds they were measured."""
+    """Notes: what the numbers and marks mean, and the data, episodes, S, P and seeds behind them."""
     dots = "full masks" if points == "dense" else f"P = {points} dots per label"
     runs = [run for composition in compositions for run in composition.runs.values()]
     episodes = f"{_episodes(compositions, shots, points)}, drawn with seed {_values(runs, 'evaluation.seed')}"
@@ -100,7 +100,7 @@ def _significance(reference: Composition | None) -> Iterator[str]:
 
 
 def unfinished(missing: Sequence[Missing], repeated: Sequence[tuple[Run, Run]], folders: bool) -> list[str]:
-    """Sentences on the runs that are not in the table, one for each reason.
+    """Notes on the runs that are not in the table, one for each reason.
 
     Args:
         missing: runs without scores.
