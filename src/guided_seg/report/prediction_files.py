@@ -51,12 +51,12 @@ def colour_map() -> UInt8[np.ndarray, "256 3"]:
 
 
 def write_davis(out: str | os.PathLike[str], sequence: str, frame: str, labels: UInt8[np.ndarray, "H W"]) -> Path:
-    """Write ``OUT/SEQUENCE/FRAME.png``, whole or not at all. Values are object numbers, 0 for the background."""
+    """Write ``OUT/SEQUENCE/FRAME.png``, whole or not at all; values are object numbers, 0 the background."""
     return _write_labels(Path(out) / sequence / f"{frame}.png", labels)
 
 
 def write_voc(out: str | os.PathLike[str], image: str, labels: UInt8[np.ndarray, "H W"]) -> Path:
-    """Write ``OUT/IMAGE.png``, whole or not at all. Values are class numbers, 0 for the background, 255 for void."""
+    """Write ``OUT/IMAGE.png``, whole or not at all; values are class numbers, 0 the background, 255 void."""
     return _write_labels(Path(out) / f"{image}.png", labels)
 
 
