@@ -23,7 +23,8 @@ from typing import Any
 
 import yaml
 
-from guided_seg.study.intervals import half_width
+from guided_seg.metrics.intervals import t_interval
+from guided_seg.report.table import Cell, Table, columns
 
 HERE = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- begin (\S+)(?: (\S+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -58,8 +59,7 @@ class Comparison:
     @property
     def interval(self) -> tuple[float, float, float]:
         """Mean and 95 % interval over the seeds, by Student's t."""
-        mean, half = fmean(self.values), half_width(self.values)
-        return mean, mean - half, mean + half
+        return fmean(self.values), *t_interval(self.values)
 
     @property
     def verdict(self) -> str:
@@ -151,20 +151,19 @@ def _rows(table: Path) -> list[dict[str, str]]:
 def summary(claims: Sequence[Claim], start: Path = HERE) -> str:
     """A row per claim, its verdict on each source of data; links lead from the folder ``start``."""
     sources = list(dict.fromkeys(comparison.on for claim in claims for comparison in claim.comparisons))
-    lines = [f"| claim | paper | {' | '.join(sources)} | measured in |", "|---" * (len(sources) + 3) + "|"]
+    rows = []
     for claim in claims:
         tested = {comparison.on for comparison in claim.comparisons}
-        verdicts = [_verdict(claim, on) if on in tested else "–" for on in sources]
+        verdicts = [_verdict(claim, on) if on in tested else None for on in sources]
         page = Path(os.path.relpath(HERE / claim.folder / "README.md", start)).as_posix()
-        where = f"[`{claim.folder}`]({page})"
-        lines.append(f"| {claim.claim} | {claim.section} | {' | '.join(verdicts)} | {where} |")
-    return "\n".join(lines) + "\n"
+        rows.append([claim.claim, claim.section, *verdicts, f"[`{claim.folder}`]({page})"])
+    return Table(columns(("claim", "paper", *sources, "measured in")), rows).markdown("bare")
 
 
-def _verdict(claim: Claim, on: str) -> str:
+def _verdict(claim: Claim, on: str) -> Cell:
     found = [comparison.verdict for comparison in claim.comparisons if comparison.on == on]
     holding = f" ({found.count(CONFIRMED)} of {len(found)} comparisons hold)" if NOT_CONFIRMED in found else ""
-    return f"**{claim.verdict(on)}**{holding}"
+    return Cell(claim.verdict(on), bold=True, marks=holding)
 
 
 def details(claims: Sequence[Claim]) -> str:
@@ -172,12 +171,11 @@ def details(claims: Sequence[Claim]) -> str:
     parts = []
     for claim in claims:
         rows = [
-            f"| {c.on} | {c.text} | {c} | {_wanted(c)} | {c.verdict if c.verdict == NOT_CONFIRMED else 'holds'} |"
+            (c.on, c.text, str(c), _wanted(c), c.verdict if c.verdict == NOT_CONFIRMED else "holds")
             for c in claim.comparisons
         ]
-        head = [f"**{claim.claim}** ({claim.section}): {_verdicts(claim)}.", ""]
-        head += ["| data | compared | mean [95 %] | claimed | |", "|---|---|---|---|---|"]
-        parts.append("\n".join(head + rows) + "\n")
+        table = Table(columns(("data", "compared", "mean [95 %]", "claimed", "")), rows)
+        parts.append(f"**{claim.claim}** ({claim.section}): {_verdicts(claim)}.\n\n{table.markdown('bare')}")
     return "\n".join(parts)
 
 

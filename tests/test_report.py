@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import sys
@@ -19,7 +18,6 @@ from guided_seg.episode import Episode, Shot
 from guided_seg.errors import UserError
 from guided_seg.report.balance import MOST, balance_chart, order
 from guided_seg.report.drawing import iou_curve, learning_curve
-from guided_seg.report.grid import Grid
 from guided_seg.report.panels import Panel, PanelShot, panels
 from guided_seg.report.results import (
     Results,
@@ -198,19 +196,6 @@ def test_balance_is_drawn_from_the_most_to_the_fewest(tmp_path: Path) -> None:
     counts = {"train": {f"class {number}": number for number in range(1, MOST + 9)}, "val": {"class 1": 99}, "test": {}}
     assert order(counts)[:2] == ["class 1", f"class {MOST + 8}"]
     assert painted(balance_chart(counts, "tasks", tmp_path / "classes.png")) > 100
-
-
-def test_a_grid_says_the_same_on_the_terminal_and_in_markdown() -> None:
-    grid = Grid("Tasks", ("split", "mode", "number"), [("train", "video", "1,464"), ("val", "video", "7")], left=2)
-    assert grid.markdown().splitlines()[2:5] == [
-        "| split | mode | number |",
-        "|---|---|---:|",
-        "| train | video | 1,464 |",
-    ]
-    console = Console(width=60, record=True, file=io.StringIO())
-    console.print(grid.rich())
-    shown = console.export_text()
-    assert all(word in shown for word in ("Tasks", "split", "mode", "number", "train", "1,464", "val", "7"))
 
 
 def test_panels_of_nothing_are_refused(tmp_path: Path) -> None:

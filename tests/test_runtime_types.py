@@ -10,7 +10,8 @@ from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import TypeCheckError
 
 from guided_seg.files.text import same_form
-from guided_seg.protocols.statistics import half_width, positive_iou
+from guided_seg.metrics.intervals import t_interval
+from guided_seg.protocols.statistics import positive_iou
 
 
 def test_a_wrong_type_is_told() -> None:
@@ -18,11 +19,11 @@ def test_a_wrong_type_is_told() -> None:
     with pytest.raises(BeartypeCallHintViolation):
         same_form(wrong)
     with pytest.raises(BeartypeCallHintViolation):
-        half_width(wrong)
+        t_interval(wrong)
 
 
 def test_a_wrong_shape_is_told_behind_a_name_too() -> None:
     table = {"fg_i": np.ones(4), "fg_u": np.ones(4)}
-    assert positive_iou(table, np.ones(4)) == 1
+    assert positive_iou(table, np.ones((1, 4))) == 1
     with pytest.raises(TypeCheckError, match="weights"):
-        positive_iou(table, np.ones((2, 2)))
+        positive_iou(table, np.ones(4))

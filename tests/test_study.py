@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import cv2
@@ -19,13 +18,11 @@ from running import call
 from guided_seg.errors import UserError
 from guided_seg.report.drawing import new_figure
 from guided_seg.study.__main__ import main
-from guided_seg.study.cells import cell
+from guided_seg.study.averages import average
 from guided_seg.study.compositions import compose, find, varied
-from guided_seg.study.intervals import half_width, paired_p
 from guided_seg.study.runs import gather
 from guided_seg.study.study import study
 from guided_seg.study.study_figures import _heat_map
-from guided_seg.study.table import escape
 
 TARGETS = {
     "fusion": {"late": "Late", "early_stack": "EarlyStack"},
@@ -69,36 +66,6 @@ def write_grid(root: Path, seeds: Sequence[int] = (0, 1, 2)) -> Path:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-# ---- statistics ----
-
-
-@pytest.mark.parametrize(
-    ("freedom", "quantile"), [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (120, 1.9799)]
-)
-def test_t_is_that_of_the_tables(freedom: int, quantile: float) -> None:
-    values = [float(number) for number in range(freedom + 1)]
-    error = stdev(values) / math.sqrt(len(values))
-    assert half_width(values) / error == pytest.approx(quantile, abs=1e-4)
-    # shifted so that the mean is `quantile` errors away from 0
-    shifted = [value - fmean(values) + quantile * error for value in values]
-    assert paired_p(shifted, [0.0] * len(values)) == pytest.approx(0.05, abs=1e-5)
-
-
-def test_intervals_by_hand() -> None:
-    # 50, 52, 57: mean 53, variance 13, 4.3027 * sqrt(13 / 3) = 8.9567
-    assert half_width([50, 52, 57]) == pytest.approx(8.9567, abs=1e-3)
-    assert math.isnan(half_width([50]))
-    assert half_width([50, 50]) == 0
-
-
-def test_the_paired_test_by_hand() -> None:
-    # differences 3, 5, 4, 4: mean 4, deviation sqrt(2/3), t = 4 / (0.8165 / 2) = 9.798 at 3 degrees of freedom
-    assert paired_p([53, 56, 57, 60], [50, 51, 53, 56]) == pytest.approx(0.002255, abs=1e-5)
-    assert paired_p([50, 51], [50, 51]) == 1
-    assert paired_p([1.0], [2.0]) == 1
-    assert paired_p([2.0, 3.0], [1.0, 2.0]) == 0  # the same difference each time
 
 
 # ---- what differs ----
@@ -288,10 +255,6 @@ def test_the_tex_is_well_formed(tmp_path: Path) -> None:
     assert plain.replace(r"\$", "").count("$") % 2 == 0
 
 
-def test_escape_leaves_no_command() -> None:
-    assert escape(r"a_b & c\d {e} $1 #2 100%") == r"a\_b \& c\textbackslash{}d \{e\} \$1 \#2 100\%"
-
-
 def test_timing_is_only_shown_where_asked_for(tmp_path: Path) -> None:
     for seed, milliseconds in enumerate((1.0, 9.0, 2.0)):
         write_run(tmp_path / str(seed), seed, 0.5, update_ms=milliseconds)
@@ -334,10 +297,10 @@ def test_a_cell_leaves_out_what_has_no_number(tmp_path: Path) -> None:
     write_run(tmp_path / "a", 0, 0.5)
     write_run(tmp_path / "b", 1, math.nan)
     (composition,), _ = compose(gather([tmp_path])[0])
-    found = cell(composition, "interactive", 1, 5)
+    found = average(composition, "interactive", 1, 5)
     assert found is not None
     assert (found.values, found.one_seed) == ({0: 0.5}, True)
-    assert cell(composition, "video", 1, 5) is None
+    assert average(composition, "video", 1, 5) is None
 
 
 # ---- as a person types it ----

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, stdev
+
+from guided_seg.report.table import Table, columns
 
 HERE = Path(__file__).parent
 MODES = ("interactive", "semantic", "video")
@@ -29,20 +30,18 @@ def collect(folder: Path) -> Found:
     return found
 
 
-def lines(found: Found) -> Iterator[str]:
-    """The table: the whole network, and what each change adds to it or takes from it, in points, by seeds."""
-    yield f"| network | {' | '.join(MODES)} | mean |"
-    yield "|---|---|---|---|---|"
+def table(found: Found) -> Table:
+    """The whole network, and what each change adds to it or takes from it, in points, by seeds."""
     base = [_row(run) for run in found[""]]
-    yield f"| whole, {len(base)} seeds | {' | '.join(_spread(column) for column in zip(*base, strict=True))} |"
+    rows = [[f"whole, {len(base)} seeds", *(_spread(column) for column in zip(*base, strict=True))]]
     changes = {name: [_row(run) for run in runs] for name, runs in found.items() if name}
     means = [fmean(column) for column in zip(*base, strict=True)]
     for name, runs in sorted(changes.items(), key=lambda item: fmean(run[-1] for run in item[1])):
         # as many seeds as the whole network are the same tasks, in pairs
         against = base if len(runs) == len(base) else [means] * len(runs)
         apart = [[100 * (a - b) for a, b in zip(*pair, strict=True)] for pair in zip(runs, against, strict=True)]
-        shown = " | ".join(_spread(column, "+", 1) for column in zip(*apart, strict=True))
-        yield f"| `{name}` | {shown} |"
+        rows.append([f"`{name}`", *(_spread(column, "+", 1) for column in zip(*apart, strict=True))])
+    return Table(columns(("network", *MODES, "mean")), rows)
 
 
 def _row(run: dict[str, float]) -> list[float]:
@@ -63,6 +62,6 @@ if __name__ == "__main__":
             if "" not in found:
                 sys.exit(f"{sys.argv[1]}/{kind}: no complete run of the whole network; see its */log.txt.")
             figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        table = list(lines(json.loads(figures.read_text(encoding="utf-8"))))
-        (HERE / f"{name}.md").write_text("\n".join(table) + "\n", encoding="utf-8")
-        sys.stdout.write("\n".join(table) + "\n\n")
+        text = table(json.loads(figures.read_text(encoding="utf-8"))).markdown("bare")
+        (HERE / f"{name}.md").write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{text}\n")

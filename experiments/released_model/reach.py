@@ -11,8 +11,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from guided_seg.report.table import DASH, Cells, Table, columns
+
 HERE = Path(__file__).parent
 CLASSES = ("dog", "cat", "horse", "cow", "person")
+CLICKS = "DAVIS first frames, clicks until IoU 0.80 (NoC@80)"
 Asked = tuple[str, str, str, dict[str, Any], float, float]
 """Its name, folder, protocol and figure, the setting, and what is to be reached at least and at best."""
 
@@ -42,26 +45,25 @@ def figure(folder: str, name: str, setting: dict[str, Any]) -> tuple[float, list
     raise LookupError(f"{folder}/protocols.json has no {name} of {setting}; run run.sh again.")
 
 
-def tried() -> Iterator[str]:
-    """The table of all networks, the released one first; a dash where one was not scored."""
+def tried() -> Table:
+    """All networks, the released one first; a dash where one was not scored."""
     others = sorted(folder.name for folder in (HERE / "tried").iterdir() if folder.is_dir())
     names = ["released, asked again", "released", *others]
-    yield f"| test | {' | '.join(names)} | to reach |"
-    yield f"|---|{'---|' * len(names)}---|"
     rows = [(name, folder, which, setting, f"{reach:.2f}") for name, folder, which, setting, reach, _ in asked()]
-    rows.append(("DAVIS first frames, clicks until IoU 0.80 (NoC@80)", "davis", "clicks:NoC@80", {}, "6"))
+    rows.append((CLICKS, "davis", "clicks:NoC@80", {}, "6"))
     for shots in (1, 5):
         name = f"VOC cow, held out, S = {shots}, 5 + 5 dots, positive IoU"
-        rows.append((name, "held_out_cow", "held_out:positive_iou", {"shots": shots, "points": "5"}, "–"))
+        rows.append((name, "held_out_cow", "held_out:positive_iou", {"shots": shots, "points": "5"}, DASH))
+    found = []
     for name, folder, which, setting, reach in rows:
         folders = [again(folder, which), folder, *(f"tried/{name}/{folder}" for name in others)]
-        found = [_value(each, which, setting) for each in folders]
-        yield f"| {name} | {' | '.join(found)} | {reach} |"
+        found.append([name, *(_value(each, which, setting) for each in folders), reach])
+    return Table(columns(("test", *names, "to reach")), found)
 
 
-def _value(folder: str, name: str, setting: dict[str, Any]) -> str:
+def _value(folder: str, name: str, setting: dict[str, Any]) -> str | None:
     if not (HERE / folder).is_dir():
-        return "–"
+        return None
     value, _ = figure(folder, name, setting)
     return f"{value:.1f}" if "NoC" in name else f"{value:.3f}"
 
@@ -86,21 +88,21 @@ def both(folder: str, name: str, setting: dict[str, Any]) -> tuple[list[float], 
     return [value for value, _ in found], [shown.format(value, *interval) for value, interval in found]
 
 
-def lines() -> Iterator[str]:
-    """The table."""
-    yield "| test | asked once [95 % interval] | asked again | to reach | stretch | reached |"
-    yield "|---|---|---|---|---|---|"
+def released() -> Table:
+    """The released network, and what it was to reach."""
+    head = ("test", "asked once [95 % interval]", "asked again", "to reach", "stretch", "reached")
+    return Table(columns(head), [*_protocols(), *_held_out(), *_times()])
+
+
+def _protocols() -> Iterator[Cells]:
     for name, folder, which, setting, reach, stretch in asked():
         values, words = both(folder, which, setting)
-        yield f"| {name} | {' | '.join(words)} | {reach:.2f} | {stretch:.2f} | {verdict(values, reach)} |"
+        yield name, *words, f"{reach:.2f}", f"{stretch:.2f}", verdict(values, reach)
     values, words = both("davis", "clicks:NoC@80", {})
-    name = "DAVIS first frames, clicks until IoU 0.80 (NoC@80)"
-    yield f"| {name} | {' | '.join(words)} | 6 | 4 | {verdict(values, 6)} |"
-    yield from held_out()
-    yield from times()
+    yield CLICKS, *words, 6, 4, verdict(values, 6)
 
 
-def times() -> Iterator[str]:
+def _times() -> Iterator[Cells]:
     """What an edit and a frame of a video take, where it was measured."""
     file = HERE / "times" / "benchmark.json"
     if not file.is_file():
@@ -110,10 +112,10 @@ def times() -> Iterator[str]:
         ("released_edit_ms", "an edit at 480p, 2 cores, ms", 5, 2.5),
         ("released_frame_ms", "a frame of a video at 480p, 2 cores, ms", 100, 70),
     ):
-        yield f"| {words} | {found[name]:.1f} | – | {reach} | {stretch} | {verdict([found[name]], reach)} |"
+        yield words, f"{found[name]:.1f}", None, reach, stretch, verdict([found[name]], reach)
 
 
-def held_out() -> Iterator[str]:
+def _held_out() -> Iterator[Cells]:
     """The classes that were measured, and their mean where all were."""
     there = [name for name in CLASSES if (HERE / f"held_out_{name}").is_dir()]
     means = {}
@@ -122,17 +124,17 @@ def held_out() -> Iterator[str]:
         for name in there:
             values, words = both(f"held_out_{name}", "held_out:positive_iou", {"shots": shots, "points": "5"})
             found.append(values)
-            yield f"| VOC {name}, held out, S = {shots}, 5 + 5 dots, positive IoU | {' | '.join(words)} | – | – | – |"
+            yield f"VOC {name}, held out, S = {shots}, 5 + 5 dots, positive IoU", *words, None, None, None
         means[shots] = [fmean(values) for values in zip(*found, strict=True)]
     if len(there) < len(CLASSES):
         return
     gains = [many - one for one, many in zip(means[1], means[5], strict=True)]
-    shown = " | ".join(f"{value:.3f}" for value in means[1])
-    yield f"| mean of the five, S = 1 | {shown} | 0.70 | 0.78 | {verdict(means[1], 0.70)} |"
-    shown = " | ".join(f"{gain:+.3f}" for gain in gains)
-    yield f"| gain by S = 5 | {shown} | +0.03 | +0.06 | {verdict(gains, 0.03)} |"
+    shown = (f"{value:.3f}" for value in means[1])
+    yield "mean of the five, S = 1", *shown, "0.70", "0.78", verdict(means[1], 0.70)
+    shown = (f"{gain:+.3f}" for gain in gains)
+    yield "gain by S = 5", *shown, "+0.03", "+0.06", verdict(gains, 0.03)
 
 
 if __name__ == "__main__":
-    for file, table in (("reach.md", lines()), ("tried/reach.md", tried())):
-        (HERE / file).write_text("\n".join(table) + "\n", encoding="utf-8")
+    for file, table in (("reach.md", released()), ("tried/reach.md", tried())):
+        (HERE / file).write_text(table.markdown("bare"), encoding="utf-8")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+
+from guided_seg.report.table import Table, columns
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "ways.json"
@@ -32,14 +33,13 @@ def _by_points(file: Path) -> dict[str, float]:
     return {points: round(values[points], 4) for points in POINTS}
 
 
-def lines(found: Found) -> Iterator[str]:
-    """The table, by how many ways there are together."""
-    yield f"| `refine`; 1 / 3 / 5 / 10 dots | {' | '.join(SOURCES.values())} |"
-    yield f"|---|{'---|' * len(SOURCES)}"
+def table(found: Found) -> Table:
+    """A row for each combination of ways, those of few ways first."""
+    rows = []
     for ways in sorted(found, key=lambda ways: (len(ways.split()), ways)):
         each = [found[ways][source] for source in SOURCES]
-        cells = (" / ".join(f"{scores[points]:.3f}" for points in POINTS) for scores in each)
-        yield f"| `{ways}` | {' | '.join(cells)} |"
+        rows.append([f"`{ways}`", *(" / ".join(f"{scores[points]:.3f}" for points in POINTS) for scores in each)])
+    return Table(columns(("`refine`; 1 / 3 / 5 / 10 dots", *SOURCES.values())), rows)
 
 
 if __name__ == "__main__":
@@ -48,6 +48,6 @@ if __name__ == "__main__":
         if not asked:
             sys.exit(f"{sys.argv[1]}: nothing asked of all {', '.join(SOURCES)}; see its */*.txt; run.sh comes first.")
         FIGURES.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
-    table = list(lines(json.loads(FIGURES.read_text(encoding="utf-8"))))
-    (HERE / "ways.md").write_text("\n".join(table) + "\n", encoding="utf-8")
-    sys.stdout.write("\n".join(table) + "\n")
+    text = table(json.loads(FIGURES.read_text(encoding="utf-8"))).markdown("bare")
+    (HERE / "ways.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)

@@ -26,6 +26,7 @@ from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.composition.build import build_network
 from guided_seg.episode import Batch, Episode, Shot, collate
 from guided_seg.model.network import Network
+from guided_seg.report.table import Column, Table, columns
 
 HERE = Path(__file__).parent
 COMPOSITIONS = {
@@ -105,9 +106,8 @@ def medians(rows: Sequence[Row]) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """The medians as Markdown."""
-    lines = ["| composition | all of it, ms | a new dot, ms | share |", "| --- | ---: | ---: | ---: |"]
-    lines += [f"| {r.composition} | {r.full_ms:.1f} | {r.update_ms:.1f} | {r.share:.1%} |" for r in medians(rows)]
-    return "\n".join(lines) + "\n"
+    head = [*columns(("composition", "all of it, ms", "a new dot, ms"), number=".1f"), Column("share", "right", ".1%")]
+    return Table(head, [(r.composition, r.full_ms, r.update_ms, r.share) for r in medians(rows)]).markdown("spaced")
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

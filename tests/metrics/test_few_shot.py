@@ -63,8 +63,10 @@ def test_pixels_are_summed_within_a_class_and_classes_are_averaged() -> None:
 
 
 def test_names_and_counts_must_match() -> None:
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="2 names of classes for 1 episodes"):
         class_miou(["cow", "dog"], np.array([[1, 2, 3, 4]]))
+    with pytest.raises(ValueError, match="1 names of classes for 2 episodes"):
+        class_miou(["cow"], np.array([[1, 2, 3, 4]] * 2))
 
 
 def test_no_episodes_are_no_score() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guided_seg.errors import DataError
-from guided_seg.protocols.statistics import STATISTICS, Table, check_figures, measure, paired, table_of
+from guided_seg.protocols.statistics import STATISTICS, Columns, check_figures, measure, paired, table_of
 
 many = settings(max_examples=12, deadline=None)
 BY_GROUP = ("J", "F", "J&F")
@@ -20,7 +20,7 @@ MEANS = [*CLICKS, *(f"iou{at}" for at in (1, 3, 5, 10, 20)), "j", "f"]
 COLUMNS = ["fg_i", "fg_u", "bg_i", "bg_u", *MEANS]
 
 
-def table(rows: int, seed: int = 0, groups: int = 3, seeds: int = 1) -> Table:
+def table(rows: int, seed: int = 0, groups: int = 3, seeds: int = 1) -> Columns:
     """Random rows, one an episode, of all columns."""
     rng = np.random.default_rng(seed)
     unions = rng.integers(0, 20, (2, rows))
@@ -31,7 +31,13 @@ def table(rows: int, seed: int = 0, groups: int = 3, seeds: int = 1) -> Table:
     return {"episode": np.arange(rows), "seed": np.arange(rows) % seeds, "group": names, **counts, **means}
 
 
-def repeated(rows: Table, times: np.ndarray) -> Table:
+def figure(name: str, rows: Columns, weights: np.ndarray) -> float:
+    """The figure of one draw."""
+    (value,) = STATISTICS[name](rows, weights[None].astype(float))
+    return float(value)
+
+
+def repeated(rows: Columns, times: np.ndarray) -> Columns:
     return {name: np.repeat(column, times) for name, column in rows.items()}
 
 
@@ -41,19 +47,17 @@ tables = st.builds(table, st.integers(1, 12), st.integers(0, 2**32), st.integers
 @pytest.mark.parametrize("name", BY_ROW)
 @many
 @given(rows=tables, data=st.data())
-def test_a_row_of_weight_n_is_n_rows(name: str, rows: Table, data: st.DataObject) -> None:
+def test_a_row_of_weight_n_is_n_rows(name: str, rows: Columns, data: st.DataObject) -> None:
     number = len(rows["seed"])
     times = np.array(data.draw(st.lists(st.integers(0, 3), min_size=number, max_size=number).filter(any)))
     expected = repeated(rows, times)
-    assert STATISTICS[name](rows, times.astype(float)) == pytest.approx(
-        STATISTICS[name](expected, np.ones(times.sum()))
-    )
+    assert figure(name, rows, times) == pytest.approx(figure(name, expected, np.ones(times.sum())))
 
 
 @pytest.mark.parametrize("name", BY_GROUP)
 @many
 @given(rows=tables, data=st.data())
-def test_a_group_of_weight_n_is_n_groups(name: str, rows: Table, data: st.DataObject) -> None:
+def test_a_group_of_weight_n_is_n_groups(name: str, rows: Columns, data: st.DataObject) -> None:
     groups, number = np.unique(rows["group"], return_inverse=True)
     times = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(groups), max_size=len(groups)).filter(any)))
     expected = {
@@ -62,15 +66,14 @@ def test_a_group_of_weight_n_is_n_groups(name: str, rows: Table, data: st.DataOb
     }
     copies = [(i, copy) for i, n in enumerate(times) for copy in range(n)]
     expected["group"] = np.array([f"{i} {copy}" for i, copy in copies for _ in range((number == i).sum())])
-    weights = times[number].astype(float)
-    assert STATISTICS[name](rows, weights) == pytest.approx(STATISTICS[name](expected, np.ones(len(expected["j"]))))
+    assert figure(name, rows, times[number]) == pytest.approx(figure(name, expected, np.ones(len(expected["j"]))))
 
 
 def iou(inside: Any, union: Any) -> float:
     return inside / union if union else 1.0
 
 
-def counted(rows: Table, name: str) -> float:
+def counted(rows: Columns, name: str) -> float:
     """A figure by its definition, row by row."""
     sums: dict[str, np.ndarray] = {}
     frames: dict[str, list[tuple[float, float]]] = {}
@@ -97,8 +100,8 @@ def counted(rows: Table, name: str) -> float:
 @pytest.mark.parametrize("name", STATISTICS)
 @many
 @given(rows=tables)
-def test_a_figure_is_what_its_definition_says(name: str, rows: Table) -> None:
-    value = STATISTICS[name](rows, np.ones(len(rows["seed"])))
+def test_a_figure_is_what_its_definition_says(name: str, rows: Columns) -> None:
+    value = figure(name, rows, np.ones(len(rows["seed"])))
     assert value == pytest.approx(counted(rows, name))
     assert 0 <= value <= 1
 
@@ -181,7 +184,7 @@ def test_the_same_table_has_the_same_interval() -> None:
     assert measure(table(40, seeds=2), "fb_iou", "episodes") == measure(table(40, seeds=2), "fb_iou", "episodes")
 
 
-def shifted(rows: Table, by: float) -> Table:
+def shifted(rows: Columns, by: float) -> Columns:
     return {**rows, "j": rows["j"] + by}
 
 

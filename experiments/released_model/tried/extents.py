@@ -15,6 +15,7 @@ import numpy as np
 import guided_seg
 from guided_seg.data.coco.coco import Coco
 from guided_seg.data.sampling.points import binarize, sample_points
+from guided_seg.report.table import Table, columns
 from guided_seg.session import NEGATIVE, Session
 
 BOUNDS = (0.0, 0.07, 0.15, 0.3, 0.6, 1.01)
@@ -42,9 +43,10 @@ def answers(root: str, model: str, points: int) -> Iterator[tuple[float, float, 
 if __name__ == "__main__":
     root, model, points = [*sys.argv[1:], *("guided-lite0", "1")[len(sys.argv) - 2 :]][:3]
     table = np.array(list(answers(root, model, int(points))))
-    lines = ["| extent | objects | mean IoU | median size of the answer / the object |", "|---|---|---|---|"]
+    shown = []
     for low, high in pairwise(BOUNDS):
         rows = table[(table[:, 0] >= low) & (table[:, 0] < high)]
-        figures = f"{rows[:, 1].mean():.2f} | {np.median(rows[:, 2]):.1f}"
-        lines.append(f"| {low:g} to {min(high, 1):g} | {len(rows)} | {figures} |")
-    sys.stdout.write("\n".join(lines) + "\n")
+        figures = f"{rows[:, 1].mean():.2f}", f"{np.median(rows[:, 2]):.1f}"
+        shown.append((f"{low:g} to {min(high, 1):g}", len(rows), *figures))
+    head = columns(("extent", "objects", "mean IoU", "median size of the answer / the object"))
+    sys.stdout.write(Table(head, shown).markdown("bare"))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 
 from guided_seg.benchmark.timing import Row, machine
 from guided_seg.data.sources.classes import unknown
 from guided_seg.report.results import write_json
+from guided_seg.report.table import Align, Column, Table
 
 SUITES = ("update", "memory", "encode", "video", "training", "data", "startup", "accuracy", "released", "neighbour")
 
@@ -39,7 +39,7 @@ def run(cfg: DictConfig, out: Path) -> list[Row]:
         write_json(out / "benchmark.json", found)
         write_json(out / "machine.json", about)
         (out / "benchmark.md").write_text(markdown(found, about), encoding="utf-8")
-    console.print(terminal(found))
+    console.print(table(found))
     console.print(str(out), soft_wrap=True, highlight=False)
     return found
 
@@ -53,13 +53,6 @@ def chosen(suite: str | Sequence[str]) -> list[str]:
     return list(SUITES) if "all" in names else names
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """A row as text."""
-    reference = "–" if row["reference"] is None else number(row["reference"])
-    ratio = "–" if row["ratio"] is None else number(row["ratio"])
-    return row["name"], number(row["value"]), row["unit"], reference, ratio, row["of"]
-
-
 def number(value: float) -> str:
     """Three digits, more where they are whole.
 
@@ -70,19 +63,22 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def table(rows: Sequence[Row]) -> Table:
+    """A row for each figure, with what it is compared to."""
+    sides: dict[str, Align] = {"value": "right", "reference": "right", "ratio": "right"}
+    head = [Column(name, sides.get(name, "left")) for name in ("figure", "value", "unit", "reference", "ratio", "of")]
+    shown = [
+        (row["name"], number(row["value"]), row["unit"], _known(row["reference"]), _known(row["ratio"]), row["of"])
+        for row in rows
+    ]
+    return Table(head, shown)
+
+
+def _known(value: float | None) -> str | None:
+    return None if value is None else number(value)
+
+
 def markdown(rows: Sequence[Row], about: dict[str, object]) -> str:
-    """A table, and the machine below it."""
-    lines = ["| figure | value | unit | reference | ratio | of |", "|---|---:|---|---:|---:|---|"]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    """The table for a file, and the machine below it."""
     facts = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about.items())
-    return "\n".join([*lines, "", f"Machine: {facts}."]) + "\n"
-
-
-def terminal(rows: Sequence[Row]) -> Table:
-    """The same table for the terminal."""
-    table = Table(box=SIMPLE, header_style="bold", pad_edge=False)
-    for column in ("figure", "value", "unit", "reference", "ratio", "of"):
-        table.add_column(column, justify="right" if column in ("value", "reference", "ratio") else "left")
-    for row in rows:
-        table.add_row(*cells(row))
-    return table
+    return replace(table(rows), notes=[f"Machine: {facts}."]).markdown()

@@ -1,8 +1,8 @@
-"""Class-wise mIoU and FB-IoU, by which few-shot segmentation is compared on PASCAL-5i and COCO-20i.
+"""Class mIoU and FB-IoU, the figures of few-shot segmentation on PASCAL-5i and COCO-20i.
 
-Both sum the pixels of intersections and unions over all episodes before they divide: mIoU within each class (Shaban
-et al., "One-Shot Learning for Semantic Segmentation", BMVC 2017), FB-IoU over all classes, for the foreground and the
-background each (Rakelly et al., "Conditional Networks for Few-Shot Semantic Segmentation", ICLR workshop 2018).
+Both sum intersections and unions over all episodes before they divide. mIoU does so within each class (Shaban et al.,
+"One-Shot Learning for Semantic Segmentation", BMVC 2017). FB-IoU does so over all classes, once for the foreground and
+once for the background (Rakelly et al., "Conditional Networks for Few-Shot Semantic Segmentation", ICLR workshop 2018).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from guided_seg.episode import IGNORE
 def count(
     prediction: Bool[np.ndarray, "H W"] | UInt8[np.ndarray, "H W"], target: UInt8[np.ndarray, "H W"]
 ) -> tuple[int, int, int, int]:
-    """Pixels of one episode: foreground intersection and union, background intersection and union; void is out.
+    """Count the pixels of one episode: foreground intersection and union, background intersection and union.
 
     Args:
-        prediction: not 0 where the class is found.
-        target: 0 background, `IGNORE` not scored, any other value the class.
+        prediction: 0 for the background, any other value for the class.
+        target: 0 for the background, `IGNORE` for void, which is not scored, any other value for the class.
 
     Example:
         >>> count(np.array([[True, True, False, True]]), np.array([[1, 0, 0, 255]], np.uint8))
@@ -31,53 +31,69 @@ def count(
     scored = target != IGNORE
     found, true = (prediction != 0) & scored, (target != 0) & scored
     intersection, union, pixels = (int(np.count_nonzero(mask)) for mask in (found & true, found | true, scored))
-    # what is in neither is the background of both, and what is not in both is the background of one
+    # a pixel in neither mask is background in both; a pixel that is not in both is background in at least one
     return intersection, union, pixels - union, pixels - intersection
 
 
-def class_miou(names: Sequence[str] | np.ndarray, counts: Int64[np.ndarray, "E 4"]) -> float:
+def class_miou(
+    names: Sequence[str] | np.ndarray, counts: Int64[np.ndarray, "E 4"], times: Float64[np.ndarray, "D E"] | None = None
+) -> Float64[np.ndarray, " D"]:
     """The mean over classes of the foreground IoU within each class, in [0, 1].
 
     Args:
         names: the class of each of E episodes.
         counts: rows of `count`.
+        times: how often each episode counts, in each of D draws; by default one draw, with every episode once.
+
+    Returns:
+        The figure of each draw, over the classes that have an episode in it; 0 for a draw without any.
 
     Raises:
-        ValueError: there are no episodes.
+        ValueError: there are no episodes, or not as many names.
 
     Example:
-        >>> class_miou(["cow", "cow", "dog"], np.array([[1, 2, 0, 0], [2, 4, 0, 0], [1, 1, 0, 0]]))
+        >>> float(class_miou(["cow", "cow", "dog"], np.array([[1, 2, 0, 0], [2, 4, 0, 0], [1, 1, 0, 0]]))[0])
         0.75
     """
-    _check_some(counts)
-    classes = np.asarray(names)
-    sums = np.stack([counts[classes == name].sum(0) for name in np.unique(classes)])
-    return float(_iou(sums)[:, 0].mean())
+    if len(names) != len(counts):
+        raise ValueError(f"There are {len(names)} names of classes for {len(counts)} episodes; give one for each.")
+    times = _times(counts, times)
+    classes, own = np.unique(np.asarray(names), return_inverse=True)
+    member = np.eye(len(classes))[own]
+    inside, union = (times @ (member * counts[:, [column]]) for column in (0, 1))
+    drawn = times @ member > 0
+    return np.where(drawn, _iou(inside, union), 0).sum(1) / np.maximum(drawn.sum(1), 1)
 
 
-def fb_iou(counts: Int64[np.ndarray, "E 4"]) -> float:
+def fb_iou(
+    counts: Int64[np.ndarray, "E 4"], times: Float64[np.ndarray, "D E"] | None = None
+) -> Float64[np.ndarray, " D"]:
     """The mean of foreground IoU and background IoU over all episodes, in [0, 1].
 
     Args:
         counts: rows of `count`, one for each of E episodes.
+        times: see `class_miou`.
+
+    Returns:
+        The figure of each draw.
 
     Raises:
         ValueError: there are no episodes.
 
     Example:
-        >>> fb_iou(np.array([[1, 2, 6, 8], [0, 2, 0, 0]]))
+        >>> float(fb_iou(np.array([[1, 2, 6, 8], [0, 2, 0, 0]]))[0])
         0.5
     """
-    _check_some(counts)
-    return float(_iou(counts.sum(0)).mean())
+    sums = _times(counts, times) @ counts
+    return _iou(sums[:, ::2], sums[:, 1::2]).mean(1)
 
 
-def _check_some(counts: Int64[np.ndarray, "E 4"]) -> None:
+def _times(counts: Int64[np.ndarray, "E 4"], times: Float64[np.ndarray, "D E"] | None) -> Float64[np.ndarray, "D E"]:
     if not len(counts):
         raise ValueError("There are no episodes to score; give the counts of at least one.")
+    return np.ones((1, len(counts))) if times is None else times
 
 
-def _iou(counts: Int64[np.ndarray, "*batch 4"]) -> Float64[np.ndarray, "*batch 2"]:
-    """IoU of foreground and background; 1 where both are empty, since nothing was asked and nothing claimed."""
-    intersection, union = counts[..., ::2], counts[..., 1::2]
-    return np.where(union > 0, intersection / np.maximum(union, 1), 1.0)
+def _iou(inside: Float64[np.ndarray, "D C"], union: Float64[np.ndarray, "D C"]) -> Float64[np.ndarray, "D C"]:
+    """Intersection over union; 1 where both are empty."""
+    return np.where(union > 0, inside / np.maximum(union, 1), 1.0)

@@ -1,4 +1,4 @@
-"""IoU of the positives over episodes: pooled, per class or object, and with an interval (concepts, rule 8)."""
+"""IoU of the positive labels over episodes: pooled, per class or object, with an interval (concepts, rule 8)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from guided_seg.episode import IGNORE
+from guided_seg.metrics.intervals import DRAWS, bootstrap
 
 Within = Literal["pool", "mean"]
 NO_LABEL = -1
-"""Stands in for the group of a positive label that an episode does not have."""
-_LABEL = 1 << 32  # an entry's number is that of its episode, plus this for each label after the first
+"""The group of a positive label that an episode lacks."""
+_LABEL = 1 << 32  # added to an episode's number for each positive label after the first
 
 
 class Scores(TypedDict):
@@ -31,9 +32,10 @@ class Scores(TypedDict):
 def intersection_union(
     prediction: Int[Tensor, "B H W"] | UInt8[Tensor, "B H W"], target: UInt8[Tensor, "B H W"], num_labels: int = 2
 ) -> Int[Tensor, "B L 2"]:
-    """Pixels of the intersection and the union of each of L = ``num_labels`` - 1 positive labels; ignored ones are out.
+    """Count the pixels of intersection and union for each of L = ``num_labels`` - 1 positive labels.
 
-    Another positive label where one belongs is a miss of that one and a false alarm of the other.
+    Ignored pixels do not count. A pixel of one positive label that is predicted as another counts in the unions of
+    both.
 
     Example:
         >>> prediction, target = torch.tensor([[[1, 1, 0]]]), torch.tensor([[[1, 0, 255]]], dtype=torch.uint8)
@@ -51,22 +53,22 @@ def intersection_union(
 class EpisodeIoU(Metric):
     """IoU of the positives over a set of episodes.
 
-    Three views of the same counts: ``positive_iou`` is Σ intersection / Σ union over the whole set (the paper's);
-    ``mean_iou`` is the mean over groups (classes, objects) of the IoU within each; ``ci95`` is the interval of
-    ``positive_iou`` under a bootstrap over episodes, or over whole groups where a group's episodes are not
-    independent (frames of a video).
+    It computes three figures from the same counts. ``positive_iou`` is Σ intersection / Σ union over the whole set, as
+    in the paper. ``mean_iou`` is the mean over groups (classes or objects) of the IoU within each. ``ci95`` is the
+    bootstrap interval of ``positive_iou``. The bootstrap draws episodes, or whole groups if the episodes of a group
+    depend on each other, as the frames of a video do.
 
-    With several positive labels, each counts on its own, with its own group: as if it were an episode in all of this,
-    but for the interval, which keeps the labels of an episode together.
+    Each positive label of an episode counts separately and has its own group. The bootstrap draws the labels of an
+    episode together.
 
-    Every episode is kept by its number, so one that distributed evaluation repeats counts once.
+    Episodes are stored by number, so an episode that distributed evaluation repeats counts once.
 
     Args:
-        within: the IoU of a group is pooled (``pool``), or the mean of its episodes' (``mean``: with one object as a
-            group, and frames as episodes, ``mean_iou`` is the mean J of DAVIS; a frame with empty prediction and
-            target counts as 1).
-        resample: the bootstrap draws ``episodes`` or ``groups``.
-        draws: of the bootstrap.
+        within: how the IoU of a group is computed: from summed pixels (``pool``), or as the mean over its episodes
+            (``mean``). With objects as groups and frames as episodes, ``mean`` gives the mean J of DAVIS, where a
+            frame with empty prediction and target counts as 1.
+        resample: what the bootstrap draws, ``episodes`` or ``groups``.
+        draws: how many times the bootstrap draws.
 
     Example:
         >>> metric = EpisodeIoU()
@@ -80,7 +82,7 @@ class EpisodeIoU(Metric):
     rows: list[Tensor]
 
     def __init__(
-        self, within: Within = "pool", resample: Literal["episodes", "groups"] = "episodes", draws: int = 1000
+        self, within: Within = "pool", resample: Literal["episodes", "groups"] = "episodes", draws: int = DRAWS
     ) -> None:
         super().__init__()
         self.within, self.resample, self.draws = within, resample, draws
@@ -90,7 +92,7 @@ class EpisodeIoU(Metric):
     def reset(self) -> None:
         """Forget all episodes."""
         super().reset()
-        # a process that gets no episode still has to join the others with a table of their shape
+        # a process without episodes must still contribute a table of the same shape
         self.rows.append(torch.zeros(0, 4, dtype=torch.int64, device=self.device))
 
     def update(
@@ -100,7 +102,7 @@ class EpisodeIoU(Metric):
         index: Int[Tensor, " B"],
         group: Int[Tensor, " B"] | Int[Tensor, "B L"],
     ) -> None:
-        """Count B episodes of up to L positive labels.
+        """Add B episodes of up to L positive labels.
 
         Args:
             prediction: labels.
@@ -115,7 +117,7 @@ class EpisodeIoU(Metric):
         self.rows.append(rows[rows[:, 1] != NO_LABEL])
 
     def compute(self) -> Scores:
-        """The scores of all episodes so far, of all processes."""
+        """The scores of all episodes so far, over all processes."""
         rows = self.table()
         counts = rows[:, 2:].double()
         groups = torch.unique(rows[:, 1], return_inverse=True)[1]
@@ -129,19 +131,19 @@ class EpisodeIoU(Metric):
         }
 
     def counted(self) -> bool:
-        """Whether any process has counted an episode; under distribution every process must ask."""
+        """Whether any process has an episode. In distributed evaluation every process must call this."""
         with self.sync_context(dist_sync_fn=self.dist_sync_fn):
             return len(dim_zero_cat(self.rows)) > 0
 
     def per_group(self) -> dict[int, float]:
-        """The IoU within each group, by its number; under distribution every process must ask."""
+        """Group number -> IoU within the group. In distributed evaluation every process must call this."""
         with self.sync_context(dist_sync_fn=self.dist_sync_fn):
             rows = self.table()
         numbers, groups = torch.unique(rows[:, 1], return_inverse=True)
         return dict(zip(numbers.tolist(), self._grouped(rows[:, 2:].double(), groups).tolist(), strict=True))
 
     def table(self) -> Int[Tensor, "E 4"]:
-        """Rows of (index, group, intersection, union), once per episode and label; by label, and by index within it."""
+        """Rows of (index, group, intersection, union), one per episode and label, sorted by label and then by index."""
         rows = dim_zero_cat(self.rows)
         if not len(rows):
             raise ValueError("EpisodeIoU has seen no episode; call update first.")
@@ -160,19 +162,16 @@ class EpisodeIoU(Metric):
 
     def _interval(self, counts: Float[Tensor, "E 2"], unit: Int[Tensor, " E"]) -> list[float]:
         number = int(unit.max()) + 1
-        pooled = counts.new_zeros(number, 2).index_add(0, unit, counts).cpu()
-        generator = torch.Generator().manual_seed(0)
-        drawn = torch.randint(number, (self.draws, number), generator=generator)
-        values = _iou(pooled[drawn].sum(1))
-        return torch.quantile(values, torch.tensor([0.025, 0.975], dtype=values.dtype)).tolist()
+        pooled = counts.new_zeros(number, 2).index_add(0, unit, counts).cpu().numpy()
+        return bootstrap(lambda times: _iou(torch.from_numpy(times @ pooled)).numpy(), number, self.draws)
 
 
 def _iou(counts: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
-    """Intersection over union; 1 where both are empty, since nothing was asked and nothing claimed."""
+    """Intersection over union; 1 where both are empty, as nothing was missed and nothing invented."""
     intersection, union = counts.unbind(-1)
     return torch.where(union > 0, intersection / union.clamp(min=1), torch.ones_like(union))
 
 
 def group_number(name: str) -> int:
-    """A number for the name of a class or object, the same on every process."""
+    """A number for the name of a class or object, the same in every process."""
     return zlib.crc32(name.encode())

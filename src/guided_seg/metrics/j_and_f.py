@@ -1,8 +1,8 @@
-"""J and F of the DAVIS benchmark, of one object in one frame.
+"""J and F of the DAVIS benchmark, for one object in one frame.
 
-The rules are those of its evaluation code (Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video
-Object Segmentation", CVPR 2016; Pont-Tuset et al., "The 2017 DAVIS Challenge", 2017): void pixels count as background
-in prediction and target alike. A protocol says which frames and objects the mean goes over.
+The rules are those of the benchmark's evaluation code (Perazzi et al., "A Benchmark Dataset and Evaluation Methodology
+for Video Object Segmentation", CVPR 2016; Pont-Tuset et al., "The 2017 DAVIS Challenge", 2017). Void pixels count as
+background in both prediction and target. The protocol chooses the frames and objects to average over.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Mask = Bool[np.ndarray, "H W"]
 
 
 def region_similarity(prediction: Mask, target: Mask, void: Mask | None = None) -> float:
-    """J: intersection over union of an object's pixels, in [0, 1]; 1 where neither mask has any.
+    """J: intersection over union of an object's pixels, in [0, 1]; 1 where both masks are empty.
 
     Args:
-        prediction: the pixels found.
+        prediction: the predicted pixels.
         target: the pixels of the object.
-        void: the pixels that are not scored.
+        void: the pixels that count as background in both.
 
     Example:
         >>> region_similarity(np.array([[True, True, False]]), np.array([[True, False, False]]))
@@ -36,14 +36,14 @@ def region_similarity(prediction: Mask, target: Mask, void: Mask | None = None) 
 def contour_accuracy(prediction: Mask, target: Mask, void: Mask | None = None, bound: float = 0.008) -> float:
     """F: the harmonic mean of precision and recall of an object's boundary pixels, in [0, 1].
 
-    A boundary pixel is right where the other boundary comes within the tolerance, in Euclidean distance. Where
-    neither mask has a boundary F is 1, where only one has F is 0. The edge of the image is no boundary, so a mask of
-    all pixels has none, as an empty one.
+    A boundary pixel is correct if the other boundary has a pixel within the tolerance, in Euclidean distance. F is 1
+    where neither mask has a boundary, and 0 where only one has. The edge of the image is not a boundary, so a mask of
+    all pixels has none, like an empty mask.
 
     Args:
-        prediction: the pixels found.
+        prediction: the predicted pixels.
         target: the pixels of the object.
-        void: the pixels that are not scored.
+        void: the pixels that count as background in both.
         bound: the tolerance as a share of the image's diagonal; it is rounded up to whole pixels.
 
     Example:
@@ -65,7 +65,7 @@ def _scored(mask: Mask, void: Mask | None) -> Mask:
 
 
 def _boundary(mask: Mask) -> Mask:
-    """The pixels that differ from their neighbour to the right, below, or both; outside the image nothing differs."""
+    """The pixels that differ from the one to the right, below, or diagonally below; the image edge is no boundary."""
     after = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
     return (mask ^ after[:-1, 1:]) | (mask ^ after[1:, :-1]) | (mask ^ after[1:, 1:])
 
@@ -76,6 +76,6 @@ def _disk(radius: int) -> Bool[np.ndarray, "D D"]:
 
 
 def _share_near(pixels: Mask, others: Mask, disk: Bool[np.ndarray, "D D"]) -> float:
-    """The share of ``pixels`` that have one of ``others`` within the disk around them."""
+    """The share of ``pixels`` with one of ``others`` within the disk around them."""
     near = np.asarray(cv2.dilate(others.view(np.uint8), disk.view(np.uint8)))
     return float(near[pixels].mean())

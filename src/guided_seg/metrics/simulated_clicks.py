@@ -1,7 +1,7 @@
 """Simulated clicks, and how many of them a model needs: NoC and NoF.
 
-The rule is that of f-BRS (Sofiiuk et al., CVPR 2020) and RITM (Sofiiuk et al., ICIP 2022), by which interactive
-segmentation is compared: every click goes to the middle of what is most wrong.
+The rule is that of f-BRS (Sofiiuk et al., CVPR 2020) and RITM (Sofiiuk et al., ICIP 2022), the standard of interactive
+segmentation: each click goes to the deepest point of the error.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from guided_seg.distance import depth
 from guided_seg.episode import IGNORE
 
 LIMIT = 20
-"""Clicks on an object before it counts as failed."""
+"""After this many clicks without success an object counts as failed."""
 
 
 class Click(NamedTuple):
-    """A dot on a pixel: ``positive`` on the object, or else beside it."""
+    """A click on a pixel: ``positive`` on the object, negative on the background."""
 
     row: int
     column: int
@@ -32,18 +32,18 @@ def next_click(
     target: UInt8[np.ndarray, "H W"],
     clicked: Iterable[Click] = (),
 ) -> Click | None:
-    """The pixel deepest inside the missed pixels or inside the false alarms, whichever goes deeper.
+    """The deepest pixel of the errors: of the missed pixels or of the false positives, whichever reaches deeper.
 
-    Depth is the Euclidean distance to the nearest pixel outside the error; what lies beyond the image and void pixels
-    are outside. Of equal depths a false alarm goes first, and then the first row and column.
+    Depth is the Euclidean distance to the nearest pixel outside the error. Void pixels and everything beyond the image
+    are outside. At equal depth a false positive comes first, then the first row and column.
 
     Args:
-        prediction: not 0 where the object is found.
-        target: 0 beside the object, `IGNORE` not scored, any other value on the object.
-        clicked: pixels that are not clicked again; they stay part of their error.
+        prediction: 0 for the background, any other value for the object.
+        target: 0 for the background, `IGNORE` for void, any other value for the object.
+        clicked: earlier clicks, which are not repeated; their pixels still belong to their error.
 
     Returns:
-        None where no error is left to click on.
+        The click, or None if there is no error left to click on.
 
     Example:
         >>> target = np.zeros((9, 9), np.uint8)
@@ -63,12 +63,13 @@ def next_click(
 
 
 def clicks_needed(ious: Sequence[float], threshold: float, limit: int = LIMIT) -> int:
-    """NoC of one object: the first number of clicks whose IoU reaches the threshold, else the limit.
+    """NoC of one object: the smallest number of clicks whose IoU reaches the threshold, or the limit if none does.
 
     Args:
-        ious: after 1, 2, ... clicks; a list that ends early says that the threshold is not reached any more.
-        threshold: such as 0.85 for NoC@85.
-        limit: clicks beyond it are not looked at.
+        ious: the IoU after 1, 2, ... clicks. A list shorter than ``limit`` means that later
+            clicks do not reach the threshold.
+        threshold: the IoU to reach, such as 0.85 for NoC@85.
+        limit: the largest number of clicks to consider.
 
     Example:
         >>> clicks_needed([0.5, 0.85, 0.8], 0.85), clicks_needed([0.5, 0.6], 0.85)
@@ -80,8 +81,8 @@ def clicks_needed(ious: Sequence[float], threshold: float, limit: int = LIMIT) -
 def failed(ious: Sequence[float], threshold: float, limit: int = LIMIT) -> bool:
     """Whether an object never reaches the threshold; NoF is the share of such objects.
 
-    The code of RITM also counts an object that reaches it at the very last click; here that one has not failed.
-    Arguments are those of `clicks_needed`.
+    The code of RITM also counts an object as failed that reaches the threshold with the last click; here it has not
+    failed. The arguments are those of `clicks_needed`.
 
     Example:
         >>> failed([0.5, 0.9], 0.85), failed([0.5, 0.6], 0.85)

@@ -1,4 +1,4 @@
-"""Two evaluations on the same frozen episodes, compared episode by episode."""
+"""Compare two evaluations on the same frozen episodes, episode by episode."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from guided_seg.protocols.protocol import Row
 from guided_seg.protocols.records import read_records
 from guided_seg.protocols.scores import by_setting, number, span
 from guided_seg.protocols.statistics import Interval, paired
+from guided_seg.report.table import Cell, Cells, Table, columns
 
 _AGAIN = "remove the folder's records_*.jsonl and evaluate again"
 
 
 class Difference(NamedTuple):
-    """Ours minus theirs, of one figure at one setting."""
+    """The difference of one figure at one setting, ours minus theirs."""
 
     protocol: str
     mode: str
@@ -28,11 +29,11 @@ class Difference(NamedTuple):
 
 
 def compare(ours: Path, theirs: Path) -> list[Difference]:
-    """The differences under every protocol that both folders of `guided_seg.evaluate` have.
+    """The differences under every protocol that both folders of `guided_seg.evaluate` contain.
 
     Raises:
-        UserError: a folder has no finished protocol, they share none, their episodes or rules differ, or a file
-            was changed.
+        UserError: a folder has no finished protocol, the folders share none, their episodes or rules differ, or a
+            file was changed.
     """
     mine, others = _protocols(ours), _protocols(theirs)
     shared = [name for name in mine if name in others]
@@ -84,7 +85,7 @@ def _protocols(folder: Path) -> dict[str, Any]:
 
 
 def _without_protocols(folder: Path) -> str:
-    """Why a folder has no results of protocols, and what to give in its place."""
+    """A sentence on why a folder has no results of protocols, and what to give instead."""
     give = "give a folder of `guided_seg.evaluate protocol=...`"
     if not folder.exists():
         return f"There is no folder {folder}; {give}."
@@ -112,17 +113,20 @@ def _rows(folder: Path, name: str) -> tuple[dict[str, Any], list[Row]]:
     return read_records(path)
 
 
-def markdown(differences: Sequence[Difference]) -> str:
-    """A table; a difference whose interval excludes 0 is bold."""
-    lines = [
-        "| protocol | mode | S | P | figure | difference | 95 % interval | over seeds |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+HEADER = ("protocol", "mode", "S", "P", "figure", "difference", "95 % interval", "over seeds")
+
+
+def table(differences: Sequence[Difference]) -> Table:
+    """A row for each difference, bold where its interval excludes 0."""
+    rows: list[Cells] = []
     for protocol, mode, shots, points, figure, interval in differences:
-        low, high = interval["ci95"]
-        value = number(figure, interval["value"], sign=True)
-        shown = f"**{value}**" if low > 0 or high < 0 else value
-        seeds = span(figure, interval["ci95_seeds"], sign=True) if interval["ci95_seeds"] else "–"
-        cells = (protocol, mode, str(shots), points, figure, shown, span(figure, (low, high), sign=True), seeds)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        (low, high), seeds = interval["ci95"], interval["ci95_seeds"]
+        value = Cell(number(figure, interval["value"], sign=True), bold=low > 0 or high < 0)
+        over_seeds = span(figure, seeds, sign=True) if seeds else None
+        rows.append((protocol, mode, shots, points, figure, value, span(figure, (low, high), sign=True), over_seeds))
+    return Table(columns(HEADER, left=5), rows)
+
+
+def markdown(differences: Sequence[Difference]) -> str:
+    """The table as Markdown."""
+    return table(differences).markdown("bare")

@@ -1,4 +1,4 @@
-"""A protocol's figures as a picture: against dots, against clicks, or, in interactive video, against the budget."""
+"""A picture of a protocol's figures against dots, clicks or, in interactive video, the budget."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from guided_seg.report.results import Results, Score, parse_setting, setting_key
 
 
 def curve(found: Scored, path: str | os.PathLike[str]) -> Path | None:
-    """A line for each mode and S with its 95 % intervals.
+    """Draw a line for each mode and S with its 95 % intervals.
 
     Args:
-        found: what a protocol found; its first figure is drawn against P, or each ``IoU@n`` against n clicks.
+        found: the scores of a protocol. Its first figure is drawn against P, or each ``IoU@n`` against n clicks.
         path: the picture to write.
 
     Returns:
-        The path, or None where one setting was asked, which makes no line.
+        The path, or None if there is only one setting, which makes no line.
     """
     results: Results = {}
     name = next(iter(found["settings"][0]["figures"]))

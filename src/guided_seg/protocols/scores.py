@@ -1,24 +1,27 @@
-"""The figures of protocols: for the terminal, as Markdown, and as JSON."""
+"""The figures of protocols, as a table and as JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
-from rich.box import SIMPLE
-from rich.table import Table as RichTable
 
 from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenEpisodes
 from guided_seg.data.source import MODES
 from guided_seg.protocols.protocol import Protocol, Row
-from guided_seg.protocols.statistics import Interval, Table, measure, table_of
+from guided_seg.protocols.statistics import Columns, Interval, measure, table_of
 from guided_seg.report.results import Lacking, lacking, lacks
+from guided_seg.report.table import Table, bullets, columns
 
 
 class Setting(TypedDict):
-    """What was asked, and the figures that came of it."""
+    """A setting of a protocol and its figures.
+
+    Keys are those of `guided_seg.report.results.Score`, and ``figures``: name -> value and intervals.
+    """
 
     mode: str
     shots: int
@@ -30,14 +33,14 @@ class Setting(TypedDict):
 
 
 class Scored(TypedDict):
-    """What a protocol found.
+    """The scores of a protocol.
 
     Keys:
         about: the rule in one line.
-        source: the data's name and split.
+        source: the name and split of the data.
         episodes_sha256: the checksum of the frozen episodes.
-        unit: what the bootstrap draws.
-        settings: for each mode, S and P.
+        unit: what the bootstrap draws, ``episodes`` or ``groups``.
+        settings: an entry for each mode, S and P.
     """
 
     about: str
@@ -51,7 +54,7 @@ HEADER = ("protocol", "mode", "S", "P", "figure", "value", "95 % interval", "ove
 
 
 def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> Scored:
-    """The figures of all settings."""
+    """The figures of all settings, computed from the measured rows."""
     settings = [
         Setting(
             mode=mode,
@@ -73,7 +76,7 @@ def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> S
 
 
 def _lacking(episodes: Sequence[FrozenEpisode], shots: int, points: str) -> Lacking:
-    """How many of the episodes have fewer shots, or fewer dots of a label, than were asked for."""
+    """How many of the episodes have fewer shots, or fewer dots of a label, than the setting."""
     few_dots = 0
     for episode in episodes if points.isdigit() else ():
         shown = episode.support[: shots * episode.ways]
@@ -83,7 +86,7 @@ def _lacking(episodes: Sequence[FrozenEpisode], shots: int, points: str) -> Lack
 
 
 def notes(scored: Mapping[str, Scored]) -> list[str]:
-    """Which settings were not asked in full, see `guided_seg.report.results.notes`."""
+    """The settings in which some episodes had fewer shots or dots; see `guided_seg.report.results.notes`."""
     return [
         note
         for name, found in scored.items()
@@ -92,8 +95,8 @@ def notes(scored: Mapping[str, Scored]) -> list[str]:
     ]
 
 
-def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Table]]:
-    """The rows of each mode, S and P."""
+def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Columns]]:
+    """The rows of each (mode, S, P), as columns."""
     found: dict[tuple[str, int, str], list[Row]] = {}
     for row in rows:
         found.setdefault((row["mode"], row["shots"], row["points"]), []).append(row)
@@ -101,51 +104,37 @@ def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Tabl
         yield key, table_of(found[key])
 
 
-def lines(scored: Mapping[str, Scored]) -> Iterator[tuple[str, ...]]:
-    """A line of text cells for each figure."""
-    for name, found in scored.items():
-        for setting in found["settings"]:
-            for figure, interval in setting["figures"].items():
-                seeds = interval["ci95_seeds"]
-                yield (
-                    *(name, setting["mode"], str(setting["shots"]), setting["points"], figure),
-                    number(figure, interval["value"]),
-                    span(figure, interval["ci95"]),
-                    span(figure, seeds) if seeds else "–",
-                    f"{setting['episodes']:,}",
-                )
+def terminal(scored: Mapping[str, Scored], title: str = "") -> Table:
+    """The table for the terminal, a row for each figure."""
+    rows = [
+        (
+            *(name, setting["mode"], setting["shots"], setting["points"], figure),
+            *(number(figure, interval["value"]), span(figure, interval["ci95"])),
+            span(figure, interval["ci95_seeds"]) if interval["ci95_seeds"] else None,
+            setting["episodes"],
+        )
+        for name, found in scored.items()
+        for setting in found["settings"]
+        for figure, interval in setting["figures"].items()
+    ]
+    return Table(columns(HEADER, left=5, number=",d"), rows, title, notes(scored))
 
 
 def markdown(scored: Mapping[str, Scored]) -> str:
-    """A table with the rule of each protocol below it."""
-    rows = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    rows += ["| " + " | ".join(cells) + " |" for cells in lines(scored)]
-    rules = [
-        f"- `{name}`: {found['about']} Episodes {found['episodes_sha256'][:12]}." for name, found in scored.items()
-    ]
-    return "\n".join([*rows, "", *rules, *(f"- {note}." for note in notes(scored))]) + "\n"
-
-
-def terminal(scored: Mapping[str, Scored], title: str) -> RichTable:
-    """The same table for the terminal."""
-    below = "\n".join(notes(scored)) or None
-    out = RichTable(title=title, caption=below, header_style="bold", box=SIMPLE, pad_edge=False)
-    out.title_justify = out.caption_justify = "left"
-    for column, name in enumerate(HEADER):
-        out.add_column(name, justify="right" if column > 4 else "left", no_wrap=True)
-    for cells in lines(scored):
-        out.add_row(*cells)
-    return out
+    """The table as Markdown, with the rule of each protocol below it."""
+    rules = [f"`{name}`: {found['about']} Episodes {found['episodes_sha256'][:12]}." for name, found in scored.items()]
+    below = bullets([*rules, *(f"{note}." for note in notes(scored))])
+    return replace(terminal(scored), notes=below).markdown("bare")
 
 
 def number(figure: str, value: float, sign: bool = False) -> str:
-    """Clicks as they are, all else in percent."""
+    """A figure as text: numbers of clicks as they are, all others in percent."""
     plus = "+" if sign else ""
     return f"{value:{plus}.2f}" if figure.startswith("NoC") else f"{100 * value:{plus}.1f}"
 
 
 def span(figure: str, ends: Sequence[float], sign: bool = False) -> str:
-    """An interval, as `number` writes its ends."""
+    """An interval as text; see `number`."""
     return " to ".join(number(figure, end, sign) for end in ends)
 
 

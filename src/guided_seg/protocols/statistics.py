@@ -1,6 +1,6 @@
-"""Figures of a table of rows, their intervals, and the difference of two models on the same episodes.
+"""The figures of a protocol, their intervals, and the difference of two models on the same episodes.
 
-A statistic takes the table and a weight for each row, so that a bootstrap is a matter of weights.
+A statistic takes measured rows and how often each row counts in each draw of a bootstrap, and gives a value per draw.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from jaxtyping import Float, Int64
 from guided_seg.data.sources.classes import unknown
 from guided_seg.errors import DataError
 from guided_seg.metrics import few_shot
-from guided_seg.study.intervals import half_width
+from guided_seg.metrics.intervals import DRAWS, bootstrap, t_interval
 
-Table = Mapping[str, np.ndarray]
-"""A column of each name, all of one length."""
+Columns = Mapping[str, np.ndarray]
+"""The measured rows: name -> column, all of N rows."""
 
-Weights = Float[np.ndarray, " N"]
-Values = Float[np.ndarray, " S"]
-Statistic = Callable[[Table, Weights], float]
-
-DRAWS = 1000
+Weights = Float[np.ndarray, "D N"]
+"""How often each of N rows counts in each of D draws."""
+Values = Float[np.ndarray, " D"]
+Statistic = Callable[[Columns, Weights], Values]
 
 
 class Interval(TypedDict):
-    """A figure and how sure it is.
+    """A figure with its intervals.
 
     Keys:
         value: the figure; over several seeds the mean of theirs.
@@ -40,41 +39,40 @@ class Interval(TypedDict):
     ci95_seeds: list[float] | None
 
 
-def positive_iou(table: Table, weights: Weights) -> float:
+def positive_iou(table: Columns, weights: Weights) -> Values:
     """Σ intersection / Σ union of the positives over all episodes (concepts, rule 8)."""
     return _ratio(weights @ table["fg_i"], weights @ table["fg_u"])
 
 
-def class_miou(table: Table, weights: Weights) -> float:
+def class_miou(table: Columns, weights: Weights) -> Values:
     """`guided_seg.metrics.few_shot.class_miou`; a class that was not drawn is left out."""
-    drawn = weights > 0
-    return few_shot.class_miou(table["group"][drawn], _counts(table, weights)[drawn])
+    return few_shot.class_miou(table["group"], _counts(table), weights)
 
 
-def fb_iou(table: Table, weights: Weights) -> float:
+def fb_iou(table: Columns, weights: Weights) -> Values:
     """`guided_seg.metrics.few_shot.fb_iou`."""
-    return few_shot.fb_iou(_counts(table, weights))
+    return few_shot.fb_iou(_counts(table), weights)
 
 
-def _counts(table: Table, weights: Weights) -> Int64[np.ndarray, "N 4"]:
-    return np.stack([weights * table[name] for name in ("fg_i", "fg_u", "bg_i", "bg_u")], 1).astype(np.int64)
+def _counts(table: Columns) -> Int64[np.ndarray, "N 4"]:
+    return np.stack([table[name] for name in ("fg_i", "fg_u", "bg_i", "bg_u")], 1).astype(np.int64)
 
 
 def mean_of(column: str) -> Statistic:
     """The mean over rows."""
-    return lambda table, weights: _ratio(weights @ table[column].astype(float), weights.sum())
+    return lambda table, weights: _ratio(weights @ table[column].astype(float), weights.sum(1))
 
 
 def group_mean(column: str) -> Statistic:
-    """The mean within each group, such as the frames of an object, and of these over groups."""
+    """The mean over groups of the mean within each group, such as over the frames of an object."""
 
-    def statistic(table: Table, weights: Weights) -> float:
-        _, number = np.unique(table["group"], return_inverse=True)
-        total, there = np.bincount(number, weights * table[column]), np.bincount(number, weights)
-        rows = np.bincount(number)
+    def statistic(table: Columns, weights: Weights) -> Values:
+        names, own = np.unique(table["group"], return_inverse=True)
+        member = np.eye(len(names))[own]
+        total, there = weights @ (member * table[column][:, None]), weights @ member
         # a group drawn twice counts twice: its share is the mean weight of its rows
-        share = there / rows
-        return _ratio(share @ (total / np.where(there > 0, there, 1)), share.sum())
+        share = there / member.sum(0)
+        return _ratio((share * total / np.where(there > 0, there, 1)).sum(1), share.sum(1))
 
     return statistic
 
@@ -82,7 +80,7 @@ def group_mean(column: str) -> Statistic:
 _J, _F = group_mean("j"), group_mean("f")
 
 
-def _j_and_f(table: Table, weights: Weights) -> float:
+def _j_and_f(table: Columns, weights: Weights) -> Values:
     return (_J(table, weights) + _F(table, weights)) / 2
 
 
@@ -98,11 +96,11 @@ STATISTICS: dict[str, Statistic] = {
     **{f"NoF@{t}": mean_of(f"nof{t}") for t in (80, 85, 90)},
     **{f"IoU@{n}": mean_of(f"iou{n}") for n in (1, 3, 5, 10, 20)},
 }
-"""What protocols may report, by name."""
+"""The figures that protocols may report, by name."""
 
 
 def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
-    """Raise `DataError` for a name that is none of `STATISTICS`, or needs more than the measured ``columns``."""
+    """Raise `DataError` for a name that is not in `STATISTICS`, or that needs other columns than the measured ones."""
     if not names:
         raise DataError(f"figures=[]: expected at least one of {', '.join(STATISTICS)}.")
     row = table_of([dict.fromkeys(("group", *columns), 1)])
@@ -110,7 +108,7 @@ def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
         if name not in STATISTICS:
             raise unknown("figure", name, STATISTICS)
         try:
-            STATISTICS[name](row, np.ones(1))
+            STATISTICS[name](row, np.ones((1, 1)))
         except KeyError as column:
             raise DataError(
                 f"The figure '{name}' is of {column}, and only {', '.join(columns)} are measured; {_cure(name)}."
@@ -118,58 +116,62 @@ def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
 
 
 def _cure(figure: str) -> str:
-    """How a figure that is not measured can be."""
+    """What to do about a figure whose columns are not measured."""
     kind, _, threshold = figure.partition("@")
     if kind in ("NoC", "NoF"):
         return f"leave it out, or add {threshold} to thresholds"
     return "leave it out, or set contours=true" if figure in ("F", "J&F") else "leave it out"
 
 
-def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
+def table_of(rows: Sequence[Mapping[str, Any]]) -> Columns:
     """Rows as columns."""
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def measure(table: Table, name: str, unit: str) -> Interval:
-    """A figure with its intervals."""
+def measure(table: Columns, name: str, unit: str) -> Interval:
+    """A figure with its intervals.
+
+    Args:
+        table: the measured rows.
+        name: one of `STATISTICS`.
+        unit: what the bootstrap draws, ``episodes`` or whole ``groups``.
+    """
     return _interval(table, unit, _by_seed(table, name))
 
 
-def paired(ours: Table, theirs: Table, name: str, unit: str) -> Interval:
-    """The difference of two models on the same rows, ours minus theirs: both are drawn together."""
+def paired(ours: Columns, theirs: Columns, name: str, unit: str) -> Interval:
+    """The difference of two models on the same rows, ours minus theirs; the bootstrap draws the rows in pairs."""
     our, their = _by_seed(ours, name), _by_seed(theirs, name)
     return _interval(ours, unit, lambda weights: our(weights) - their(weights))
 
 
-def _by_seed(table: Table, name: str) -> Callable[[Weights], Values]:
-    """Takes a weight for each row and gives the figure of each seed that has any."""
-    # groups as numbers, which a thousand draws sort several times as fast as names
+def _by_seed(table: Columns, name: str) -> Callable[[Weights], Float[np.ndarray, "D S"]]:
+    """A function that gives the figure of each seed in each draw; NaN for a seed of which no row was drawn."""
+    # groups as numbers, which sort several times as fast as names
     table = {**table, "group": np.unique(table["group"], return_inverse=True)[1]}
-    seeds = [table["seed"] == seed for seed in np.unique(table["seed"])]
-    parts = [(rows, {key: column[rows] for key, column in table.items()}) for rows in seeds]
-    statistic = STATISTICS[name]
-    return lambda weights: np.array([statistic(part, weights[rows]) for rows, part in parts if weights[rows].any()])
+    seeds = np.unique(table["seed"])
+    each = [table["seed"] == seed for seed in seeds] if len(seeds) > 1 else [slice(None)]  # a mask would copy
+    parts = [(rows, {key: column[rows] for key, column in table.items()}) for rows in each]
+
+    def figures(weights: Weights) -> Float[np.ndarray, "D S"]:
+        own = [weights[:, rows] for rows, _ in parts]
+        found = [STATISTICS[name](part, times) for times, (_, part) in zip(own, parts, strict=True)]
+        return np.stack([np.where(times.any(1), values, np.nan) for times, values in zip(own, found, strict=True)], 1)
+
+    return figures
 
 
-def _interval(table: Table, unit: str, by_seed: Callable[[Weights], Values]) -> Interval:
-    each = by_seed(np.ones(len(table["seed"])))
-    value, half = float(each.mean()), half_width(each.tolist())
-    drawn = [float(by_seed(weights).mean()) for weights in draws(table, unit)]
+def _interval(table: Columns, unit: str, by_seed: Callable[[Weights], Float[np.ndarray, "D S"]]) -> Interval:
+    _, own = np.unique(table["episode" if unit == "episodes" else "group"], return_inverse=True)
+    units, rows = int(own.max()) + 1, len(own)
+    (each,) = by_seed(np.ones((1, rows)))
     return {
-        "value": value,
-        "ci95": np.quantile(drawn, [0.025, 0.975]).tolist(),
-        "ci95_seeds": [value - half, value + half] if len(each) > 1 else None,
+        "value": float(each.mean()),
+        "ci95": bootstrap(lambda times: np.nanmean(by_seed(times[:, own]), axis=1), units, DRAWS, rows),
+        "ci95_seeds": list(t_interval(each.tolist())) if len(each) > 1 else None,
     }
 
 
-def draws(table: Table, unit: str) -> list[Weights]:
-    """How often each row is drawn, in each draw of a bootstrap over episodes or groups; always the same draws."""
-    _, number = np.unique(table["episode" if unit == "episodes" else "group"], return_inverse=True)
-    size = int(number.max()) + 1
-    rng = np.random.default_rng(0)
-    return [np.bincount(rng.integers(size, size=size), minlength=size)[number].astype(float) for _ in range(DRAWS)]
-
-
-def _ratio(inside: Any, union: Any) -> float:
-    """1 where nothing was asked and nothing claimed."""
-    return float(inside / union) if union > 0 else 1.0
+def _ratio(inside: Values, union: Values) -> Values:
+    """The ratio; 1 where both are 0."""
+    return np.where(union > 0, inside / np.where(union > 0, union, 1), 1.0)

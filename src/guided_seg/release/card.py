@@ -21,6 +21,7 @@ from guided_seg.errors import UserError
 from guided_seg.files.text import read_text, read_yaml
 from guided_seg.files.writing import sha256
 from guided_seg.release import CARD, FOLDER
+from guided_seg.report.table import Table, columns
 from guided_seg.settings.paths import is_path
 
 BY_HAND = ("Intended use", "Protocol", "Figures", "Limits", "Licence")
@@ -100,17 +101,17 @@ def _facts(name: str, model: Path, origin: Origin) -> Iterator[str]:
         "training steps": f"{origin.content.get('global_step', steps):,} of {steps:,}",
         "version": f"guided_seg {guided_seg.__version__}",
     }
-    yield _table(("fact", ""), rows)
+    yield _markdown(("fact", ""), rows)
     yield "## Architecture"
-    yield _table(("group", "what"), {group: _choice(config[group]) for group in ARCHITECTURE})
+    yield _markdown(("group", "what"), {group: _choice(config[group]) for group in ARCHITECTURE})
     yield "## Training"
     yield _command(file)
     yield "## Data"
     yield f"```yaml\n{portable(yaml.safe_dump(config['data'], sort_keys=False, allow_unicode=True))}```"
 
 
-def _table(head: tuple[str, str], rows: Mapping[str, str]) -> str:
-    return "\n".join([f"| {' | '.join(head)} |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
+def _markdown(head: tuple[str, str], rows: Mapping[str, str]) -> str:
+    return Table(columns(head), list(rows.items())).markdown("bare").rstrip("\n")
 
 
 def _choice(group: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""How evenly classes are represented: a bar for each class, a part for each split."""
+"""A chart of class balance: a bar for each class, with a part for each split."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 from guided_seg.report.drawing import COLOURS, STYLE, new_figure, save
 
 MOST = 40
-"""Classes that are drawn; the others are summed up in a sentence."""
+"""The largest number of classes that are drawn."""
 
 
 def balance_chart(balance: Mapping[str, Mapping[str, int]], what: str, path: str | os.PathLike[str]) -> Path:
-    """Draw the tasks of each class or object, those of most tasks first.
+    """Draw the number of tasks of each class or object, the most frequent first.
 
     Args:
         balance: split -> class or object -> its number of tasks.
-        what: what is counted, for the axis.
+        what: the label of the axis.
         path: the picture to write.
     """
     names = order(balance)
@@ -44,7 +44,7 @@ def balance_chart(balance: Mapping[str, Mapping[str, int]], what: str, path: str
 
 
 def order(balance: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """The names in all splits, those with the most tasks first.
+    """The names in all splits, the most frequent first.
 
     Example:
         >>> order({"train": {"cat": 1, "dog": 2}, "val": {"cow": 3}})

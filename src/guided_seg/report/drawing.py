@@ -1,4 +1,4 @@
-"""Curves: how training went, and IoU against the dots; drawn on their own canvas, never through pyplot."""
+"""Curves of training and of IoU against dots, drawn without pyplot, which would keep global state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from guided_seg.files.text import read_table
 from guided_seg.report.results import Points, Results, Score, sorted_settings
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette, told apart with any colour vision."""
+"""The palette of Okabe and Ito, distinguishable with any colour vision."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -36,21 +36,21 @@ STYLE: dict[Any, Any] = {
     "xtick.color": "#555555",
     "ytick.color": "#555555",
 }
-"""What all curves share, for ``matplotlib.rc_context``."""
+"""The style of all curves, for ``matplotlib.rc_context``."""
 
 Rows = Sequence[Mapping[str, object]]
-"""Logged metrics, a mapping per row; cells may be absent or empty."""
+"""Logged metrics: a mapping for each row, in which cells may be absent or empty."""
 
 
 def learning_curve(metrics: str | os.PathLike[str] | Rows, path: str | os.PathLike[str]) -> Path | None:
-    """Losses, and IoU in training and validation, against the step.
+    """Draw losses, and IoU in training and validation, against the step.
 
     Args:
         metrics: a ``metrics.csv`` or its rows, with ``step`` and any of ``train/...`` and ``val/...``.
         path: the picture to write.
 
     Returns:
-        The path, or None where nothing to draw was logged.
+        The path, or None if the rows have nothing to draw.
     """
     curves = _curves(_read(metrics) if isinstance(metrics, str | os.PathLike) else metrics)
     losses = {name: curve for name, curve in curves.items() if name.endswith("loss")}
@@ -71,13 +71,13 @@ def learning_curve(metrics: str | os.PathLike[str] | Rows, path: str | os.PathLi
 def iou_curve(
     results: Results, path: str | os.PathLike[str], across: str = "dots per label", up: str = "positive IoU"
 ) -> Path:
-    """Positive IoU against dots per label: a line per mode and S with 95 % interval, dense at the right.
+    """Draw positive IoU against dots per label: a line for each mode and S with its 95 % interval, dense at the right.
 
     Args:
-        results: what to draw.
+        results: the scores.
         path: the picture to write.
-        across: what the horizontal axis says.
-        up: what the vertical axis says.
+        across: the label of the horizontal axis.
+        up: the label of the vertical axis.
     """
     ticks = _ticks(results)
     with mpl.rc_context(STYLE):
@@ -95,14 +95,14 @@ def iou_curve(
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of that size in inches with an Agg canvas, so no display and no global state is touched."""
+    """A figure of this size in inches with an Agg canvas, which needs no display and no global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) -> Path:
-    """Write the figure, and the folders above it where they are missing."""
+    """Write the figure; missing folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=dpi, facecolor="white")
@@ -114,7 +114,7 @@ def _read(path: str | os.PathLike[str], *columns: str) -> Rows:
 
 
 def _curves(rows: Rows) -> dict[str, np.ndarray]:
-    """Name -> float ``[N, 2]`` of (step, value); of what a resumed run logged again, the last holds."""
+    """Name -> float ``[N, 2]`` of (step, value). If a resumed run logged a step again, the last value holds."""
     found: dict[str, dict[float, float]] = {}
     for row in rows:
         step = _float(row.get("step"))
@@ -150,7 +150,7 @@ def _draw_curves(axes: Axes, curves: Mapping[str, np.ndarray]) -> None:
 
 
 def _smooth(value: np.ndarray) -> np.ndarray:
-    """A centred running mean over 5 % of the curve, narrower at the ends so that nothing is made up there."""
+    """A centred running mean over 5 % of the curve; the window shrinks at the ends instead of padding."""
     reach = max(1, len(value) // 40)
     total = np.concatenate([[0.0], np.cumsum(value)])
     centre = np.arange(len(value))
@@ -163,7 +163,7 @@ def _ticks(results: Results) -> dict[Points, float]:
 
 
 def point_places(points: Collection[Points]) -> dict[Points, float]:
-    """P -> its place on a log axis; dense stands one step to the right of the largest P."""
+    """P -> its place on a log axis; dense is placed to the right of the largest P."""
     numbers = sorted(p for p in points if p != "dense")
     places: dict[Points, float] = {p: math.log2(max(p, 0.5)) for p in numbers}
     if "dense" in points:
@@ -172,7 +172,7 @@ def point_places(points: Collection[Points]) -> dict[Points, float]:
 
 
 def set_ticks(axes: Axes, ticks: Mapping[Points, float]) -> None:
-    """Name the places of `point_places` on the axis of P."""
+    """Label the places of `point_places` on the axis."""
     axes.set_xticks(list(ticks.values()), [str(p) for p in ticks])
     axes.set_xlim(min(ticks.values()) - 0.3, max(ticks.values()) + 0.3)
 
@@ -192,7 +192,7 @@ def _draw_line(
     marker: str,
     label: str,
 ) -> None:
-    """One line; the way to dense is dotted, as a mask is no number of dots."""
+    """One line; its part up to dense is dotted, as a mask is not a number of dots."""
     x = np.array([ticks[points] for points, _ in row])
     y = np.array([score["positive_iou"] for _, score in row])
     low, high = np.array([score["ci95"] for _, score in row]).T

@@ -1,4 +1,4 @@
-"""Episode panels: a row per episode with its support, the query, the prediction if there is one, and the truth."""
+"""Pictures of episodes: a row for each, with its support, the query, the prediction if any, and the truth."""
 
 from __future__ import annotations
 
@@ -20,14 +20,10 @@ from guided_seg.episode import IGNORE, Episode
 from guided_seg.report.drawing import new_figure, save
 
 MAX_SHOTS = 3
-"""Support images drawn per episode."""
+"""The largest number of support images drawn for an episode."""
 
-_WIDTH, _TALLEST, _HEAD, _GAP = (
-    7.6,
-    2.2,
-    0.24,
-    0.05,
-)  # inches: of a row, a row's height, its titles, between cells
+# inches: the width of a row, its largest height, the height of its titles, the gap between cells
+_WIDTH, _TALLEST, _HEAD, _GAP = 7.6, 2.2, 0.24, 0.05
 _POSITIVE, _NEGATIVE = "#00B67A", "#E0402A"
 _LABELS = ("#2D8CFF", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9")
 _STYLE: dict[Any, Any] = {"font.size": 8, "axes.titlesize": 8.5, "axes.titlepad": 3.5}
@@ -55,7 +51,7 @@ class Panel:
     Attributes:
         support: the shots; the first `MAX_SHOTS` are drawn.
         query: float ``[3, H, W]`` in ``[0, 1]``.
-        prediction: uint8 ``[H, W]`` labels, or None where the episode is only asked.
+        prediction: uint8 ``[H, W]`` labels, or None if there is no prediction.
         target: uint8 ``[H, W]`` labels, 255 not scored.
         title: what the row shows, such as ``semantic · cow``.
     """
@@ -68,13 +64,13 @@ class Panel:
 
     @classmethod
     def of(cls, episode: Episode, prediction: ArrayLike | None = None, title: str = "") -> Panel:
-        """The panel of an episode and the labels ``[H, W]`` predicted for its query, if any."""
+        """The panel of an episode, with the labels ``[H, W]`` predicted for its query, if any."""
         shots = [PanelShot(shot.image, shot.points, shot.mask) for shot in episode.support]
         return cls(shots, episode.query, prediction, episode.target, title)
 
     @property
     def iou(self) -> float:
-        """IoU of the positive pixels over all positive labels, void left out; NaN where there are none to compare."""
+        """IoU of the positive pixels, summed over labels, without void; NaN if there are none or no prediction."""
         if self.prediction is None:
             return float("nan")
         target, predicted = np.asarray(self.target), np.asarray(self.prediction)
@@ -86,7 +82,7 @@ class Panel:
 
     @property
     def several(self) -> bool:
-        """Whether the task has more than one positive label, each of which needs a colour of its own."""
+        """Whether there are several positive labels, so that each needs its own colour."""
         dots = [np.asarray(shot.points)[:, 2] for shot in self.support if shot.points is not None]
         masks = [np.asarray(shot.mask) for shot in self.support if shot.mask is not None]
         answer = [] if self.prediction is None else [self.prediction]
@@ -94,7 +90,7 @@ class Panel:
 
 
 def panels(rows: Sequence[Panel], path: str | os.PathLike[str]) -> Path:
-    """Draw the episodes below each other, each row scaled to the full width, and write the picture.
+    """Draw the episodes one below the other, each scaled to the full width, and write the picture.
 
     Raises:
         ValueError: no rows were given.
@@ -114,7 +110,7 @@ def panels(rows: Sequence[Panel], path: str | os.PathLike[str]) -> Path:
 
 
 def _images(row: Panel) -> list[ArrayLike]:
-    """The image under each cell of the row: the shots, then the query as it is, predicted if it is, and true."""
+    """The image in each cell: the shots, then the query for itself, for the prediction if any, and for the truth."""
     return [shot.image for shot in row.support[:MAX_SHOTS]] + [row.query] * (2 if row.prediction is None else 3)
 
 
@@ -123,7 +119,7 @@ def _aspects(row: Panel) -> list[float]:
 
 
 def _row_height(row: Panel) -> float:
-    """Inches at which the row fills the width, within a bound for rows of few or tall images."""
+    """The height in inches at which the row fills the width, bounded for rows of few or tall images."""
     aspects = _aspects(row)
     return min(_TALLEST, (_WIDTH - _GAP * (len(aspects) + 1)) / sum(aspects))
 
@@ -164,7 +160,7 @@ def _draw_shot(axes: Axes, shot: PanelShot, several: bool) -> None:
 
 
 def _draw_dots(axes: Axes, points: Int[np.ndarray, "P 3"], several: bool) -> None:
-    """Red dots with a minus, and dots with a plus: green, or in the colours of the labels where these are several."""
+    """Negatives as red dots with a minus; positives with a plus, in green or, if several, in the labels' colours."""
     size = 7.0 if len(points) <= 20 else 4.0
     frame: dict[str, Any] = {"linestyle": "none", "clip_on": False}
     kinds = [(0, _NEGATIVE), *(_colours(points[:, 2]) if several else [(1, _POSITIVE)])]
@@ -176,7 +172,7 @@ def _draw_dots(axes: Axes, points: Int[np.ndarray, "P 3"], several: bool) -> Non
 
 
 def _draw_labels(axes: Axes, image: ArrayLike, labels: ArrayLike) -> None:
-    """The image with its labels tinted and outlined."""
+    """Draw the image with its labels tinted and outlined."""
     labels = np.asarray(labels, dtype=np.uint8)
     _show(axes, _overlay(_rgb(image), labels))
     for label, colour in _colours(labels):
@@ -187,12 +183,12 @@ def _draw_labels(axes: Axes, image: ArrayLike, labels: ArrayLike) -> None:
 
 
 def _show(axes: Axes, image: Float[np.ndarray, "H W 3"]) -> None:
-    # nearest: a small image keeps its pixels, as the network saw them
+    # nearest shows the pixels of a small image as the network saw them
     axes.imshow(image, interpolation="nearest", aspect="auto")
 
 
 def _overlay(image: Float[np.ndarray, "H W 3"], labels: UInt8[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
-    """The positives tinted, the negatives pale and void grey."""
+    """The image with positives tinted, negatives pale and void grey."""
     out = 0.35 * image + 0.25 * image.mean(axis=2, keepdims=True) + 0.40
     out[labels == IGNORE] = 0.75
     for label, colour in _colours(labels):

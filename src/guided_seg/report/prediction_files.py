@@ -1,6 +1,6 @@
-"""Predicted label maps as files that others score: DAVIS and VOC folders of palette PNGs, COCO results.
+"""Predictions in the formats of the official scoring tools: palette PNGs of DAVIS and VOC, and COCO results.
 
-Label maps must have the size of the original annotation, since the scoring tools resize nothing.
+Label maps must have the size of the original annotation, because the tools do not resize.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from guided_seg.report.results import write_json
 
 
 class RunLengths(TypedDict):
-    """A mask in COCO's compressed run lengths; ``size`` is height and width."""
+    """A mask as COCO's compressed run lengths; ``size`` is height and width."""
 
     size: list[int]
     counts: str
@@ -38,8 +38,8 @@ class CocoResult(TypedDict):
 def colour_map() -> UInt8[np.ndarray, "256 3"]:
     """The RGB colours of label values in VOC and DAVIS masks.
 
-    Its rule: bits 0, 1, 2 of a value are the highest bits of red, green, blue; bits 3, 4, 5 the next; bits 6, 7 those
-    below.
+    Bits 0, 1 and 2 of a value are the highest bits of red, green and blue, bits 3, 4 and 5 the second highest, and
+    bits 6 and 7 the third highest of red and green.
 
     Example:
         >>> colour_map()[[0, 1, 2, 15, 255]].tolist()
@@ -64,7 +64,7 @@ def write_voc(out: str | os.PathLike[str], image: str, labels: UInt8[np.ndarray,
 
 
 def coco_result(image_id: int, category_id: int, mask: Bool[np.ndarray, "H W"], score: float = 1.0) -> CocoResult:
-    """The entry of one mask of one category in one image.
+    """The entry for a mask of one category in one image.
 
     Example:
         >>> coco_result(9, 18, np.array([[False, True], [False, True]]))["segmentation"]

@@ -1,7 +1,7 @@
-"""Results: the scores of a model per mode and per (S, P), as a file and as a table.
+"""The scores of a model for each mode and (S, P), as a file and as a table.
 
-The file is ``{mode: {"s<S>_p<P>": {"positive_iou", "mean_iou", "ci95", "episodes"}}}``, where P counts the
-dots *per label* or is ``dense`` for a full mask; further entries (``run``) may stand beside the modes.
+The file is ``{mode: {"s<S>_p<P>": {"positive_iou", "mean_iou", "ci95", "episodes"}}}``. P is the number of dots *per
+label*, or ``dense`` for a full mask. The file may have other entries beside the modes, such as ``run``.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
-
-from rich.box import SIMPLE
-from rich.table import Table
-from rich.text import Text
 
 from guided_seg.errors import UserError
 from guided_seg.files.text import read_json
 from guided_seg.files.writing import whole_file
+from guided_seg.report.table import Column, Table, bullets, columns
 
 Points = int | Literal["dense"]
-"""Dots per label, or a dense mask."""
+"""The number of dots per label, or a full mask."""
 
 
 class Score(TypedDict):
-    """How well one mode went at one (S, P).
+    """The scores of one mode at one (S, P).
 
     Keys:
-        positive_iou: IoU of the positive pixels, intersections and unions summed over the set, in [0, 1].
-        mean_iou: the mean of that IoU over classes or objects, in [0, 1].
+        positive_iou: IoU of the positive pixels, with intersections and unions summed over the test set, in [0, 1].
+        mean_iou: the mean of the IoU over classes or objects, in [0, 1].
         ci95: the 95 % interval of ``positive_iou``, [low, high].
-        episodes: how many episodes it was measured on.
-        fewer_shots: how many of them had fewer shots than S, as there were no more images; left out if none.
-        fewer_dots: how many had fewer dots than P of a label, as it had no more pixels; left out if none.
+        episodes: the number of episodes.
+        fewer_shots: the number of episodes with fewer shots than S, because there were no more images; absent if 0.
+        fewer_dots: the number of episodes in which a label had fewer dots than P, because it had no more pixels;
+            absent if 0.
     """
 
     positive_iou: float
@@ -48,7 +47,7 @@ class Score(TypedDict):
 
 
 class Lacking(TypedDict, total=False):
-    """What some episodes lacked; see `Score`."""
+    """The entries of a `Score` for episodes that lacked shots or dots."""
 
     fewer_shots: int
     fewer_dots: int
@@ -61,7 +60,7 @@ Results = dict[str, dict[str, Score]]
 
 
 def setting_key(shots: int, points: Points) -> str:
-    """The name of a setting.
+    """The key of a setting.
 
     Example:
         >>> setting_key(1, 5), setting_key(2, "dense")
@@ -71,7 +70,7 @@ def setting_key(shots: int, points: Points) -> str:
 
 
 def parse_setting(key: str) -> tuple[int, Points]:
-    """The inverse of `setting_key`. Raises `UserError` where the key is none.
+    """The inverse of `setting_key`. Raises `UserError` for any other text.
 
     Example:
         >>> parse_setting("s1_pdense")
@@ -85,23 +84,23 @@ def parse_setting(key: str) -> tuple[int, Points]:
 
 
 def sorted_settings(scores: Mapping[str, Score]) -> list[tuple[int, Points, Score]]:
-    """The settings of one mode as (S, P, score), by S and then by P, dense last."""
+    """The settings of one mode as (S, P, score), sorted by S and then by P, dense last."""
     rows = [(*parse_setting(key), score) for key, score in scores.items()]
     return sorted(rows, key=lambda row: (row[0], math.inf if row[1] == "dense" else row[1]))
 
 
 def write_json(path: str | os.PathLike[str], data: Mapping[str, Any] | Sequence[Any]) -> Path:
-    """Write ``data`` so that the file is there whole or not at all; NaN becomes null, as JSON has none."""
+    """Write ``data``, whole or not at all. NaN becomes null, as JSON has no NaN."""
     with whole_file(path) as partial:
         partial.write_text(json.dumps(_without_nan(data), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return Path(path)
 
 
 def read_results(path: str | os.PathLike[str]) -> Results:
-    """The modes in a file of `write_json`, without other entries (``run``); null becomes NaN.
+    """The modes in a file of `write_json`, without other entries such as ``run``. Null becomes NaN.
 
     Raises:
-        UserError: the file is something else, as by hand or cut off.
+        UserError: the file does not hold scores, for example because it was edited or cut off.
     """
     modes = {name: entry for name, entry in _load(path).items() if isinstance(entry, dict) and _is_mode(entry)}
     for scores in modes.values():
@@ -110,7 +109,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, float]:
-    """What a file of `write_json` says about the run itself (``run``), by name; null becomes NaN.
+    """The entries of ``run`` in a file of `write_json`. Null becomes NaN.
 
     Raises:
         UserError: see `read_results`.
@@ -129,7 +128,7 @@ def _load(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def lacking(shots: int, dots: int) -> Lacking:
-    """The entries of a `Score` for episodes that had fewer shots or dots than asked for."""
+    """The entries of a `Score` for numbers of episodes that lacked shots or dots."""
     found: Lacking = {}
     if shots:
         found["fewer_shots"] = shots
@@ -139,7 +138,7 @@ def lacking(shots: int, dots: int) -> Lacking:
 
 
 def lacks(setting: str, found: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences about the episodes of a setting that had fewer shots or dots than it asks for."""
+    """Sentences about the episodes of a setting that had fewer shots or dots than the setting."""
     of = f"of {found['episodes']} episodes of {setting}"
     if shots := found.get("fewer_shots"):
         yield f"{shots} {of} had fewer shots, as their class has no more images"
@@ -148,7 +147,7 @@ def lacks(setting: str, found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def notes(results: Results) -> list[str]:
-    """What is to be said below a table: which settings were not asked in full."""
+    """Notes for a table: the settings in which some episodes had fewer shots or dots."""
     return [
         note
         for mode, scores in results.items()
@@ -157,48 +156,51 @@ def notes(results: Results) -> list[str]:
     ]
 
 
-def table(results: Results, title: str | None = None) -> Table:
-    """A table for the terminal: a row per mode and setting, IoU in percent with its 95 % interval."""
-    below = "\n".join([_CAPTION, *notes(results)])
-    out = Table(title=title, caption=below, header_style="bold", box=SIMPLE, pad_edge=False)
-    out.title_justify = out.caption_justify = "left"
-    out.add_column("mode", style="bold", no_wrap=True)
-    for name in ("shots", "dots", "IoU %", "95 % interval", "mean %", "episodes"):
-        out.add_column(name, justify="right", no_wrap=True)
-    for mode, scores in results.items():
-        for index, (shots, points, score) in enumerate(sorted_settings(scores)):
-            out.add_row("" if index else mode, str(shots), str(points), *_cells(score))
-        out.add_section()
-    return out
+def table(results: Results, title: str = "", thousands: str = ",") -> Table:
+    """The table: a row for each mode and setting, with IoU in percent and its 95 % interval.
+
+    Args:
+        results: the scores.
+        title: above the table.
+        thousands: the separator of thousands in the numbers of episodes.
+    """
+    names = ("IoU %", "95 % interval", "mean %")
+    head = [
+        Column("mode", style="bold"),
+        *columns(("shots", "dots"), left=0),
+        *(Column(name, "right", ".1f", "bold" if name == "IoU %" else "") for name in names),
+        Column("episodes", "right", f"{thousands}d"),
+    ]
+    rows = [
+        (
+            mode,
+            shots,
+            points,
+            100 * score["positive_iou"],
+            _span(*score["ci95"]),
+            100 * score["mean_iou"],
+            score["episodes"],
+        )
+        for mode, scores in results.items()
+        for shots, points, score in sorted_settings(scores)
+    ]
+    return Table(head, rows, title, [_CAPTION, *notes(results)], grouped=True)
 
 
 def markdown(results: Results) -> str:
-    """The same table as Markdown, for a file.
+    """The table as Markdown, for a file.
 
     Example:
         >>> score = Score(positive_iou=0.5, mean_iou=0.4, ci95=[0.45, 0.55], episodes=8)
         >>> print(markdown({"video": {"s1_p5": score}}).splitlines()[-1])
         | video | 1 | 5 | 50.0 | 45.0 to 55.0 | 40.0 | 8 |
     """
-    lines = ["| mode | shots | dots | IoU % | 95 % interval | mean % | episodes |", "|---|---|---|---|---|---|---|"]
-    for mode, scores in results.items():
-        for shots, points, score in sorted_settings(scores):
-            low, high = score["ci95"]
-            figures = [
-                _percent(score["positive_iou"]),
-                f"{_percent(low)} to {_percent(high)}",
-                _percent(score["mean_iou"]),
-            ]
-            lines.append("| " + " | ".join([mode, str(shots), str(points), *figures, str(score["episodes"])]) + " |")
-    below = ["", *(f"- {note}." for note in notes(results))]
-    return "\n".join([*lines, *(below if len(below) > 1 else [])]) + "\n"
+    below = bullets(f"{note}." for note in notes(results))
+    return replace(table(results, thousands=""), notes=below).markdown("bare")
 
 
-def _cells(score: Score) -> tuple[Text, str, str, str]:
-    low, high = score["ci95"]
-    interval = f"{_percent(low)} to {_percent(high)}"
-    positive = Text(_percent(score["positive_iou"]), style="bold")
-    return positive, interval, _percent(score["mean_iou"]), f"{score['episodes']:,}"
+def _span(low: float, high: float) -> str:
+    return f"{_percent(low)} to {_percent(high)}"
 
 
 def _percent(value: float) -> str:

@@ -1,1 +1,1 @@
-"""From many runs to one table and its figures, from local files alone."""
+"""From many runs to one table and its figures."""

@@ -1,4 +1,4 @@
-"""The third command: from many runs to one table and its figures.
+"""The command ``guided-seg-study``: from many runs to one table and its figures.
 
 python -m guided_seg.study outputs/sweeps/late_global
 """
@@ -18,7 +18,7 @@ from guided_seg.errors import UserError
 
 @program
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point; exits with code 2 and one sentence where nothing can be gathered."""
+    """Entry point; exits with code 2 and one sentence if the study cannot be made."""
     try:
         arguments = _parser().parse_args(without_comment(sys.argv[1:] if argv is None else argv))
         from guided_seg.study.study import study  # after --help, which comes at once

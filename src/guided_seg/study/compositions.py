@@ -1,4 +1,4 @@
-"""What differs between runs: the settings that name their compositions, and the runs of each by seed."""
+"""Group runs into compositions: runs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from guided_seg.errors import UserError
 from guided_seg.study.runs import Run
 
 Settings = tuple[tuple[str, str], ...]
-"""(setting, value) pairs of a composition, in the order of the columns."""
+"""The (setting, value) pairs of a composition, in the order of the columns."""
 
 _NO_CHOICE = (
     *("seed", "output_dir", "ckpt_path", "debug", "num_workers", "max_broken", "logger", "feature_cache"),
     *("evaluation.points", "evaluation.modes", "evaluation.batch_size", "trainer.accelerator", "trainer.devices"),
     *("trainer.enable_progress_bar", "trainer.log_every_n_steps"),
 )
-"""Settings that no score depends on, and the seed, over which scores are averaged."""
+"""Settings that do not affect scores, and the seed, over which scores are averaged."""
 
 _FIRST = ("name", "backbone", "fusion", "annotation", "locality", "merge", "conditioning", "resolution", "baseline")
-"""Columns in the order of the paper's choices; others follow by name."""
+"""The first columns, in the order of the paper's choices; others follow by name."""
 
 
 @dataclass(frozen=True)
 class Composition:
-    """What one row of a table stands for: runs that differ in their seed alone.
+    """A row of a table: runs that differ only in their seed.
 
     Attributes:
-        settings: what sets it apart from the others.
-        label: the same in a few words, without settings that it lacks, such as ``fusion=late, locality=global``, or the
-            name of its runs where that says it all.
+        settings: the settings that distinguish it from the other compositions.
+        label: a short form of the settings without empty ones, such as ``fusion=late, locality=global``, or the name
+            of its runs if that is enough.
         runs: seed -> run.
     """
 
@@ -41,9 +41,9 @@ class Composition:
 
 
 def compose(runs: Sequence[Run]) -> tuple[list[Composition], list[tuple[Run, Run]]]:
-    """The compositions of the runs, by their settings, and (left out, kept) for runs that repeat another.
+    """The compositions of the runs, sorted by their settings, and a pair (left out, kept) for each repeated run.
 
-    Two runs of one composition and seed are the same experiment; the first by folder is kept.
+    Two runs of one composition with one seed are the same experiment. The one whose folder sorts first is kept.
     """
     columns = varied(runs)
     named = _needed(columns)
@@ -63,9 +63,9 @@ def compose(runs: Sequence[Run]) -> tuple[list[Composition], list[tuple[Run, Run
 
 
 def varied(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
-    """Setting -> folder -> value, for the settings in which runs differ.
+    """Setting -> folder -> value, for the settings that differ between runs.
 
-    A group stands for the settings in it that follow from its option: ``fusion`` for ``fusion._target_``.
+    A config group replaces those of its settings that its option determines: ``fusion`` for ``fusion._target_``.
     """
     groups = _differing({run.folder: run.choices for run in runs})
     keys = _differing({run.folder: run.config for run in runs})
@@ -75,12 +75,12 @@ def varied(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
 
 
 def find(compositions: Sequence[Composition], wanted: str) -> Composition:
-    """The composition with all the settings of ``wanted``, such as ``fusion=late,locality=global``.
+    """The composition that has all the settings in ``wanted``, such as ``fusion=late,locality=global``.
 
-    Settings that all share may be named too.
+    Settings that all compositions share may be named too.
 
     Raises:
-        UserError: none has them, or several.
+        UserError: no composition has them, or several have.
     """
     pairs = [part.strip().partition("=")[::2] for part in wanted.split(",")]
     if not all("=" in part for part in wanted.split(",")):
@@ -99,7 +99,7 @@ def _setting(composition: Composition, key: str) -> str:
 
 
 def _needed(columns: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The columns that a label needs: the name alone where all else follows from it, none where it adds nothing."""
+    """The columns that a label needs: only the name if it determines the others, and no name if they determine it."""
     others = [key for key in columns if key != "name"]
     if len(others) == len(columns) or not others:
         return list(columns)
@@ -129,7 +129,7 @@ def _text(table: Mapping[str, Any], key: str) -> str:
 
 
 def _follows(values: Mapping[str, str], option: Mapping[str, str] | None) -> bool:
-    """Whether every option of the group has one value."""
+    """Whether each option of the group determines the value."""
     if option is None:
         return False
     return len({(option[folder], value) for folder, value in values.items()}) == len(set(option.values()))
@@ -145,7 +145,7 @@ def _rank(key: str) -> int:
 
 
 def _natural(value: str) -> tuple[int, float, str]:
-    """Numbers by their size, before words."""
+    """A sort key: numbers by value, before words."""
     try:
         return 0, float(value), value
     except ValueError:
@@ -153,5 +153,5 @@ def _natural(value: str) -> tuple[int, float, str]:
 
 
 def seeds(compositions: Iterable[Composition]) -> list[int]:
-    """All seeds, in order."""
+    """All seeds, sorted."""
     return sorted({seed for composition in compositions for seed in composition.runs})

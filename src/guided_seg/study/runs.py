@@ -1,4 +1,4 @@
-"""The runs in a folder: what each was configured with, what it scored, and which did not finish."""
+"""Read the runs in a folder: their configuration and scores, and which of them did not finish."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Run:
     """A complete run.
 
     Attributes:
-        folder: its place, relative to where the study looked.
+        folder: its path relative to the folder that was searched.
         path: its folder.
         config: every setting by its dotted key.
-        choices: the option of each group, such as ``fusion: late``.
+        choices: the option of each config group, such as ``fusion: late``.
         results: its scores.
-        facts: what metrics.json says about the run itself: seconds, update_ms, ...
-        groups: the rows of groups.csv, by `GROUP_COLUMNS`.
+        facts: the entries of ``run`` in metrics.json: seconds, update_ms, ...
+        groups: the rows of groups.csv, with the columns `GROUP_COLUMNS`.
     """
 
     folder: str
@@ -45,13 +45,13 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """The seed that it was trained with."""
+        """The seed of the training."""
         return int(self.config.get("seed", 0))
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A run without scores: ``refused``, ``failed`` or ``incomplete``, and why."""
+    """A run without scores; its status is ``refused``, ``failed`` or ``incomplete``."""
 
     folder: str
     status: str
@@ -59,10 +59,10 @@ class Missing:
 
 
 def gather(roots: Sequence[Path]) -> tuple[list[Run], list[Missing]]:
-    """Every run in and below ``roots``, by folder; those without scores apart.
+    """The complete runs in and below ``roots``, and the runs without scores, both sorted by folder.
 
     Raises:
-        UserError: a root is no folder, or no run is in any of them.
+        UserError: a root is not a folder, or there are no runs in any of them.
     """
     found: list[Run | Missing] = []
     for root in roots:
@@ -75,8 +75,8 @@ def gather(roots: Sequence[Path]) -> tuple[list[Run], list[Missing]]:
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """Folders of runs in and below ``root``, by name; what lies inside a run folder is its own."""
-    if (root / "evaluation.json").exists():  # of guided_seg.evaluate, which trains nothing
+    """The run folders in and below ``root``, sorted by name. Folders inside a run folder are not searched."""
+    if (root / "evaluation.json").exists():  # written by guided_seg.evaluate, which trains nothing
         return
     if any((root / name).exists() for name in ("metrics.json", "config.yaml", ERROR, "hydra/overrides.yaml")):
         yield root
@@ -113,7 +113,7 @@ def _config(path: Path) -> dict[Any, Any]:
 
 
 def _yaml(path: Path) -> dict[Any, Any]:
-    """The settings in a YAML file, as they are written. Raises `UserError` where there are none."""
+    """The settings in a YAML file, as written. Raises `UserError` if there are none."""
     tree = read_yaml(path, "record of a run")
     if not isinstance(tree, dict) or not tree:
         raise UserError(f"{path} holds {str(tree)[:20]!r}; expected settings, as guided_seg.run writes them.")
@@ -121,7 +121,7 @@ def _yaml(path: Path) -> dict[Any, Any]:
 
 
 def _groups(path: Path) -> tuple[tuple[str, ...], ...]:
-    """The rows of a run's groups.csv, by `GROUP_COLUMNS`; none where the file is missing."""
+    """The rows of groups.csv, with the columns `GROUP_COLUMNS`; none if the file is missing."""
     if not path.is_file():
         return ()
     return tuple(
@@ -138,7 +138,7 @@ def _why(path: Path, name: str) -> Missing:
 
 
 def flatten(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings by their dotted keys; a list is a leaf.
+    """Pairs of dotted key and leaf of nested mappings; a list is a leaf.
 
     Example:
         >>> dict(flatten({"a": {"b": 1, "c": [2, 3]}}))
@@ -152,7 +152,7 @@ def flatten(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _choices(path: Path, tree: Mapping[Any, Any]) -> dict[str, str]:
-    """Group -> option, as Hydra recorded it; else by the name of the class that the option makes."""
+    """Config group -> option, as Hydra recorded it, or else derived from the name of the option's class."""
     groups = {
         name: entry["_target_"] for name, entry in tree.items() if isinstance(entry, dict) and "_target_" in entry
     }

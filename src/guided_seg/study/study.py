@@ -1,20 +1,20 @@
-"""One study: the runs are gathered, and the tables and figures written."""
+"""A study: gather runs, and write their tables and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from guided_seg.errors import UserError
 from guided_seg.report.results import Points
 from guided_seg.settings.preflight import check_can_be_made
-from guided_seg.study.cells import modes, settings
+from guided_seg.study.averages import modes, settings, shown_at
 from guided_seg.study.compositions import Composition, compose, find
-from guided_seg.study.notes import protocol, unfinished
 from guided_seg.study.runs import gather
+from guided_seg.study.study_csv import write_groups, write_scores
 from guided_seg.study.study_figures import draw
-from guided_seg.study.table import build, markdown, shown_at, tex
-from guided_seg.study.tidy import write_groups, write_scores
+from guided_seg.study.study_table import build, protocol, unfinished
 
 
 def study(
@@ -30,18 +30,18 @@ def study(
     The same runs give the same files.
 
     Args:
-        folders: searched with all that is below them.
-        out: where the files go; by default ``study`` in the first folder.
+        folders: searched recursively.
+        out: the folder for the files; by default ``study`` in the first of ``folders``.
         shots: S of the table.
         points: P of the table.
         reference: settings of the composition to compare with, such as ``fusion=late,locality=global``.
-        timing: whether the table says what a new dot costs.
+        timing: whether the table shows how long a new dot takes.
 
     Returns:
-        the folder of the files.
+        The folder of the files.
 
     Raises:
-        UserError: there are no runs, or none at this (S, P), or the reference is not one of them.
+        UserError: there are no runs, none was tested at this (S, P), or the reference does not name one composition.
     """
     folders = [folder.expanduser() for folder in folders]
     out = (out or folders[0] / "study").expanduser()
@@ -55,11 +55,9 @@ def study(
     write_groups(compositions, out / "study_groups.csv")
     table = build(compositions, shots, points, basis, timing)
     said = protocol(compositions, shots, points, basis) if compositions else []
-    notes = [*said, *unfinished(missing, repeated, folders=True)]
-    (out / "study.md").write_text(markdown(table) + "".join(f"\n{note}\n" for note in notes), encoding="utf-8")
-    short = [*said, *unfinished(missing, repeated, folders=False)]
-    caption = f"Positive IoU at S = {shots}, P = {points}"
-    (out / "study.tex").write_text(tex(table, caption, short), encoding="utf-8")
+    long, short = ([*said, *unfinished(missing, repeated, folders)] for folders in (True, False))
+    (out / "study.md").write_text(replace(table, notes=long).markdown("spaced"), encoding="utf-8")
+    (out / "study.tex").write_text(replace(table, notes=short).latex(), encoding="utf-8")
     draw(compositions, shots, points, out)
     return out
 

@@ -1,4 +1,4 @@
-"""Figures of a study: IoU against P and against S, accuracy against update time, and a heat map of choices."""
+"""The figures of a study: IoU against P, S and update time, and a heat map of choices."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from guided_seg.report.drawing import COLOURS, STYLE, new_figure, point_places, save, set_ticks
 from guided_seg.report.results import Points
-from guided_seg.study.cells import Cell, cell, modes, settings, update_ms
+from guided_seg.study.averages import Average, average, modes, settings, shown_at, update_ms
 from guided_seg.study.compositions import Composition
-from guided_seg.study.table import shown_at
 
 _HEAT = ("fusion", "locality", "conditioning")
 
 
 def draw(compositions: Sequence[Composition], shots: int, points: Points, folder: Path) -> list[Path]:
-    """Every figure that the runs have something for; the paths.
+    """Draw every figure that the runs have data for, and return the paths.
 
     Args:
-        compositions: a line, dot or cell each.
-        shots: S of the figures over P, of the update times and of the heat map.
-        points: P of the figures over S, of the update times and of the heat map.
-        folder: where the pictures go.
+        compositions: each is a line, a dot or a cell.
+        shots: S of the figure against P, of the update times and of the heat map.
+        points: P of the figure against S, of the update times and of the heat map.
+        folder: the folder for the pictures.
     """
     with mpl.rc_context(STYLE):
         figures = {
@@ -49,7 +48,7 @@ def _panels(names: Sequence[str], xlabel: str, ylabel: str = "positive IoU") -> 
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Below all panels, as labels are long."""
+    """One legend below all panels, as labels are long."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
         width, height = figure.get_size_inches()
@@ -91,9 +90,9 @@ def _against_shots(compositions: Sequence[Composition], points: Points) -> Figur
 def _lines(
     axes: Axes, compositions: Sequence[Composition], mode: str, places: Sequence[tuple[float, int, Points]]
 ) -> None:
-    """A line per composition with a band over seeds; ``places`` are (x, S, P)."""
+    """A line per composition with its interval as a band; ``places`` are (x, S, P)."""
     for composition, (colour, style) in zip(compositions, _looks(), strict=False):
-        found = [(x, cell(composition, mode, shots, points)) for x, shots, points in places]
+        found = [(x, average(composition, mode, shots, points)) for x, shots, points in places]
         row = [(x, value) for x, value in found if value]
         if not row:
             axes.plot([], [], style, color=colour, label=composition.label)
@@ -114,7 +113,7 @@ def _against_time(compositions: Sequence[Composition], shots: int, points: Point
     figure, axes = _panels(names, "ms for a new dot")
     for name, place in zip(names, axes, strict=True):
         for milliseconds, composition, colour in known:
-            found = cell(composition, name, shown_at(name, shots), points)
+            found = average(composition, name, shown_at(name, shots), points)
             value, bar = (found.mean, _bar(found)) if found else (math.nan, [[0.0], [0.0]])
             place.errorbar(milliseconds, value, bar, fmt="o", color=colour, label=composition.label)
         place.set(xscale="log", ylim=(0, 1))
@@ -125,12 +124,12 @@ def _against_time(compositions: Sequence[Composition], shots: int, points: Point
     return figure
 
 
-def _bar(found: Cell) -> list[list[float]]:
+def _bar(found: Average) -> list[list[float]]:
     return [[max(found.mean - found.low, 0)], [max(found.high - found.mean, 0)]]
 
 
 def _looks() -> Iterator[tuple[str, str]]:
-    """Colours, and another way of drawing lines where they begin again."""
+    """Pairs of colour and line style; the style changes whenever the colours repeat."""
     styles = cycle(("-", "--", ":", "-."))
     while True:
         style = next(styles)
@@ -138,7 +137,7 @@ def _looks() -> Iterator[tuple[str, str]]:
 
 
 def _heat_map(compositions: Sequence[Composition], shots: int, points: Points) -> Figure | None:
-    """Rows and columns are the choices of `_HEAT` that vary, the last of them across; of the rest the best is shown."""
+    """The choices of `_HEAT` that vary, the last of them across. A cell shows the best of its compositions."""
     varying = [key for key in _HEAT if compositions and key in dict(compositions[0].settings)]
     if len(varying) < 2:
         return None
@@ -150,7 +149,7 @@ def _heat_map(compositions: Sequence[Composition], shots: int, points: Points) -
         def best(row: tuple[str, ...], column: tuple[str, ...], mode: str = name) -> float:
             wanted = set(zip(varying, (*row, *column), strict=True))
             mine = [c for c in compositions if wanted <= set(c.settings)]
-            found = [cell(composition, mode, shown_at(mode, shots), points) for composition in mine]
+            found = [average(composition, mode, shown_at(mode, shots), points) for composition in mine]
             return max((value.mean for value in found if value), default=math.nan)
 
         _draw_grid(place, down, across, best)
@@ -167,7 +166,7 @@ def _draw_grid(
     across: Sequence[tuple[str, ...]],
     value: Callable[[tuple[str, ...], tuple[str, ...]], float],
 ) -> None:
-    """Percent in every cell; what was refused or not measured stays white."""
+    """Percent in every cell; a cell without a value stays white."""
     grid = np.array([[value(row, column) for column in across] for row in down])
     axes.imshow(grid, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(across)), [", ".join(column) for column in across], rotation=30, ha="right", fontsize=7)

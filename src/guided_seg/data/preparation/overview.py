@@ -20,8 +20,8 @@ from guided_seg.data.source import MODES, SPLITS, Mode, Source
 from guided_seg.data.sources.classes import as_split
 from guided_seg.episode import Episode
 from guided_seg.report.balance import balance_chart, order
-from guided_seg.report.grid import Grid
 from guided_seg.report.panels import Panel, PanelShot, panels
+from guided_seg.report.table import DASH, Cells, Table, columns
 
 Balance = dict[str, dict[str, int]]
 """Split -> class or object -> its number of tasks."""
@@ -55,12 +55,12 @@ def overview(cfg: DictConfig, out: Path) -> Path:
     }
     faults = _faults(make.keywords.get("root"), list(broken.values()))
     pictures = list(_draw(cfg, sources[shown], balances, out))
-    for grid in _grids(balances, ROWS):
-        console.print(grid.rich())
+    for table in _tables(balances, ROWS):
+        console.print(table)
     for fault in faults:
         console.print(fault, soft_wrap=True, markup=False)
     path = out / "inspect.md"
-    tables = [grid.markdown() for grid in _grids(balances, None)]
+    tables = [f"## {table.title}\n\n{table.markdown()}" for table in _tables(balances, None)]
     parts = [f"# {cfg.data.name}\n", *tables, _listed(faults), *pictures]
     path.write_text("\n".join(parts), encoding="utf-8")
     console.print(str(out), soft_wrap=True, markup=False)
@@ -107,28 +107,28 @@ def _panel(episode: Episode, points: int, seed: int) -> Panel:
     return Panel(shots, episode.query, None, episode.target, f"{episode.meta['mode']} · {episode.meta['group']}")
 
 
-def _grids(balances: Mapping[Mode, Balance], rows: int | None) -> list[Grid]:
+def _tables(balances: Mapping[Mode, Balance], rows: int | None) -> list[Table]:
     return [_summary(balances), *(_by_group(mode, of_mode, rows) for mode, of_mode in balances.items())]
 
 
-def _summary(balances: Mapping[Mode, Balance]) -> Grid:
+def _summary(balances: Mapping[Mode, Balance]) -> Table:
     """A row for each split and mode."""
     rows = []
     for split in SPLITS:
         for mode, of_mode in balances.items():
             counts = of_mode[split]
-            names = [f"{name} ({number:,})" for name, number in counts.items()] or ["–"]
-            rows.append((split, mode, f"{sum(counts.values()):,}", f"{len(counts):,}", names[0], names[-1]))
-    return Grid("Tasks", ("split", "mode", "tasks", "classes or objects", "most", "fewest"), rows, left=2)
+            names = [f"{name} ({number:,})" for name, number in counts.items()] or [DASH]
+            rows.append((split, mode, sum(counts.values()), len(counts), names[0], names[-1]))
+    head = ("split", "mode", "tasks", "classes or objects", "most", "fewest")
+    return Table(columns(head, left=2, number=",d"), rows, "Tasks")
 
 
-def _by_group(mode: Mode, of_mode: Balance, most: int | None) -> Grid:
+def _by_group(mode: Mode, of_mode: Balance, most: int | None) -> Table:
     names = order(of_mode)
-    rows = [(name, *(f"{of_mode[split].get(name, 0):,}" for split in SPLITS)) for name in names[:most]]
+    rows: list[Cells] = [(name, *(of_mode[split].get(name, 0) for split in SPLITS)) for name in names[:most]]
     if rest := names[len(rows) :]:
-        sums = (sum(of_mode[split].get(name, 0) for name in rest) for split in SPLITS)
-        rows.append((f"{len(rest)} more", *(f"{number:,}" for number in sums)))
-    return Grid(f"Tasks: {mode}", ("class or object", *SPLITS), rows)
+        rows.append((f"{len(rest)} more", *(sum(of_mode[split].get(name, 0) for name in rest) for split in SPLITS)))
+    return Table(columns(("class or object", *SPLITS), number=",d"), rows, f"Tasks: {mode}")
 
 
 def _faults(root: str | None, found: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One number of a table or a figure: what a composition scored in one mode at one (S, P), over its seeds."""
+"""What a composition scored in one mode at one (S, P), averaged over its seeds."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from guided_seg.metrics.intervals import paired_p, t_interval
 from guided_seg.report.results import Points, setting_key, sorted_settings
 from guided_seg.study.compositions import Composition
-from guided_seg.study.intervals import half_width, paired_p
 
 MODES = ("interactive", "semantic", "video")
 """The order of columns and panels; modes of other names follow."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class Average:
     """Positive IoU over seeds.
 
     Attributes:
         values: seed -> positive IoU in [0, 1].
-        low: of the 95 % interval, over seeds by Student's t; for one seed, over its episodes.
-        high: see ``low``.
-        episodes: how many each value was measured on, without repetition.
+        low: the lower end of the 95 % interval: of the mean over seeds, by Student's t, or, where there is only one
+            seed, of that run over its episodes.
+        high: its upper end.
+        episodes: the numbers of episodes that the values were measured on, each once.
     """
 
     values: dict[int, float]
@@ -33,7 +34,7 @@ class Cell:
 
     @property
     def mean(self) -> float:
-        """Over seeds."""
+        """The mean over seeds."""
         return fmean(self.values.values())
 
     @property
@@ -42,7 +43,7 @@ class Cell:
         return len(self.values) == 1
 
 
-def cell(composition: Composition, mode: str, shots: int, points: Points) -> Cell | None:
+def average(composition: Composition, mode: str, shots: int, points: Points) -> Average | None:
     """The composition's positive IoU there, or None where nothing was measured."""
     key = setting_key(shots, points)
     scores = {
@@ -52,16 +53,12 @@ def cell(composition: Composition, mode: str, shots: int, points: Points) -> Cel
     if not values:
         return None
     episodes = tuple(sorted({scores[seed]["episodes"] for seed in values}))
-    if len(values) == 1:
-        low, high = scores[next(iter(values))]["ci95"]
-    else:
-        half, mean = half_width(list(values.values())), fmean(values.values())
-        low, high = mean - half, mean + half
-    return Cell(values, low, high, episodes)
+    low, high = t_interval(list(values.values())) if len(values) > 1 else scores[next(iter(values))]["ci95"]
+    return Average(values, low, high, episodes)
 
 
-def p_value(ours: Cell, theirs: Cell) -> float:
-    """Of the paired t-test over the seeds that both have; 1 where that is not two or more."""
+def p_value(ours: Average, theirs: Average) -> float:
+    """The p of the paired t-test over the seeds that both have; 1 where that is fewer than two."""
     both = sorted(ours.values.keys() & theirs.values.keys())
     return paired_p([ours.values[seed] for seed in both], [theirs.values[seed] for seed in both])
 
@@ -79,8 +76,13 @@ def settings(compositions: Sequence[Composition], mode: str) -> list[tuple[int, 
     return [(shots, points) for shots, points, _ in sorted_settings(merged)]
 
 
+def shown_at(mode: str, shots: int) -> int:
+    """S in ``mode``: an interactive task has a single shot, the query itself."""
+    return 1 if mode == "interactive" else shots
+
+
 def update_ms(composition: Composition) -> float:
-    """What a new dot costs in milliseconds, the median over seeds; NaN where no run measured it."""
+    """Milliseconds that a new dot takes, the median over seeds; NaN where no run measured it."""
     found = [run.facts.get("update_ms", math.nan) for run in composition.runs.values()]
     known = [value for value in found if math.isfinite(value)]
     return median(known) if known else math.nan
