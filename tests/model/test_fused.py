@@ -22,8 +22,8 @@ from guided_seg.model.backbones.neck import Hourglass
 from guided_seg.model.decoder import Carried
 from guided_seg.model.guide.guide import Guidance
 from guided_seg.model.guide.shown import PLACES
+from guided_seg.model.heads.evidence import SLACK
 from guided_seg.model.heads.fused import AROUND, FEW, Fused
-from guided_seg.model.heads.sides import SLACK
 from guided_seg.model.network import GuidedNetwork, Network
 
 KINDS = ("mean", "nearest", "ridge", "places", "memory", "local", "spread")

@@ -15,7 +15,7 @@ from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.network import GuidedNetwork
 from guided_seg.model.refine import SURE, Box, Refined, annotated, cut, mirrored, refined, region, with_own_answer
 from guided_seg.model.video.previous_frame import certain
-from guided_seg.model.wrappers.extent import connected
+from guided_seg.model.wrappers.connected import connected
 
 
 def _network(local: bool = False) -> GuidedNetwork:

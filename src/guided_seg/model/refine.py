@@ -1,6 +1,6 @@
-"""Answers that take longer and are better: the question is put again, with what the first answer says.
+"""Test-time refinement: spend more compute to improve a prediction. Nothing is trained.
 
-Nothing of it is trained, and z stays all that the network is told: of more shots, or of a part of the image.
+The network is run again with its own confident prediction as one more shot, on a zoomed crop, or on mirrored images.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from guided_seg.errors import UserError
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network, UpdateCost, encode_once
 from guided_seg.model.video.previous_frame import certain
-from guided_seg.model.wrappers.extent import BEYOND, connected
-from guided_seg.model.wrappers.wrapped import Wrapped
+from guided_seg.model.wrappers.connected import BEYOND, connected
+from guided_seg.model.wrappers.wrapper import Wrapper
 
 SURE = 0.6
-"""The probability from which on the network's own answer shows it a label; found on classes held out of training, on
-images that are not of the test (`experiments/released_model`)."""
+"""Probability from which a predicted label becomes an annotation. Chosen on classes held out of training, on images
+that are not in the test set (`experiments/released_model`)."""
 
 SMALLEST = 32
-"""Pixels of the longer side of what is looked at more closely, at least."""
+"""Smallest longer side of a zoomed crop, in pixels."""
 
 WHOLE = 0.85
-"""A part of the image that is larger than this share of it is not looked at again."""
+"""A crop that covers a larger share of the image than this is not zoomed."""
 
 
 class Box(NamedTuple):
-    """Rows ``top`` to ``bottom`` and columns ``left`` to ``right`` of an image, the last ones excluded."""
+    """Rows ``top`` to ``bottom`` and columns ``left`` to ``right`` of an image, without the last ones."""
 
     top: int
     left: int
@@ -42,35 +42,34 @@ class Box(NamedTuple):
     right: int
 
     def of(self, pixels: Tensor) -> Tensor:
-        """These of a tensor whose last dimensions are rows and columns."""
+        """The box of a tensor whose last two dimensions are rows and columns."""
         return pixels[..., self.top : self.bottom, self.left : self.right]
 
 
-class Refined(Wrapped):
-    """Asks a network again, ``again`` times, and then about the part of the image where the object is.
+class Refined(Wrapper):
+    """A network with test-time refinement.
 
-    *Again*: what the network is sure of in its answer is one more annotated image of the support, beside those that
-    were given, so that the object in the query shows what it looks like (as in the self-support of Fan et al., 2022).
-    *Zoom*: where the query is itself annotated, the region around its answer, with the dots and masks in it, is asked
-    about as an image of its own, and the scores of both are averaged. Regions without a positive dot or mask are left
-    out. An answer then takes a pass of the encoder more.
-    *Mirror*: all of this is also asked of the mirrored images, and the scores of both are averaged.
-    *Margin* and *connected* are for a query that is itself annotated, and hold each time it is asked about: a positive
-    label must score better than the negative by a margin, for images of which a network finds too much, as of photos
-    full of small objects; and regions of a label in which nothing is annotated as it are negative
-    (see `connected`).
+    - *Again*: the pixels that the network is confident about become one more annotated image of the support, so the
+      object in the query shows what it looks like (self-support; Fan et al., 2022).
+    - *Zoom*, if the query itself is annotated: the region around the prediction is segmented as an image of its own,
+      with the annotations inside it, and both scores are averaged. Regions without a positive dot or mask are left out.
+      This costs one more pass of the encoder.
+    - *Mirror*: test-time augmentation. All of this is done for the mirrored images too, and both scores are averaged.
+    - *Margin* and *connected*, if the query itself is annotated: positive labels must beat the negative by a margin,
+      which helps where a network finds too much; and connected components without an annotation of their label become
+      negative (see `connected`).
 
     Args:
-        network: the network to ask; it is the only part with parameters.
-        again: how often its own answer becomes a shot.
-        zoom: the side of the region, in sides of what was found; None for no second look.
-        mirror: ask of mirrored images as well.
-        margin: what positive labels of an annotated query score less.
-        connected: a region is of a label only if it holds a dot, or a part of a mask, of it.
+        network: the network, the only part with parameters.
+        again: how many times the prediction becomes a shot.
+        zoom: side of the crop, as a multiple of the side of what was found; None for no crop.
+        mirror: average with mirrored images.
+        margin: subtracted from the scores of positive labels.
+        connected: keep only components that hold a dot, or a part of a mask, of their label.
 
     Raises:
-        UserError: a value that cannot be; ``again`` for a network that is guided by dots on the query alone; or
-            ``zoom`` for one that takes images at their own size.
+        UserError: a value is out of range; ``again`` for a network that is guided by dots on the query only; or
+            ``zoom`` for a network that takes images at their own size.
     """
 
     def __init__(
@@ -133,7 +132,7 @@ class Refined(Wrapped):
         return scores
 
     def _once(self, batch: Batch, features: Features, shown: list[Tensor]) -> Float[Tensor, "B K H W"]:
-        """The scores; of a query of which something is ``shown``, with a margin, and connected."""
+        """The scores of one pass, with margin and connected components where something is ``shown`` on the query."""
         scores = self.network(batch, features)
         if not (self.margin or self.connected):
             return scores
@@ -147,7 +146,7 @@ class Refined(Wrapped):
         return scores
 
     def _closer(self, batch: Batch, index: int, scores: Float[Tensor, "K H W"]) -> Float[Tensor, "K H W"]:
-        """The scores of an episode with those of the region of its object."""
+        """The scores of an episode, averaged with those of a crop around its object."""
         assert self.zoom is not None
         shown = annotated(batch, index) > 0
         if not shown.any():
@@ -165,13 +164,13 @@ class Refined(Wrapped):
 
 
 def refined(network: Network, **ways: Any) -> Network:
-    """The network as it is asked: once, or as `Refined` does."""
+    """The network, wrapped in `Refined` if any refinement is on."""
     wrapped = Refined(network, **ways)
     return wrapped if any(value not in (None, False, 0) for value in ways.values()) else network
 
 
 def with_own_answer(batch: Batch, scores: Float[Tensor, "B K H W"]) -> Batch:
-    """The batch in which each query, annotated by what the network is sure of, is one more shot.
+    """The batch with one more shot for each query: the query, annotated by its confident prediction.
 
     Args:
         batch: B episodes.
@@ -208,7 +207,7 @@ def mirrored(batch: Batch) -> Batch:
 
 
 def mirrored_maps(maps: Shaped[Tensor, "N *C H W"], widths: Int[Tensor, " N"]) -> Shaped[Tensor, "N *C H W"]:
-    """Each map with its columns in reverse order, but for those from its width on.
+    """Each map with the order of its columns reversed, up to its own width.
 
     Example:
         >>> mirrored_maps(torch.tensor([[[1, 2, 3]], [[1, 2, 0]]]), torch.tensor([3, 2])).tolist()
@@ -220,7 +219,7 @@ def mirrored_maps(maps: Shaped[Tensor, "N *C H W"], widths: Int[Tensor, " N"]) -
 
 
 def annotated(batch: Batch, index: int) -> UInt8[Tensor, "H W"]:
-    """The positive labels that are annotated in the query of an episode itself, 0 elsewhere."""
+    """The positive labels annotated on the query of an episode itself; 0 elsewhere."""
     where = torch.zeros_like(batch.target[index])
     own = (batch.shot_image == index) & (batch.shot_episode == index)
     for mask in batch.masks[own[batch.mask_shot]]:
@@ -231,14 +230,14 @@ def annotated(batch: Batch, index: int) -> UInt8[Tensor, "H W"]:
 
 
 def region(found: Bool[np.ndarray, "H W"], shown: Bool[np.ndarray, "H W"], factor: float) -> Box:
-    """The box around what was found where it was shown.
+    """The box around the found regions that are annotated.
 
-    Its sides are ``factor`` times those of the object, the shorter at least three quarters of the longer, and it
-    lies within the image.
+    Its sides are ``factor`` times those of the regions, the shorter at least three quarters of the longer, and it lies
+    within the image.
 
     Args:
-        found: pixels that were answered as positive; regions of it without a pixel of ``shown`` do not count.
-        shown: pixels that are annotated as positive, at least one.
+        found: pixels predicted as positive; components without a pixel of ``shown`` are ignored.
+        shown: pixels annotated as positive, at least one.
         factor: from 1.
 
     Example:
@@ -267,7 +266,7 @@ def region(found: Bool[np.ndarray, "H W"], shown: Bool[np.ndarray, "H W"], facto
 
 
 def cut(batch: Batch, index: int, box: Box) -> Episode:
-    """An episode about a part of its query, with what is annotated there; other images of its support stay whole."""
+    """An episode cropped to a box of its query, with the annotations inside; other support images stay whole."""
     shots = []
     for number in (batch.shot_episode == index).nonzero().flatten().tolist():
         row = int(batch.shot_image[number])
@@ -287,7 +286,7 @@ def cut(batch: Batch, index: int, box: Box) -> Episode:
 
 
 def _inside(dots: Int[Tensor, "P 3"], box: Box) -> Int[Tensor, "D 3"]:
-    """Those that lie in the box, by rows and columns of it."""
+    """The dots that lie in the box, in its coordinates."""
     moved = dots - dots.new_tensor([box.top, box.left, 0])
     limits = moved.new_tensor([box.bottom - box.top, box.right - box.left])
     return moved[((moved[:, :2] >= 0) & (moved[:, :2] < limits)).all(1)]

@@ -14,7 +14,7 @@ from guided_seg.model.backbones.neck import Block, Hourglass
 from guided_seg.model.conditioning import Conditioning
 from guided_seg.model.features import laid_out
 from guided_seg.model.guide.guide import Guidance
-from guided_seg.model.heads.sides import Sides, bells, each_label, near_dots, spread_of_dots
+from guided_seg.model.heads.evidence import Sides, bells, each_label, near_dots, spread_of_dots
 
 FEW = 4
 """Features of which the mean similarity is taken beside the best one: a single dot may lie on an odd pixel."""

@@ -1,4 +1,4 @@
-"""Where the answer to a frame has moved to in the next one, and what there cannot be the same object."""
+"""Propagates a label map to the next frame by optical flow, and drops predicted regions far from it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from jaxtyping import UInt8
 
 SIDE = 432
-"""Pixels of the longest side at which motion is estimated; larger frames are made smaller for it."""
+"""Longest side, in pixels, at which optical flow is computed; larger frames are scaled down."""
 
 LEAST = 16
-"""Pixels of the shortest side at which motion is estimated; OpenCV crashes on narrower frames."""
+"""Shortest side, in pixels, at which optical flow is computed; OpenCV crashes on narrower frames."""
 
 REACH = 0.05
-"""How far an object may be from where it was expected, as a share of the longer side of the frame."""
+"""How far an object may be from its expected place, as a share of the frame's longer side."""
 
 
 class Places(NamedTuple):
-    """Where the labels of a frame are, for the answer to the next one.
+    """Where the labels of a frame are, or are expected in the next frame.
 
     Attributes:
-        labels: of its pixels; after `at`, where they are expected.
-        frame: its pixels, RGB, where motion is followed from it; without, labels are expected to stay where they are.
+        labels: a label for each pixel.
+        frame: the frame, RGB, to compute optical flow from; None if labels are expected to stay where they are.
 
     Example:
         >>> still = Places(np.array([[1, 0, 0, 0]], np.uint8))
@@ -41,12 +41,12 @@ class Places(NamedTuple):
     frame: UInt8[np.ndarray, "H W 3"] | None = None
 
     def at(self, frame: UInt8[np.ndarray, "H W 3"]) -> Places:
-        """Where they are expected in the next frame, see `moved`. A frame of another size has them resized to it."""
+        """The places expected in the next frame, see `moved`; resized if that frame has another size."""
         sized = self._resized(frame.shape[0], frame.shape[1])
         return sized if sized.frame is None else Places(moved(sized.labels, sized.frame, frame), frame)
 
     def keep(self, labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-        """What of the answer there may be the same object, see `within_reach`; all of it without motion."""
+        """The predicted labels without regions out of reach, see `within_reach`; without a frame, all of them."""
         return labels if self.frame is None else within_reach(labels, self.labels)
 
     def _resized(self, height: int, width: int) -> Places:
@@ -61,7 +61,7 @@ class Places(NamedTuple):
 def moved(
     labels: UInt8[np.ndarray, "H W"], before: UInt8[np.ndarray, "H W 3"], now: UInt8[np.ndarray, "H W 3"]
 ) -> UInt8[np.ndarray, "H W"]:
-    """The labels of a frame where its pixels are in the next one, by dense optical flow (DIS, Kroeger et al., 2016).
+    """Warp a label map to the next frame by dense optical flow (DIS, Kroeger et al., 2016).
 
     Args:
         labels: of the frame before.
@@ -96,13 +96,13 @@ def moved(
 def within_reach(
     labels: UInt8[np.ndarray, "H W"], expected: UInt8[np.ndarray, "H W"], reach: float = REACH
 ) -> UInt8[np.ndarray, "H W"]:
-    """The labels without the regions of a positive label that are nowhere near to where it was expected.
+    """Drop regions of a positive label that are far from where that label was expected.
 
-    A label that was expected nowhere, or that has no region near there, stays as it is: an object may come back.
+    A label that was expected nowhere, or has no region near its expected place, stays as it is: objects may reappear.
 
     Args:
-        labels: the answer.
-        expected: where each label should be.
+        labels: the prediction.
+        expected: the expected place of each label.
         reach: see `REACH`.
 
     Example:

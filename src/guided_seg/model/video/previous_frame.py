@@ -1,7 +1,4 @@
-"""What a network is told of its answer to the frame before, in a video.
-
-It comes beside what annotations show: z alone is enough to answer, and a network can do without it.
-"""
+"""How the previous frame's prediction is fed back in video (see `guided_seg.predict.tracker`)."""
 
 from __future__ import annotations
 
@@ -16,17 +13,16 @@ from guided_seg.errors import UserError
 from guided_seg.model.network import GuidedNetwork, Network
 
 Memory = Literal["none", "map", "moved", "shot", "both"]
-"""``map``: where each label was, for a conditioning that reads it (see `Guidance.previous`). ``moved``: the same, moved
-along by optical flow, and regions of the answer that are far from there are not of the object
-(`model.video.motion`). ``shot``: the frame and those of its labels that the network is certain of, as one more
-annotated image of the support. ``both``, map and shot; or ``none``.
+"""What the next frame is given.
 
-Where the next frame has another size, the map is resized to it by nearest neighbour (`Places.at`), and a shot keeps the
-size of its own frame. Sessions and protocols do the same.
+- ``map``: the predicted label map, for a conditioning that reads one (see `Guidance.previous`).
+- ``moved``: the label map warped by optical flow; predicted regions far from it are dropped (`model.video.motion`).
+- ``shot``: the frame with its confident labels, as one more annotated image of the support.
+- ``both``: map and shot. ``none``: nothing.
 """
 
 CERTAIN = 0.8
-"""The probability from which on a label is taken for certain."""
+"""Probability from which a label counts as certain."""
 
 
 def certain(scores: Float[Tensor, "K H W"], least: float = CERTAIN) -> UInt8[Tensor, "H W"]:
@@ -41,21 +37,17 @@ def certain(scores: Float[Tensor, "K H W"], least: float = CERTAIN) -> UInt8[Ten
 
 
 def reads_map(memory: str) -> bool:
-    """Whether it has a map."""
+    """Whether a memory holds a label map."""
     return memory in ("map", "moved", "both")
 
 
 def reads_shot(memory: str) -> bool:
-    """Whether it has a shot."""
+    """Whether a memory holds an annotated frame."""
     return memory in ("shot", "both")
 
 
 def check_memory(memory: object, network: Network | None = None) -> None:
-    """Refuse a memory that is none, or that the network cannot read.
-
-    Raises:
-        UserError: see there.
-    """
+    """Raise `UserError` if a memory is unknown, or if the network cannot read it."""
     if not isinstance(memory, str) or memory not in get_args(Memory):
         raise UserError(f"memory={memory}: expected one of {', '.join(get_args(Memory))}.")
     if network is None:

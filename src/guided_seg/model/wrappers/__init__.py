@@ -1,1 +1,1 @@
-"""Networks that ask another network several questions."""
+"""Wrappers that query a network several times and combine the results."""

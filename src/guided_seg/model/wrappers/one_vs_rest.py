@@ -1,4 +1,4 @@
-"""The other reading of K labels: a union of K - 1 binary tasks, each of one positive label against all the rest."""
+"""One-vs-rest: segment K labels as K - 1 binary tasks, each of one positive label against all others."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor
 from guided_seg.episode import IGNORE, Batch
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network, own_labels
-from guided_seg.model.wrappers.wrapped import Wrapped
+from guided_seg.model.wrappers.wrapper import Wrapper
 
 
-class OneVsRest(Wrapped):
-    """Asks a binary network once for each positive label, on features that are encoded once.
+class OneVsRest(Wrapper):
+    """Runs a binary network once for each positive label, on features that are encoded once.
 
-    In task k label k is positive and every other annotated label negative. Its score is the log-odds of its positive,
-    and that of the negative is 0, so the most confident positive wins, or the background where none is more likely than
-    not. With K = 2 the answer is the binary network's own. Unlike the native reading it suits any network that knows
-    two labels, such as one with a joint scorer.
+    In task k, label k is positive and every other annotated label is negative. The score of label k is its log-odds in
+    task k; the negative scores 0. So the most confident positive wins, or the background if no positive is more likely
+    than not. With K = 2 this is the binary network itself. It works for any network that knows two labels, such as one
+    with a joint scorer.
 
     Args:
-        network: the binary network; it is the only part with parameters.
+        network: the binary network, the only part with parameters.
     """
 
     def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
@@ -35,7 +35,7 @@ class OneVsRest(Wrapped):
 
 
 def against_rest(batch: Batch, label: int) -> Batch:
-    """The binary batch in which ``label`` is positive and all other labels are negative.
+    """The binary batch in which ``label`` is positive and every other label negative.
 
     Example:
         >>> from guided_seg.episode import Episode, Shot, collate
@@ -58,7 +58,7 @@ def against_rest(batch: Batch, label: int) -> Batch:
 
 
 def k_way(reading: str, network: Network) -> Network:
-    """The network as tasks of several positive labels are put to it: ``native`` or ``one_vs_rest``."""
+    """The network for tasks of several positive labels: as it is (``native``), or wrapped (``one_vs_rest``)."""
     return OneVsRest(network) if reading == "one_vs_rest" else network
 
 

@@ -1,4 +1,4 @@
-"""How far an object goes, beyond what a network says of each pixel."""
+"""Connected components: drop predicted regions in which nothing is annotated."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 BEYOND = 5.0
-"""By how much, at least, a positive label scores less than the negative where it cannot be."""
+"""Margin by which suppressed labels score below the negative, at least."""
 
 
 def connected(scores: Float[Tensor, "K H W"], shown: UInt8[Tensor, "H W"]) -> Float[Tensor, "K H W"]:
-    """The scores with those regions negative in which the label that was found is not annotated.
+    """Suppress connected components of a positive label that hold no annotation of that label.
 
-    A label without any region that is, stays as it was found.
+    A label none of whose components is annotated stays as it is.
 
     Args:
         scores: of one image.
-        shown: its positive annotations, see `annotated`.
+        shown: its positive annotations, see `guided_seg.model.refine.annotated`.
 
     Example:
         >>> scores = torch.tensor([[[0.0, 0.0, 0.0, 0.0]], [[1.0, 1.0, -1.0, 1.0]]])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
-from guided_seg.model.wrappers.extent import BEYOND, connected
+from guided_seg.model.wrappers.connected import BEYOND, connected
 
 SIZE = (9, 12)
 LABELS = st.integers(2, 4)

@@ -1,4 +1,4 @@
-"""One label against all the rest: what is annotated of both, and where it lies in the query's own image."""
+"""Splits annotated features into one label versus all others, with dot positions on the query."""
 
 from __future__ import annotations
 
@@ -12,11 +12,19 @@ from torch import Tensor
 from guided_seg.model.guide.guide import Guidance
 
 SLACK = 1.5
-"""The least standard deviation of what dots of the query's own image spread over, in cells."""
+"""Smallest standard deviation, in cells, of the region that dots on the query spread over."""
 
 
 class Sides(NamedTuple):
-    """One label and the rest, over N annotated features of both."""
+    """N annotated features of one label (side 0) and of all others (side 1).
+
+    Attributes:
+        features: the annotated features.
+        places: row and column of each in cells, and 1 for a dot on the query itself (see `Guidance.places`).
+        members: 1 where a feature belongs to the side.
+        shown: whether a side has annotations of its own, not just the learned vector.
+        previous: the share of the label, and of all labels, in each cell after the previous frame; or None.
+    """
 
     features: Float[Tensor, "B N C"]
     places: Float[Tensor, "B N 3"]
@@ -26,7 +34,7 @@ class Sides(NamedTuple):
 
 
 def each_label(guidance: Guidance) -> Iterator[Sides]:
-    """Each positive label in turn against all others."""
+    """Each positive label in turn, against all others."""
     assert guidance.valid is not None
     assert guidance.places is not None
     labels = guidance.z.shape[1]
@@ -47,12 +55,12 @@ def each_label(guidance: Guidance) -> Iterator[Sides]:
 
 
 def of_label(previous: Float[Tensor, "B K h w"], label: int) -> Float[Tensor, "B 2 h w"]:
-    """The share of a label in each cell, and of anything at all."""
+    """The share of a label in each cell, and the sum over all labels."""
     return torch.stack([previous[:, label], previous.sum(1)], dim=1)
 
 
 def bells(places: Float[Tensor, "B N 3"], reach: float, height: int, width: int) -> Float[Tensor, "B N h w"]:
-    """A bell around each place, 1 there."""
+    """A Gaussian bump around each place, with peak 1."""
     rows, columns = (
         torch.exp(-(torch.arange(cells, device=places.device) - places[..., axis, None]).square() / (2 * reach**2))
         for axis, cells in enumerate((height, width))
@@ -61,7 +69,7 @@ def bells(places: Float[Tensor, "B N 3"], reach: float, height: int, width: int)
 
 
 def near_dots(sides: Sides, reaches: Sequence[float], height: int, width: int) -> Float[Tensor, "B m h w"]:
-    """How near each cell is to a dot of its own image, for both sides and all reaches; and whether there is any."""
+    """Gaussian of the distance to the nearest dot on the query, per side and reach; and whether there is any dot."""
     places = sides.places
     rows, columns = (
         (torch.arange(cells, device=places.device) - places[..., axis, None]).square()
@@ -79,9 +87,9 @@ def near_dots(sides: Sides, reaches: Sequence[float], height: int, width: int) -
 
 
 def spread_of_dots(sides: Sides, height: int, width: int) -> Float[Tensor, "B 2 h w"]:
-    """The bell with mean and covariance of the label's dots on the query's own image, and 1 / their number.
+    """A Gaussian with the mean and covariance of the label's dots on the query, and 1 / their number; 0 without dots.
 
-    Both are 0 without any. What belongs together lies together, and several dots tell how far it goes.
+    An object is one region, and several dots show how far it extends.
     """
     places = sides.places[..., :2]
     weights = sides.members[0] * sides.places[..., 2]

@@ -1,4 +1,4 @@
-"""A network that puts other questions to the one inside it."""
+"""Base class of wrappers that query a network several times and combine the results."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from guided_seg.model.features import Features
 from guided_seg.model.network import Network, UpdateCost
 
 
-class Wrapped(Network):
-    """The backbone and features of another network; what is asked of it is for ``forward`` to say.
+class Wrapper(Network):
+    """Has the encoder and the properties of another network. Subclasses write ``forward``.
 
     Args:
-        network: the other one; it is the only part with parameters.
+        network: the wrapped network, the only part with parameters.
     """
 
     def __init__(self, network: Network) -> None:
@@ -23,7 +23,7 @@ class Wrapped(Network):
 
     @property
     def backbone(self) -> Backbone:  # type: ignore[override]
-        """That of the network inside."""
+        """The backbone of the wrapped network."""
         return self.network.backbone
 
     @property
