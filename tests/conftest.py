@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Any, cast
 
 import pytest
-from processes import kept
+from support.processes import kept
 
 # The tests begin in the same state, whatever the shell or machine they are started from has set.
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit what follows

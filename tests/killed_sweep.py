@@ -9,7 +9,7 @@ import os
 import signal
 from typing import Any
 
-from running import composed_once, no_figures
+from support.commands import composed_once, no_figures
 from torch import Tensor
 
 from guided_seg.run import main

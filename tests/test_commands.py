@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from running import call
+from support.commands import call
 
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.settings.overrides import find_problem

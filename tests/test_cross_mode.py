@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
-from running import TINY, call, compose_run, evaluate, no_figures, read, run, scores
+from support.commands import TINY, call, compose_run, evaluate, no_figures, read, run, scores
 
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.composition.build import settings

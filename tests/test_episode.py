@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from random_episodes import Plan, brief, plans
+from support.episodes import Plan, brief, plans
 from torch import Tensor
 from torch.utils.data import DataLoader
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 from omegaconf import OmegaConf
-from running import CONF, read, run, thin_vgg
+from support.commands import CONF, read, run, thin_vgg
 
 from guided_seg.release.load import load_network
 

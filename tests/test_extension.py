@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import TINY, call, last_line, no_figures
+from support.commands import TINY, call, last_line, no_figures
 
 from guided_seg.release.load import load_network
 from guided_seg.session import NEGATIVE, Session

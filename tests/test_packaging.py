@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from processes import ended, python
+from support.processes import ended, python
 
 import guided_seg
 from guided_seg.release import CARD, CHECKSUMS, MODEL, names

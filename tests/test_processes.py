@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import IGNORABLE, TookTooLong, ended, kept, python, started
+from support.processes import IGNORABLE, TookTooLong, ended, kept, python, started
 
 TESTS = Path(__file__).parent
 STARTERS = {

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
-from processes import started
-from running import TINY, call, command, compose_run, last_line, no_figures, read, run, scores
+from support.commands import TINY, call, command, compose_run, last_line, no_figures, read, run, scores
+from support.processes import started
 
 from guided_seg.errors import UserError
 from guided_seg.training import train as training

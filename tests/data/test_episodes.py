@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from omegaconf import OmegaConf
-from running import CONF
+from support.commands import CONF
 
 from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.sampling.points import VARY, PointRange

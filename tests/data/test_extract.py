@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from packing import davis_tree, everything, pack, sbd_tree, voc_tree
+from support.archives import davis_tree, everything, pack, sbd_tree, voc_tree
 
 from guided_seg.data.preparation.archives import Archive, missing
 from guided_seg.data.preparation.extract import staged, unpack

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from boxes import Boxes
+from support.boxes import Boxes
 
 from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenView, mark_of

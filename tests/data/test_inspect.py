@@ -14,8 +14,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
-from packing import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write_mask
-from running import call, last_line
+from support.archives import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write_mask
+from support.commands import call, last_line
 
 from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.preparation.overview import UNREAD, balance, overview, sheet

@@ -13,8 +13,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from packing import davis_tree, voc_tree
-from running import compose_run
+from support.archives import davis_tree, voc_tree
+from support.commands import compose_run
 
 from guided_seg.composition.build import build_data
 from guided_seg.data.evaluation_episodes import FixedEpisodes

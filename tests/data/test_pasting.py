@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packing import davis_tree, voc_tree
+from support.archives import davis_tree, voc_tree
 
 from guided_seg.data.datamodule import Episodes
 from guided_seg.data.sampling.pasting import HIDDEN, SIDES, paste

@@ -11,8 +11,19 @@ from typing import Any, cast
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
-from packing import camvid_tree, coco_tree, davis_tree, everything, fss_tree, md5, pack, sbd_tree, served, voc_tree
-from running import CONF, call, command, last_line
+from support.archives import (
+    camvid_tree,
+    coco_tree,
+    davis_tree,
+    everything,
+    fss_tree,
+    md5,
+    pack,
+    sbd_tree,
+    served,
+    voc_tree,
+)
+from support.commands import CONF, call, command, last_line
 
 from guided_seg.data.coco.coco_layouts import ONE_FILE
 from guided_seg.data.preparation.archives import Archive

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from boxes import Boxes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.boxes import Boxes
 
 from guided_seg.data.frozen.freeze import Plan, freeze
 from guided_seg.data.frozen.questions import Question, Questions, first_of_each, resize, resize_dots, shot_with

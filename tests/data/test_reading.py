@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from packing import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write_mask
 from PIL import Image
+from support.archives import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write_mask
 
 from guided_seg.data.preparation.reading import Found, broken_below, read_all
 from guided_seg.data.sources.davis import Davis

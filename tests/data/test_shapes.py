@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from processes import python
+from support.processes import python
 
 from guided_seg.data.shapes.materials import PATTERNS
 from guided_seg.data.shapes.shapes import PALETTES, Shapes

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from boxes import Boxes
+from support.boxes import Boxes
 
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.source import Sample, Target

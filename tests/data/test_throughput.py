@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from processes import python
+from support.processes import python
 
 CODE = """
 import json, sys, tempfile, pathlib, cv2, torch

@@ -15,7 +15,7 @@ from pathlib import Path
 
 FUZZ = Path(__file__).parent
 sys.path.insert(0, str(FUZZ.parent))
-from processes import ended, started  # noqa: E402
+from support.processes import ended, started  # noqa: E402
 
 ADDRESSES = 12 * 2**20
 """KiB of addresses that a target may use: PyTorch alone takes half of them."""

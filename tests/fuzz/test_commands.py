@@ -9,7 +9,7 @@ from fuzz.hostile import share, words_or_numbers
 from fuzz.profile import assert_a_sentence, examples, only_user_errors
 from hypothesis import given
 from hypothesis import strategies as st
-from running import call
+from support.commands import call
 
 from guided_seg.settings.overrides import find_problem
 

@@ -17,8 +17,8 @@ from fuzz.hostile import damage, damaged, json_files, spoiled, trees
 from fuzz.profile import examples, only_user_errors
 from hypothesis import given
 from hypothesis import strategies as st
-from protocols.tiny import write_checkpoint
-from session.models import network
+from support.evaluations import write_checkpoint
+from support.networks import network
 
 from guided_seg.release.load import load_network
 from guided_seg.session import NEGATIVE, Session

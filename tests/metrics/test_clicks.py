@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
-from metrics.scenes import Scene, label_map, quick, scenes
+from support.scenes import Scene, label_map, quick, scenes
 
 from guided_seg.episode import IGNORE
 from guided_seg.metrics.simulated_clicks import Click, clicks_needed, failed, next_click

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metrics.scenes import Scene, quick, scenes
+from support.scenes import Scene, quick, scenes
 
 from guided_seg.metrics.j_and_f import contour_accuracy, region_similarity
 

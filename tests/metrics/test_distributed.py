@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from metrics.one_process import Asked, Row, score, validate_and_test
-from processes import started
+from support.processes import started
 
 SET: list[Row] = [[0, 7, 1, 2], [1, 7, 2, 8], [2, 4, 0, 0], [3, 4, 6, 8], [4, 9, 3, 9], [5, 7, 11, 11], [6, 9, 0, 4]]
 SHARES = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metrics.scenes import Scene, label_map, quick, scenes
+from support.scenes import Scene, label_map, quick, scenes
 
 from guided_seg.metrics.few_shot import class_miou, count, fb_iou
 

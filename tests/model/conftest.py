@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 from omegaconf import DictConfig
-from running import compose_run, thin_vgg
+from support.commands import compose_run, thin_vgg
 
 from guided_seg.data.sampling.points import PointRange
 from guided_seg.data.shapes.shapes import Shapes

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from random_episodes import Grid, Plan, brief, guide, plans, random_image
+from support.episodes import Grid, Plan, brief, guide, plans, random_image
 from torch import Tensor, nn
 
 from guided_seg.data.sampling.points import VARY, PointRange

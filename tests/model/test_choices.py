@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from compositions import LEGAL, Composed, names_of, narrow
-from random_episodes import Grid
+from support.compositions import LEGAL, Composed, names_of, narrow
+from support.episodes import Grid
 from torch import Tensor
 
 from guided_seg.composition.build import build_network

@@ -12,7 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from compositions import (
+from hydra.utils import get_object
+from support.compositions import (
     ALONE,
     CONF,
     CORE,
@@ -27,7 +28,6 @@ from compositions import (
     refusal,
     whole,
 )
-from hydra.utils import get_object
 from torch import nn
 
 from guided_seg.composition.build import (

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from random_episodes import brief, seeds
+from support.episodes import brief, seeds
 from torch import Tensor, nn
 
 from guided_seg.errors import UserError

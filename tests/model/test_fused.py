@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import compose_run
+from support.commands import compose_run
 from torch import Tensor
 
 from guided_seg.composition.build import build_network

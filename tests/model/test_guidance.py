@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from random_episodes import Grid, Plan, as_mask, guide, plans, random_image, random_points, seeds, sizes, thorough
+from support.episodes import Grid, Plan, as_mask, guide, plans, random_image, random_points, seeds, sizes, thorough
 from torch import Tensor
 
 from guided_seg.episode import Batch, Episode, Shot, collate

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from running import VGG, compose_run
+from support.commands import VGG, compose_run
 from torch import Tensor
 
 from guided_seg.composition.build import build_network

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from random_episodes import Grid, Plan, brief, guide, plans, random_image, random_mask
+from support.episodes import Grid, Plan, brief, guide, plans, random_image, random_mask
 from torch import Tensor
 
 from guided_seg.episode import IGNORE, Batch, Episode, Shot, collate

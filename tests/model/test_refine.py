@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from random_episodes import Grid, Plan, brief, guide, plans
+from support.episodes import Grid, Plan, brief, guide, plans
 
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import UserError

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from protocols.tiny import FINDS, NAMES, score, write_checkpoint
+from support.evaluations import FINDS, NAMES, score, write_checkpoint
 
 from guided_seg.protocols.scores import Scored
 

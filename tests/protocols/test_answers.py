@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from boxes import Boxes
-from protocols.tiny import FINDS, SHAPES, network_of
-from running import VGG
+from support.boxes import Boxes
+from support.commands import VGG
+from support.evaluations import FINDS, SHAPES, network_of
 
 from guided_seg.data.frozen.freeze import Plan, freeze
 from guided_seg.data.frozen.questions import Question, Questions

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from protocols.tiny import NAMES, score, write_checkpoint
+from support.evaluations import NAMES, score, write_checkpoint
 
 from guided_seg.data.frozen.episode_file import FrozenEpisodes, Mark
 from guided_seg.errors import UserError

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boxes import Boxes
-from protocols.tiny import SHAPES, Stub
+from support.boxes import Boxes
+from support.evaluations import SHAPES, Stub
 
 from guided_seg.data.frozen.freeze import freeze
 from guided_seg.data.frozen.questions import Question, Questions

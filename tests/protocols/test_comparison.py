@@ -8,8 +8,8 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
-from protocols.tiny import FINDS, WORLD, score, write_checkpoint
-from running import call, last_line, read
+from support.commands import call, last_line, read
+from support.evaluations import FINDS, WORLD, score, write_checkpoint
 
 from guided_seg import compare, episodes
 from guided_seg.data.frozen.episode_file import FrozenEpisodes

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from protocols.tiny import NAMES
+from support.evaluations import NAMES
 
 from guided_seg.protocols import curves
 from guided_seg.protocols.curves import curve

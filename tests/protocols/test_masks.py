@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boxes import Boxes
-from protocols.tiny import Stub
+from support.boxes import Boxes
+from support.evaluations import Stub
 
 from guided_seg.data.frozen.freeze import freeze
 from guided_seg.data.frozen.questions import Question, Questions

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from boxes import Boxes
-from protocols.tiny import SHAPES, files, network_of, score, write_checkpoint
+from support.boxes import Boxes
+from support.evaluations import SHAPES, files, network_of, score, write_checkpoint
 from torch import Tensor
 
 from guided_seg.data.frozen.freeze import freeze

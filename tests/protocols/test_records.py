@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from protocols.tiny import SHAPES, Stub
+from support.evaluations import SHAPES, Stub
 
 from guided_seg.data.frozen.freeze import freeze
 from guided_seg.data.frozen.questions import Question

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import vos_benchmark.benchmark as official
 from PIL import Image
-from protocols.tiny import score
-from running import write_davis, write_folder
+from support.commands import write_davis, write_folder
+from support.evaluations import score
 
 from guided_seg.data.coco.coco import Coco
 from guided_seg.data.frozen.freeze import Plan, freeze

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from protocols.tiny import CONF, NAMES, Stub, network_of
-from running import compose_evaluation, read
+from support.commands import compose_evaluation, read
+from support.evaluations import CONF, NAMES, Stub, network_of
 
 from guided_seg.data.coco.coco import Coco
 from guided_seg.data.frozen.episode_file import FrozenEpisodes

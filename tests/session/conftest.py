@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from session.models import network
+from support.networks import network
 
 from guided_seg.session import Session
 

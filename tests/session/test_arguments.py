@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from jaxtyping import config
-from session.models import network
+from support.networks import network
 
 from guided_seg.errors import UserError
 from guided_seg.session import NEGATIVE, Session

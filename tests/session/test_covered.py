@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from session.models import network
+from support.networks import network
 
 from guided_seg.session import NEGATIVE, Session
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from session.models import network
+from support.networks import network
 
 from guided_seg.errors import UserError
 from guided_seg.session import Session, file

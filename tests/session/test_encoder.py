@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_module
-from processes import python
-from session.models import network
+from support.networks import network
+from support.processes import python
 from torch import Tensor, nn
 
 from guided_seg.cli.run_folders import register_resolvers
@@ -105,7 +105,7 @@ def test_precisions() -> None:
 COMPILED = """
 import numpy as np
 import torch
-from session.models import network
+from support.networks import network
 from guided_seg.session import Session
 
 image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)

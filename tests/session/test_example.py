@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from protocols.tiny import CONF, FINDS, write_checkpoint
+from support.evaluations import CONF, FINDS, write_checkpoint
 
 from guided_seg.data.images import read_labels
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from protocols.tiny import FINDS, write_checkpoint
-from session.models import network
+from support.evaluations import FINDS, write_checkpoint
+from support.networks import network
 
 from guided_seg.episode import IGNORE, collate
 from guided_seg.errors import UserError

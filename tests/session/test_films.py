@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from session.models import network
+from support.networks import network
 
 from guided_seg.errors import UserError, VideoWarning
 from guided_seg.session import Session

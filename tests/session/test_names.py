@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from protocols.tiny import FINDS, write_checkpoint
-from session.models import network
+from support.evaluations import FINDS, write_checkpoint
+from support.networks import network
 
 import guided_seg
 from guided_seg.errors import UserError

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from session.models import LATE, TWO_LABELS, ask, network, same_labels
+from support.networks import LATE, TWO_LABELS, ask, network, same_labels
 
 from guided_seg.episode import IGNORE
 from guided_seg.session import NEGATIVE, Session

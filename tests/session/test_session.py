@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from session.models import COMPOSITIONS, FULL, OWN_IMAGE_ALONE, ask, for_labels, network, same_labels
+from support.networks import COMPOSITIONS, FULL, OWN_IMAGE_ALONE, ask, for_labels, network, same_labels
 
 from guided_seg.errors import UserError
 from guided_seg.session import NEGATIVE, Session

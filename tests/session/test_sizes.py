@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from protocols.tiny import SHAPES
-from session.models import network, same_labels
+from support.evaluations import SHAPES
+from support.networks import network, same_labels
 from torch import Tensor
 
 from guided_seg.data.frozen.freeze import Plan, freeze

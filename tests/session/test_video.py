@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from session.models import network, same_labels
+from support.networks import network, same_labels
 from torch import Tensor
 
 from guided_seg.data.images import read_image

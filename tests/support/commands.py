@@ -1,0 +1,196 @@
+"""The commands on tiny data: composed and called in this process, or as a person types them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from copy import deepcopy
+from functools import lru_cache
+from importlib import import_module
+from io import StringIO
+from itertools import product
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+from unittest.mock import DEFAULT, patch
+
+import cv2
+import numpy as np
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from timm.models import efficientnet
+
+from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.training.score import score
+from guided_seg.training.train import train
+from support.processes import PLAIN, ended
+
+CONF = Path(__file__).parents[2] / "conf"
+TINY = (
+    *("trainer=smoke", "logger=csv", "num_workers=0", "data.size=48", "backbone.width=16", "backbone.blocks=1"),
+    *("data.training.batch_size=4", "data.training.val_episodes=4", "trainer.enable_progress_bar=false"),
+    *("evaluation.episodes=4", "evaluation.shots=[1]", "evaluation.points=[5]"),
+)
+"""Seconds, not minutes; trains all that the main job trains."""
+
+VGG = ("backbone.weights=random", "backbone.width=16")
+"""What makes the original's backbone as small; no weights are downloaded."""
+
+THIN_VGG = (2, 2, "pool", 2, 2, "pool", 2, 2, 256, "pool", 2, 2, 512, "pool", 2, 2, 512, "pool")
+"""VGG-16 layer by layer, with as few channels as it can have: its skips and fc6 expect 256, 512 and 512."""
+
+
+def compose_run(*overrides: str) -> DictConfig:
+    """The config of the main command."""
+    # folders differ from test to test, and must not keep what is composed from being kept
+    folders = [word for word in overrides if word.startswith("output_dir=") and "," not in word]
+    cfg = _compose("config", tuple(word for word in overrides if word not in folders))
+    for word in folders:
+        cfg.output_dir = word.partition("=")[2]
+    return cfg
+
+
+def compose_evaluation(checkpoint: Path | str, *overrides: str) -> DictConfig:
+    """The config of the second command, on few episodes."""
+    quick = ("num_workers=0", "evaluation.episodes=4", "evaluation.shots=[1]", "evaluation.points=[5]")
+    return _compose("evaluate", (f"checkpoint={checkpoint}", *quick, *overrides))
+
+
+def run(folder: Path, *overrides: str, figures: bool = False) -> Path:
+    """Train and test on tiny data in ``folder``, which it returns; figures would take most of the time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tiny = TINY
+    if any(word.startswith("+experiment=revolver") for word in overrides):
+        tiny = (*(word for word in TINY if not word.startswith("backbone.")), *VGG)
+    with nullcontext() if figures else no_figures():
+        train(compose_run(*tiny, f"output_dir={folder}", *overrides), folder)
+    return folder
+
+
+def thin_vgg() -> AbstractContextManager[Any]:
+    """What is built meanwhile with a VGG-16 has a thin one, which is forty times as fast."""
+    return patch("guided_seg.model.backbones.vgg._LAYERS", THIN_VGG)
+
+
+def shallow_lite() -> AbstractContextManager[Any]:
+    """What is built meanwhile with an EfficientNet-Lite has each kind of block once, and one that adds its input."""
+    whole = efficientnet._gen_efficientnet_lite
+    return patch.object(
+        efficientnet, "_gen_efficientnet_lite", lambda *a, **o: whole(*a, **o | {"depth_multiplier": 0.33})
+    )
+
+
+def no_figures() -> AbstractContextManager[Any]:
+    """Runs of this process draw none."""
+    return patch.multiple("guided_seg.training.train", draw=DEFAULT, _draw_learning=DEFAULT)
+
+
+def composed_once() -> AbstractContextManager[Any]:
+    """Sweeps compose their jobs once; Hydra does it twice, which is half of the time that tiny jobs take."""
+    return patch("hydra.plugins.sweeper.Sweeper.validate_batch_is_legal")
+
+
+def evaluate(checkpoint: Path, folder: Path, *overrides: str) -> dict[str, Any]:
+    """Score a checkpoint into ``folder``, without figures; the content of its evaluation.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with patch("guided_seg.training.score.draw"):
+        score(compose_evaluation(checkpoint, *overrides), folder)
+    return read(folder / "evaluation.json")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON file."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    """metrics.json without what the clock says."""
+    return {name: entry for name, entry in read(folder / "metrics.json").items() if name != "run"}
+
+
+def command(module: str, *argv: str, folder: Path) -> CompletedProcess[str]:
+    """``python -m guided_seg.<module>`` in ``folder``, on one core."""
+    return ended(sys.executable, "-m", f"guided_seg.{module}", *argv, limit=300, folder=folder)
+
+
+def call(module: str, *argv: str, folder: Path) -> CompletedProcess[str]:
+    """What `command` gives, in this process, which has imported already what takes a new one seven seconds."""
+    main, out, err = import_module(f"guided_seg.{module}").main, StringIO(), StringIO()
+    with _as_a_program(module, *argv), chdir(folder), redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main()
+        except SystemExit as end:
+            code = end.code
+    return CompletedProcess(argv, code or 0, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def _as_a_program(module: str, *argv: str) -> Iterator[None]:
+    """Hydra, logging and the environment are afterwards as they were."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with patch.object(sys, "argv", [module, *argv]), patch.dict(os.environ, PLAIN):
+        try:
+            yield
+        finally:
+            for handler in set(root.handlers) - set(handlers):
+                handler.close()
+            root.handlers, root.level = handlers, level
+            GlobalHydra.instance().clear()
+            HydraConfig.instance().cfg = None
+
+
+def last_line(done: CompletedProcess[str]) -> str:
+    """The last line that a command printed; shows its errors where it failed."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+def _compose(name: str, overrides: tuple[str, ...]) -> DictConfig:
+    return deepcopy(_composed(name, overrides))
+
+
+@lru_cache(maxsize=256)
+def _composed(name: str, overrides: tuple[str, ...]) -> DictConfig:
+    """Composing takes 0.15 s, forty times as long as a copy of what it gives."""
+    register_resolvers()
+    with initialize_config_module("guided_seg.conf", version_base="1.3"):
+        return compose(name, list(overrides))
+
+
+def write_folder(root: Path, names: Sequence[str], colour: int = 255) -> Path:
+    """Your own data: an image ``images/NAME.jpg`` of noise with a square, and its mask, for each name."""
+    for number, name in enumerate(names):
+        write_pair(root / "images" / f"{name}.jpg", root / "masks" / f"{name}.png", number, colour)
+    return root
+
+
+def write_davis(root: Path, frames: int = 4) -> Path:
+    """Three sequences to train on (the last of them for validation) and one to test."""
+    for split, sequences in (("train", "abc"), ("val", "d")):
+        file = root / "ImageSets" / "2016" / f"{split}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(sequences))
+        for sequence, frame in product(sequences, range(frames)):
+            name = f"240p/{sequence}/{frame:05d}"
+            write_pair(root / f"JPEGImages/{name}.jpg", root / f"Annotations/{name}.png", frame, 255)
+    return root
+
+
+def write_pair(image: Path, mask: Path, number: int, colour: int) -> None:
+    """48 x 64 pixels of noise with a bright square of 16 x 16, whose place depends on ``number``."""
+    rng = np.random.default_rng(number)
+    row, column = rng.integers(0, 32), rng.integers(0, 48)
+    picture, labels = rng.integers(0, 120, (48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8)
+    picture[row : row + 16, column : column + 16] += 120
+    labels[row : row + 16, column : column + 16] = colour
+    for path, pixels in ((image, picture), (mask, labels)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), pixels)
