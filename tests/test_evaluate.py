@@ -8,7 +8,8 @@ import cv2
 import pytest
 import torch
 from omegaconf import OmegaConf
-from support.commands import call, command, evaluate, last_line, read, run, scores, write_davis, write_folder
+from support.archives import write_davis, write_folder
+from support.commands import call, command, evaluate, last_line, read, run, scores
 
 from guided_seg.errors import UserError
 from guided_seg.report.results import read_results

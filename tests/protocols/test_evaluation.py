@@ -10,7 +10,8 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
-from support.commands import CONF, call, compose_evaluation, evaluate, last_line, read, write_folder
+from support.archives import write_folder
+from support.commands import CONF, call, compose_evaluation, evaluate, last_line, read
 from support.evaluations import FINDS, NAMES, files, score, write_checkpoint
 
 from guided_seg.data.frozen.episode_file import FrozenEpisodes

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import vos_benchmark.benchmark as official
 from PIL import Image
-from support.commands import write_davis, write_folder
+from support.archives import write_davis, write_folder
 from support.evaluations import score
 
 from guided_seg.data.coco.coco import Coco

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from hydra.errors import InstantiationException
-from support.commands import TINY, call, compose_run, write_davis, write_folder
+from support.archives import write_davis, write_folder
+from support.commands import TINY, call, compose_run
 
 from guided_seg.cli.command import user_sentence
 from guided_seg.composition.build import build_network

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from support.commands import CONF, call, last_line, write_folder
+from support.archives import write_folder
+from support.commands import CONF, call, last_line
 
 from guided_seg.cli.command import check_text
 from guided_seg.cli.run_folders import slug

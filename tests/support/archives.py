@@ -8,10 +8,11 @@ import re
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -47,6 +48,37 @@ def write_mask(path: Path, values: np.ndarray) -> None:
 def write_lines(path: Path, *lines: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_folder(root: Path, names: Sequence[str], colour: int = 255) -> Path:
+    """Your own data: an image ``images/NAME.jpg`` of noise with a square, and its mask, for each name."""
+    for number, name in enumerate(names):
+        write_pair(root / "images" / f"{name}.jpg", root / "masks" / f"{name}.png", number, colour)
+    return root
+
+
+def write_davis(root: Path, frames: int = 4) -> Path:
+    """Three sequences to train on (the last of them for validation) and one to test."""
+    for split, sequences in (("train", "abc"), ("val", "d")):
+        file = root / "ImageSets" / "2016" / f"{split}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(sequences))
+        for sequence, frame in product(sequences, range(frames)):
+            name = f"240p/{sequence}/{frame:05d}"
+            write_pair(root / f"JPEGImages/{name}.jpg", root / f"Annotations/{name}.png", frame, 255)
+    return root
+
+
+def write_pair(image: Path, mask: Path, number: int, colour: int) -> None:
+    """48 x 64 pixels of noise with a bright square of 16 x 16, whose place depends on ``number``."""
+    rng = np.random.default_rng(number)
+    row, column = rng.integers(0, 32), rng.integers(0, 48)
+    picture, labels = rng.integers(0, 120, (48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8)
+    picture[row : row + 16, column : column + 16] += 120
+    labels[row : row + 16, column : column + 16] = colour
+    for path, pixels in ((image, picture), (mask, labels)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), pixels)
 
 
 def voc_tree(root: Path) -> Path:

@@ -6,20 +6,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
 from io import StringIO
-from itertools import product
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 from unittest.mock import DEFAULT, patch
 
-import cv2
-import numpy as np
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -163,34 +160,3 @@ def _composed(name: str, overrides: tuple[str, ...]) -> DictConfig:
     register_resolvers()
     with initialize_config_module("guided_seg.conf", version_base="1.3"):
         return compose(name, list(overrides))
-
-
-def write_folder(root: Path, names: Sequence[str], colour: int = 255) -> Path:
-    """Your own data: an image ``images/NAME.jpg`` of noise with a square, and its mask, for each name."""
-    for number, name in enumerate(names):
-        write_pair(root / "images" / f"{name}.jpg", root / "masks" / f"{name}.png", number, colour)
-    return root
-
-
-def write_davis(root: Path, frames: int = 4) -> Path:
-    """Three sequences to train on (the last of them for validation) and one to test."""
-    for split, sequences in (("train", "abc"), ("val", "d")):
-        file = root / "ImageSets" / "2016" / f"{split}.txt"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(sequences))
-        for sequence, frame in product(sequences, range(frames)):
-            name = f"240p/{sequence}/{frame:05d}"
-            write_pair(root / f"JPEGImages/{name}.jpg", root / f"Annotations/{name}.png", frame, 255)
-    return root
-
-
-def write_pair(image: Path, mask: Path, number: int, colour: int) -> None:
-    """48 x 64 pixels of noise with a bright square of 16 x 16, whose place depends on ``number``."""
-    rng = np.random.default_rng(number)
-    row, column = rng.integers(0, 32), rng.integers(0, 48)
-    picture, labels = rng.integers(0, 120, (48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8)
-    picture[row : row + 16, column : column + 16] += 120
-    labels[row : row + 16, column : column + 16] = colour
-    for path, pixels in ((image, picture), (mask, labels)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        assert cv2.imwrite(str(path), pixels)

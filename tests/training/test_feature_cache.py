@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 from rich.filesize import decimal
-from support.archives import davis_tree, voc_tree
-from support.commands import TINY, VGG, compose_run, no_figures, scores, thin_vgg, write_folder
+from support.archives import davis_tree, voc_tree, write_folder
+from support.commands import TINY, VGG, compose_run, no_figures, scores, thin_vgg
 from torch import Tensor
 
 from guided_seg.composition.build import build_data, build_network
