@@ -123,7 +123,7 @@ class Store:
         name = f"{video_id}#{index}"
         return name if name in self._images else self._add_frame(video_id, index, video.frame(index))
 
-    # ---- what is annotated ----
+    # ---- annotations ----
 
     def annotation(self, image_id: str) -> tuple[Labels | None, list[tuple[int, int, int]]]:
         """The masks of an image as a label map, or None, and its dots as (row, column, label number).
