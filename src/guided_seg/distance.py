@@ -1,4 +1,4 @@
-"""How deep pixels lie in a region."""
+"""The Euclidean distance transform."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float32
 
 
 def depth(region: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
-    """The Euclidean distance of each pixel of a region to the nearest one outside, in pixels; 0 there.
+    """The distance of each pixel of a region to the nearest pixel outside, in pixels; 0 outside.
 
-    Squared distances are whole numbers, so what OpenCV finds is rounded to one: in some images it is off by a rounding
-    error, which differs from call to call, and which of equally deep pixels is deepest would be chance.
+    OpenCV's result has rounding errors that differ between calls, so the argmax over equally deep pixels would be
+    random. Squared distances are whole numbers, so they are rounded here.
 
     Example:
         >>> depth(np.array([[False, True, True]]))

@@ -1,11 +1,11 @@
 """Episode, Shot and Batch: the contract between data and model (paper, section 3).
 
-An **episode** is one few-shot segmentation task: a *support* of S annotated images (shots) that shows what to
-segment, a *query* image and its *target*. The mode (interactive, semantic, video) only decides how they are chosen.
+An **episode** is one few-shot segmentation task: a *support* of S annotated images (shots) that defines what to
+segment, a *query* image and its *target*. The mode (interactive, semantic, video) only decides how they are sampled.
 
-Annotations come in two forms that mean the same: ``points``, rows of ``(row, column, label)``, or a dense ``mask``
-with a label per pixel. Labels are ``0`` for the negative, ``1..K-1`` for the positives, and `IGNORE` for pixels
-that are not annotated (support) or do not count (target).
+Annotations have two equivalent forms: ``points``, rows of ``(row, column, label)``, or a dense ``mask`` with a label
+per pixel. Labels are ``0`` for the negative, ``1..K-1`` for the positives, and `IGNORE` for pixels that are not
+annotated (support) or not scored (target).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torch import Tensor
 from guided_seg.errors import UserError
 
 IGNORE = 255
-"""The label of pixels that carry no annotation (support) or are not scored (target)."""
+"""The label of pixels that are not annotated (support) or not scored (target)."""
 
 Meta = dict[str, Any]
-"""Plain facts about where an image or episode comes from: source, image, class, instance, video, frame ids."""
+"""The origin of an image or episode: source, image, class, instance, video and frame ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,15 @@ class Shot:
 
     Attributes:
         image: float32 ``[3, H, W]`` in ``[0, 1]``, RGB.
-        points: int64 ``[P, 3]`` rows of (row, column, label), or None when the annotation is a mask. A pixel dotted
-            twice counts twice: each dot is one piece of evidence, so a repeated dot weighs double in the average over
-            dots, and a mask, where a pixel has one label, cannot say the same.
-        mask: uint8 ``[H, W]`` a label per pixel, `IGNORE` where not annotated, or None when it is points.
-        is_query: the image is the query itself (interactive mode), so it is encoded once.
-        meta: where the shot comes from.
+        points: int64 ``[P, 3]`` rows of (row, column, label), or None if the annotation is a mask. A repeated dot
+            counts twice in the average over dots. A mask cannot express this.
+        mask: uint8 ``[H, W]`` a label per pixel, `IGNORE` if not annotated, or None if the annotation is points.
+        is_query: whether the image is the query itself (interactive mode), so that it is encoded once.
+        meta: origin of the shot.
 
     Raises:
-        UserError: neither or both annotation forms, sizes that differ, or a dot outside the image or without a label.
+        UserError: neither or both annotations are given, the sizes of mask and image differ, or a dot lies outside the
+            image or has an invalid label.
 
     Example:
         >>> shot = Shot(torch.zeros(3, 4, 6), points=torch.tensor([[1, 2, 1], [3, 5, 0]]))
@@ -67,7 +67,7 @@ class Shot:
             check_points(self.points, height, width)
 
     def labels(self) -> tuple[int, ...]:
-        """The labels that this shot annotates, in order; `IGNORE` is none of them."""
+        """The labels that this shot annotates, sorted, without `IGNORE`."""
         source = self.points[:, 2] if self.points is not None else self.mask
         assert source is not None
         return tuple(label for label in torch.unique(source).tolist() if label != IGNORE)
@@ -75,21 +75,21 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One task: the support shows it, the query is to be segmented (paper, section 3).
+    """One task: segment the query as the support shows (paper, section 3).
 
     Attributes:
         query: float32 ``[3, H, W]`` in ``[0, 1]``, RGB.
         target: uint8 ``[H, W]``: 0 negative, 1..K-1 positive, `IGNORE` not scored.
-        support: S shots; the list may be of any length, and shots of any size.
-        meta: facts of the task; ``group`` names the class or object that IoU is grouped by.
-        num_labels: K, the negative included; labels in target and support are below it. Not every positive label has
-            to be shown by every shot, or be in the query.
-        previous: uint8 ``[H, W]`` an earlier answer to a frame like the query, `IGNORE` where it says nothing; or None.
-            It is extra: z says what is segmented, this where it may be.
+        support: any number of shots, of any size.
+        meta: origin of the task; ``group`` names the class or object by which IoU is grouped.
+        num_labels: K, including the negative. Labels in target and support are below K. A positive label need not
+            be in every shot, nor in the query.
+        previous: uint8 ``[H, W]`` the previous prediction on a similar frame, `IGNORE` if unknown; or None. It is an
+            optional hint: z defines what to segment, ``previous`` where it may be.
 
     Raises:
-        UserError: target or an earlier answer and query differ in size, a shot flagged ``is_query`` has another size
-            than the query, or a dot, a mask or the target has a label that the episode lacks.
+        UserError: target, ``previous`` or a shot with ``is_query`` differs in size from the query, or a dot, a mask or
+            the target has a label from K on.
     """
 
     query: Float[Tensor, "3 H W"]
@@ -125,15 +125,15 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Shots:
-    """T annotated images of any number of tasks: all that a guide reads besides the images.
+    """The annotations of T shots of any number of episodes: all that a guide reads besides the images.
 
     Attributes:
-        shot_image: int64 ``[T]`` the row of the images that each shot annotates.
-        shot_episode: int64 ``[T]`` the episode that each shot belongs to. The query of episode b is image b.
+        shot_image: int64 ``[T]`` the index of the image that each shot annotates.
+        shot_episode: int64 ``[T]`` the episode of each shot. The query of episode b is image b.
         points: int64 ``[D, 4]`` all dots, rows of (shot, row, column, label).
-        masks: uint8 ``[M, H, W]`` the dense annotations, `IGNORE` in the padding.
-        mask_shot: int64 ``[M]`` the shot that each dense annotation belongs to.
-        num_labels: K, the largest of the episodes'.
+        masks: uint8 ``[M, H, W]`` the masks, `IGNORE` in the padding.
+        mask_shot: int64 ``[M]`` the shot of each mask.
+        num_labels: K, the maximum over the episodes.
 
     Example:
         >>> Shots.of_image(torch.tensor([[1, 2, 1]]), None, 2).points.tolist()
@@ -149,7 +149,7 @@ class Shots:
 
     @classmethod
     def of_image(cls, points: Int[Tensor, "P 3"] | None, mask: UInt8[Tensor, "H W"] | None, num_labels: int) -> Shots:
-        """One annotated image, which is the query as well: its dots, rows of (row, column, label), or its mask."""
+        """The dots, rows of (row, column, label), or the mask of one image that is also the query."""
         device = points.device if points is not None else mask.device if mask is not None else None
         number = torch.zeros(1, dtype=torch.int64, device=device)
         none = torch.zeros(0, 4, dtype=torch.int64, device=device)
@@ -172,19 +172,19 @@ class Shots:
 class Batch(Shots):
     """B episodes with any number of shots, points and image sizes; padded, never resized.
 
-    The images are the B queries and then the support images that are not the query, each once (but see ``first``).
-    Padding is at the bottom and right; ``sizes`` holds the true sizes, so a batch of n gives the same answer as n
-    batches of one.
+    The images are the B queries, then the support images other than queries, each once (but see ``first``). Padding is
+    at the bottom and right. ``sizes`` holds the true sizes, so a batch of n gives the same scores as n batches of one.
 
     Attributes:
         images: float32 ``[N, 3, H, W]``, N ≥ B.
-        sizes: int64 ``[N, 2]`` the height and width of each image before padding.
+        sizes: int64 ``[N, 2]`` height and width of each image before padding.
         target: uint8 ``[B, H, W]``, `IGNORE` in the padding.
-        labels: the K of each of the B episodes; scores of a label that an episode lacks are -inf for it.
-        metas: the episodes' meta, in order.
-        previous: uint8 ``[B, H, W]`` earlier answers, `IGNORE` for an episode without one; None if none has.
-        first: int64 ``[N]`` the first row of ``images`` that holds the same tensor, so that it need be encoded once;
-            None where all are different.
+        labels: K of each episode; labels from K on get the score -inf.
+        metas: the meta of each episode.
+        previous: uint8 ``[B, H, W]`` previous predictions, `IGNORE` for episodes without one; None if no episode has
+            one.
+        first: int64 ``[N]`` the first index in ``images`` of the same tensor, so that it is encoded once; None if all
+            are different.
     """
 
     images: Float[Tensor, "N 3 H W"]
@@ -207,7 +207,7 @@ class Batch(Shots):
         return self._map(lambda tensor: tensor.pin_memory())
 
     def clone(self) -> Batch:
-        """The same batch in memory of its own."""
+        """A copy of the batch with its own memory."""
         return self._map(lambda tensor: tensor.clone())
 
     def _map(self, function: Any) -> Batch:
@@ -216,7 +216,7 @@ class Batch(Shots):
 
 
 def collate(episodes: Sequence[Episode]) -> Batch:
-    """Join episodes of any shots, points and sizes into one `Batch`.
+    """Collate episodes with any number of shots and points, and any image sizes, into a `Batch`.
 
     Raises:
         UserError: the list is empty.
@@ -231,7 +231,7 @@ def collate(episodes: Sequence[Episode]) -> Batch:
     if not episodes:
         raise UserError("collate got no episodes; a batch needs at least one.")
     images = [episode.query for episode in episodes]
-    # support images that several episodes share, as one tensor, are kept and encoded once
+    # support images that several episodes share (the same tensor) are stored and encoded once
     rows: dict[int, int] = {}
     shot_image: list[int] = []
     shot_episode: list[int] = []
@@ -272,7 +272,7 @@ def collate(episodes: Sequence[Episode]) -> Batch:
 
 
 def _earlier(episodes: Sequence[Episode], height: int, width: int) -> UInt8[Tensor, "B H W"] | None:
-    """The earlier answers of episodes that have one; of one that has none, all `IGNORE`."""
+    """The previous predictions, all `IGNORE` for episodes without one; None if no episode has one."""
     found = [episode.previous for episode in episodes]
     if all(previous is None for previous in found):
         return None
@@ -281,7 +281,7 @@ def _earlier(episodes: Sequence[Episode], height: int, width: int) -> UInt8[Tens
 
 
 def check_points(points: Tensor, height: int, width: int) -> None:
-    """Raise `UserError` for rows that are not (row, column, label), or lie outside the image, or have no label."""
+    """Raise `UserError` unless ``points`` is ``[P, 3]``, all dots lie inside the image, and all labels are valid."""
     if points.ndim != 2 or points.shape[1] != 3:
         raise UserError(f"Points are {tuple(points.shape)}; expected [P, 3] rows of (row, column, label).")
     ends = height, width, IGNORE
@@ -289,7 +289,7 @@ def check_points(points: Tensor, height: int, width: int) -> None:
         min(points.amin(0).tolist()) >= 0
         and all(high < end for high, end in zip(points.amax(0).tolist(), ends, strict=True))
     ):
-        return  # two passes tell that all is well; which dot is wrong is worth more of them
+        return  # fast path; the code below finds the invalid dot
     outside = (points[:, :2] < 0).any(1) | (points[:, 0] >= height) | (points[:, 1] >= width)
     if outside.any():
         row, column, _ = points[outside][0].tolist()
@@ -305,7 +305,7 @@ def check_points(points: Tensor, height: int, width: int) -> None:
 
 
 def _highest(labels: UInt8[Tensor, "H W"]) -> int:
-    """The highest label but `IGNORE`, -1 where there is none: one more than 255 is 0 in a byte."""
+    """The highest label other than `IGNORE`, or -1. In uint8, 255 + 1 wraps to 0."""
     return int((labels + 1).max()) - 1 if labels.numel() else -1
 
 

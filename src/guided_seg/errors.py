@@ -1,4 +1,4 @@
-"""UserError: what a person can mend, told in a sentence instead of a traceback."""
+"""Errors that a user can fix. Commands print their message instead of a traceback."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """Input that cannot be used; the message says what was found, what was expected and what to do."""
+    """Invalid input. The message says what was found, what was expected and what to do."""
 
 
 class CompositionError(UserError):
-    """Options that have no meaning together, and what to choose instead; a sweep counts the job as refused."""
+    """An invalid combination of options. The message names an alternative; a sweep counts the job as refused."""
 
 
 class DataError(UserError):
-    """Data that cannot be used; the message says what was found, what was expected and what to do."""
+    """Invalid data. The message says what was found, what was expected and what to do."""
 
 
 class BrokenFile(DataError):
-    """One file that cannot be read; a long run skips and counts it instead of stopping."""
+    """A file that cannot be read. A long run skips and counts it instead of stopping."""
 
 
 class VideoWarning(UserWarning):
-    """Frames of a video that cannot be decoded and are left out."""
+    """Video frames that cannot be decoded are skipped."""
 
 
 def why_unreadable(path: Path, error: OSError) -> str:
-    """A sentence for a file that the system does not let us read: the reason and what to do.
+    """The message for a file that cannot be read: the reason and what to do.
 
     Args:
         path: the file.
-        error: what the system said.
+        error: the error of the operating system.
     """
-    is_folder = os.path.isdir(path)  # noqa: PTH112  raises nothing, whatever the path
-    if error.errno == errno.EISDIR or (is_folder and os.name == "nt"):  # Windows says that access is denied
+    is_folder = os.path.isdir(path)  # noqa: PTH112  never raises, unlike pathlib
+    if error.errno == errno.EISDIR or (is_folder and os.name == "nt"):  # Windows reports access denied
         return f"{path} is a folder, where a file is expected; name the file itself."
     if error.errno == errno.ENAMETOOLONG:
         return f"The name {str(path)[:60]}... of {len(str(path))} characters is too long for this disk; shorten it."
@@ -45,7 +45,7 @@ def why_unreadable(path: Path, error: OSError) -> str:
 
 
 TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
-"""Faults of the process, not of a file."""
+"""Error numbers of the process rather than of a file."""
 
 _AWAY = "cannot be reached; check that its network drive is connected, and try again"
 _REASONS = {
@@ -68,7 +68,7 @@ _REASONS = {
 
 
 def full_disk(error: BaseException) -> str | None:
-    """What to say of an error of a full disk or a used-up quota, or None where it is another."""
+    """The message for a full disk or an exhausted quota; None for any other error."""
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     return f"There is no space left to write {error.filename or 'the output'}; free some and repeat the command."

@@ -1,1 +1,1 @@
-"""The three parts of a trained network as files of their own: encoder, guide and segmentor (docs/export.md)."""
+"""Export of a trained network as three files: encoder, guide and segmentor (docs/export.md)."""

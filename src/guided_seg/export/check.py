@@ -1,4 +1,4 @@
-"""What can be exported, and whether what was exported answers as a session does."""
+"""Check that a network can be exported, and that the exported parts give the scores of a session."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from guided_seg.model.rules import named
 from guided_seg.session import Session
 
 TOLERANCE = 1e-3
-"""How far scores may be from the session's."""
+"""Largest allowed difference from the session's scores."""
 
 
 class Question(NamedTuple):
-    """Images, uint8 ``[H, W, 3]``; dots as rows of (image, row, column, label), int64 ``[P, 4]``; and K."""
+    """A test case: images, uint8 ``[H, W, 3]``; dots (image, row, column, label), int64 ``[P, 4]``; and K."""
 
     images: list[np.ndarray]
     points: np.ndarray
@@ -28,10 +28,10 @@ class Question(NamedTuple):
 
 
 def exportable(network: Network) -> GuidedNetwork:
-    """The network, if it falls into parts that can be traced.
+    """Return the network if its parts can be traced.
 
     Raises:
-        UserError: what stands in the way, and what to choose instead.
+        UserError: the network cannot be exported; the message says why and what to choose instead.
     """
     for sentence in _obstacles(network):
         raise UserError(f"This checkpoint cannot be exported: {sentence}.")
@@ -69,7 +69,7 @@ def _obstacles(network: Network) -> Iterator[str]:
 
 
 def question(network: GuidedNetwork) -> Question:
-    """Two images of two sizes, and some dots, unlike those that the parts were traced with."""
+    """A test case with two images of different sizes and some dots, unlike the inputs used for tracing."""
     rng, sizes = np.random.default_rng(0), ((58, 83), (71, 46))
     num_labels = fixed_labels(network) or 3
     each = [[rng.integers(bound, size=6) for bound in (*size, num_labels)] for size in sizes]
@@ -80,7 +80,7 @@ def question(network: GuidedNetwork) -> Question:
 
 
 def by_session(network: Network, asked: Question) -> list[np.ndarray]:
-    """The scores ``[K, H, W]`` of each image."""
+    """The scores ``[K, H, W]`` of each image, from a session."""
     session = Session(network)
     labels = ["negative", *(session.add_label(f"label {number}") for number in range(1, asked.num_labels))]
     for number, image in enumerate(asked.images):
@@ -91,7 +91,7 @@ def by_session(network: Network, asked: Question) -> list[np.ndarray]:
 
 
 def by_parts(parts: Mapping[str, Call], asked: Question) -> list[np.ndarray]:
-    """The same from encoder, guide and segmentor that were read back."""
+    """The scores ``[K, H, W]`` of each image, from the exported parts."""
     encoded = [parts["encoder"](_pixels(image)) for image in asked.images]
     features = [maps[0] for maps in encoded]
     grids, sizes = (np.array([a.shape[i : i + 2] for a in of]) for i, of in ((2, features), (0, asked.images)))
@@ -104,10 +104,10 @@ def by_parts(parts: Mapping[str, Call], asked: Question) -> list[np.ndarray]:
 
 
 def difference(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
-    """The largest between two lists of scores.
+    """The largest absolute difference between two lists of scores.
 
     Raises:
-        UserError: it is above `TOLERANCE`.
+        UserError: the difference is above `TOLERANCE`.
     """
     largest = max(float(np.abs(one - other).max()) for one, other in zip(found, wanted, strict=True))
     if not largest <= TOLERANCE:

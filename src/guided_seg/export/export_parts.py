@@ -1,4 +1,4 @@
-"""The command: write the parts of a checkpoint, read them back, compare, and only then say done."""
+"""The export command: write the parts of a checkpoint, read them back and compare their scores with a session's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from guided_seg.report.results import write_json
 
 
 class Graphs(NamedTuple):
-    """How a format is written and read back."""
+    """A format: file suffix, writer, reader and required packages."""
 
     suffix: str
     write: Callable[[dict[str, Part], Path], dict[str, Any]]
@@ -43,21 +43,21 @@ GRAPHS = {
     "torch_export": Graphs("pt2", write_torch, read_torch),
 }
 CARD = "model.json"
-"""The file that describes the three others."""
+"""The file that describes the three parts."""
 
 
 def export(cfg: DictConfig, out: Path) -> float:
-    """Write the parts of ``cfg.checkpoint`` as ``cfg.format``, and model.json, which describes them.
+    """Write the parts of ``cfg.checkpoint`` in ``cfg.format``, and model.json, which describes them.
 
     Args:
         cfg: the composed config of ``guided_seg.export``.
         out: an empty folder.
 
     Returns:
-        How far, at most, scores of the written parts were from those of a session.
+        The largest difference between the scores of the written parts and those of a session.
 
     Raises:
-        UserError: the format, the checkpoint, its network or the folder cannot be used; nothing is left then.
+        UserError: the format, the checkpoint, its network or the folder cannot be used. No files are left behind.
     """
     with filled_or_gone(out) as partial:
         _check_format(cfg.format)
@@ -113,7 +113,7 @@ def _write(network: GuidedNetwork, form: str, trained: DictConfig, checkpoint: P
 
 
 def _answers(form: str, folder: Path, asked: Question) -> list[np.ndarray]:
-    """The scores that the files give."""
+    """The scores from the written files."""
     return by_parts({file.stem: GRAPHS[form].read(file) for file in folder.glob(f"*.{GRAPHS[form].suffix}")}, asked)
 
 

@@ -1,4 +1,4 @@
-"""Parts as graphs that run without guided_seg: traced by torch.export, and translated to ONNX or saved as they are."""
+"""Graphs of the parts that run without guided_seg: trace with torch.export, save as ``.pt2`` or convert to ONNX."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from torch.fx.experimental import _config
 from guided_seg.export.parts import Part
 
 Call = Callable[..., list[np.ndarray]]
-"""A part as it was read back: arrays in the order of its inputs to arrays in the order of its outputs."""
+"""A part read from its file: takes arrays in the order of its inputs, returns arrays in the order of its outputs."""
 
 
 @torch.no_grad()
 def trace(part: Part) -> ExportedProgram:
-    """The graph of a part, for any size of what `Part.example` leaves free."""
+    """Trace a part, with the dynamic axes given by `Part.example`."""
     inputs, free = zip(*part.example(), strict=True)
     shapes = dict(signature(part.forward).bind(*free).arguments)
-    # else a length of 1, such as one annotated image, would be taken for another kind of input
+    # otherwise a length of 1, such as one annotated image, would be specialised
     with patch.object(_config, "backed_size_oblivious", True), patch.object(padding, "get_same_padding", _same_padding):
         return torch.export.export(part, inputs, dynamic_shapes=shapes)
 
 
 def write_torch(parts: Mapping[str, Part], folder: Path) -> dict[str, Any]:
-    """A ``.pt2`` file for each part; nothing further to say of them."""
+    """Write a ``.pt2`` file for each part. The result is empty: there are no facts for model.json."""
     for name, part in parts.items():
-        part.to(memory_format=torch.contiguous_format)  # as the file keeps tensors, whatever order is fastest
+        part.to(memory_format=torch.contiguous_format)  # the layout in which the file stores tensors
         torch.export.save(trace(part), folder / f"{name}.pt2")
     return {}
 
 
 def read_torch(path: Path) -> Call:
-    """A part of `write_torch`."""
+    """Read a part written by `write_torch`."""
     module = torch.export.load(path).module()
 
     def call(*arrays: np.ndarray) -> list[np.ndarray]:
@@ -53,7 +53,7 @@ def read_torch(path: Path) -> Call:
 
 
 def write_onnx(parts: Mapping[str, Part], folder: Path) -> dict[str, Any]:
-    """An ``.onnx`` file for each part, weights included; the version of the operators that they use."""
+    """Write an ``.onnx`` file for each part, including weights, and return the operator set version."""
     opset = 0
     for name, part in parts.items():
         with _quiet_onnx():
@@ -67,7 +67,7 @@ def write_onnx(parts: Mapping[str, Part], folder: Path) -> dict[str, Any]:
 
 
 def read_onnx(path: Path) -> Call:
-    """A part of `write_onnx`."""
+    """Read a part written by `write_onnx`."""
     import onnxruntime  # type: ignore[import-untyped]
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -81,10 +81,10 @@ def read_onnx(path: Path) -> Call:
 
 
 def _same_padding(pixels: int, kernel: int, stride: int, dilation: int) -> int:
-    """As timm's, of a side of any length, without the fraction and the maximum that keep the tracer busy for hours.
+    """The padding of timm's ``get_same_padding``, without the fraction and maximum that take the tracer hours.
 
-    Written so that the tracer finds the length of what comes out to be ``(pixels - 1) // stride + 1``: with a remainder
-    in it, it gets longer with each convolution.
+    It lets the tracer simplify the output length to ``(pixels - 1) // stride + 1``. With a remainder, the expression
+    would grow with each convolution.
 
     Example:
         >>> [_same_padding(pixels, 3, 2, 1) == padding.get_same_padding(pixels, 3, 2, 1) for pixels in (8, 9)]
@@ -96,7 +96,7 @@ def _same_padding(pixels: int, kernel: int, stride: int, dilation: int) -> int:
 
 @contextmanager
 def _quiet_onnx() -> Iterator[None]:
-    """Without the remarks of the translator on single operators."""
+    """Silence the converter's log messages about single operators."""
     loggers = [logging.getLogger(name) for name in ("onnx_ir", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""A guided network cut in three: what runs once an image, once an annotation, and once an answer (paper, section 4)."""
+"""The parts of a guided network: encoder (per image), guide (per edit) and segmentor (per query; paper, section 4)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ IMAGES, LABELS, CANDIDATES = Dim("images", min=1), Dim("labels", min=2), Dim("ca
 
 
 class Part(nn.Module, ABC):
-    """What becomes one file.
+    """A part of a network that is exported as one file.
 
     Attributes:
-        inputs: the type and shape of each in words, in order; they are arguments of `forward`.
-        outputs: likewise.
+        inputs: type and shape of each argument of `forward`, in order, in words.
+        outputs: type and shape of each output, likewise.
     """
 
     inputs: dict[str, str]
@@ -36,11 +36,11 @@ class Part(nn.Module, ABC):
 
     @abstractmethod
     def example(self) -> Example:
-        """Inputs to trace with; of each, the axes whose length is free."""
+        """Example inputs for tracing, each with its dynamic axes."""
 
 
 class EncoderPart(Part):
-    """φ of one image; the earlier maps follow where the decoder reads them."""
+    """The encoder: φ of one image, then the skip maps if the decoder reads them."""
 
     def __init__(self, network: GuidedNetwork) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class EncoderPart(Part):
         self.outputs = _maps(network)
 
     def forward(self, image: Float[Tensor, "1 3 H W"]) -> tuple[Tensor, ...]:
-        """The maps of ``outputs``."""
+        """The maps listed in ``outputs``."""
         maps = self.backbone.pyramid(image)
         return tuple(maps if self.skips else maps[:1])
 
@@ -59,7 +59,7 @@ class EncoderPart(Part):
 
 
 class GuidePart(Part):
-    """g of all annotated images together, whose merge is part of it."""
+    """The guide: g of all annotated images together, including the merge."""
 
     def __init__(self, network: GuidedNetwork) -> None:
         super().__init__()
@@ -85,8 +85,8 @@ class GuidePart(Part):
         points: Int[Tensor, "P 4"],
         num_labels: Int[Tensor, ""],
     ) -> tuple[Tensor, ...]:
-        """Z of each label, ``valid`` where z is a set, and which labels are annotated."""
-        labels: Any = num_labels.item()  # a symbol, while it is traced
+        """The guidance z of each label, ``valid`` if z is a set, and which labels are annotated."""
+        labels: Any = num_labels.item()  # symbolic during tracing
         torch._check(labels >= 1)
         number = torch.arange(features.shape[0])
         one = torch.zeros_like(number)
@@ -97,7 +97,7 @@ class GuidePart(Part):
 
     def example(self) -> Example:
         """See `Part.example`."""
-        # two tensors: one given twice would be traced as one input
+        # separate tensors: one tensor passed twice would be traced as one input
         grids, sizes = torch.ones(2, 2, dtype=torch.int64), torch.ones(2, 2, dtype=torch.int64)
         features, points = torch.zeros(2, self.channels, 5, 7), torch.zeros(3, 4, dtype=torch.int64)
         each = {0: IMAGES}
@@ -106,7 +106,7 @@ class GuidePart(Part):
 
 
 class SegmentorPart(Part):
-    """f of one query, with the decoder; scores at the size of the image."""
+    """The segmentor: f of one query, including the decoder; scores at the size of the image."""
 
     def __init__(self, network: GuidedNetwork) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class SegmentorPart(Part):
     def forward(
         self, features: Float[Tensor, "1 C h w"], z: Float[Tensor, "K C *M"], size: Int[Tensor, " 2"], *more: Tensor
     ) -> Float[Tensor, "K H W"]:
-        """The score of each label at each pixel; ``more`` are ``valid`` where z is a set, and the earlier maps."""
+        """The score of each label at each pixel; ``more`` is ``valid`` if z is a set, then the skip maps."""
         height, width = size.tolist()
         torch._check(height >= 1)
         torch._check(width >= 1)
@@ -145,12 +145,12 @@ class SegmentorPart(Part):
 
 
 def parts_of(network: GuidedNetwork) -> dict[str, Part]:
-    """The three parts by name; they share the network's weights."""
+    """The three parts by name. They share the network's weights."""
     return {"encoder": EncoderPart(network), "guide": GuidePart(network), "segmentor": SegmentorPart(network)}
 
 
 def fixed_labels(network: GuidedNetwork) -> int:
-    """K, where the scorer knows no other; 0 where any will do."""
+    """K, if the scorer is joint and K is fixed; 0 if K may vary."""
     return network.conditioning.joint if isinstance(network.conditioning, FeatureFusion) else 0
 
 
@@ -159,7 +159,7 @@ def _is_set(network: GuidedNetwork) -> bool:
 
 
 def _maps(network: GuidedNetwork) -> dict[str, str]:
-    """The features, and the earlier maps that the decoder reads, from coarse to fine."""
+    """The features, and the skip maps that the decoder reads, from coarse to fine."""
     channels = {"features": network.backbone.channels}
     channels |= {f"skip_{i}": c for i, c in enumerate(_skip_channels(network))}
     return {name: f"float32 [1, {c}, rows, columns] of one image" for name, c in channels.items()}

@@ -1,1 +1,1 @@
-"""Networks as plain modules: backbone, guide, conditioning. They know neither Lightning nor Hydra."""
+"""Networks as plain PyTorch modules: backbone, guide and conditioning, independent of Lightning and Hydra."""

@@ -1,4 +1,4 @@
-"""φ: backbones that turn images into feature maps (paper, section 4), frozen, partly frozen or trained."""
+"""Backbones φ: from images to feature maps (paper, section 4); frozen, partly frozen or trained."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from guided_seg.files.tensors import unreadable
 from guided_seg.model.features import Anchor, laid_out
 
 Frozen = bool | int
-"""True: no weight is trained; False: all are; n: the first n stages are not."""
+"""Frozen stages of a backbone: all (True), none (False), or the first n."""
 
 
 class WeightsError(UserError):
-    """Pretrained weights that cannot be had; the message says what to do."""
+    """Pretrained weights cannot be found or do not fit; the message says what to do."""
 
 
 class Backbone(nn.Module, ABC):
-    """RGB images in 0..1 to features; the normalisation that belongs to the weights is part of it.
+    """From RGB images in 0..1 to features. The backbone applies the normalisation that its weights expect.
 
     Attributes:
         channels: C of the features.
-        stride: pixels per cell; an H x W image has ceil(H / stride) x ceil(W / stride) cells, where there is no border.
-        border: pixels around the image.
-        lost: cells that convolutions without padding take away.
-        anchor: where the grid lies on the image, with a border; None where the grid spans the image.
-        skip_channels: channels of the earlier maps that `pyramid` gives besides, from coarse to fine.
-        longest: pixels of the longest side to which larger images are reduced before they are encoded; None for no
-            limit. Maps span the image in any case, so nothing else has to know of it.
-        enlarge: enlarge smaller ones to it, so that all images are encoded at one scale.
+        stride: pixels per cell. Without a border, an H x W image has ceil(H / stride) x ceil(W / stride) cells.
+        border: padding around the image, in pixels.
+        lost: cells lost to convolutions without padding.
+        anchor: position of the grid on the image if there is a border; None if the grid spans the image.
+        skip_channels: channels of the skip maps, the earlier maps that `pyramid` adds, from coarse to fine.
+        longest: longest side in pixels; larger images are downscaled before they are encoded. None for no limit. Maps
+            span the image either way, so no other module depends on it.
+        enlarge: upscale smaller images to ``longest``, so that all images are encoded at one scale.
     """
 
     channels: int
@@ -52,36 +52,36 @@ class Backbone(nn.Module, ABC):
     def __init__(self, frozen: Frozen, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.frozen = frozen
-        # saved with the weights that they belong to
+        # buffers, so that they are saved with the weights
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
     @abstractmethod
     def stages(self) -> list[nn.Module]:
-        """The pretrained parts, from the image on; layers that are always trained are not among them."""
+        """The pretrained stages, in order from the image; layers that are always trained are not included."""
 
     @abstractmethod
     def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
-        """What normalised images become as far as the pretrained stages go, then the earlier maps of ``skip_channels``.
+        """The output of the pretrained stages on normalised images, then the skip maps.
 
-        It is the features ``[N, C, h, w]`` themselves, or what `finish` makes them of.
+        The output is the features ``[N, C, h, w]``, or the input of `finish`.
         """
 
     def finish(self, maps: list[Tensor]) -> list[Tensor]:
-        """The features by the layers that are always trained, where there are any; then the earlier maps, as given."""
+        """Apply the layers that are always trained, if any: from `maps` to the features, then the skip maps."""
         return maps
 
     def pyramid(self, images: Float[Tensor, "N 3 H W"], extra: Float[Tensor, "N E H W"] | None = None) -> list[Tensor]:
-        """The features and the earlier maps; see `trunk`."""
+        """The features, then the skip maps; for the arguments see `trunk`."""
         return self.finish(self.trunk(images, extra))
 
     def trunk(self, images: Float[Tensor, "N 3 H W"], extra: Float[Tensor, "N E H W"] | None = None) -> list[Tensor]:
-        """Reduce, normalise and extract the `maps`, which stay the same for good where all stages are frozen.
+        """Downscale and normalise images, and compute their `maps`. If all stages are frozen, these can be cached.
 
         Args:
             images: RGB in 0..1.
-            extra: further channels in 0..1, if `widen` made room for them; brought to the spread of the image, as the
-                original's dots of 128 beside pixels of -128 to 128.
+            extra: extra input channels in 0..1, see `widen`; scaled to the range of the normalised image, as in the
+                original, where dots are 128 and pixels -128 to 128.
         """
         images = (reduced(images, self.longest, self.enlarge) - self.mean) / self.std
         if extra is not None:
@@ -91,28 +91,28 @@ class Backbone(nn.Module, ABC):
     def forward(
         self, images: Float[Tensor, "N 3 H W"], extra: Float[Tensor, "N E H W"] | None = None
     ) -> Float[Tensor, "N C h w"]:
-        """The features alone; see `pyramid`."""
+        """The features, without the skip maps; see `pyramid`."""
         return self.pyramid(images, extra)[0]
 
     def widen(self, extra: int) -> None:
-        """Let the first convolution read ``extra`` more channels, by the mean of its weights over the image's."""
+        """Add ``extra`` input channels to the first convolution, with the mean of its weights over RGB."""
         first = next(module for module in self.modules() if isinstance(module, nn.Conv2d))
         mean = first.weight.detach().mean(1, keepdim=True)
         first.weight = nn.Parameter(torch.cat([first.weight.detach(), mean.expand(-1, extra, -1, -1)], dim=1))
         first.in_channels += extra
 
     def grid(self, pixels: int) -> int:
-        """How many cells a side of so many pixels has."""
+        """The number of cells along a side of this many pixels."""
         return max(1, -(-(pixels + 2 * self.border) // self.stride) - self.lost)
 
     def freeze(self) -> None:
-        """Take the gradient and new batch statistics from the frozen stages; subclasses call it once they are built."""
-        # Lightning trains in the mode that it finds, so `train` alone would come too late
+        """Disable gradients and batch statistics of the frozen stages. Subclasses call it at the end of __init__."""
+        # Lightning does not call `train` before training, so overriding it is not enough
         for stage in self._frozen_stages():
             stage.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Backbone:
-        """As `nn.Module.train`, but frozen stages keep the batch statistics of their weights."""
+        """See `nn.Module.train`. Frozen stages stay in evaluation mode and keep their batch statistics."""
         super().train(mode)
         for stage in self._frozen_stages():
             stage.eval()
@@ -124,12 +124,12 @@ class Backbone(nn.Module, ABC):
 
 
 def reduced(images: Float[Tensor, "N 3 H W"], longest: int | None, enlarge: bool = False) -> Float[Tensor, "N 3 y x"]:
-    """The images, with their longest side of at most so many pixels; what is larger is averaged, not skipped.
+    """The images, downscaled with antialiasing if their longest side is above a limit.
 
     Args:
-        images: of one size.
-        longest: pixels; None for no limit.
-        enlarge: make it exactly so many.
+        images: images of one size.
+        longest: largest longest side, in pixels; None for no limit.
+        enlarge: also upscale smaller images to this side.
 
     Example:
         >>> reduced(torch.zeros(1, 3, 300, 400), 200).shape, reduced(torch.zeros(1, 3, 30, 40), 200).shape
@@ -143,10 +143,10 @@ def reduced(images: Float[Tensor, "N 3 H W"], longest: int | None, enlarge: bool
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file or of a PyTorch file that holds only tensors.
+    """Read the named tensors of a ``.safetensors`` or PyTorch file.
 
     Raises:
-        WeightsError: there is no such file, or it cannot be read.
+        WeightsError: there is no such file, it cannot be read, or it holds anything but tensors.
     """
     if not path.is_file():
         raise WeightsError(f"There is no weights file {path}; check backbone.weights.")
@@ -165,10 +165,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 class Blank(Backbone):
-    """No features at all, on the grid of another backbone: for a segmentor that reads guidance alone.
+    """A backbone without features (C = 0), for a segmentor that reads only the guidance.
 
     Args:
-        like: the backbone whose grid it has.
+        like: the backbone whose grid it uses.
     """
 
     def __init__(self, like: Backbone) -> None:
@@ -177,7 +177,7 @@ class Blank(Backbone):
         self.anchor, self.border, self.lost = like.anchor, like.border, like.lost
 
     def stages(self) -> list[nn.Module]:
-        """There are none."""
+        """Empty: nothing is pretrained."""
         return []
 
     def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
@@ -186,7 +186,7 @@ class Blank(Backbone):
 
 
 def check_stride(stride: int | None, known: Sequence[int]) -> int:
-    """The output stride; the first of ``known`` where None is asked for. Raises `UserError` on any other."""
+    """The output stride; None means the first of ``known``. Raises `UserError` if it is not in ``known``."""
     if stride is not None and stride not in known:
         raise UserError(
             f"resolution.output_stride={stride}: this backbone has {', '.join(map(str, known))}; choose one, or "
@@ -196,12 +196,12 @@ def check_stride(stride: int | None, known: Sequence[int]) -> int:
 
 
 class Small(Backbone):
-    """A residual net to be trained from scratch on `shapes` in minutes on a CPU.
+    """A small residual network. It can be trained from scratch on `shapes` in minutes on a CPU.
 
     Args:
         width: C.
-        blocks: residual blocks, with dilations 1, 2, 4, 1, 2, 4, ...
-        output_stride: 4, or 8 or 16, which average the map before the blocks.
+        blocks: number of residual blocks, with dilations 1, 2, 4, 1, 2, 4, ...
+        output_stride: 4, or 8 or 16 with average pooling before the blocks.
     """
 
     def __init__(self, width: int = 64, blocks: int = 4, output_stride: int | None = None) -> None:
@@ -214,7 +214,7 @@ class Small(Backbone):
         self.head = nn.Conv2d(width, width, 1)
 
     def stages(self) -> list[nn.Module]:
-        """None is pretrained."""
+        """Empty, since no part is pretrained."""
         return []
 
     def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""f: how guidance directs the segmentation of a query (paper, section 4.2; concepts, rule 5)."""
+"""Conditioning f: compare a query's features with the guidance (paper, section 4.2; concepts, rule 5)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ from guided_seg.errors import UserError
 from guided_seg.model.guide.guide import Guidance
 
 Needs = Literal["any", "global", "local", "set"]
-"""What a conditioning can read: z of any form; one vector a label; a vector a position; all annotated features."""
+"""Form of z that a conditioning reads: any; a vector per label; a vector per position; all annotated features."""
 
 Metric = Literal["euclidean", "cosine"]
 
 
 class Conditioning(nn.Module, ABC):
-    """Maps of the labels on the query's feature grid, in two steps (concepts, rule 5).
+    """Compute maps of each label on the query's feature grid, in two steps (concepts, rule 5).
 
-    `prepare` depends on the query alone and runs once an image. `compare` adds the guidance and runs for every new dot.
-    Each label gets E maps, which a decoder scores; most conditionings give one, the score itself.
+    `prepare` depends only on the query and runs once per image. `compare` adds the guidance and runs for every new dot.
+    Each label gets E maps, which a decoder scores. Most conditionings have E = 1, the score itself.
 
     Attributes:
         needs: the form of guidance that it reads.
-        reads_query: whether it reads the features of the query; else these are never computed.
+        reads_query: whether it reads the features of the query; if not, these are never computed.
         per_label: whether it needs a z for each label.
-        separable: the maps of a label depend on its own z alone, so a change of one label leaves the others as they
-            are, and a session computes them again for that label only.
-        memory: whether it reads the answer to the frame before, see `Guidance.previous`.
+        separable: whether the maps of a label depend only on its own z; sessions then recompute only edited labels.
+        memory: whether it reads the previous prediction, see `Guidance.previous`.
         maps: E.
-        floor: applied last to all K labels, see `Floor`.
+        floor: applied last, to all K labels; see `Floor`.
     """
 
     needs: Needs = "any"
@@ -48,15 +47,15 @@ class Conditioning(nn.Module, ABC):
         self.floor: nn.Module = nn.Identity()
 
     def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
-        """What depends on the query alone: by default its features."""
+        """Compute what depends only on the query; by default its features."""
         return (query,)
 
     @abstractmethod
     def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K E h w"]:
-        """E maps of each label, without the floor. If `separable`, the guidance may be that of some labels only."""
+        """E maps of each label, without the floor. If `separable`, the guidance may hold only some of the labels."""
 
     def forward(self, query: Float[Tensor, "B C h w"], guidance: Guidance) -> Float[Tensor, "B K E h w"]:
-        """Both steps and the floor."""
+        """Apply both steps and the floor."""
         return self.floor(self.compare(self.prepare(query), guidance))
 
 
@@ -67,20 +66,20 @@ class FeatureFusion(Conditioning):
 
     Args:
         channels: C of features and guidance.
-        hidden: rows of W; the original has 2C.
-        scorer: ``shared`` scores each label by the same w, so K may change at any time; ``joint`` sees all labels at
-            once, W [F̄ ; z_0 ; ... ; z_K-1], and K is fixed by training.
+        hidden: rows of W; 2C by default, as in the original.
+        scorer: ``shared`` scores each label with the same w, so K may vary; ``joint`` reads all labels at once,
+            W [F̄ ; z_0 ; ... ; z_K-1], and K is fixed by training.
         num_labels: K of a joint scorer.
-        guides: how many z a joint scorer reads; K, or one where the fusion is joint.
-        matching: adds τ cos(F̄, z_k) to each score. The sum alone learns slowly from scratch to compare.
+        guides: number of z that a joint scorer reads: K, or one if the fusion is joint.
+        matching: add τ cos(F̄, z_k) to each score. Without it, training from scratch is slow.
         floor: see `Floor`.
-        context: 3 x 3 convolutions with growing dilation between relu and w, which carry local guidance to cells
-            around a dot; 0 is the paper's 1 x 1 scorer.
+        context: number of 3 x 3 convolutions with growing dilation between relu and w. They spread local guidance to
+            the cells around a dot. 0 is the paper's 1 x 1 scorer.
         dropout: spatial dropout after relu.
-        init: ``default``, or ``original``: W from N(0, 0.001) and w zero, as the original began.
+        init: ``default``, or ``original``: W from N(0, 0.001) and w = 0, as in the original.
 
     Raises:
-        UserError: an unknown scorer or init.
+        UserError: ``scorer`` or ``init`` is unknown.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class FeatureFusion(Conditioning):
                 nn.init.zeros_(zero)  # type: ignore[arg-type]
 
     def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
-        """W_q F̄ + b, and what the cosine is of; see `Conditioning.prepare`."""
+        """W_q F̄ + b, and normalised features for the cosine; see `Conditioning.prepare`."""
         return (self.query(query), *([] if self.temperature is None else [F.normalize(query, dim=1)]))
 
     def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K 1 h w"]:
@@ -142,7 +141,7 @@ class FeatureFusion(Conditioning):
 
 
 class ParameterRegression(Conditioning):
-    """score_k = η_w(z_k) · relu(W F̄ + b) + η_b(z_k): guidance decides the weights of the last layer, as in OSLSM.
+    """score_k = η_w(z_k) · relu(W F̄ + b) + η_b(z_k): guidance predicts the weights of the last layer, as in OSLSM.
 
     Args:
         channels: C of features and guidance.
@@ -174,16 +173,16 @@ class ParameterRegression(Conditioning):
 
 
 class ByDistance(Conditioning, ABC):
-    """The nearer the guidance of a label, the higher its score.
+    """Score each label by the distance of its guidance to the query's features.
 
     Args:
         channels: C of features and guidance.
         metric: ``euclidean``, the squared distance divided by C, or ``cosine``, one minus the cosine.
-        temperature: τ to begin with; it is learned.
+        temperature: initial value of τ, which is learned.
         floor: see `Floor`.
 
     Raises:
-        UserError: an unknown metric.
+        UserError: ``metric`` is unknown.
     """
 
     separable = True
@@ -194,11 +193,11 @@ class ByDistance(Conditioning, ABC):
             raise UserError(f"conditioning.metric={metric}; expected euclidean or cosine.")
         self.metric = metric
         self.temperature = nn.Parameter(torch.tensor(float(temperature)))
-        # scores are 0 at best: the floor begins at a distance of 1, where a cosine is 0, or all would be negative
+        # scores are at most 0: a floor of 0 would make all pixels negative, so it starts at distance 1 (cosine 0)
         self.floor = Floor(-float(temperature)) if floor else nn.Identity()
 
     def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
-        """The directions of the features, or the features and their squared lengths; see `Conditioning.prepare`."""
+        """Normalised features (cosine), or features and their squared norms (euclidean)."""
         if self.metric == "cosine":
             return (F.normalize(query, dim=1),)
         return query, query.square().sum(1, keepdim=True)
@@ -207,7 +206,7 @@ class ByDistance(Conditioning, ABC):
 class Prototypes(ByDistance):
     """score_k = −τ d(F̄, z_k): the nearest prototype wins (paper, section 4.2, after prototypical networks).
 
-    See `ByDistance` for its arguments.
+    See `ByDistance` for the arguments.
     """
 
     needs = "global"
@@ -220,7 +219,7 @@ class Prototypes(ByDistance):
 class NearestNeighbors(ByDistance):
     """score_k = −τ min_i d(F̄, F_i) over the annotated local features of label k (paper, section 4.2).
 
-    See `ByDistance` for its arguments.
+    See `ByDistance` for the arguments.
     """
 
     needs = "set"
@@ -234,14 +233,14 @@ class NearestNeighbors(ByDistance):
 
 
 class Direct(Conditioning):
-    """score = w · z + b on local guidance alone: the guide has seen image and dots together, as in DIOS.
+    """score = w · z + b on local guidance only: the guide has encoded image and dots together, as in DIOS.
 
-    Nothing of the query is read, since it is the support itself.
+    It does not read the query's features, since the query is the support itself.
 
     Args:
         channels: C of the guidance.
-        num_labels: K, where the fusion has one z for all labels.
-        guides: one, where the fusion is joint; else every label is scored by the same w.
+        num_labels: K, if the fusion is joint.
+        guides: 1 if the fusion is joint; otherwise each label is scored with the same w.
     """
 
     needs = "local"
@@ -259,13 +258,12 @@ class Direct(Conditioning):
 
 
 class Floor(nn.Module):
-    """A learned score β that the negative never falls below: score_0 becomes log(exp score_0 + exp β).
+    """A learned lower bound β for the score of the negative: score_0 becomes log(exp score_0 + exp β).
 
-    What resembles no guidance at all is negative then. Without it a pixel unlike every dot is a coin toss, and few dots
-    never show all that is negative.
+    Pixels that resemble no guidance become negative, since a few dots cannot cover all of the background.
 
     Args:
-        level: β to begin with.
+        level: initial value of β.
     """
 
     def __init__(self, level: float = 0.0) -> None:
@@ -273,12 +271,12 @@ class Floor(nn.Module):
         self.level = nn.Parameter(torch.tensor(level))
 
     def forward(self, scores: Float[Tensor, "B K 1 h w"]) -> Float[Tensor, "B K 1 h w"]:
-        """The scores with the floor under those of label 0."""
+        """Apply the floor to the scores of label 0."""
         return torch.cat([torch.logaddexp(scores[:, :1], self.level.to(scores.dtype)), scores[:, 1:]], dim=1)
 
 
 def _distances(prepared: tuple[Tensor, ...], to: Float[Tensor, "B C M"]) -> Float[Tensor, "B M h w"]:
-    """From each position of the query to M vectors, without all their differences; see `ByDistance.prepare`."""
+    """Distances from each position of the query to M vectors, computed without materialising their differences."""
     if len(prepared) == 1:
         return 1 - torch.einsum("bchw,bcm->bmhw", prepared[0], F.normalize(to, dim=1))
     query, square = prepared

@@ -1,4 +1,4 @@
-"""From scores on the feature grid to finer ones (paper, section 4.1 on resolution)."""
+"""Decoders: from maps on the feature grid to scores at a finer resolution (paper, section 4.1 on resolution)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from guided_seg.errors import CompositionError
 
 SPREAD = 16
-"""Maps that `Carried` makes of a score."""
+"""Number of maps to which `Carried` expands a score."""
 
 
 class Decoder(nn.Module, ABC):
-    """Scores the maps of each label, at the same or a finer resolution; by the same weights, so K stays free.
+    """Score the maps of each label, at the same or a finer resolution. All labels share weights, so K may vary.
 
     Args:
-        maps: E of the conditioning. If a label has several, a decoder of scores first weighs them.
+        maps: E of the conditioning. Decoders that work on scores first reduce several maps to one score.
 
     Attributes:
-        uses_skips: whether it reads the backbone's earlier maps, which are then kept with the features.
-        separable: the scores of a label depend on its own maps alone.
+        uses_skips: whether it reads the backbone's skip maps, which are then cached with the features.
+        separable: whether the scores of a label depend only on its own maps.
     """
 
     uses_skips = False
@@ -36,22 +36,22 @@ class Decoder(nn.Module, ABC):
         self.weigh = nn.Conv2d(maps, 1, 1, bias=False) if maps > 1 else None
 
     def scores(self, maps: Float[Tensor, "B K E h w"]) -> Float[Tensor, "B K h w"]:
-        """One score for each label and cell."""
+        """Reduce the E maps of each label to one score per cell."""
         if self.weigh is None:
             return maps[:, :, 0]
         return self.weigh(maps.flatten(0, 1)).view(*maps.shape[:2], *maps.shape[3:])
 
     def prepare(self, skips: Sequence[Tensor]) -> list[Tensor]:
-        """What of the query's earlier maps, from coarse to fine, does not depend on guidance, so that it is kept."""
+        """Process the query's skip maps (from coarse to fine), independent of guidance, so that it can be cached."""
         return list(skips)
 
     @abstractmethod
     def forward(self, maps: Float[Tensor, "B K E h w"], skips: Sequence[Tensor]) -> Float[Tensor, "B K y x"]:
-        """Scores as fine or finer; ``skips`` are those that `prepare` made."""
+        """Scores at the same or a finer resolution; ``skips`` are the output of `prepare`."""
 
 
 class Bilinear(Decoder):
-    """Nothing is learned: scores are interpolated to the image, as in the original.
+    """Bilinear interpolation of the scores to the image, as in the original. No decoder is learned.
 
     Args:
         maps: see `Decoder`.
@@ -67,14 +67,15 @@ class Bilinear(Decoder):
 
 
 class Refine(Decoder):
-    """Steps of doubling the resolution and adding a learned correction, with or without the backbone's earlier maps.
+    """Upsample the scores step by step and add a learned correction, with or without skip connections.
 
-    With skips there is a step for each earlier map, at its resolution; without, ``steps`` of twice.
+    With skips there is one step per skip map, to its resolution. Without, there are ``steps`` steps, each by a factor
+    of two.
 
     Args:
-        skip_channels: channels of the earlier maps, from coarse to fine.
-        skips: whether to read them.
-        steps: how many, without skips.
+        skip_channels: channels of the skip maps, from coarse to fine.
+        skips: use skip connections.
+        steps: number of steps without skips.
         hidden: channels of the correction.
         maps: see `Decoder`.
     """
@@ -100,21 +101,21 @@ class Refine(Decoder):
 
 
 class Carried(Decoder):
-    """Carries the maps of each label to the resolution of the earliest skip, and scores them only there.
+    """Upsample all maps of each label to the finest skip map, and score them only there.
 
-    A score alone would have lost what else is known of a cell when it meets the edges of the earlier map. Each doubling
-    of the resolution after the first halves the number of maps, or the finest would cost more than all else. Positive
-    labels are scored by what their maps differ from those of the negative, whose own score is 0.
+    The maps carry more information than a score when they meet the edges in the skip maps. Each doubling of the
+    resolution after the first halves the number of maps, to bound the cost of the finest. A positive label is scored by
+    the difference of its maps from those of the negative, whose own score is 0.
 
     Args:
-        skip_channels: channels of the earlier maps, from coarse to fine.
-        maps: E, the maps of each label. A score alone is first spread over `SPREAD` maps.
-        unshuffle: compute at the second finest resolution, where each cell holds the four cells of the finest map as
-            channels and is given four scores (after sub-pixel convolution, Shi et al., 2016). What reads the finest map
-            is computed once an image, so the finest scores cost an edit no more than the second finest.
+        skip_channels: channels of the skip maps, from coarse to fine.
+        maps: E, the maps of each label. A single score is first expanded to `SPREAD` maps.
+        unshuffle: compute at the second finest resolution. Each cell holds the four cells of the finest map as
+            channels and gets four scores (after sub-pixel convolution, Shi et al., 2016). The finest map is processed
+            once per image, so an edit costs the same for the finest scores as for the second finest.
 
     Raises:
-        CompositionError: the backbone has no earlier map; or only one, to ``unshuffle``.
+        CompositionError: the backbone has no skip map, or only one with ``unshuffle``.
     """
 
     uses_skips = True
@@ -148,7 +149,7 @@ class Carried(Decoder):
         """See `Decoder.prepare`."""
         if self.unshuffle:
             *skips, second, finest = skips
-            # a last row or column that is alone is doubled; both grids span the image, so nothing is cut off again
+            # an odd last row or column is repeated; both grids span the image, so nothing is cropped later
             height, width = second.shape[-2:]
             even = F.pad(finest, (0, 2 * width - finest.shape[-1], 0, 2 * height - finest.shape[-2]), mode="replicate")
             skips.append(torch.cat([second, F.pixel_unshuffle(even, 2)], dim=1))
@@ -180,7 +181,7 @@ class _Step(nn.Module):
         self.last = nn.Conv2d(hidden, 1, 3, padding=1, padding_mode="replicate")
 
     def project(self, skip: Tensor) -> Tensor:
-        """The part of the first layer that reads the earlier map."""
+        """The skip map's part of the first layer."""
         assert self.skip is not None
         found: Tensor = self.skip(skip)
         return found

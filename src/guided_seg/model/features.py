@@ -1,4 +1,4 @@
-"""Feature maps of images of any size, and the fixed map between pixels and cells (concepts, rules 1-2)."""
+"""Features of images of any size, and the fixed bilinear map between pixels and cells (concepts, rules 1-2)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 FINE = 4096
-"""Cells of a grid from which on it is upsampled by OpenCV where it can be."""
+"""Grids with at least this many cells are upsampled by OpenCV if possible."""
 
 
 def laid_out(maps: Float[Tensor, "N C h w"]) -> Float[Tensor, "N C h w"]:
-    """The maps as they lie in memory where convolutions are fastest: channels last on a CPU.
+    """The maps in the memory layout that makes convolutions fastest: channels last on a CPU.
 
-    On a GPU cuDNN compiles its kernels for convolutions of single channels anew for each size in that layout, which
-    takes far longer than to train.
+    On a GPU the layout is contiguous. With channels last, cuDNN would compile its kernels for depthwise convolutions
+    again for each size, which takes far longer than training.
     """
     layout = torch.channels_last if maps.device.type == "cpu" else torch.contiguous_format
     return maps.contiguous(memory_format=layout)
@@ -28,10 +28,10 @@ def laid_out(maps: Float[Tensor, "N C h w"]) -> Float[Tensor, "N C h w"]:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Where a grid lies that does not just span its image, since the image was given a border before it was encoded.
+    """Position of a grid that does not span its image, because the image was padded with a border.
 
     Attributes:
-        start: the pixel at which the first cell begins, downwards and to the right.
+        start: row and column of the pixel at which the first cell starts.
         stride: pixels per cell.
     """
 
@@ -39,7 +39,7 @@ class Anchor:
     stride: float
 
     def finer(self, factor: float) -> Anchor:
-        """Of a grid with ``factor`` cells for each, that begins at the same place."""
+        """The anchor of a grid that is ``factor`` times finer and starts at the same pixel."""
         return Anchor(self.start, self.stride / factor)
 
 
@@ -49,10 +49,10 @@ class Features:
 
     Attributes:
         maps: float ``[N, C, h, w]``, zero in the padding.
-        grids: int64 ``[N, 2]`` the cells of each image, rows and columns.
-        sizes: int64 ``[N, 2]`` the pixels of each image, height and width.
-        skips: earlier, finer maps of the same images, from coarse to fine, for a decoder that asks for them.
-        anchor: where the grids lie; None where each spans its image.
+        grids: int64 ``[N, 2]`` rows and columns of each image's grid, in cells.
+        sizes: int64 ``[N, 2]`` height and width of each image, in pixels.
+        skips: skip maps of the same images, from coarse to fine, for a decoder with skip connections.
+        anchor: position of the grids; None if each grid spans its image.
     """
 
     maps: Float[Tensor, "N C h w"]
@@ -63,30 +63,30 @@ class Features:
 
     def __getitem__(self, rows: Tensor | slice) -> Features:
         """The features of some of the images."""
-        # index_select, as the gradient of plain indexing adds up rows taken twice in the order in which threads come
+        # index_select, since the gradient of plain indexing is not deterministic for repeated rows
         maps = self.maps[rows] if isinstance(rows, slice) else _select(self.maps, rows)
         return Features(maps, self.grids[rows], self.sizes[rows], tuple(s[rows] for s in self.skips), self.anchor)
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all maps."""
+        """Bytes of all maps."""
         return self.maps.nbytes + sum(skip.nbytes for skip in self.skips)
 
     def unpadded(self) -> tuple[Float[Tensor, "N C h w"], list[Tensor]]:
-        """The maps of images of one size, and those of the skips, without their padding."""
+        """The maps and skip maps without padding; all images must have one size."""
         height, width = self.grids[0].tolist()
         return self.maps[..., :height, :width], [skip.unpadded()[0] for skip in self.skips]
 
 
 def _select(maps: Tensor, rows: Tensor) -> Tensor:
-    # one image is all there is to choose from: a view, where a copy would cost as much as the rest of an update; but an
-    # exported graph is to serve any number of images
+    # a single image needs no copy, which would cost as much as the rest of an update; an exported graph must work for
+    # any number of images
     one = not torch.compiler.is_exporting() and len(maps) == len(rows) == 1
     return maps if one else maps.index_select(0, rows)
 
 
 def stack(parts: Sequence[Features]) -> Features:
-    """The features of several sets of images as one set, in order."""
+    """Concatenate features of several sets of images."""
     if len(parts) == 1:
         return parts[0]
     height, width = (max(part.maps.shape[axis] for part in parts) for axis in (-2, -1))
@@ -97,7 +97,7 @@ def stack(parts: Sequence[Features]) -> Features:
 
 
 def by_size(sizes: Int[Tensor, "N 2"]) -> Iterator[tuple[tuple[int, int], Tensor | slice]]:
-    """Each distinct size and the rows that have it; one slice where all are equal, which needs no copy."""
+    """Each distinct size and the rows that have it; a slice if all sizes are equal, since that needs no copy."""
     if (sizes == sizes[:1]).all():
         yield (int(sizes[0, 0]), int(sizes[0, 1])), slice(None)
         return
@@ -126,17 +126,17 @@ def cells(
     width: int,
     anchor: Anchor | None = None,
 ) -> tuple[Int[Tensor, "D 4"], Float[Tensor, "D 4"]]:
-    """The four cells that each pixel touches, and its bilinear weights there, which add up to exactly one.
+    """The four cells around each pixel, as flat indices, and their bilinear weights, which sum to exactly one.
 
-    It is the transpose of bilinear upsampling from grid to image (half-pixel centres, clamped at the border): a dot's
-    guidance is the upsampled feature at the dot.
+    This is the transpose of bilinear upsampling from grid to image (half-pixel centres, clamped at the border), so the
+    guidance of a dot is the upsampled feature at the dot.
 
     Args:
         pixels: row and column of each of D dots.
         sizes: height and width of the image of each dot.
         grids: rows and columns of the grid of each dot.
-        width: columns of the (padded) grid that the flat cell numbers refer to.
-        anchor: where the grids lie.
+        width: columns of the (padded) grid that the flat indices refer to.
+        anchor: position of the grids; None if each spans its image.
 
     Example:
         >>> corner = torch.tensor([[0, 0]])
@@ -162,13 +162,13 @@ def pool_mask(
     grid: tuple[int, int],
     anchor: Anchor | None = None,
 ) -> Float[Tensor, "*batch h w"]:
-    """``D A``: the same map as `cells`, for dense indicators; the sum over cells is the number of pixels.
+    """``D A``: the map of `cells` applied to dense indicators. The sum over cells is the number of pixels.
 
     Args:
-        indicators: ones where a label is annotated; only the top left ``size`` counts.
+        indicators: 1 where a label is annotated; only the top left ``size`` is read.
         size: height and width of the image.
         grid: rows and columns of its feature grid.
-        anchor: where the grid lies.
+        anchor: position of the grid; None if it spans the image.
     """
     device, dtype = indicators.device, indicators.dtype
     rows = _interpolation(grid[0], size[0], anchor).to(device, dtype)
@@ -181,23 +181,22 @@ def upsample(
 ) -> Float[Tensor, "N K H W"]:
     """Bilinear interpolation from the grid to the image, the transpose of `pool_mask`; clamped at the border.
 
-    Along one axis and then along the other, as two products: several times as fast as `F.interpolate` on a CPU. Finer
-    grids are left to OpenCV there, which takes a twentieth of the time of the products; its positions are rounded to
-    some 1e-5 of a cell.
+    It is two matrix products, one per axis, several times as fast as `F.interpolate` on a CPU. On fine grids, OpenCV
+    takes a twentieth of that time; it rounds positions to about 1e-5 of a cell.
     """
     height, width = maps.shape[-2:]
-    if torch.compiler.is_exporting():  # the weights of the products are made for one size, and a graph serves any
+    if torch.compiler.is_exporting():  # the matrices depend on the size, but a graph must work for any
         return F.interpolate(maps, size, mode="bilinear", align_corners=False)
     if height * width >= FINE and anchor is None and _is_answer(maps):
         return _resized(maps, size)
-    with torch.autocast(maps.device.type, enabled=False):  # which would round the weights
+    with torch.autocast(maps.device.type, enabled=False):  # autocast would round the weights
         maps = maps.float()
         rows, columns = (_interpolation(*pair, anchor).to(maps) for pair in ((height, size[0]), (width, size[1])))
         return rows @ (maps @ columns.T)
 
 
 def _is_answer(maps: Tensor) -> bool:
-    """Whether nothing but the values is asked for: no gradient, no graph."""
+    """Whether plain values suffice: fp32 on a CPU, without gradient or graph."""
     graph = torch.compiler.is_compiling()
     return maps.device.type == "cpu" and maps.dtype == torch.float32 and not (maps.requires_grad or graph)
 
@@ -211,7 +210,7 @@ def _resized(maps: Float[Tensor, "N K h w"], size: tuple[int, int]) -> Float[Ten
 
 @lru_cache(maxsize=256)
 def _interpolation(cells_: int, pixels: int, anchor: Anchor | None = None) -> Tensor:
-    """``[pixels, cells]``: the weights of bilinear upsampling along one axis; kept, so they must serve training too."""
+    """Weights ``[pixels, cells]`` of bilinear upsampling along one axis, cached for inference and training."""
     with torch.inference_mode(False):
         return _weights(cells_, pixels, anchor)
 

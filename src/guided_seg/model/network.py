@@ -1,4 +1,4 @@
-"""The guided network: a backbone φ, a guide g and a segmentor f (paper, section 4)."""
+"""Networks: the interface, and the guided network of backbone φ, guide g and segmentor f (paper, section 4)."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from guided_seg.model.precision import Exact
 from guided_seg.model.segmentor import Prepared, Segmentor
 
 ALIKE = 16
-"""On a GPU the number of images that are encoded at once in training is a multiple of it."""
+"""In training on a GPU, the number of images encoded at once is a multiple of this."""
 
 UpdateCost = Literal["none", "head", "full"]
 
 
 class Network(nn.Module, ABC):
-    """What training, evaluation and sessions ask of any network: scores of a batch, from features encoded once.
+    """The interface of all networks to training, evaluation and sessions: scores of a batch, images encoded once.
 
     Attributes:
         backbone: φ.
         needs_same_image: whether support and query must be one image.
-        update_cost: what a new dot makes the network compute again: ``none``, as it reads no dots; the ``head``, on
-            features that are kept; or a ``full`` pass of an encoder, or more.
-        precision: in which `encode` computes, ``bf16`` or ``fp32``; features are fp32 in both. Training leaves it at
-            fp32 and is inside ``torch.autocast`` as a whole instead.
+        update_cost: what a new dot recomputes: ``none``, if the network reads no dots; the ``head``, on cached
+            features; or a ``full`` encoder pass, or more.
+        precision: precision of `encode`, ``bf16`` or ``fp32``; the features are fp32 either way. Training leaves it at
+            fp32 and runs inside ``torch.autocast`` instead.
     """
 
     backbone: Backbone
@@ -46,7 +46,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
-        """φ of padded images; the padding is cut off first, so a batch gives what single images give."""
+        """The features φ of padded images. Padding is cropped first, so batching does not change the result."""
 
     @abstractmethod
     def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
@@ -54,19 +54,18 @@ class Network(nn.Module, ABC):
 
         Args:
             batch: B episodes.
-            features: of the batch's images, if they were encoded before.
+            features: features of the batch's images, if already encoded.
         """
 
 
 class StagedNetwork(Network, ABC):
     """A network in stages: `encode` an image, `extract` z of the support, `prepare` a query, `score` it by z.
 
-    Each stage is a pure function, so what it gives can be kept; `forward` is their composition.
+    Each stage is a pure function, so its result can be cached. `forward` composes them.
 
     Args:
         backbone: φ.
-        decoder: what follows the scores on the feature grid; by default they are only interpolated.
-
+        decoder: decoder after the conditioning; by default bilinear interpolation.
     """
 
     def __init__(self, backbone: Backbone, decoder: Decoder | None = None) -> None:
@@ -76,7 +75,7 @@ class StagedNetwork(Network, ABC):
     @property
     @abstractmethod
     def segmentor(self) -> Segmentor:
-        """F."""
+        """The segmentor f."""
 
     def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
         """See `Network.encode`."""
@@ -93,10 +92,10 @@ class StagedNetwork(Network, ABC):
 
     @abstractmethod
     def extract(self, features: Features, batch: Batch) -> Guidance:
-        """Z of each episode."""
+        """The guidance z of each episode."""
 
     def prepare(self, queries: Features) -> Prepared:
-        """What depends on the queries alone; all have one size."""
+        """Compute what depends only on the queries; all must have one size."""
         height, width = queries.sizes[0].tolist()
         return self.segmentor.prepare(*queries.unpadded(), (height, width), queries.anchor)
 
@@ -120,15 +119,15 @@ class StagedNetwork(Network, ABC):
 
 
 class GuidedNetwork(StagedNetwork):
-    """ŷ = f(φ(x̄), z), z = g(support): the support decides what is segmented (paper, section 4).
+    """ŷ = f(φ(x̄), z), z = g(support): the support defines what to segment (paper, section 4).
 
     Five stages: `encode` (φ), `show` and `merge` (g), `prepare` and `score` (f).
 
     Args:
         backbone: φ, shared by support and query.
         guide: g.
-        conditioning: f on the feature grid.
-        decoder: the rest of f, see `StagedNetwork`.
+        conditioning: the part of f on the feature grid.
+        decoder: the decoder of f, see `StagedNetwork`.
     """
 
     def __init__(
@@ -153,15 +152,15 @@ class GuidedNetwork(StagedNetwork):
         return "full" if self.guide.fusion.early else "head"
 
     def show(self, features: Features, shots: Shots) -> Shown:
-        """What each shot shows of each label; early fusion needs a `Batch`, for its pixels."""
+        """The guidance of each shot, before the merge. Early fusion needs a `Batch`, since it reads pixels."""
         return self.guide.show(features, shots)
 
     def merge(self, shown: Shown, episode: Int[Tensor, " T"], episodes: int) -> Guidance:
-        """Z of each of ``episodes`` episodes, from the shots that belong to it."""
+        """The guidance z of each of ``episodes`` episodes; ``episode`` is the episode of each shot."""
         return self.guide.join(shown, episode, episodes)
 
     def extract(self, features: Features, batch: Batch) -> Guidance:
-        """Both stages of the guide, and the answer to the frame before where the batch has one."""
+        """Apply both stages of the guide, and add the previous prediction if the batch has one."""
         guidance = self.merge(self.show(features, batch), batch.shot_episode, len(batch))
         if batch.previous is None or not self.conditioning.memory:
             return guidance
@@ -169,12 +168,12 @@ class GuidedNetwork(StagedNetwork):
 
 
 def encode_once(encode: Callable[[Tensor, Tensor], Features], batch: Batch) -> Features:
-    """The features of all images of a batch, those that are one tensor encoded once; ``encode`` as `Network.encode`."""
+    """The features of all images of a batch. Shared images are encoded once; ``encode`` is like `Network.encode`."""
     if batch.first is None:
         return encode(batch.images, batch.sizes)
     kept, rows = torch.unique(batch.first, return_inverse=True)
     if kept.is_cuda and torch.is_grad_enabled():
-        # cuDNN plans anew for each number of images, which takes far longer than a step, so some are encoded twice
+        # cuDNN tunes again for each batch size, which takes far longer than a step: repeat images to a multiple
         kept = kept[torch.arange(-(-len(kept) // ALIKE) * ALIKE, device=kept.device) % len(kept)]
     return encode(batch.images[kept], batch.sizes[kept])[rows]
 
@@ -185,13 +184,13 @@ def gather(
     sizes: Int[Tensor, "N 2"],
     anchor: Anchor | None = None,
 ) -> Features:
-    """The features of padded images, whose padding is cut off first.
+    """Encode padded images, grouped by size and without their padding.
 
     Args:
-        maps: gives the features ``[n, C, h, w]`` of images of one size, and then the earlier maps.
-        images: zero-padded at the bottom and right.
-        sizes: the height and width of each image before padding.
-        anchor: where the grids lie.
+        maps: computes the features ``[n, C, h, w]`` of images of one size, then the skip maps.
+        images: images, zero-padded at the bottom and right.
+        sizes: height and width of each image before padding.
+        anchor: position of the grids; None if each spans its image.
     """
     groups = [(rows, maps(images[rows, :, :height, :width])) for (height, width), rows in by_size(sizes)]
     first, *skips = (_join([(rows, made[level]) for rows, made in groups], sizes) for level in range(len(groups[0][1])))
@@ -199,11 +198,11 @@ def gather(
 
 
 def cell_shares(queries: Features, labels: UInt8[Tensor, "B H W"], number: int) -> Float[Tensor, "B K h w"]:
-    """The share of each of K labels in each cell.
+    """The share of each of K labels in each cell, in 0..1.
 
     Args:
         queries: features of the B images.
-        labels: of their pixels; any but 0 to K - 1 is none.
+        labels: label map of each image; values from K on count as no label.
         number: K.
     """
     parts: list[tuple[Tensor | slice, Tensor]] = []
@@ -217,7 +216,7 @@ def cell_shares(queries: Features, labels: UInt8[Tensor, "B H W"], number: int) 
 
 
 def own_labels(scores: Float[Tensor, "B K H W"], batch: Batch) -> Float[Tensor, "B K H W"]:
-    """The scores, with -inf for labels that an episode lacks (it stands beside one that has more), so never given."""
+    """Set the scores of labels that an episode lacks to -inf, so that they are never predicted."""
     if min(batch.labels) >= scores.shape[1]:
         return scores
     own = torch.tensor(batch.labels, device=scores.device)

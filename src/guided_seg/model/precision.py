@@ -1,4 +1,4 @@
-"""Which precision is the faster one: measured once for each network on each machine."""
+"""Choose the faster precision, fp32 or bf16, by a measurement cached per network and machine."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ Exact = Literal["fp32", "bf16"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 SIDE, ROUNDS = 192, 3
-"""Pixels of a side of the image that is encoded to measure, and how often it is in each precision."""
+"""Side of the image used to measure, in pixels, and passes per precision after the first."""
 
 HOPELESS = 5
-"""Stop measuring when bf16 is this many times slower in the first round. It can be 17 times slower."""
+"""Stop measuring if bf16 is this many times slower in the first round. It can be 17 times slower."""
 
 MARGIN = 1.1
-"""How many times faster bf16 must be to be chosen: less is not worth its rounding errors, and may be chance."""
+"""Speedup that bf16 needs to be chosen: less is not worth its rounding errors, and may be noise."""
 
 FORMAT = 1
-"""The version of what is kept; raise it whenever what is measured changes."""
+"""Version of the cache entries; raise it when the measurement changes."""
 
 
 def chosen(precision: str, backbone: Backbone, device: torch.device, training: bool = False) -> Exact:
-    """The precision that a setting stands for; ``auto`` is `fastest`.
+    """Resolve a precision setting; ``auto`` becomes the `fastest`.
 
     Raises:
-        UserError: it is not one of ``auto``, ``fp32`` and ``bf16``.
+        UserError: the setting is not ``auto``, ``fp32`` or ``bf16``.
     """
     if precision not in get_args(Precision):
         raise UserError(f"precision={precision}: expected {', '.join(get_args(Precision)[:-1])} or bf16.")
@@ -47,15 +47,15 @@ def chosen(precision: str, backbone: Backbone, device: torch.device, training: b
 
 
 def fastest(backbone: Backbone, device: torch.device, training: bool = False) -> Exact:
-    """The precision in which a backbone is fastest on this machine.
+    """The fastest precision of a backbone on this machine.
 
-    On a GPU it is bf16 if the GPU has it. On a processor it is measured by a few passes over a small
-    image. The result is kept in the user's cache for this backbone, processor, number of threads and version of torch.
+    On a GPU it is bf16 if the GPU supports it. On a CPU it is measured with a few passes over a small image. The result
+    is cached in the user's cache directory per backbone, CPU, number of threads and version of torch.
 
     Args:
-        backbone: on ``device``; it stays as it is.
-        device: where it runs.
-        training: measure forward and backward passes, not only forward ones.
+        backbone: a backbone on ``device``; it is not modified.
+        device: device of the backbone.
+        training: measure forward and backward passes instead of forward passes.
     """
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
@@ -78,7 +78,7 @@ def fastest(backbone: Backbone, device: torch.device, training: bool = False) ->
 
 
 def measured(backbone: Backbone, training: bool) -> dict[str, float]:
-    """Seconds that an image takes in each precision: the best of a few turns, as other processes may disturb some."""
+    """Seconds per image in each precision: the minimum of a few passes, since other processes may disturb some."""
 
     def encode() -> None:
         maps = own.finish(own.maps(images))
@@ -105,18 +105,18 @@ def timed(way: Callable[[], None]) -> float:
 
 
 def lightning_precision(precision: Exact) -> str:
-    """What Lightning's Trainer calls it."""
+    """The ``precision`` argument of Lightning's Trainer."""
     return {"fp32": "32-true", "bf16": "bf16-mixed"}[precision]
 
 
 def device_of(accelerator: str) -> torch.device:
-    """Where Lightning runs for its setting ``accelerator``; the processor for one that it will refuse."""
+    """The device that Lightning uses for its setting ``accelerator``; the CPU if Lightning will reject the setting."""
     there = (name for name in _gpus(accelerator) if _GPUS[name].is_available())
     return torch.device(next(there, "cpu"))
 
 
 def check_accelerator(accelerator: str, key: str = "accelerator") -> None:
-    """Raise `UserError` if the setting ``key`` asks for a GPU that this machine does not have."""
+    """Raise `UserError` if the setting ``key`` requires a GPU that this machine does not have."""
     if accelerator != "auto" and _gpus(accelerator) and device_of(accelerator).type == "cpu":
         raise UserError(
             f"{key}={accelerator}: PyTorch {torch.__version__} finds no such device on this machine; take {key}=cpu, "
@@ -129,22 +129,22 @@ _GPUS: dict[str, Any] = {"cuda": torch.cuda, "mps": torch.backends.mps}
 
 
 def _gpus(accelerator: str) -> list[str]:
-    """The kinds of GPU that a setting allows, the best first."""
+    """The GPU backends that a setting allows, best first."""
     return list(_GPUS) if accelerator in ("auto", "gpu") else [name for name in _GPUS if name == accelerator]
 
 
 def processor() -> str:
-    """The name of the processor."""
+    """The name of the CPU."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def _abilities() -> str:
-    """The instructions that there are; the same name can stand for several processors, above all in a cloud."""
+    """The CPU's instruction sets, since one name can stand for several CPUs, above all in a cloud."""
     return f"{torch.backends.cpu.get_cpu_capability()}-{_digest(_cpuinfo('flags'))}"
 
 
 def _cpuinfo(key: str) -> str:
-    """An entry of Linux's description of the first processor; empty where there is none."""
+    """An entry of the first CPU in Linux's /proc/cpuinfo; empty if there is none."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.split(":")[0].strip() == key:
@@ -161,7 +161,7 @@ def _place(of: dict[str, Any]) -> Path:
 
 
 def _read(of: dict[str, Any]) -> dict[str, float] | None:
-    """What was measured before; None where nothing was, or the file is damaged."""
+    """The cached measurement; None if there is none, or the file is damaged."""
     try:
         content = json.loads(_place(of).read_text(encoding="utf-8"))
         seconds = {name: content["seconds"][name] for name in get_args(Exact)}
@@ -172,6 +172,6 @@ def _read(of: dict[str, Any]) -> dict[str, float] | None:
 
 
 def _keep(of: dict[str, Any], seconds: dict[str, float]) -> None:
-    # where nothing can be written it is measured each time
+    # if the cache is not writable, each call measures again
     with suppress(OSError), whole_file(_place(of)) as path:
         path.write_text(json.dumps({"of": of, "seconds": seconds}, indent=2), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which choices have a meaning together; asked before anything is built."""
+"""Rules for valid combinations of model options, checked before anything is built."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from guided_seg.model.guide.merge import Merge
 
 @dataclass(frozen=True)
 class Choices:
-    """The classes that a network is to be made of, and what else decides whether they fit.
+    """The classes of a network's parts, and other options that the rules depend on.
 
     Attributes:
         fusion: ψ.
@@ -26,12 +26,12 @@ class Choices:
         locality: m_P.
         merge: m_S.
         conditioning: f.
-        decoder: what follows f.
-        interpolation: of the features of the support.
-        longest: side of the images that are encoded.
-        roles: of early fusion by stacking.
-        scorer: of feature fusion.
-        matching: of feature fusion.
+        decoder: the decoder after f.
+        interpolation: upsampling factor of the support's features.
+        longest: longest side of encoded images, in pixels.
+        roles: option of `EarlyStack`.
+        scorer: option of `FeatureFusion`.
+        matching: option of `FeatureFusion`.
     """
 
     fusion: type[Fusion]
@@ -47,7 +47,7 @@ class Choices:
     matching: bool = False
 
     def check(self) -> None:
-        """Raise `CompositionError` with a sentence on the first two choices that have no meaning together."""
+        """Raise `CompositionError` for the first invalid combination."""
         for sentence in chain(self._early(), self._pooled(), self._compared(), self._read_directly()):
             raise CompositionError(sentence)
 
@@ -127,7 +127,7 @@ class Choices:
 
 
 def named(choice: type) -> str:
-    """The option's name in its config group, which is its class's.
+    """The name of an option in its config group: the name of its class in snake case.
 
     Example:
         >>> class NearestNeighbors: ...

@@ -1,4 +1,4 @@
-"""Make a released model of a run: its tensors in half the space, their checksum, and a card of what it is.
+"""Make a released model of a run: its weights in fp16, their checksum, and a model card.
 
 python -m guided_seg.release checkpoint=RUN name=NAME
 """

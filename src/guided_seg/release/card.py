@@ -1,8 +1,8 @@
-"""The card of a released model: facts of its run, written by the program, and sections written by hand.
+"""The model card of a released model: generated facts, and sections written by hand.
 
-A template is Markdown with two pairs of markers, ``<!-- begin facts -->`` and ``<!-- begin figures -->``, each up to
-``<!-- end -->``. The program writes what it knows between the first, and empties the second, since figures are of other
-weights after each release. All else stays, so the card of an earlier release is a template too.
+A template is Markdown with two blocks, ``<!-- begin facts -->`` and ``<!-- begin figures -->``, each up to ``<!-- end
+-->``. The facts are generated. The figures are cleared, since they belong to other weights after each release. Other
+text is kept, so the card of an earlier release can serve as template.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from guided_seg.settings.paths import is_path
 BY_HAND = ("Intended use", "Protocol", "Figures", "Limits", "Licence")
 BLOCKS = ("facts", "figures")
 UNWRITTEN = "To be written"
-"""What stands in a card that is not finished."""
+"""Placeholder in an unfinished card."""
 
 
 class Origin(NamedTuple):
-    """What a released model was made of.
+    """The origin of a released model.
 
     Args:
-        checkpoint: its file.
-        content: what is in it; see `guided_seg.release.load.read_checkpoint`.
-        parameters: how many the network has.
-        rounding: what fp16 does to its answers, in words.
+        checkpoint: the checkpoint file.
+        content: content of the checkpoint, see `guided_seg.release.load.read_checkpoint`.
+        parameters: number of parameters of the network.
+        rounding: effect of fp16 on the predictions, in words.
     """
 
     checkpoint: Path
@@ -47,10 +47,10 @@ class Origin(NamedTuple):
 
 
 def read_template(path: str | None) -> str:
-    """The text of a template, or of the package's own.
+    """Read a template; None reads the one in the package.
 
     Raises:
-        UserError: it cannot be read, or lacks a section or a marker.
+        UserError: the file cannot be read, or lacks a section or a marker.
     """
     file = FOLDER / CARD if path is None else Path(path)
     try:
@@ -65,13 +65,13 @@ def read_template(path: str | None) -> str:
 
 
 def card(template: str, name: str, model: Path, origin: Origin) -> str:
-    """A template with the facts of a model.
+    """Fill a template with the facts of a model.
 
     Args:
-        template: of `read_template`.
-        name: of the model.
-        model: its written file.
-        origin: what it was made of.
+        template: text from `read_template`.
+        name: name of the model.
+        model: the written model file.
+        origin: origin of the model.
     """
     text = _fill(template, "facts", "\n\n".join(_facts(name, model, origin)))
     return _fill(text, "figures", f"{UNWRITTEN}: the figures of this release.").replace('("NAME")', f'("{name}")')
@@ -115,14 +115,14 @@ def _markdown(head: tuple[str, str], rows: Mapping[str, str]) -> str:
 
 
 def _choice(group: Mapping[str, Any]) -> str:
-    """The class of a group, by its last name, and its settings."""
+    """The class name and the settings of a config group."""
     kind = group.get("_target_", "").rpartition(".")[2]
     settings = [f"{key}={value}" for key, value in group.items() if not key.startswith("_")]
     return portable(" ".join(f"`{word}`" for word in (kind, *settings) if word))
 
 
 def _command(checkpoint: Path) -> str:
-    """The command of a run, as far as what Hydra left in its folder tells it."""
+    """The command of a run, from the overrides that Hydra saved in its folder."""
     overrides = checkpoint.parent.parent / "hydra" / "overrides.yaml"
     if not overrides.is_file():
         return f"{UNWRITTEN}: the command; the checkpoint is in no run folder that tells it."
@@ -131,7 +131,7 @@ def _command(checkpoint: Path) -> str:
 
 
 def portable_override(word: str) -> str:
-    """An override without the folders of this machine; a path in quotes may have blanks and commas in it.
+    """An override with local folders replaced by PATH; a quoted path may contain spaces and commas.
 
     Example:
         >>> portable_override('data.root="/home/me/my data, new/voc (1)"'), portable_override("ckpt_path=~/a/b.ckpt")
@@ -144,7 +144,7 @@ def portable_override(word: str) -> str:
 
 
 def portable(text: str) -> str:
-    """A text without the folders of this machine: of paths that only mean something here, the last part is left.
+    """A text with the folders of absolute and relative paths replaced by PATH; file names are kept.
 
     Example:
         >>> portable("data.root=/home/me/voc2012"), portable("[~/a.pth,../b.pth]"), portable("experiment=paper/figure")

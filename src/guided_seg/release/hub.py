@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub: repositories with the files of a released model."""
+"""Download released models from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FILES = (".ckpt", ".pt", ".pth", ".safetensors")
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name can be one of the hub.
+    """Whether a name has the form of a model id on the hub.
 
     Example:
         >>> is_hub_id("owner/name"), is_hub_id("owner/name@v1.0"), is_hub_id("runs/best.ckpt"), is_hub_id("../name")
@@ -23,13 +23,13 @@ def is_hub_id(name: str) -> bool:
 
 
 def from_hub(name: str) -> Path:
-    """The folder of a model of the hub, downloaded, or as it was downloaded before.
+    """The local folder of a model on the hub, downloaded if it is not in the cache.
 
     Args:
-        name: ``owner/name``, of which the newest is taken, or ``owner/name@revision``: a tag, branch or commit.
+        name: ``owner/name`` for the newest version, or ``owner/name@revision`` with a tag, branch or commit.
 
     Raises:
-        UserError: it cannot be had.
+        UserError: the model cannot be downloaded, or is not a released model.
     """
     repository, _, revision = name.partition("@")
     try:

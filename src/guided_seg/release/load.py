@@ -1,4 +1,4 @@
-"""From a name back to a network: checkpoints of the main command, and released models."""
+"""Load a trained network by name: from a checkpoint or a released model."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _NO_ARCHITECTURE = {"weights", "normalization", "frozen"}
 
 
 def load_network(name: str | PathLike[str]) -> tuple[Network, DictConfig]:
-    """A trained network, in evaluation mode, and the config that it was built of.
+    """Load a trained network, in evaluation mode, and its config.
 
     Args:
         name: see `checkpoint_file`.
 
     Returns:
-        the network, and the groups of `ARCHITECTURE`; those of a checkpoint also say what it was trained on (``data``).
+        The network, and its config with the groups of `ARCHITECTURE`; for a checkpoint also with its ``data``.
 
     Raises:
-        UserError: there is no such file, it holds no such network, or its tensors do not fit its config.
+        UserError: there is no such file, it holds no network of guided_seg, or its tensors do not fit its config.
     """
     file = checkpoint_file(name)
     config, state = read_weights(file) if file.suffix == ".safetensors" else _of_training(file)
@@ -47,16 +47,15 @@ def _of_training(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def checkpoint_file(name: str | PathLike[str]) -> Path:
-    """The file that a name stands for, wherever a network is asked for.
+    """The file of a trained network, given by any kind of name.
 
     Args:
-        name: of a model that ships with guided_seg (`guided_seg.release.names`); a run folder, which stands for its
-            best checkpoint; a ``best.ckpt`` or ``last.ckpt``; the folder or the file of a released model; or
-            ``owner/name`` or ``owner/name@revision`` of a released model on the Hugging Face hub. A path comes before
-            the hub, and a model that ships before both.
+        name: a shipped model (`guided_seg.release.names`); a run folder, for its best checkpoint; a ``best.ckpt`` or
+            ``last.ckpt``; the folder or file of a released model; or ``owner/name`` or ``owner/name@revision`` of a
+            released model on the Hugging Face hub. Shipped models take precedence over paths, and paths over the hub.
 
     Raises:
-        UserError: there is nothing of that name.
+        UserError: nothing has that name.
     """
     text = fspath(name)
     if text in released.names():
@@ -70,7 +69,7 @@ def checkpoint_file(name: str | PathLike[str]) -> Path:
                 return file
     except UserError:
         raise
-    except (OSError, ValueError) as error:  # such as a folder that may not be read, or what can be no path
+    except (OSError, ValueError) as error:  # e.g. an unreadable folder, or an invalid path
         raise UserError(f"The checkpoint {text!r} cannot be looked for: {error}; check the path.") from error
     lacking = f"The folder {path} has neither checkpoints/best.ckpt nor {released.MODEL}"
     ships = f", or one that ships: {', '.join(released.names())}" if released.names() else ""
@@ -81,17 +80,18 @@ def checkpoint_file(name: str | PathLike[str]) -> Path:
 
 
 def restore(config: object, state: Mapping[str, Tensor], origin: str | PathLike[str]) -> tuple[Network, DictConfig]:
-    """The network of a config and its tensors, in evaluation mode, and the config as it was built.
+    """Build a network from its config and tensors; return it in evaluation mode, with the final config.
 
-    Nothing is built that the config may not ask for, see `composition.trust`, nor much more than ``state`` fills.
+    The config is untrusted: only parts of networks are built, see `composition.trust`, and not much larger ones than
+    ``state`` fills.
 
     Args:
-        config: as it was read; has the groups of `ARCHITECTURE`.
-        state: every tensor of the network.
-        origin: the file or folder that both are from.
+        config: the config as read, with the groups of `ARCHITECTURE`.
+        state: all tensors of the network.
+        origin: the file or folder of both, for messages.
 
     Raises:
-        UserError: the config asks for what is no part of a network, or the tensors do not fit it.
+        UserError: the config names anything but parts of a network, or the tensors do not fit it.
     """
     values = plain_config(config, origin)
     if missing := [group for group in ARCHITECTURE if group not in values]:
@@ -104,21 +104,21 @@ def restore(config: object, state: Mapping[str, Tensor], origin: str | PathLike[
         check_types(network, state)
         network.load_state_dict(state)
     except Exception as error:  # settings of another version can fail anywhere
-        # Hydra's own message goes on for lines
+        # Hydra's own message has many lines
         lines = str(error.__cause__ or error).splitlines() or [type(error).__name__]
         raise _of_another_version(origin, lines[-1].strip()) from error
     return network.eval(), cfg
 
 
 def start_from(network: Network, name: str | PathLike[str]) -> None:
-    """Give a network the weights of a trained one of the same architecture.
+    """Load the weights of a trained network of the same architecture into ``network``.
 
     Args:
-        network: takes them.
-        name: see `checkpoint_file`.
+        network: the network to initialise.
+        name: the trained network, see `checkpoint_file`.
 
     Raises:
-        UserError: as `load_network`, or the two are not alike.
+        UserError: see `load_network`; or the architectures differ.
     """
     found = load_network(name)[0].state_dict()
     own = network.state_dict()
@@ -140,10 +140,10 @@ def _of_another_version(origin: str | PathLike[str], reason: str) -> UserError:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint of the main command, read without running any code in it.
+    """Read a checkpoint of ``guided_seg.run`` without executing any code in it.
 
     Raises:
-        UserError: it is none, or cannot be read.
+        UserError: the file is not such a checkpoint, or cannot be read.
     """
     content = read_torch(path)
     if not isinstance(content, dict) or not {"config", "state_dict"} <= content.keys():
@@ -159,7 +159,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def check_resumable(path: Path, cfg: DictConfig) -> None:
-    """Raise `UserError` unless the checkpoint's network and the length of its training are those of ``cfg``."""
+    """Raise `UserError` unless ``cfg`` has the architecture and training length of a checkpoint to resume."""
     content, ours = read_checkpoint(path), network_config(cfg)
     theirs = content["config"]
     if missing := [name for name in _TRAINING if name not in content]:
@@ -179,7 +179,7 @@ def check_resumable(path: Path, cfg: DictConfig) -> None:
 
 
 _TRAINING = ("optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
-"""What Lightning keeps of a training, without which it cannot go on."""
+"""Entries of a Lightning checkpoint that are needed to resume training."""
 
 
 def _check_same_architecture(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:

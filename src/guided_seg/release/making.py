@@ -1,4 +1,4 @@
-"""The command: write a released model, read it back, and see what rounding did, before it says done."""
+"""The release command: write a released model, read it back and check the effect of rounding to fp16."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from guided_seg.release.load import checkpoint_file, load_network, read_checkpoi
 from guided_seg.release.weights import write_weights
 
 LIMIT = 15_000_000
-"""The largest file of a model, in bytes."""
+"""Largest model file, in bytes."""
 CHANGED = 0.01
-"""The largest share of pixels that may have another label after rounding."""
+"""Largest share of pixels whose label may change by rounding."""
 EPISODES = 16
 
 
 class Rounding(NamedTuple):
-    """What rounding to fp16 does on the built-in episodes.
+    """The effect of rounding to fp16 on the built-in episodes.
 
     Args:
-        scores: by how much scores differ at most.
-        pixels: the share of pixels that get another label.
+        scores: largest absolute difference of scores.
+        pixels: share of pixels whose label changes.
     """
 
     scores: float
@@ -58,7 +58,7 @@ def release(cfg: DictConfig, out: Path) -> Rounding:
 
     Raises:
         UserError: the name, the checkpoint or the template cannot be used, the model is too large, or rounding changes
-            its answers; nothing is left then.
+            its predictions. No files are left behind.
     """
     with filled_or_gone(out) as partial:
         _check_name(cfg.name)
@@ -87,7 +87,7 @@ def release(cfg: DictConfig, out: Path) -> Rounding:
 
 
 def _of_training(file: Path) -> dict[str, Any]:
-    """The content of a checkpoint, whose config tells all that the card says of its training."""
+    """The content of a checkpoint. Its config must hold the training facts that the card needs."""
     if file.suffix == ".safetensors":
         raise UserError(f"{file} is a released model already; give the run that it was made from.")
     content = read_checkpoint(file)
@@ -100,7 +100,7 @@ def _of_training(file: Path) -> dict[str, Any]:
 
 
 def _limit(network: Network, trained: DictConfig, longest: int) -> None:
-    """Let the model reduce what is larger; maps span their image in any case, so no weight depends on it."""
+    """Make the model downscale larger images. Maps span the image either way, so no weight depends on it."""
     if type(longest) is not int or longest < 32:
         raise UserError(f"longest={longest}: expected a whole number of pixels from 32, or null.")
     trained.resolution.longest = longest
@@ -109,7 +109,7 @@ def _limit(network: Network, trained: DictConfig, longest: int) -> None:
 
 
 def _enlarge(network: Network, trained: DictConfig, enlarge: Any) -> None:
-    """Let the model enlarge what is smaller, or not."""
+    """Set whether the model upscales smaller images."""
     if not isinstance(enlarge, bool) or (enlarge and network.backbone.longest is None):
         raise UserError(f"enlarge={enlarge}: expected true, with a number as longest, or false, or null.")
     trained.resolution.enlarge = network.backbone.enlarge = enlarge
@@ -129,10 +129,10 @@ def _check_size(model: Path, parameters: int) -> None:
 
 
 def rounding(network: Network, stored: Network) -> Rounding:
-    """How far the answers of two networks are from each other, from 5 dots per label on built-in images.
+    """Compare the predictions of two networks on built-in images with 5 dots per label.
 
     Raises:
-        UserError: more than `CHANGED` of the pixels get another label, or scores are no numbers.
+        UserError: the label of more than `CHANGED` of the pixels differs, or scores are not finite.
     """
     data = FixedEpisodes(Shapes("test"), "interactive", 1, EPISODES, 0)
     batch = restrict(collate([data[0, index] for index in range(len(data))]), 1, 5, 0)

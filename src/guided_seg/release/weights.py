@@ -1,7 +1,7 @@
-"""The file of a released model: tensors in half the space, and the config that says what network they belong to.
+"""The ``.safetensors`` file of a released model: the tensors of a network and its config.
 
-It is a ``.safetensors`` file. Floating tensors are kept in fp16 and become fp32 again, others stay as they are. The
-metadata has one entry, `ENTRY`, in JSON: more would be written in any order, and equal networks give equal files.
+Floating tensors are stored in fp16 and loaded as fp32; others are unchanged. The metadata has a single JSON entry,
+`ENTRY`: several entries would be written in any order, but equal networks must give equal files.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from guided_seg.model.network import Network
 from guided_seg.release import check_whole
 
 ENTRY = "guided_seg"
-"""Its values: ``name``, ``version`` of guided_seg, and ``config``, the groups that decide the network."""
+"""Key of the metadata entry: ``name``, ``version`` of guided_seg, and ``config``, the groups of `ARCHITECTURE`."""
 
 
 def write_weights(network: Network, name: str, cfg: DictConfig, path: Path) -> None:
     """Write a network and its config.
 
     Args:
-        network: whose tensors are written, those of the backbone as well.
-        name: of the model.
-        cfg: of the network; the groups of `guided_seg.composition.build.ARCHITECTURE` are written.
+        network: the network, written including its backbone.
+        name: name of the model.
+        cfg: config of the network; the groups of `guided_seg.composition.build.ARCHITECTURE` are written.
         path: the file.
 
     Raises:
@@ -42,7 +42,7 @@ def write_weights(network: Network, name: str, cfg: DictConfig, path: Path) -> N
     state = {key: _halved(key, tensor) for key, tensor in network.state_dict().items()}
     config = {group: OmegaConf.to_container(cfg[group], resolve=True) for group in ARCHITECTURE}
     about = {"name": name, "version": guided_seg.__version__, "config": config}
-    # its save_file makes files that others may not read
+    # not save_file, which makes files that other users cannot read
     path.write_bytes(save(state, {ENTRY: json.dumps(about)}))
 
 
@@ -59,10 +59,10 @@ def _halved(key: str, tensor: Tensor) -> Tensor:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config and the tensors of a file, whose checksum is compared where there is a list of them beside it.
+    """Read the config and tensors of a file. Its checksum is verified if its folder has a checksum list.
 
     Raises:
-        UserError: it is damaged, or holds no network of guided_seg.
+        UserError: the file is damaged, or holds no network of guided_seg.
     """
     try:
         check_whole(path)

@@ -1,7 +1,7 @@
-"""Sessions: dots on images and videos in, masks out, each image encoded once.
+"""Interactive sessions: users annotate images and videos with dots and get masks. Each image is encoded once.
 
-In your own program import ``guided_seg`` before ``torch``, or start it with ``OMP_WAIT_POLICY=PASSIVE``. Else the
-threads of torch spin while they wait for each other, and beside a busy process answers take many times as long.
+In your own program, import ``guided_seg`` before ``torch``, or set ``OMP_WAIT_POLICY=PASSIVE`` before it starts.
+Otherwise idle torch threads spin, and predictions take many times as long while another process is busy.
 """
 
 from guided_seg.session.session import Session

@@ -1,4 +1,4 @@
-"""What has been annotated in a session: dots and masks of many images, what each change touches, undo and redo."""
+"""The annotations of a session: dots and masks by image, change tracking, undo and redo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Pixel = tuple[int, int]
 
 @dataclass
 class Painted:
-    """A label map in few bytes, as undo keeps many of them."""
+    """A compressed label map. The undo history holds many of them."""
 
     shape: Pixel
     data: bytes
@@ -26,18 +26,18 @@ class Painted:
 
     @classmethod
     def of(cls, labels: UInt8[np.ndarray, "H W"]) -> Painted | None:
-        """None where nothing is annotated."""
+        """Compress a label map; None if it annotates nothing."""
         found = frozenset(np.unique(labels).tolist()) - {IGNORE}
         height, width = labels.shape
         return cls((height, width), zlib.compress(labels.tobytes(), 1), found) if found else None
 
     def map(self) -> UInt8[np.ndarray, "H W"]:
-        """A label per pixel, `IGNORE` where none is annotated."""
+        """The label map, `IGNORE` at pixels without annotation."""
         return np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(self.shape).copy()
 
 
 class _Change(NamedTuple):
-    """One dot, or the masks of an image as a whole (pixel None), before and after."""
+    """A dot, or all masks of an image (pixel None), before and after a change."""
 
     image: str
     pixel: Pixel | None
@@ -49,7 +49,7 @@ class _Change(NamedTuple):
 class _Image:
     dots: dict[Pixel, int] = field(default_factory=dict)
     painted: Painted | None = None
-    counts: Counter[int] = field(default_factory=Counter)  # of dots, so that what has a label is known at once
+    counts: Counter[int] = field(default_factory=Counter)  # dots per label, for fast lookup
 
     def has(self, label: int) -> bool:
         return self.counts[label] > 0 or (self.painted is not None and label in self.painted.labels)
@@ -66,14 +66,14 @@ class _Image:
 
 
 class Annotations:
-    """Dots and masks by image. A dot lies over masks, and a mask over earlier masks and dots.
+    """Dots and masks by image. Dots lie on top of masks; a new mask covers earlier masks and dots.
 
-    Every change has a number; `changed` tells the last one that touched a label, so that what was computed from it is
-    known to be old. Undo brings the same annotations back, not an approximation.
+    Changes are numbered. `changed` gives the number of the last change of a label, so that caches can detect stale
+    results. Undo restores the annotations exactly.
 
     Args:
-        together: a change of one label touches all others of its image.
-        history: how many steps can be undone; what is older is forgotten, so memory does not grow with edits.
+        together: a change of one label counts as a change of every label of the image.
+        history: number of steps that can be undone. Older steps are dropped, which bounds memory.
     """
 
     def __init__(self, together: bool = False, history: int = 1000) -> None:
@@ -91,27 +91,27 @@ class Annotations:
         return self._clock
 
     def changed(self, label: int, image: str | None = None) -> int:
-        """The number of the last change of a label, anywhere or in one image; 0 where there was none."""
+        """The number of the last change of a label, anywhere or in one image; 0 if there was none."""
         return self._labels.get(label, 0) if image is None else self._parts.get((image, label), 0)
 
     def images(self, label: int | None = None) -> list[str]:
-        """The annotated images in the order in which they came, or those with some label."""
+        """The annotated images, or those that annotate one label, in the order of their first annotation."""
         return [name for name, own in self._images.items() if (own.labels() if label is None else own.has(label))]
 
     def labels(self, image: str) -> frozenset[int]:
-        """The labels that are annotated in an image."""
+        """The labels annotated in an image."""
         return frozenset(self._images[image].labels()) if image in self._images else frozenset()
 
     def knows(self, image: str) -> bool:
-        """Whether an image is annotated, or was."""
+        """Whether an image is, or ever was, annotated."""
         return image in self._images
 
     def points(self, image: str) -> list[tuple[int, int, int]]:
-        """The dots of an image, rows of (row, column, label), in an order that does not depend on how they came."""
+        """The dots of an image as (row, column, label), sorted, so that the order of edits does not matter."""
         return [(*pixel, label) for pixel, label in sorted(self._images.get(image, _Image()).dots.items())]
 
     def mask(self, image: str) -> UInt8[np.ndarray, "H W"] | None:
-        """All of an image's annotation as a label map, dots included; None where it has nothing but dots."""
+        """The masks of an image as a label map, with its dots drawn in; None if it has no masks."""
         labels = self.painted(image)
         if labels is not None:
             for row, column, label in self.points(image):
@@ -119,24 +119,24 @@ class Annotations:
         return labels
 
     def painted(self, image: str) -> UInt8[np.ndarray, "H W"] | None:
-        """An image's masks as a label map; None where it has none."""
+        """The masks of an image as a label map, without its dots; None if it has no masks."""
         painted = self._images.get(image, _Image()).painted
         return painted.map() if painted else None
 
     # ---- changes ----
 
     def dot(self, image: str, pixel: Pixel, label: int | None) -> None:
-        """Set a dot, in place of one that is there; None takes it away."""
+        """Set the dot at a pixel, replacing any other; a label of None removes it."""
         self._do([self._dot(image, pixel, label)])
 
     def move(self, image: str, start: Pixel, end: Pixel) -> None:
-        """Move the dot at ``start``; one at ``end`` gives way."""
+        """Move the dot at ``start``, replacing any dot at ``end``."""
         label = self._images[image].dots[start]
         if start != end:
             self._do([self._dot(image, start, None), self._dot(image, end, label)])
 
     def paint(self, image: str, pixels: Bool[np.ndarray, "H W"], label: int) -> None:
-        """Give all ``pixels`` a label; dots that lie there are painted over."""
+        """Label all ``pixels`` and remove the dots there."""
         own = self._images.get(image, _Image())
         labels = own.painted.map() if own.painted else np.full(pixels.shape, IGNORE, np.uint8)
         labels[pixels] = label
@@ -144,7 +144,7 @@ class Annotations:
         self._do([*over, _Change(image, None, own.painted, Painted.of(labels))])
 
     def clear(self, images: Iterable[str]) -> None:
-        """Take all annotation of these images away, as one step."""
+        """Remove all annotations of these images, as one step."""
         steps: list[_Change] = []
         for name in images:
             if own := self._images.get(name):
@@ -153,7 +153,7 @@ class Annotations:
         self._do(steps)
 
     def undo(self) -> bool:
-        """Take the last step back; False where there is none."""
+        """Undo the last step; False if there is none."""
         if not self._done:
             return False
         step = self._done.pop()
@@ -162,7 +162,7 @@ class Annotations:
         return True
 
     def redo(self) -> bool:
-        """Do again what was undone last; False where there is nothing, or something else was done since."""
+        """Redo the step undone last; False if there is none, or annotations changed since."""
         if not self._undone:
             return False
         step = self._undone.pop()
@@ -171,7 +171,7 @@ class Annotations:
         return True
 
     def forget_history(self) -> None:
-        """Begin anew what can be undone."""
+        """Clear the undo history."""
         self._done.clear()
         self._undone.clear()
 
@@ -201,7 +201,7 @@ class Annotations:
             self._touch(change.image, before | after | single)
 
     def _touches_all(self, own: _Image, change: _Change) -> bool:
-        """A dot over a mask takes a pixel from another label."""
+        """Whether a change can affect every label of its image: a dot on a mask takes a pixel from another label."""
         return self.together or change.pixel is None or own.painted is not None
 
     def _touch(self, image: str, labels: Iterable[int]) -> None:

@@ -1,4 +1,4 @@
-"""Answers of a session: the labels of images, and of the frames of videos as they come."""
+"""Segmentation in a session: label maps of images and of video frames."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ Scores = Float32[np.ndarray, "K H W"]
 
 
 class Answering(Store):
-    """A store whose images and videos a network segments.
+    """A store with a network that segments its images and videos.
 
     Args:
-        network: see `guided_seg.session.Session`, as for the others.
-        device: where it runs.
-        precision: of the encoder.
-        cache_mb: megabytes that are kept.
+        network: see `guided_seg.session.Session`, also for the other arguments.
+        device: device of the network.
+        precision: precision of the encoder.
+        cache_mb: size of the feature cache, in megabytes.
         compiled: compile the encoder.
 
     Raises:
-        UserError: an argument makes no sense.
+        UserError: an argument is invalid.
     """
 
     def __init__(
@@ -69,18 +69,18 @@ class Answering(Store):
 
     @property
     def encodes(self) -> Mapping[str, int]:
-        """How often each image, or some frame of each video, went through the encoder."""
+        """The number of encoder passes for each image and each video (all frames together)."""
         return dict(self._encodes)
 
     def warm_up(self, height: int, width: int) -> None:
-        """Encode an empty image of a size, so that the first real one need not wait for what happens only once."""
+        """Encode an empty image of this size, so that one-time setup does not delay the first real image."""
         size = whole_number(height, "The height", least=1), whole_number(width, "The width", least=1)
         with waiting("Preparing the encoder"):
             self._encoder(torch.zeros(1, 3, *size, device=self._encoder.device))
 
     @property
     def update_cost(self) -> UpdateCost:
-        """What a new dot makes the network compute again: ``none``, its ``head``, or a ``full`` pass."""
+        """What the network recomputes for a new dot: ``none``, its ``head``, or a ``full`` pass."""
         return self._predictor.network.update_cost
 
     @overload
@@ -91,11 +91,11 @@ class Answering(Store):
 
     @torch.inference_mode()
     def segment(self, image_id: str, return_scores: bool = False) -> Labels | tuple[Labels, Scores]:
-        """The label of every pixel, by its place in ``labels``.
+        """The label map of an image: uint8 ``[H, W]``, indices into ``labels``.
 
         Args:
-            image_id: of an image, or of a `frame`.
-            return_scores: give the score of each label too, whose softmax over labels are probabilities.
+            image_id: id of an image or a `frame`.
+            return_scores: also return scores, float32 ``[K, H, W]``. Their softmax over K gives probabilities.
 
         Raises:
             UserError: there is no such image, no label but the negative, or an image changed on disk.
@@ -112,7 +112,7 @@ class Answering(Store):
         return best(maps), maps
 
     def _image(self, name: str, pixels: RGB | None = None) -> Image:
-        """An image as the predictor takes it."""
+        """An image in the form that the predictor expects."""
         picture = self._images[name]
 
         def read() -> Tensor:
@@ -121,11 +121,11 @@ class Answering(Store):
         return Image(name, picture.size, read, pixels=pixels)
 
     def _tensor(self, pixels: RGB) -> Float[Tensor, "3 H W"]:
-        """Pixels as a network takes them."""
+        """Pixels as a tensor in 0..1 on the device of the network."""
         return torch.from_numpy(pixels).to(self._encoder.device).permute(2, 0, 1) / 255
 
     def _support(self, hidden: frozenset[str] = frozenset()) -> list[Annotated]:
-        """The annotated images in the order in which they came."""
+        """The annotated images, without the ``hidden`` ones, in the order of their first annotation."""
         return [self._annotated(name) for name in self._annotations.images() if name not in hidden]
 
     def _annotated(self, name: str) -> Annotated:
@@ -138,7 +138,7 @@ class Answering(Store):
         )
 
     def _annotation(self, name: str) -> Annotation:
-        """An image's dots, or its mask."""
+        """The dots of an image, or its label map."""
         mask = self._annotations.mask(name)
         if mask is not None:
             return None, torch.from_numpy(mask).to(self._encoder.device)
@@ -150,14 +150,14 @@ class Answering(Store):
             raise UserError("There is nothing to segment yet; add_label names it.")
 
     def segment_all(self, batch: int = 1) -> Iterator[tuple[str, Labels]]:
-        """Each of `images` with its labels, one after the other.
+        """Segment each of `images` in turn and yield its id and label map.
 
         Args:
-            batch: images that are encoded together if they are of one size; it pays for small images, and on a GPU.
-                Of an image that cannot be had the whole batch goes without an answer.
+            batch: number of images to encode together if they have the same size. This is faster for small images
+                and on a GPU. If an image cannot be read, nothing of its batch is segmented.
 
         Raises:
-            UserError: the batch is no number from 1, or an image cannot be had.
+            UserError: ``batch`` is not a whole number from 1, or an image cannot be read.
         """
         number = whole_number(batch, "batch")
         if number < 1:
@@ -176,20 +176,21 @@ class Answering(Store):
     def segment_video(
         self, video_id: str, start: int = 0, corrections: Corrections = "all", memory: Memory = "none"
     ) -> Iterator[tuple[int, Labels]]:
-        """Each frame's number with its labels, as soon as they are known; later frames are read meanwhile.
+        """Segment a video frame by frame and yield each frame number and label map. Later frames are read meanwhile.
 
-        Dots may be set between two frames, on `frame` of the one just given or on any other, and hold from the next one
-        on. Every frame goes through the encoder once.
+        You may set dots between two frames, on the `frame` just yielded or on any other. They take effect from the
+        next frame on. Each frame is encoded once.
 
         Args:
-            video_id: of `add_video`.
-            start: the first frame.
-            corrections: whether dots on a frame of this video guide ``all`` frames, or it and those after it.
-            memory: of the answer to the frame before, see `model.video.previous_frame.Memory`; begun anew by each edit.
+            video_id: id of a video.
+            start: number of the first frame.
+            corrections: dots on a frame of this video guide ``all`` frames, or only that frame and later ones
+                (``forward``).
+            memory: previous-frame propagation, see `model.video.previous_frame.Memory`. Each edit resets it.
 
         Raises:
-            UserError: an argument makes no sense, or the network cannot read such a memory. While frames come: the
-                video has none from ``start`` on, or it breaks off; what was given until then stays as it is.
+            UserError: an argument is invalid, or the network does not support this memory. During iteration: the
+                video has no frame ``start``, or it is cut off. Label maps already yielded stay valid.
         """
         self._video(video_id)
         start = whole_number(start, "start", least=0)
@@ -201,7 +202,7 @@ class Answering(Store):
         self, video_id: str, start: int, corrections: Corrections, memory: Memory
     ) -> Iterator[tuple[int, Labels]]:
         video = self._video(video_id)
-        self._check_labels()  # before a stream has lost a frame
+        self._check_labels()  # before a frame of the stream is consumed
         tracker, clock = Tracker(self._predictor, memory), self._annotations.clock
         frames = video.frames(start)
         index = None
@@ -221,16 +222,16 @@ class Answering(Store):
             raise UserError(video.ended(start))
 
     def _shown_frame(self, video_id: str, index: int, pixels: RGB) -> tuple[str, bool]:
-        """The id of a frame that a video gives, and whether it is there only while it is shown."""
+        """The id of a frame, and whether it is temporary."""
         name = f"{video_id}#{index}"
         if name in self._images:
-            self._images[name].check_same(pixels)  # or features of other pixels would answer for it
+            self._images[name].check_same(pixels)  # or features of other pixels would be reused
             return name, False
         self._passing.add(name)
         return self._add_frame(video_id, index, pixels), True
 
     def _pass(self, name: str) -> None:
-        """Forget a frame that has been shown, unless it was annotated; what was undone can be done again."""
+        """Drop a temporary frame, unless it was ever annotated: redo may still need it."""
         self._passing.discard(name)
         if not self._annotations.knows(name):
             del self._images[name]
@@ -243,16 +244,16 @@ class Answering(Store):
             return tracker.segment(frame, self._support(hidden), len(self.labels))[0]
 
     def _later(self, video_id: str, index: int) -> frozenset[str]:
-        """The annotated frames of a video after one of them."""
+        """The annotated frames of a video after frame ``index``."""
         frames = {name: self._images[name].frame for name in self._annotations.images()}
         return frozenset(name for name, frame in frames.items() if frame and frame[0] == video_id and frame[1] > index)
 
 
 def check_settings(device: object, precision: object, cache_mb: object, compiled: object) -> torch.device:
-    """The device; see `Session` for what is checked, before a network is loaded.
+    """Check the settings of a `Session` before a network is loaded, and return the device.
 
     Raises:
-        UserError: one of these makes no sense, or the device is not there.
+        UserError: a setting is invalid, or the device is not available.
     """
     megabytes(cache_mb, "cache_mb")
     one_of(precision, "precision", get_args(Precision))

@@ -1,4 +1,4 @@
-"""Checks of what a caller gives: each value is normalised, or refused before anything changes."""
+"""Argument checks: each value is normalised, or rejected before anything changes."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ def text(value: object, what: str) -> str:
     """The value as a plain, non-empty ``str``.
 
     Args:
-        value: what the caller gave.
-        what: it is, for the message.
+        value: the argument.
+        what: name of the argument in the message.
 
     Raises:
-        UserError: it is no text, or empty.
+        UserError: the value is not a string, or is empty.
     """
     if not isinstance(value, str):
         instead = f"str(...) of it, such as {str(value)!r}" if isinstance(value, (int, os.PathLike)) else "a string"
         raise UserError(f"{what} is {shown(value)}; expected text: give {instead}.")
     if not value:
         raise UserError(f"{what} is an empty string; give it a name.")
-    return str.__str__(value)  # without a subclass such as numpy's
+    return str.__str__(value)  # drops a subclass such as numpy's
 
 
 def whole_number(value: object, what: str, least: int | None = None) -> int:
-    """The value as an ``int``; integers of numpy and torch are accepted, floats, bools and strings are not.
+    """The value as an ``int``. Integers of numpy and torch are accepted; floats, bools and strings are not.
 
     Args:
-        value: what the caller gave.
-        what: it is, for the message.
-        least: the smallest number allowed.
+        value: the argument.
+        what: name of the argument in the message.
+        least: smallest valid number.
 
     Raises:
-        UserError: it is no integer, or smaller than ``least``.
+        UserError: the value is not an integer, or is smaller than ``least``.
     """
     try:
         number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)  # type: ignore[arg-type]
-    except (TypeError, RuntimeError):  # a tensor of several numbers is a RuntimeError
+    except (TypeError, RuntimeError):  # a tensor of several numbers raises RuntimeError
         number = None
     if number is None:
         raise UserError(f"{what} is {shown(value)}; expected an integer.")
@@ -60,10 +60,10 @@ def whole_number(value: object, what: str, least: int | None = None) -> int:
 
 
 def pair(value: object, what: str) -> tuple[object, object]:
-    """Two values, such as a row and a column.
+    """The two values of a pair, such as a row and a column.
 
     Raises:
-        UserError: there are more or fewer.
+        UserError: there are more or fewer than two.
     """
     found = list(value) if isinstance(value, Iterable) else []
     if len(found) != 2:
@@ -86,10 +86,10 @@ def one_of(value: object, what: str, choices: tuple[str, ...]) -> str:
 
 
 def megabytes(value: object, what: str) -> float:
-    """A finite number from 0.
+    """The value as a finite float from 0.
 
     Raises:
-        UserError: it is something else.
+        UserError: the value is anything else.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise UserError(f"{what} is {shown(value)}; expected a number of megabytes, such as 1024.")
@@ -99,59 +99,59 @@ def megabytes(value: object, what: str) -> float:
 
 
 def usable_device(value: object) -> torch.device:
-    """A device that torch can compute on here.
+    """The value as a device that torch can use on this machine.
 
     Raises:
-        UserError: it is unknown, or this machine lacks it.
+        UserError: the device is unknown or not available.
     """
     try:
         device = torch.device(value)  # type: ignore[call-overload]
         torch.empty(1, device=device).cpu()
-    except Exception as error:  # what torch raises depends on the device and on how torch was built
+    except Exception as error:  # the exception type depends on the device and the torch build
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"device={value} cannot be used here ({reason}); choose cpu, or cuda with a GPU.") from error
     return device
 
 
 def local_path(value: object, what: str) -> Path:
-    """An absolute path, with ``~`` expanded, so that it stays the same file when the process changes its folder.
+    """The value as an absolute path, with ``~`` expanded. It stays valid if the working directory changes.
 
     Args:
-        value: text, or a path.
-        what: it is, for the message.
+        value: a string or a path.
+        what: name of the argument in the message.
 
     Raises:
-        UserError: it is something else, or an address on the web.
+        UserError: the value is anything else, or a URL.
     """
     raw = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
     if not isinstance(raw, str):
         raise UserError(f"{what} is {shown(value)}; expected a path as text or pathlib.Path.")
     if not raw or "\0" in raw:
         raise UserError(f"{what} is the path {raw!r}, which names no file.")
-    if "://" in raw or raw.startswith(("http:/", "https:/")):  # pathlib makes one slash of two
+    if "://" in raw or raw.startswith(("http:/", "https:/")):  # pathlib merges the two slashes
         raise UserError(f"{what} is the address {raw}, which is not fetched; download the file, or give its pixels.")
     return Path(os.path.expanduser(raw)).absolute()  # noqa: PTH111  (pathlib fails where the user is unknown)
 
 
 def is_path(value: object) -> bool:
-    """Whether a value names a file rather than being its content; bytes are refused by `local_path`."""
+    """Whether a value names a file rather than holding its content. `local_path` then rejects bytes."""
     return isinstance(value, (str, bytes, os.PathLike))
 
 
 def marked(pixels: Any, image: str, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """True where a mask is true or not 0.
+    """A mask as a bool array: true where it is true or nonzero.
 
     Args:
-        pixels: what the caller gave.
-        image: whose mask it is, for the message.
-        size: of that image.
+        pixels: the mask, ``[H, W]``.
+        image: id of the image in the message.
+        size: height and width of the image.
 
     Raises:
-        UserError: it has another size, or is no array of bools or numbers.
+        UserError: the size differs, or the mask is not an array of bools or numbers.
     """
     try:
         array = np.asarray(pixels)
-    except Exception as error:  # numpy asks the object itself, and that can raise anything
+    except Exception as error:  # numpy calls methods of the object, which can raise anything
         raise UserError(f"The mask of {image!r} is {shown(pixels)}, which numpy cannot read ({error}).") from error
     if array.dtype.kind not in "buif":
         raise UserError(f"The mask of {image!r} has the type {array.dtype}; expected bools or numbers.")
@@ -163,10 +163,10 @@ def marked(pixels: Any, image: str, size: tuple[int, int]) -> Bool[np.ndarray, "
 
 
 def check_rgb(what: str, image: Any) -> RGB:
-    """The array, contiguous and writable, perhaps itself. Raises `UserError` unless it is an RGB image."""
+    """The image as a contiguous, writable array, copied only if needed. Raises `UserError` if it is not RGB uint8."""
     try:
         array = np.asarray(image)
-    except Exception as error:  # numpy asks the object itself, and that can raise anything
+    except Exception as error:  # numpy calls methods of the object, which can raise anything
         raise UserError(f"The {what} is {shown(image)}, which numpy cannot read ({error}).") from error
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
         found = f"{array.dtype} {array.shape}" if array.dtype != object else shown(image)
@@ -175,7 +175,7 @@ def check_rgb(what: str, image: Any) -> RGB:
 
 
 def _conversion(array: np.ndarray) -> str:
-    """How to make an RGB image of what somebody has, where that is known."""
+    """A hint on how to convert the array to an RGB image; empty if there is none."""
     if array.ndim == 4 and array.shape[-1] == 3:
         return ": give one image at a time, or add_video for the frames of a video"
     if array.ndim == 3 and array.shape[2] not in (3, 4) and array.shape[0] in (1, 3):
@@ -192,5 +192,5 @@ def _conversion(array: np.ndarray) -> str:
 
 
 def shown(value: object) -> str:
-    """A value in a message: short, with its type."""
+    """A value as messages show it: shortened, with its type."""
     return f"{short(value)} ({type(value).__name__})"

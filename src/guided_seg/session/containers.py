@@ -1,9 +1,9 @@
-"""Video files as files: whether a name can be opened, and whether one was cut off.
+"""Video containers: detect truncated files, and paths that OpenCV cannot open.
 
-A container says how long its parts are, and a file that was cut off ends before one does.
+A container stores the lengths of its parts. A truncated file ends before one of them does.
 
-How many frames a header announces says nothing of this: it is an estimate (duration times rate) in some containers, and
-counts frames that an edit list hides in others. Containers without lengths (MPEG-TS, live Matroska) cannot be judged.
+The frame count in the header does not help: in some containers it is an estimate (duration times frame rate), in others
+it counts frames that an edit list hides. Containers without lengths (MPEG-TS, live Matroska) cannot be checked.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether the file ends before a part of it that holds pictures; False where that cannot be known.
+    """Whether the file ends inside a part that holds video data; False if that cannot be determined.
 
     Args:
-        path: an MP4, MOV, AVI, Matroska or WebM file; of any other the answer is False.
+        path: an MP4, MOV, AVI, Matroska or WebM file. Other formats give False.
     """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -47,12 +47,12 @@ def _unknown(file: BinaryIO, size: int) -> bool:  # noqa: ARG001
 
 
 def _mp4(file: BinaryIO, size: int) -> bool:
-    """Boxes, one after the other: a length of 4 bytes, a type, and for a length of 1 the length in 8 bytes."""
+    """MP4 is a sequence of boxes: length (4 bytes), type, and the length in 8 bytes if the first one is 1."""
     at = 0
     while len(head := _read(file, at, 16)) >= 8 and head[4:8] in _BOXES:
         length = int.from_bytes(head[:4], "big")
         length = int.from_bytes(head[8:16], "big") if length == 1 else length
-        if length < 8:  # 0: to the end of the file, however long that is
+        if length < 8:  # 0: the box extends to the end of the file
             return False
         if at + length > size:
             return head[4:8] in _PICTURES
@@ -61,7 +61,7 @@ def _mp4(file: BinaryIO, size: int) -> bool:
 
 
 def _avi(file: BinaryIO, size: int) -> bool:
-    """RIFFs of about a gigabyte, and in each a list of the pictures, "movi"."""
+    """AVI is a sequence of RIFF chunks of about a gigabyte, each with the video data in a list "movi"."""
     at = 0
     while (head := _read(file, at, 12))[:4] == b"RIFF" and len(head) == 12:
         length = int.from_bytes(head[4:8], "little")
@@ -69,14 +69,14 @@ def _avi(file: BinaryIO, size: int) -> bool:
         while inside < min(end, size) and len(chunk := _read(file, inside, 12)) == 12:
             own = int.from_bytes(chunk[4:8], "little")
             if chunk[:4] == b"LIST" and chunk[8:12] == b"movi" and inside + 8 + own > size:
-                return own != 0xFFFFFFFF  # of a recording that could not know it
+                return own != 0xFFFFFFFF  # a recorder that did not know the length
             inside += 8 + own + own % 2
         at = end + end % 2
     return False
 
 
 def _matroska(file: BinaryIO, size: int) -> bool:
-    """A header and a segment, which holds everything; their lengths are numbers of 1 to 8 bytes."""
+    """Matroska is a header and one segment with all data; lengths take 1 to 8 bytes."""
     at = 4
     length, width = _ebml_number(_read(file, at, 8))
     at += width + length
@@ -88,7 +88,7 @@ def _matroska(file: BinaryIO, size: int) -> bool:
 
 
 def _ebml_number(data: bytes) -> tuple[int, int]:
-    """A number, whose first byte has as many zero bits in front as bytes follow, and how many bytes it takes."""
+    """A variable-length integer and its width in bytes: one more than the leading zero bits of its first byte."""
     width = 9 - data[0].bit_length() if data and data[0] else 1
     return int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1), width
 
@@ -99,7 +99,7 @@ def _read(file: BinaryIO, at: int, number: int) -> bytes:
 
 
 def utf8_name(path: str) -> str:
-    """The path for OpenCV. Raises `UserError` where it is no UTF-8, which would end the process in OpenCV."""
+    """The path for OpenCV. Raises `UserError` if it is not UTF-8, which would crash the process in OpenCV."""
     try:
         return path.encode().decode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What a session's file says, checked entry by entry: it may be damaged, edited by hand, or made by somebody else."""
+"""Parser of session files. Every entry is checked, since a file may be damaged, edited by hand or untrusted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from reprlib import repr as short
 from typing import Any, Literal, TypeVar, get_args
 
 KWay = Literal["native", "one_vs_rest"]
-"""How several labels are answered: all at once, or one against the rest."""
+"""How several labels are segmented: all at once, or one-vs-rest."""
 
 T = TypeVar("T")
 
@@ -16,12 +16,12 @@ _LACKING = object()
 
 
 class Malformed(ValueError):
-    """Why content is not that of a session."""
+    """The content is not that of a session; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a file is: seen from the folder of the session, and as an absolute path."""
+    """The location of a file: relative to the folder of the session (``near``), and absolute (``whole``)."""
 
     near: str
     whole: str
@@ -29,7 +29,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class SavedModel:
-    """The checkpoint that a session's network is from."""
+    """The checkpoint of the network, its SHA-256, and how the network segments several labels."""
 
     checkpoint: Reference
     sha256: str
@@ -38,14 +38,14 @@ class SavedModel:
 
 @dataclass(frozen=True, slots=True)
 class SavedImage:
-    """An image and its annotation; it is one of a file, a video's frame, or stored in the session's file.
+    """An image and its annotation.
 
     Attributes:
-        name: its id.
-        checksum: of its pixels.
-        source: the file, the video and number of the frame, or the entry of the session's file.
-        mask: the entry with its label map, or None.
-        dots: rows of row, column and number of the label.
+        name: id of the image.
+        checksum: CRC-32 of its pixels.
+        source: a file, a video and frame number, or the archive entry that stores the pixels.
+        mask: archive entry of its label map, or None.
+        dots: (row, column, label number) of each dot.
     """
 
     name: str
@@ -57,7 +57,7 @@ class SavedImage:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All that a session's file says."""
+    """The content of a session file."""
 
     model: SavedModel | None
     labels: list[str]
@@ -66,11 +66,11 @@ class Content:
 
 
 def table_of(data: bytes) -> dict[str, Any]:
-    """The table that ``session.json`` is.
+    """Parse ``session.json``.
 
     Raises:
-        Malformed: it is something else.
-        ValueError: it is no JSON.
+        Malformed: it is not a JSON object.
+        ValueError: it is not JSON.
     """
     try:
         return _is(dict, json.loads(data), "session.json")
@@ -79,7 +79,7 @@ def table_of(data: bytes) -> dict[str, Any]:
 
 
 def parse(table: dict[str, Any]) -> Content:
-    """The content of `table_of`. Raises `Malformed` where it has another layout."""
+    """The content of a table from `table_of`. Raises `Malformed` if the layout is wrong."""
     return Content(
         _model(table.get("model")),
         [_is(str, label, "a label") for label in _take(table, "labels", list)],
@@ -144,6 +144,6 @@ def _take(table: dict[str, Any], key: str, kind: type[T]) -> T:
 
 
 def _is(kind: type[T], value: object, what: str) -> T:
-    if type(value) is not kind:  # True is no number here
+    if type(value) is not kind:  # strict: True is not an int here
         raise Malformed(f"{what} is {short(value)}")
     return value

@@ -1,4 +1,4 @@
-"""A session as one file: annotations, masks, and images by reference, so that work goes on tomorrow."""
+"""Save and open a session: one zip file with dots and masks. Images and videos are stored by reference."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from guided_seg.session.content import Content, KWay, Malformed, Reference, Save
 from guided_seg.session.store import Store
 
 FORMAT = 1
-"""The version of the file's layout."""
+"""Version of the file format."""
 
 MOST_TEXT, MOST_PIXELS = 2**28, 2**30
-"""Bytes of ``session.json``, and pixels of a stored image, that are read; more would be meant to fill the memory."""
+"""Largest ``session.json`` in bytes, and largest stored image in pixels: limits against decompression bombs."""
 
 
 def write(store: Store, model: dict[str, Any] | None, path: Path) -> None:
-    """Write all but pixels that can be had again; the file is there whole or not at all.
+    """Write a session with an atomic write. Pixels are stored only if they cannot be read again from a file.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
     try:
         if path.is_dir():
@@ -54,10 +54,10 @@ def write(store: Store, model: dict[str, Any] | None, path: Path) -> None:
 
 
 def read(path: Path) -> Content:
-    """What `write` wrote, without the pictures.
+    """Read the content of a session file, without pixels.
 
     Raises:
-        UserError: it is missing, damaged, or of another version.
+        UserError: the file is missing, damaged, or of another version.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -68,15 +68,15 @@ def read(path: Path) -> Content:
         raise UserError(f"There is no session {path}; give a file that Session.save wrote.") from None
     except UserError:
         raise
-    except Exception as error:  # what is no zip file, or a damaged one, can raise anything
+    except Exception as error:  # a damaged file, or one of another kind, can raise anything
         raise _no_session(path, error) from error
 
 
 def fill(store: Store, content: Content, path: Path) -> None:
-    """Put the labels, videos, images and annotations of `read` into an empty session.
+    """Add the labels, videos, images and annotations of ``content`` to an empty session.
 
     Raises:
-        UserError: an image or video is not where it was, or is another one now, or the file is damaged.
+        UserError: an image or video is missing or has changed, or the file is damaged.
     """
     folder = path.resolve().parent
     for label in content.labels:
@@ -98,7 +98,7 @@ def fill(store: Store, content: Content, path: Path) -> None:
 
 
 def check_there(content: Content, path: Path) -> None:
-    """Raise `UserError` where an image or video that `fill` will need is gone; takes no time."""
+    """Raise `UserError` if an image or video that `fill` needs is missing. No pixels are read."""
     folder = path.resolve().parent
     for _, reference in content.videos:
         _find(reference, folder, lambda found: found.is_file() or found.is_dir())
@@ -108,15 +108,15 @@ def check_there(content: Content, path: Path) -> None:
 
 
 def network_of(content: Content, path: Path) -> tuple[Path, KWay]:
-    """The checkpoint of a saved session, and how its network answers several labels.
+    """The checkpoint of a saved session, and how its network segments several labels.
 
     Raises:
-        UserError: the session names none, or the file is missing or another one now.
+        UserError: the session has no checkpoint, or the file is missing or has changed.
     """
     model = content.model
     if model is None:
         raise UserError(f"{path} was saved by a session whose network came from no checkpoint; give network=....")
-    # one that ships lies elsewhere on another machine
+    # a model shipped in the package has another path on another machine
     checkpoint = with_checksum(model.sha256) or _find(model.checkpoint, path.resolve().parent, Path.is_file)
     if sha256(checkpoint) != model.sha256:
         raise UserError(
@@ -170,11 +170,11 @@ def _add(store: Store, file: zipfile.ZipFile, image: SavedImage, path: Path) -> 
 
 
 def _reference(path: Path, folder: Path) -> list[str]:
-    """Where a file is, seen from the session's folder and as such; the first survives moving both together."""
+    """The path relative to the session's folder, and absolute. The first survives moving both together."""
     whole = path.resolve()
     try:
         return [os.path.relpath(whole, folder), str(whole)]
-    except ValueError:  # on another drive of Windows
+    except ValueError:  # another drive on Windows
         return [str(whole), str(whole)]
 
 
@@ -190,7 +190,7 @@ def _find(reference: Reference, folder: Path, usable: Callable[[Path], bool]) ->
 
 
 def _entry(file: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """An entry of the file, of no more than ``most`` bytes."""
+    """The bytes of an entry, at most ``most`` of them."""
     try:
         if file.getinfo(name).file_size > most:
             raise Malformed(f"{name} is larger than {most:,} bytes")
@@ -208,15 +208,15 @@ def _as_png(pixels: np.ndarray) -> bytes:
 
 
 def _picture(file: zipfile.ZipFile, name: str, path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """The pixels of a PNG in the file, whose size is checked before they are decoded.
+    """The pixels of a PNG entry. Its size is checked before it is decoded.
 
     Raises:
-        UserError: it is missing or damaged, or has another size than ``size``.
+        UserError: the entry is missing or damaged, or does not have ``size``.
     """
     from PIL.PngImagePlugin import PngImageFile
 
     try:
-        # not Image.open, which refuses large images that a session did store
+        # not Image.open, which rejects large images that a session may hold
         image = PngImageFile(io.BytesIO(_entry(file, name, 4 * MOST_PIXELS)))
         if size not in (None, (image.height, image.width)) or image.height * image.width > MOST_PIXELS:
             raise Malformed(f"{name} is {image.height} x {image.width}")

@@ -1,4 +1,4 @@
-"""Images and videos of a session, by reference: pixels are read when an image has to be encoded, and not kept."""
+"""Images and videos by reference: pixels are read when an image is encoded, and not kept in memory."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, sh
 from guided_seg.session.containers import is_cut_off, utf8_name
 
 AHEAD = 4
-"""Frames that are read while an earlier one is segmented."""
+"""Number of frames to read ahead while an earlier one is segmented."""
 
 
 class Picture:
-    """An image whose pixels can be had again.
+    """An image whose pixels can be read repeatedly.
 
     Args:
-        name: for messages.
-        read: gives the pixels.
-        path: the file that they come from, or None where the session itself keeps them.
-        pixels: what ``read`` gave when the image was added.
-        frame: the video and the number of the frame that it is.
+        name: id of the image, for messages.
+        read: returns the pixels.
+        path: source file; None if the session holds the pixels.
+        pixels: the pixels at the time the image was added.
+        frame: video id and frame number, if the image is a frame.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Picture:
 
     @classmethod
     def of(cls, name: str, image: object) -> Picture:
-        """An image file, or an array, which is kept.
+        """A picture of an image file, or of an array, which is copied.
 
         Raises:
-            UserError: the file cannot be read, or the array is no RGB image.
+            UserError: the file cannot be read, or the array is not an RGB image.
         """
         if is_path(image):
-            from guided_seg.data.images import read_image  # OpenCV and Pillow come with the first file
+            from guided_seg.data.images import read_image  # imports OpenCV and Pillow, so only when needed
 
             path = local_path(image, f"The image {name!r}")
             return cls(name, partial(read_image, path), path, read_image(path))
@@ -59,11 +59,11 @@ class Picture:
 
     @classmethod
     def kept(cls, name: str, pixels: RGB, frame: tuple[str, int] | None = None) -> Picture:
-        """An image whose pixels the session keeps."""
+        """A picture whose pixels stay in memory."""
         return cls(name, partial(_itself, pixels), None, pixels, frame)
 
     def read(self) -> RGB:
-        """The pixels. Raises `UserError` where they are not those that were added."""
+        """The pixels. Raises `UserError` if they changed since the image was added."""
         pixels = self._read()
         self.check_same(pixels)
         return pixels
@@ -82,32 +82,32 @@ Frame = tuple[int, RGB]
 
 
 class Video(ABC):
-    """Frames in order.
+    """A sequence of frames.
 
     Attributes:
-        path: of the file or folder; None where frames come once.
+        path: the file or folder; None for a stream, which can be read only once.
     """
 
     path: Path | None = None
 
     @abstractmethod
     def frames(self, start: int) -> Iterator[Frame]:
-        """The frames from ``start`` on. Raises `UserError` where they cannot be had."""
+        """The frames from ``start`` on. Raises `UserError` if they cannot be read."""
 
     @abstractmethod
     def frame(self, index: int) -> RGB:
-        """One frame. Raises `UserError` where it cannot be had."""
+        """One frame. Raises `UserError` if it cannot be read."""
 
     def ended(self, start: int) -> str:
-        """A sentence for a pass that finds no frame from ``start`` on."""
+        """The error message if there is no frame from ``start`` on."""
         return f"The video {self.path} has no frame {start}, so there is nothing to segment; frames are counted from 0."
 
 
 class VideoFile(Video):
-    """A video file, read by OpenCV, which turns the frames as the file says and makes 8 bits of more.
+    """A video file, read by OpenCV, which applies the rotation in the file and converts to 8 bits.
 
     Raises:
-        UserError: it cannot be opened, or none of its frames can be decoded.
+        UserError: the file cannot be opened, or no frame can be decoded.
     """
 
     def __init__(self, path: Path) -> None:
@@ -138,16 +138,16 @@ class VideoFile(Video):
         return "check that it plays and has pictures, and convert it, for instance with ffmpeg -i FILE NEW.mp4"
 
     def frames(self, start: int) -> Iterator[Frame]:
-        """See `Video.frames`; warns of a frame that cannot be decoded, and ends with an error if the file is cut off.
+        """See `Video.frames`. Warns about frames that cannot be decoded; raises at the end if the file is truncated.
 
-        The number of frames in the file's header is not checked: it is an estimate in whole files, too.
+        The frame count in the header is not checked, since it can be wrong in intact files too.
         """
         import cv2
 
         capture, index = self._open(), 0
         try:
             said = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-            # not by seeking, which lands on another frame in some formats
+            # no seeking: in some formats it lands on another frame
             while capture.grab():
                 if index >= start and (frame := self._decoded(capture, index)) is not None:
                     yield index, frame
@@ -181,10 +181,10 @@ class VideoFile(Video):
 
 
 class FrameFolder(Video):
-    """A folder with a file for each frame, in natural order.
+    """A folder with one image file per frame, in natural order.
 
     Raises:
-        UserError: there are none.
+        UserError: the folder holds no images.
     """
 
     def __init__(self, path: Path) -> None:
@@ -207,17 +207,17 @@ class FrameFolder(Video):
 
 
 class FrameStream(Video):
-    """Frames that come once, from a camera for instance; one can be annotated while it is shown."""
+    """Frames that can be read only once, such as a camera's. A frame can be annotated while it is current."""
 
     def __init__(self, frames: Iterable[Any]) -> None:
         self._frames, self._next = iter(frames), 0
 
     def frames(self, start: int) -> Iterator[Frame]:
-        """See `Video.frames`; goes on after the last frame that was given."""
+        """See `Video.frames`. Continues after the last frame read."""
         for frame in self._frames:
             self._next += 1
             if self._next > start:
-                # a copy, as whoever gives frames may fill one array again and again
+                # a copy, since the iterable may reuse one array for all frames
                 yield self._next - 1, check_rgb(f"frame {self._next - 1}", frame).copy()
 
     def ended(self, start: int) -> str:
@@ -233,10 +233,10 @@ class FrameStream(Video):
 
 
 def open_video(video: object) -> Video:
-    """A file, a folder of frames, or anything that gives frames.
+    """Open a video file, a folder of frames, or an iterable of frames.
 
     Raises:
-        UserError: the file or folder cannot be used, or it is neither of these.
+        UserError: the file or folder cannot be used, or ``video`` is none of these.
     """
     if not is_path(video):
         if not isinstance(video, Iterable) or isinstance(video, (dict, set)):
@@ -253,7 +253,7 @@ def open_video(video: object) -> Video:
 
 
 def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:
-    """The same frames, read by a thread while earlier ones are worked on; an error comes in its place."""
+    """The same frames, read ahead by a thread. An exception is raised at its position in the sequence."""
     queue: Queue[Frame | Exception | None] = Queue(number)
     stop = Event()
 
@@ -264,7 +264,7 @@ def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:
                 queue.put(frame)
                 if stop.is_set():
                     return
-        except Exception as error:  # noqa: BLE001  raised where the frame is waited for
+        except Exception as error:  # noqa: BLE001  raised again in the consumer
             end = error
         queue.put(end)
 
@@ -293,5 +293,5 @@ def _first(frames: Iterator[Frame], index: int, path: str) -> RGB:
 
 
 def _itself(pixels: RGB) -> RGB:
-    """A function that can be pickled, as a lambda cannot."""
+    """Return the pixels. A function, since a lambda cannot be pickled."""
     return pixels

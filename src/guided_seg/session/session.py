@@ -1,4 +1,4 @@
-"""Interactive use: images are encoded once, and every new dot guides the segmentation of all of them (paper, 5.4)."""
+"""Session: interactive segmentation. Images are encoded once, and each new dot guides all of them (paper, 5.4)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from guided_seg.session.content import KWay
 
 
 class Model(NamedTuple):
-    """Where a session's network came from."""
+    """The origin of a session's network: checkpoint, its SHA-256, and how several labels are segmented."""
 
     checkpoint: Path
     sha256: str
@@ -32,18 +32,18 @@ class Model(NamedTuple):
 
 
 class Session(Answering):
-    """Images, videos, labels, and dots that show which pixels have which label; all of them guide each answer.
+    """Images, videos, labels and annotations. All annotations together guide each segmentation.
 
-    An image is encoded when it is first needed, and again only if its features had to go from the memory of
-    ``cache_mb``. With late fusion an edit then costs the labels that it touches, and equals computing from scratch; see
-    `update_cost`. A network whose guidance keeps positions, such as ``late_local``, is guided by the same image alone.
+    An image is encoded when it is first needed, and again only if its features were evicted from the cache. With late
+    fusion, an edit recomputes only the labels that it changes, and gives the same result as computing from scratch;
+    see `update_cost`. If the guidance keeps positions (``late_local``), annotations guide only their own image.
 
     Args:
-        network: in evaluation mode, as `guided_seg.load` gives it.
-        device: where it runs.
-        precision: of the encoder: ``fp32``, ``bf16``, or ``auto``, which takes the faster one; see `Encoder`.
-        cache_mb: megabytes of features and score maps that are kept; the least recently used go first.
-        model: where the network came from, for `save`.
+        network: a network as `guided_seg.load` returns it.
+        device: device of the network.
+        precision: precision of the encoder: ``fp32``, ``bf16``, or ``auto`` for the faster one; see `Encoder`.
+        cache_mb: size of the LRU cache of features and score maps, in megabytes.
+        model: origin of the network, for `save`.
         compiled: compile the encoder, for videos or many images of one size; see `Encoder` and `warm_up`.
 
     Example:
@@ -80,20 +80,21 @@ class Session(Answering):
         This takes seconds, mostly for imports. A terminal shows a spinner meanwhile.
 
         Args:
-            checkpoint: a run folder, a checkpoint in it, or a released model; see `checkpoints.checkpoint_file`.
-            device: where it runs.
+            checkpoint: a run folder, a checkpoint, or a released model; see `guided_seg.release.load.checkpoint_file`.
+            device: see `Session`.
             precision: see `Session`.
-            reading: how several labels are answered, all at once or ``one_vs_rest``, which suits any network.
+            reading: how several labels are segmented: all at once (``native``), or ``one_vs_rest``, which works with
+                any network.
             cache_mb: see `Session`.
             compiled: see `Session`.
 
         Raises:
-            UserError: an argument makes no sense, or see `guided_seg.release.load.load_network`.
+            UserError: an argument is invalid, or `guided_seg.release.load.load_network` raises it.
         """
         check_settings(device, precision, cache_mb, compiled)
         one_of(reading, "reading", get_args(KWay))
         with waiting(f"Loading {checkpoint}"):
-            # which know how to build any network, and take time
+            # slow: these import everything that can build a network
             from guided_seg.release.load import checkpoint_file, load_network
 
             file = checkpoint_file(checkpoint).absolute()
@@ -101,15 +102,18 @@ class Session(Answering):
             return cls(network, device, precision, cache_mb, Model(file, sha256(file), reading), compiled)
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write labels, dots, masks, and where images, videos and the network are; undo begins anew after `open`.
+        """Save labels, dots, masks, and the paths of images, videos and network. The undo history is not saved.
 
-        Images that came as arrays, and frames of streams, are stored in the file; a stream itself cannot be.
+        Images added as arrays, and frames of streams, are stored in the file. Streams themselves cannot be saved.
 
         Args:
-            path: the file to write, whole or not at all.
+            path: the file, written with an atomic write.
+
+        Returns:
+            The absolute path.
 
         Raises:
-            UserError: the file cannot be written; the session and an older file of that name stay as they are.
+            UserError: the file cannot be written. The session and an older file of that name stay unchanged.
         """
         model, where = self.model._asdict() if self.model else None, local_path(path, "The session's file")
         file.write(self, model, where)
@@ -125,18 +129,18 @@ class Session(Answering):
         network: Network | None = None,
         compiled: bool = False,
     ) -> Session:
-        """A session as it was saved.
+        """Open a saved session.
 
         Args:
-            path: of `save`.
+            path: a file written by `save`.
             device: see `Session`.
             precision: see `Session`.
             cache_mb: see `Session`.
-            network: another one than that of the checkpoint that the file names.
+            network: used instead of the checkpoint named in the file.
             compiled: see `Session`.
 
         Raises:
-            UserError: the file is no session, or the network, an image or a video is gone or is another one now.
+            UserError: the file is not a session, or the network, an image or a video is missing or has changed.
         """
         check_settings(device, precision, cache_mb, compiled)
         where = local_path(path, "The session's file")
@@ -152,7 +156,7 @@ class Session(Answering):
         return session
 
     def episodes(self) -> Iterator[Episode]:
-        """Each annotated image as a query whose target is its own annotation, shown by all of them: for training."""
+        """Training episodes: each annotated image as the query, its annotation as target, all of them as support."""
         names = self._annotations.images()
         shots = {name: Shot(self._tensor(self.picture(name).read()), mask=self._map(name)) for name in names}
         for query in names:
@@ -162,7 +166,7 @@ class Session(Answering):
             yield Episode(shots[query].image, target, support, {"group": query}, len(self.labels))
 
     def _map(self, name: str) -> Tensor:
-        """All that is annotated in an image, as a label map."""
+        """The dots and masks of an image as a label map."""
         labels = self._annotations.mask(name)
         if labels is None:
             labels = np.full(self.picture(name).size, IGNORE, np.uint8)

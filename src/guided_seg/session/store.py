@@ -1,4 +1,4 @@
-"""What a session is about, without any network: images, videos, labels, and what has been annotated."""
+"""The data of a session, without a network: images, videos, labels and annotations."""
 
 from __future__ import annotations
 
@@ -22,68 +22,68 @@ from guided_seg.session.pictures import Picture, Video, open_video
 Labels = UInt8[np.ndarray, "H W"]
 
 NEGATIVE = "negative"
-"""The label 0 that every session has: what is not to be segmented."""
+"""Label 0, which every session has: the background."""
 
 
 SHOWN = 10
-"""Names that a message lists."""
+"""Largest number of names listed in a message."""
 
 
 class Store:
-    """Images, videos and labels by name, dots and masks on images and frames.
+    """Images, videos and labels by name, with dots and masks on images and frames.
+
+    Pass a label by its name, or by its number in label maps. An invalid argument raises a `UserError` and changes
+    nothing.
 
     Args:
         together: see `Annotations`.
-
-    A label is given by its name, or by its number as `segment` returns it. An argument that makes no sense raises a
-    `UserError` and changes nothing.
     """
 
     def __init__(self, together: bool = False) -> None:
         self._labels = [NEGATIVE]
         self._images: dict[str, Picture] = {}
         self._videos: dict[str, Video] = {}
-        self._passing: set[str] = set()  # frames that are there only while they are shown
+        self._passing: set[str] = set()  # temporary frames, dropped once the next one is read
         self._annotations = Annotations(together)
 
     @property
     def labels(self) -> list[str]:
-        """The labels in the order of their numbers; the first is `NEGATIVE`."""
+        """The names of the labels; the index is the label's number, and the first is `NEGATIVE`."""
         return list(self._labels)
 
     @property
     def images(self) -> list[str]:
-        """The images, and the frames of videos that are annotated or were asked for, in the order they came."""
+        """The ids of images, and of frames that were annotated or requested by `frame`, in the order of addition."""
         return [name for name in self._images if name not in self._passing or self._annotations.knows(name)]
 
     @property
     def videos(self) -> list[str]:
-        """The videos in the order in which they came."""
+        """The ids of the videos, in the order of addition."""
         return list(self._videos)
 
     def dots(self, image_id: str) -> list[tuple[int, int, str]]:
-        """The dots of an image, as row, column and label."""
+        """The dots of an image as (row, column, label name)."""
         return [(row, column, self._labels[label]) for row, column, label in self.annotation(image_id)[1]]
 
     def add_image(self, image_id: str, image: str | PathLike[str] | NDArray[Any]) -> None:
-        """Add an image; its dots and those of all others can then be set in any order.
+        """Add an image.
 
         Args:
-            image_id: a name of its own, and not that of a video's frame, such as ``clip#0``.
-            image: a file, or uint8 ``[H, W, 3]``, RGB, which is copied.
+            image_id: a unique name, and not that of a frame of a video, such as ``clip#0``.
+            image: a file, or uint8 ``[H, W, 3]`` RGB, which is copied.
 
         Raises:
-            UserError: the name is taken, the file cannot be read, or the array is no RGB image.
+            UserError: the name is taken, the file cannot be read, or the array is not an RGB image.
         """
         name = self._new_name(image_id, "The id of an image")
         self._images[name] = Picture.of(name, image)
 
     def add_video(self, video_id: str, video: str | PathLike[str] | Iterable[NDArray[Any]]) -> None:
-        """Add a video, of which no more than a few frames are in memory at any time.
+        """Add a video. At most a few of its frames are in memory at any time.
 
         Args:
-            video_id: a name of its own.
-            video: a video file, a folder of frames, or anything that gives uint8 ``[H, W, 3]`` frames, RGB, once.
+            video_id: a unique name.
+            video: a video file, a folder of frames, or an iterable of frames, uint8 ``[H, W, 3]`` RGB.
 
         Raises:
             UserError: the name is taken, or the video cannot be opened.
@@ -96,10 +96,10 @@ class Store:
         self._videos[name] = open_video(video)
 
     def add_label(self, name: str) -> str:
-        """A further thing to segment, which needs no dots yet; its number is its place in ``labels``.
+        """Add a label and return its name. Its number is its index in ``labels``.
 
         Raises:
-            UserError: there is one of that name, or there are as many as a label map can hold.
+            UserError: the name is taken, or there are already as many labels as a label map can hold.
         """
         name = text(name, "The name of a label")
         if name in self._labels:
@@ -110,11 +110,11 @@ class Store:
         return name
 
     def frame(self, video_id: str, index: int) -> str:
-        """The id under which a frame is annotated and segmented as any image.
+        """The id of a video frame. With it, the frame can be annotated and segmented like any image.
 
         Args:
-            video_id: of `add_video`.
-            index: of the frame, from 0. Of frames that come once it is the one that `segment_video` gave last.
+            video_id: id of a video.
+            index: number of the frame, from 0. For a stream, only the frame that `segment_video` yielded last.
 
         Raises:
             UserError: there is no such video or frame.
@@ -123,10 +123,10 @@ class Store:
         name = f"{video_id}#{index}"
         return name if name in self._images else self._add_frame(video_id, index, video.frame(index))
 
-    # ---- what is annotated ----
+    # ---- annotations ----
 
     def annotation(self, image_id: str) -> tuple[Labels | None, list[tuple[int, int, int]]]:
-        """An image's masks as one label map, or None, and its dots as row, column and number of the label.
+        """The masks of an image as a label map, or None, and its dots as (row, column, label number).
 
         Raises:
             UserError: there is no such image.
@@ -135,13 +135,13 @@ class Store:
         return self._annotations.painted(image_id), self._annotations.points(image_id)
 
     def dot(self, image_id: str, row: int, column: int, label: str | int) -> None:
-        """Say that a pixel has a label, `NEGATIVE` included; an earlier dot there is replaced.
+        """Annotate a pixel with a label, which may be `NEGATIVE`. An earlier dot there is replaced.
 
         Args:
-            image_id: of an image, or of a `frame`.
-            row: from 0, at the top.
-            column: from 0, at the left.
-            label: its name, or its number in `labels`.
+            image_id: id of an image or a `frame`.
+            row: row of the pixel, from 0 at the top.
+            column: column of the pixel, from 0 at the left.
+            label: name, or number in `labels`.
 
         Raises:
             UserError: there is no such image or label, or the pixel lies outside the image.
@@ -149,7 +149,7 @@ class Store:
         self._annotations.dot(image_id, self._pixel(image_id, row, column), self._number(label))
 
     def move(self, image_id: str, start: tuple[int, int], end: tuple[int, int]) -> None:
-        """Move a dot from one (row, column) to another; a dot that is there is replaced.
+        """Move a dot from one (row, column) to another, replacing any dot there.
 
         Raises:
             UserError: there is no such image, no dot at ``start``, or ``end`` lies outside the image.
@@ -160,7 +160,7 @@ class Store:
         self._annotations.move(image_id, old, new)
 
     def remove(self, image_id: str, row: int, column: int) -> None:
-        """Take the dot at a pixel away, if there is one.
+        """Remove the dot at a pixel, if there is one.
 
         Raises:
             UserError: there is no such image, or the pixel lies outside it.
@@ -168,25 +168,25 @@ class Store:
         self._annotations.dot(image_id, self._pixel(image_id, row, column), None)
 
     def mask(self, image_id: str, pixels: ArrayLike, label: str | int) -> None:
-        """Say that many pixels have a label; what was said of them before is replaced.
+        """Annotate all pixels of a mask with a label, replacing earlier annotations of these pixels.
 
         Args:
-            image_id: of which image.
-            pixels: ``[H, W]``, true or not 0 where the label is.
-            label: its name, or its number in `labels`.
+            image_id: id of an image or a `frame`.
+            pixels: ``[H, W]``, true or nonzero at the pixels to label.
+            label: name, or number in `labels`.
 
         Raises:
-            UserError: there is no such image or label, or the mask has another size than the image.
+            UserError: there is no such image or label, or the sizes of mask and image differ.
         """
         where = marked(pixels, image_id, self.picture(image_id).size)
         self._annotations.paint(image_id, where, self._number(label))
 
     def forget_history(self) -> None:
-        """Begin anew what `undo` can take back."""
+        """Clear the undo history."""
         self._annotations.forget_history()
 
     def clear(self, image_id: str | None = None) -> None:
-        """Take all dots and masks of an image away, or of all images.
+        """Remove all dots and masks of an image, or of all images.
 
         Raises:
             UserError: there is no such image.
@@ -196,26 +196,26 @@ class Store:
         self._annotations.clear([image_id] if image_id is not None else self._annotations.images())
 
     def undo(self) -> bool:
-        """Take the last change of dots and masks back; False where there is none to take back."""
+        """Undo the last change of dots and masks; False if there is none."""
         return self._annotations.undo()
 
     def redo(self) -> bool:
-        """Do again what was undone last; False where there is nothing to do again."""
+        """Redo the change undone last; False if there is none."""
         return self._annotations.redo()
 
     def video_files(self) -> dict[str, Path]:
-        """The videos that can be opened again, and where they are."""
+        """The videos that can be opened again, with their paths."""
         return {name: video.path for name, video in self._videos.items() if video.path}
 
     def picture(self, image_id: str) -> Picture:
-        """An image and where its pixels come from. Raises `UserError` where there is none of that name."""
+        """The `Picture` of an image. Raises `UserError` if there is no such image."""
         return self._images[_known(image_id, self._images, "image")]
 
     def _video(self, video_id: object) -> Video:
         return self._videos[_known(video_id, self._videos, "video")]
 
     def _new_name(self, name: object, what: str) -> str:
-        """An id that no image, video or frame has or can get."""
+        """Check that an id does not clash with any image, video or frame."""
         name = text(name, what)
         if name in self._images or name in self._videos:
             raise UserError(f"There is an image or video {name!r} already; give each a name of its own.")
@@ -234,7 +234,7 @@ class Store:
         return row, column
 
     def _number(self, label: object) -> int:
-        """The number of a label that is given by its name or number."""
+        """The number of a label, given by name or number."""
         known = ", ".join(self._labels)
         if isinstance(label, str):
             if label not in self._labels:
@@ -249,7 +249,7 @@ class Store:
         return number
 
     def _add_frame(self, video_id: str, index: int, pixels: RGB) -> str:
-        """Keep a frame under its id; its pixels too where they cannot be had again."""
+        """Add a frame as an image. Its pixels are kept only if they cannot be read again."""
         video, name = self._videos[video_id], f"{video_id}#{index}"
         frame = (video_id, index)
         if video.path is None:
@@ -260,7 +260,7 @@ class Store:
 
 
 def _frame_of(name: str) -> str | None:
-    """The video whose frame could have this id, None where it is the id of no frame.
+    """The video id in a frame id; None if ``name`` is not a frame id.
 
     Example:
         >>> _frame_of("clip#12"), _frame_of("clip#twelve")

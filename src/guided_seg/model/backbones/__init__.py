@@ -1,1 +1,1 @@
-"""Pretrained backbones, and the pyramid that joins their strides."""
+"""Pretrained backbones, and the feature pyramid that joins their feature maps."""

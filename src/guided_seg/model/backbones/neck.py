@@ -1,4 +1,4 @@
-"""From the maps of several strides to one map that guidance is compared with."""
+"""Necks: join feature maps of several strides into one."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 
 class Pyramid(nn.Module):
-    """A feature pyramid: from the coarsest map on, each is joined with the next finer one and mixed by a few blocks.
+    """A feature pyramid: join each map with the next finer one, top-down, with a few residual blocks (FPN, Lin 2017).
 
-    It is trained, the backbone before it need not be; since it runs once an image at a low resolution, it costs little
-    beside the backbone. (Top-down joining after feature pyramid networks, Lin et al., 2017.)
+    The pyramid is trained even if the backbone is frozen. It runs once per image at low resolution, so it is cheap
+    compared with the backbone.
 
     Args:
-        channels: of the maps, from fine to coarse.
+        channels: channels of the maps, from fine to coarse.
         width: C of the result.
-        blocks: residual blocks at each resolution but the coarsest.
+        blocks: residual blocks at each resolution except the coarsest.
     """
 
     def __init__(self, channels: Sequence[int], width: int, blocks: int = 2) -> None:
@@ -29,7 +29,7 @@ class Pyramid(nn.Module):
         self.norm = nn.BatchNorm2d(width, affine=False)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """The joined map ``[N, C, h, w]``, as fine as the first of ``maps``, which go from fine to coarse."""
+        """The joined map ``[N, C, h, w]``, at the resolution of the first of ``maps`` (from fine to coarse)."""
         joined = self.lateral[-1](maps[-1])
         for lateral, level, mix in zip(self.lateral[-2::-1], maps[-2::-1], self.mix[::-1], strict=True):
             finer = lateral(level)
@@ -38,10 +38,10 @@ class Pyramid(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Blocks on the grid and on coarser ones, each half as fine as the one before, and back again.
+    """Residual blocks on a grid and on successively halved grids, with skip connections (U-Net, Ronneberger 2015).
 
-    What is far apart meets on the coarser grids, where a block costs a quarter as much; the coarsest also sees the mean
-    of the whole map. (After U-Net, Ronneberger et al., 2015.)
+    Coarser grids give a larger receptive field at a quarter of the cost per block. The coarsest also reads the mean
+    of the whole map.
 
     Args:
         widths: channels on each grid, from fine to coarse.
@@ -71,13 +71,13 @@ class Hourglass(nn.Module):
 
 
 class Block(nn.Module):
-    """x + W₂ relu(W₁ · (3 x 3 convolution of each channel of x)), which begins as x itself.
+    """A residual block, x + W₂ relu(W₁ · (depthwise 3 x 3 convolution of x)), initialised to the identity.
 
-    Without normalisation: on a CPU, batch normalisation would take a third of the time of its training step.
+    It has no normalisation, since batch normalisation would take a third of the training time on a CPU.
 
     Args:
-        channels: of x.
-        dilation: of the 3 x 3 convolution.
+        channels: channels of x.
+        dilation: dilation of the 3 x 3 convolution.
     """
 
     def __init__(self, channels: int, dilation: int = 1) -> None:

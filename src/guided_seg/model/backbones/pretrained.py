@@ -1,4 +1,4 @@
-"""Light pretrained backbones: any timm network with `features_only`, its strides joined into one map."""
+"""Pretrained backbones from timm: any network with `features_only`; its feature maps are joined into one."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ _PACKAGED = {
 
 
 class TimmBackbone(Backbone):
-    """The feature maps of several strides, each projected by a learned 1 x 1 convolution and added at the finest.
+    """A timm network. Feature maps of several strides are projected by learned 1 x 1 convolutions and summed.
 
-    With a ``neck`` they are joined by more than a sum.
+    The sum is at the resolution of the finest map. A ``neck`` replaces projection and sum.
 
     Args:
-        model: the timm name.
-        levels: which feature maps of `features_only` are joined; the first sets the stride.
+        model: name of the timm network.
+        levels: indices of the `features_only` maps to join; the first sets the stride.
         width: C of the result.
         weights: a file of pretrained weights, ``auto`` (the installed weights package, else timm's hub), or ``random``.
         frozen: see `Frozen`; the projection is always trained.
-        mean: of the input normalisation that belongs to the weights, on 0..255; timm's own by default.
-        std: likewise.
-        output_stride: 32, or 16 or 8 by dilation, of timm's network; joining makes the features as fine as the first
-            of ``levels``.
-        neck: makes what joins the maps, from ``channels`` and ``width``; None for the sum.
-        finest: the first of the earlier maps that a decoder may read, of `features_only`; 1 is that of stride 4.
-        fixed_norms: normalise by the batch statistics of the weights in stages that are trained, too: those of a few
-            episodes would be poor ones.
+        mean: mean of the input normalisation on 0..255; timm's value by default.
+        std: standard deviation, likewise.
+        output_stride: stride of timm's network: 32, or 16 or 8 with dilation. The joined features have the stride of
+            the first of ``levels``.
+        neck: builds the module that joins the maps, given ``channels`` and ``width``; None for the sum.
+        finest: index of the finest `features_only` map for skip connections to a decoder; 1 is the map of stride 4.
+        fixed_norms: use the pretrained batch statistics in trained stages too, since the statistics of a few episodes
+            are poor.
 
     Raises:
         UserError: timm has no such network.
-        WeightsError: the weights cannot be had or do not fit.
+        WeightsError: the weights cannot be found or do not fit.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class TimmBackbone(Backbone):
         finest: int = 1,
         fixed_norms: bool = False,
     ) -> None:
-        if not timm.is_model(model):  # such as hf_hub:..., which would ask the network whenever a checkpoint is loaded
+        if not timm.is_model(model):  # e.g. hf_hub:..., which needs the internet each time a checkpoint is loaded
             raise UserError(
                 f"backbone.model={model}: timm {timm.__version__} has no network of this name; choose one of "
                 "timm.list_models()."
             )
-        # typed as Any: timm's networks have attributes that nn.Module knows nothing of
+        # typed as Any: timm's networks have attributes that nn.Module does not declare
         skips = list(range(finest, levels[0]))
         dilation: dict[str, Any] = {}
         if output_stride is not None:
@@ -100,16 +100,16 @@ class TimmBackbone(Backbone):
         return parts
 
     def train(self, mode: bool = True) -> TimmBackbone:
-        """As `Backbone.train`; with ``fixed_norms`` no batch statistics of the pretrained network change."""
+        """See `Backbone.train`. With ``fixed_norms``, all pretrained batch statistics stay fixed."""
         super().train(mode)
         if self.fixed_norms:
             self.net.eval()
         return self
 
     def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
-        """See `Backbone.maps`: the levels that are to be joined, from fine to coarse."""
+        """See `Backbone.maps`: the levels to join, from fine to coarse, then the skips, from coarse to fine."""
         first = len(self.skip_channels)
-        # nothing below the projection needs a gradient when all of it is frozen, so none is recorded
+        # a fully frozen network needs no gradient, so none is recorded
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
             levels = list(self.net(images))
         return [*levels[first:], *levels[:first][::-1]]
@@ -127,9 +127,9 @@ class TimmBackbone(Backbone):
 
 
 def load_timm(net: nn.Module, model: str, weights: str) -> None:
-    """Fill ``net`` from a file, the installed weights package, or timm's hub, in this order.
+    """Load weights into ``net`` from a file, the installed weights package, or timm's hub, in this order.
 
-    Tensors go by timm's names. Those of the packaged file have other names but the same order and shapes, so they go by
+    Tensors are matched by timm's names. The packaged files use other names in the same order, so they are matched by
     order.
     """
     names = _timm_names(model)

@@ -1,4 +1,4 @@
-"""VGG-16 as a fully convolutional backbone, the paper's (section 4)."""
+"""VGG-16 as a fully convolutional backbone, as in the paper (section 4)."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from guided_seg.model.features import Anchor
 Normalization = Literal["auto", "imagenet", "caffe"]
 _STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    # trained on 0..255 minus the mean of each channel; as divisions of 0..1, in RGB order
+    # trained on 0..255 minus the channel means; here scaled to 0..1, in RGB order
     "caffe": (tuple(v / 255 for v in (123.68, 116.779, 103.939)), (1 / 255,) * 3),
 }
-_BORDER = 80  # beside the one pixel that the first convolution has anyway
-_FC6 = 192  # pixels that fc6 takes away without padding: six cells of 32
+_BORDER = 80  # in addition to the first convolution's own padding of 1
+_FC6 = 192  # pixels lost to fc6 without padding: six cells of 32
 _LAYERS = (64, 64, "pool", 128, 128, "pool", *(256,) * 3, "pool", *(512,) * 3, "pool", *(512,) * 3, "pool")
 
 
 class Vgg16(Backbone):
-    """Thirteen convolutions with ceil-mode pooling and fc6 as a 7 x 7 convolution.
+    """VGG-16: thirteen convolutions with ceil-mode pooling, then fc6 as a 7 x 7 convolution.
 
     Args:
-        width: C, the channels of fc6. 4096 is the paper's, with its pretrained fc6 where the weights have one; any
-            other (256 is the paper's lite form) starts from N(0, 0.001).
-        weights: ``torchvision`` (downloads), a file in torchvision's key names, or ``random``.
-        normalization: of the input, as the weights were trained: ``imagenet`` (torchvision's), ``caffe`` (the original
-            Oxford weights), or ``auto``: caffe for a file whose name says so, else imagenet.
-        frozen: see `Frozen`; stages are the thirteen convolutions.
+        width: C, the channels of fc6. 4096, as in the paper, uses the pretrained fc6 if the weights have one. Other
+            widths (256 in the paper's lite variant) are initialised from N(0, 0.001).
+        weights: ``torchvision`` (a download), a file with torchvision's key names, or ``random``.
+        normalization: input normalisation of the weights: ``imagenet`` (torchvision), ``caffe`` (the original Oxford
+            weights), or ``auto``: caffe if the file name contains "caffe", else imagenet.
+        frozen: see `Frozen`; the stages are the thirteen convolutions.
         dropout: spatial dropout after fc6.
-        fc7: whether fc7 follows, a 1 x 1 convolution of as many channels; late fusion has its own after the fusion.
-        output_stride: 32, or 16 or 8 by dilation: the last poolings keep the size, and what follows is dilated.
-        border: pad the first convolution by 81 and fc6 by nothing, as the original, whose grid then begins at pixel 16
-            whatever the size; it costs half as much again at 480 x 854. Otherwise both keep the size.
+        fc7: add fc7, a 1 x 1 convolution with C channels. Late fusion has its own after the fusion.
+        output_stride: 32, or 16 or 8 with dilation: the last pooling layers keep the size, later layers are dilated.
+        border: pad the first convolution by 81 and fc6 by 0, as in the original. The grid then starts at pixel 16
+            for any image size, and the cost at 480 x 854 is 1.5 times as high. Otherwise both layers keep the size.
 
     Raises:
-        WeightsError: the weights cannot be had or do not fit.
+        WeightsError: the weights cannot be found or do not fit.
     """
 
     def __init__(
@@ -80,25 +80,25 @@ class Vgg16(Backbone):
         return [layer for layer in self.convolutions if isinstance(layer, nn.Conv2d)]
 
     def maps(self, images: Float[Tensor, "N I H W"]) -> list[Tensor]:
-        """See `Backbone.maps`: the last pooling."""
+        """See `Backbone.maps`: the last pooling layer, then the skips."""
         images = self._bordered(images)
         pools = []
         for layer in self.convolutions:
             images = layer(images)
             if isinstance(layer, nn.MaxPool2d):
                 pools.append(images)
-        # pool4 and pool3 (strides 16 and 8), as far as they are finer than the features
+        # pool4 and pool3 (strides 16 and 8), but only those finer than the features
         return [images, *pools[3:1:-1][2 - len(self.skip_channels) :]]
 
     def finish(self, maps: list[Tensor]) -> list[Tensor]:
-        """Fc6, and fc7 where it is part of the backbone."""
+        """Apply fc6, and fc7 if the backbone has it."""
         x = self.dropout(torch.relu(self.fc6(maps[0])))
         if self.fc7 is not None:
             x = self.dropout(torch.relu(self.fc7(x)))
         return [x, *maps[1:]]
 
     def _bordered(self, images: Tensor) -> Tensor:
-        """Zeros around the normalised images, and below small ones as many as one cell of fc6 needs."""
+        """Pad the normalised images with zeros; small ones more, until fc6 has one cell."""
         if not self.border:
             return images
         height, width = (max(_BORDER, _FC6 + 1 - _BORDER - side) for side in images.shape[-2:])
@@ -113,7 +113,7 @@ class Vgg16(Backbone):
                 f"{len(wrong) - 1} more; expected the 13 convolutions of torchvision's vgg16 under its names."
             )
         self.convolutions.load_state_dict({name: state[f"features.{name}"].float() for name in own})
-        if self._bgr:  # the first convolution expects blue first; turned once here instead of every image
+        if self._bgr:  # the first convolution expects BGR: flip its weights once instead of every image
             first = self.stages()[0].weight
             first.data.copy_(first.data.flip(1))  # type: ignore[operator]
         for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
@@ -123,7 +123,7 @@ class Vgg16(Backbone):
 
 
 def _convolutions() -> nn.Sequential:
-    """As the `features` of torchvision's vgg16, name by name, but for the ceil mode."""
+    """The `features` of torchvision's vgg16, with the same names, but with ceil-mode pooling."""
     layers: list[nn.Module] = []
     inputs = 3
     for outputs in _LAYERS:
@@ -139,7 +139,7 @@ def _convolutions() -> nn.Sequential:
 
 
 def _dilate(layers: nn.Sequential, factor: int) -> int:
-    """Let the last poolings keep the size and dilate what follows; the dilation that fc6 needs then."""
+    """Make the last pooling layers keep the size, dilate later layers, and return the dilation for fc6."""
     kept, dilation = {2: [-1], 4: [-2, -1]}.get(factor, []), 1
     pools = [i for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
     same = {pools[i] for i in kept}
@@ -160,7 +160,7 @@ def _fully(inputs: int, outputs: int, size: int, dilation: int = 1) -> nn.Conv2d
 
 
 def _torchvision_weights() -> dict[str, Tensor]:
-    from torchvision.models import VGG16_Weights  # takes a second
+    from torchvision.models import VGG16_Weights  # a slow import
 
     try:
         return dict(VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True))

@@ -17,12 +17,12 @@ from guided_seg.model.segmentor import Segmentor
 
 
 class Unguided(Conditioning):
-    """Layers that score a query by its features alone."""
+    """Layers that score a query from its features alone."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
         for number, layer in enumerate(layers):
-            self.add_module(f"{number}", layer)  # named as in `nn.Sequential`, which checkpoints hold
+            self.add_module(f"{number}", layer)  # the names of `nn.Sequential`, as in checkpoints
 
     def compare(
         self,
@@ -37,9 +37,9 @@ class Unguided(Conditioning):
 
 
 class ForegroundBackground(StagedNetwork):
-    """Segments foreground from background and never looks at the support.
+    """Segment foreground from background without reading the support.
 
-    It sets the floor: what a guided network scores beyond it must have come from the guidance.
+    It is a lower bound: any higher score of a guided network must come from the guidance.
 
     Args:
         backbone: φ.
@@ -65,10 +65,10 @@ class ForegroundBackground(StagedNetwork):
 
     @property
     def segmentor(self) -> Segmentor:
-        """Its layers, which read no guidance, and the decoder."""
+        """The layers, which read no guidance, and the decoder."""
         return Segmentor(self.head, self.decoder)
 
     def extract(self, features: Features, batch: Batch) -> Guidance:
-        """Guidance that says nothing."""
+        """Empty guidance, C = 0."""
         nothing = features.maps.new_zeros(len(batch), batch.num_labels, 0)
         return Guidance(nothing, torch.zeros(nothing.shape[:2], dtype=torch.bool, device=nothing.device))

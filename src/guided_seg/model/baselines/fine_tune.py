@@ -1,4 +1,4 @@
-"""Fine-tuning on the support at test time, the slow alternative to guidance (paper, section 5; as OSVOS)."""
+"""Fine-tuning on the support at test time, the slow alternative to guidance (paper, section 5; as in OSVOS)."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from guided_seg.model.network import UpdateCost, own_labels
 
 
 class FineTune(ForegroundBackground):
-    """Foreground from background, and for each task gradient steps on what the support annotates.
+    """`ForegroundBackground`, fine-tuned on the annotated pixels of the support for each task.
 
-    It trains as the foreground-background network. In evaluation every task starts from the trained weights, which are
-    never changed: the steps are taken by a copy.
+    Training is that of `ForegroundBackground`. In evaluation, each task fine-tunes a copy, so the trained weights never
+    change.
 
     Args:
         backbone: φ.
         channels: C of the features.
         hidden: see `ForegroundBackground`.
         num_labels: K.
-        decoder: see `Network`.
-        steps: gradient steps for each task; 0 is the foreground-background network.
-        lr: their learning rate (Adam).
+        decoder: see `StagedNetwork`.
+        steps: gradient steps per task; 0 disables fine-tuning.
+        lr: learning rate of these steps (Adam).
 
     Raises:
-        UserError: negative steps, or a learning rate that is not above 0.
+        UserError: ``steps`` is not a whole number from 0, or ``lr`` is not above 0.
     """
 
     update_cost: UpdateCost = "full"
@@ -59,7 +59,7 @@ class FineTune(ForegroundBackground):
         self.steps, self.lr, self.num_labels = steps, lr, num_labels
 
     def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
-        """See `Network.forward`; features do not outlive a change of the weights, so they are computed again."""
+        """See `Network.forward`. Fine-tuning changes the weights, so given ``features`` are computed again."""
         if self.training or self.steps == 0:
             return super().forward(batch, features)
         if batch.num_labels > self.num_labels:
@@ -69,7 +69,7 @@ class FineTune(ForegroundBackground):
         return own_labels(torch.stack([self._task(single(batch, index)) for index in range(len(batch))]), batch)
 
     def _task(self, task: Batch) -> Float[Tensor, "K H W"]:
-        # evaluation runs in inference mode, whose tensors take part in no gradient until they are copied
+        # tensors made in inference mode cannot take part in gradients until they are copied
         with torch.inference_mode(False), torch.enable_grad():
             tuned = self._tuned(task.clone())
         with torch.no_grad():
@@ -91,7 +91,7 @@ class FineTune(ForegroundBackground):
 
 
 def annotated_images(task: Batch) -> tuple[Batch, Tensor]:
-    """The support of one task as queries, and a label for every annotated pixel; `IGNORE` elsewhere ``[S, H, W]``."""
+    """The support of one task as queries, and its annotation as label maps ``[S, H, W]``, `IGNORE` elsewhere."""
     marks = rasterize(task, dot=1)
     target = torch.where(marks.any(1), marks.argmax(1), IGNORE)
     rows = task.shot_image
@@ -104,7 +104,7 @@ def annotated_images(task: Batch) -> tuple[Batch, Tensor]:
 
 
 def single(batch: Batch, index: int) -> Batch:
-    """Episode ``index`` of a batch as a batch of one, padded as it was."""
+    """Episode ``index`` of a batch as a batch of one, with the same padding."""
     shots = torch.nonzero(batch.shot_episode == index).flatten()
     number = torch.full_like(batch.shot_episode, -1)
     number[shots] = torch.arange(len(shots), device=shots.device)

@@ -1,1 +1,1 @@
-"""The guide g: annotation, fusion, locality and merge (paper, section 4.1)."""
+"""The guide g and its parts: annotation, fusion, locality and merge (paper, section 4.1)."""

@@ -1,4 +1,4 @@
-"""m: dots and masks in pixels become weights on the feature grid (paper, section 4.1; concepts, rules 1-2)."""
+"""Annotation map m: from dots and masks in pixels to weights on the feature grid (paper, 4.1; concepts, rules 1-2)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Marks:
 
     Attributes:
         shot: int64 ``[D]`` the shot of each dot.
-        label: int64 ``[D]`` its label.
-        cell: int64 ``[D, 4]`` the flat cells that it touches.
-        weight: float ``[D, 4]`` its weights there, which add up to one.
-        maps: float ``[M, K, h, w]`` a_k of the densely annotated shots.
-        map_shot: int64 ``[M]`` which shots these are.
+        label: int64 ``[D]`` the label of each dot.
+        cell: int64 ``[D, 4]`` the four cells around each dot, as flat indices.
+        weight: float ``[D, 4]`` the bilinear weights of these cells, which sum to one.
+        maps: float ``[M, K, h, w]`` a_k of the M shots with masks.
+        map_shot: int64 ``[M]`` the indices of these shots.
         counts: float ``[T, K]`` annotated pixels per shot and label.
-        total: float ``[T, K]`` the sum of a_k over the grid: these pixels, where each weighs one.
+        total: float ``[T, K]`` the sum of a_k over the grid; equals ``counts`` if each pixel has weight one.
     """
 
     shot: Int[Tensor, " D"]
@@ -43,20 +43,20 @@ class Annotation(nn.Module, ABC):
     """The map m from annotated pixels to the feature grid.
 
     Attributes:
-        learned: whether m has weights of its own.
+        learned: whether m has trainable weights.
     """
 
     learned = False
 
     @abstractmethod
     def forward(self, features: Features, shots: Shots) -> Marks:
-        """The marks of all shots; ``features`` are those of each shot's image, in order."""
+        """The marks of all shots; ``features`` holds one image per shot, in order."""
 
 
 class Interpolate(Annotation):
-    """The fixed normalised bilinear map D: every pixel spreads a weight of one over at most four cells.
+    """The fixed bilinear map D: each pixel spreads a weight of one over at most four cells.
 
-    Normalised exactly: with an added epsilon a dot at the border would guide less than one in the middle.
+    Weights are normalised exactly. With an added epsilon, dots at the border would weigh less than others.
     """
 
     def forward(self, features: Features, shots: Shots) -> Marks:
@@ -71,7 +71,7 @@ class Interpolate(Annotation):
         return Marks(shot, label, cell, weight.to(maps.dtype), maps, shots.mask_shot, counts, counts)
 
     def _dense(self, features: Features, shots: Shots, grid: tuple[int, int]) -> Tensor:
-        """a_k = D A_k of the shots annotated by masks."""
+        """a_k = D A_k of the shots with masks."""
         number = len(shots.mask_shot)
         if number == 0:
             return torch.zeros(0, shots.num_labels, *grid, device=shots.masks.device)
@@ -89,9 +89,9 @@ class Interpolate(Annotation):
 class Learned(Annotation):
     """A small convolutional network on the interpolated annotation, trained end to end (paper, section 4.1).
 
-    From what is annotated in a cell, as k and as anything else, it learns how much the cell counts, and how much its
-    eight neighbours do: ``a'_k = a_k · 2σ(u) + box(a_k) · 2σ(v)``, where ``box`` is the mean over 3 x 3 cells. It
-    begins close to the interpolation and never forgets a dot, since both factors stay above zero.
+    From the annotation of a cell, as k and as any other label, it predicts the weights u of the cell and v of its
+    neighbourhood: ``a'_k = a_k · 2σ(u) + box(a_k) · 2σ(v)``, where ``box`` is the mean over 3 x 3 cells. At
+    initialisation it is close to the interpolation. Both factors are positive, so no dot is lost.
 
     Args:
         hidden: channels of the network.
@@ -107,7 +107,7 @@ class Learned(Annotation):
         nn.init.zeros_(self.last.weight)
         with torch.no_grad():
             assert self.last.bias is not None
-            self.last.bias.copy_(torch.tensor([0.0, -3.0]))  # neighbours count little at first
+            self.last.bias.copy_(torch.tensor([0.0, -3.0]))  # neighbours have little weight at first
 
     def forward(self, features: Features, shots: Shots) -> Marks:
         """See `Annotation.forward`."""
@@ -122,7 +122,7 @@ class Learned(Annotation):
 
     def _weigh(self, maps: Float[Tensor, "T K h w"], inside: Float[Tensor, "T 1 h w"]) -> Float[Tensor, "T K h w"]:
         both = torch.stack([maps, maps.sum(1, keepdim=True) - maps], dim=2).flatten(0, 1)
-        # what lies outside the image stays zero, as if the grid ended there
+        # keep padding at zero, as if the grid ended there
         inside = inside.expand_as(maps).flatten(0, 1)[:, None]
         hidden = torch.relu(self.first(both / (1 + both))) * inside
         own, near = (2 * torch.sigmoid(self.last(hidden))).unbind(1)
@@ -131,10 +131,9 @@ class Learned(Annotation):
 
 
 def at_dots(shots: Features, marks: Marks) -> Float[Tensor, "D C"]:
-    """The feature at each dot: that of the cells it touches, by their weights.
+    """The feature at each dot: the weighted sum over its four cells.
 
-    An embedding, since the gradient of plain indexing is summed in the order in which threads come, and two runs of one
-    seed would part.
+    It uses an embedding, since the gradient of plain indexing is not deterministic, so runs with one seed would differ.
     """
     area = shots.maps.shape[-2] * shots.maps.shape[-1]
     table = shots.maps.flatten(2).transpose(1, 2).flatten(0, 1)
@@ -143,7 +142,7 @@ def at_dots(shots: Features, marks: Marks) -> Float[Tensor, "D C"]:
 
 
 def dot_cells(marks: Marks, width: int) -> Float[Tensor, "D 2"]:
-    """Where each dot is on the grid, as row and column in cells, of which 0 is the middle of the first.
+    """Row and column of each dot on the grid, in cells; 0 is the centre of the first cell.
 
     Args:
         marks: see `Marks`.
@@ -154,7 +153,7 @@ def dot_cells(marks: Marks, width: int) -> Float[Tensor, "D 2"]:
 
 
 def spread(marks: Marks, grid: Sequence[int]) -> Float[Tensor, "T K h w"]:
-    """The annotation of every shot in dense form, whether it came as dots or as masks."""
+    """The annotation of each shot in dense form, from dots and masks."""
     shots, labels = marks.counts.shape
     area = grid[0] * grid[1]
     base = (marks.shot * labels + marks.label) * area
@@ -165,11 +164,11 @@ def spread(marks: Marks, grid: Sequence[int]) -> Float[Tensor, "T K h w"]:
 
 
 def rasterize(batch: Batch, dot: int) -> Float[Tensor, "T K H W"]:
-    """Each shot's annotation in pixels, an indicator for each label, as early fusion reads it.
+    """The annotation of each shot as pixel indicators per label, for early fusion.
 
     Args:
-        batch: T shots.
-        dot: the side of the square that a dot is drawn as, in pixels; odd.
+        batch: a batch with T shots.
+        dot: side of the square drawn for a dot, in pixels; odd.
     """
     shots, labels = len(batch.shot_image), batch.num_labels
     maps = batch.images.new_zeros(shots, labels, *batch.images.shape[-2:])
@@ -184,7 +183,7 @@ def rasterize(batch: Batch, dot: int) -> Float[Tensor, "T K H W"]:
 
 
 def _inside(shots: Features) -> Float[Tensor, "T 1 h w"]:
-    """One in the cells of each image, zero in the padding."""
+    """1 in the cells of each image, 0 in the padding."""
     height, width = shots.maps.shape[-2:]
     rows = torch.arange(height, device=shots.maps.device) < shots.grids[:, :1]
     columns = torch.arange(width, device=shots.maps.device) < shots.grids[:, 1:]

@@ -1,4 +1,4 @@
-"""ψ: how the image and the annotation of one shot are joined (paper, section 4.1; concepts, rules 1-2)."""
+"""Fusion ψ: join the image and the annotation of a shot (paper, section 4.1; concepts, rules 1-2)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from guided_seg.model.guide.shown import Pooled, Shown
 
 
 class Fusion(nn.Module, ABC):
-    """The z of each shot from its image and annotation.
+    """From the image and annotation of each shot to its z.
 
     Attributes:
-        early: the annotation is read with the image, so the guide has an encoder of its own and every new dot costs a
-            pass of it.
-        joint: one z stands for all labels together, and K is fixed by training.
-        sees_context: z knows more of the image than the annotated pixels.
+        early: image and annotation are encoded together. The guide then has its own encoder, and each new dot costs an
+            encoder pass.
+        joint: one z represents all labels together, and K is fixed by training.
+        sees_context: z depends on more of the image than the annotated pixels.
     """
 
     early = False
@@ -36,22 +36,22 @@ class Fusion(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, features: Features, shots: Shots) -> Shown:
-        """What the shots show; ``features`` are those of all images. Early fusion needs a `Batch`, for its pixels."""
+        """Fuse the shots with the ``features`` of all images. Early fusion needs a `Batch`, since it reads pixels."""
 
 
 class Late(Fusion):
-    """Features x annotation, element by element, after the shared encoder (paper, section 4.1).
+    """Element-wise product of features and annotation, after the shared encoder (paper, section 4.1).
 
-    The image is encoded once; a new dot only changes the annotation, so an update costs no pass of the network.
+    The image is encoded once. A new dot changes only the annotation, so an update needs no encoder pass.
 
     Args:
         annotation: m, from pixels to the feature grid.
-        locality: m_P, what happens to positions.
-        interpolation: how many times finer the features of the support are interpolated before the fusion, "solely for
-            the support": neither the query's time nor its resolution changes.
+        locality: m_P, pooling over positions.
+        interpolation: upsampling factor of the support's features before the fusion, "solely for the support": the
+            time and resolution of the query do not change.
 
     Raises:
-        UserError: an interpolation that is no whole number from 1, or one together with kept positions.
+        UserError: ``interpolation`` is below 1.
     """
 
     def __init__(self, annotation: Annotation, locality: Locality, interpolation: int = 1) -> None:
@@ -62,7 +62,7 @@ class Late(Fusion):
 
     def forward(self, features: Features, shots: Shots) -> Shown:
         """See `Fusion.forward`."""
-        # sums over many pixels, and the counts of them, need full precision whatever the rest runs in
+        # sums and counts over many pixels need fp32
         with torch.autocast(features.maps.device.type, enabled=False):
             images = replace(features, maps=features.maps.float(), skips=())[shots.shot_image]
             if self.interpolation > 1 and len(shots.shot_image):
@@ -81,15 +81,15 @@ class Late(Fusion):
 
 
 class Early(Fusion):
-    """The image and its annotation go through an encoder of the support together (prior work; paper, section 4.1).
+    """Encode image and annotation together with a separate support encoder (prior work; paper, section 4.1).
 
     Args:
         encoder: φ_S, the encoder of the support.
-        locality: m_P, what happens to positions.
-        dot: the side of the square that a dot is drawn as, in pixels; odd.
+        locality: m_P, pooling over positions.
+        dot: side of the square drawn for a dot, in pixels; odd.
 
     Raises:
-        UserError: an even dot.
+        UserError: ``dot`` is even, or below 1.
     """
 
     early = True
@@ -104,7 +104,7 @@ class Early(Fusion):
     def encode(
         self, images: Float[Tensor, "n 3 H W"], annotation: Float[Tensor, "n K H W"]
     ) -> Float[Tensor, "n G C h w"]:
-        """The maps of n shots of one size, for each label or one for all."""
+        """Encode n shots of one size: maps for each label (G = K), or joint ones (G = 1)."""
 
     def forward(self, features: Features, shots: Shots) -> Pooled:
         """See `Fusion.forward`."""
@@ -113,7 +113,7 @@ class Early(Fusion):
         annotation, sizes = rasterize(batch, self.dot), batch.sizes[batch.shot_image]
         images = batch.images[batch.shot_image]
         parts = []
-        # an empty support still has a grid, that of the queries
+        # an empty support gets the grid of the queries
         for (height, width), rows in by_size(sizes if len(sizes) else sizes.new_tensor([batch.images.shape[-2:]])):
             maps = self.encode(images[rows, :, :height, :width], annotation[rows, :, :height, :width])
             parts.append((rows, self.locality.reduce(maps)))
@@ -122,17 +122,17 @@ class Early(Fusion):
 
 
 class EarlyStack(Early):
-    """image ⊕ k ⊕ not k: the annotation as two more channels beside the image, as in DIOS.
+    """image ⊕ k ⊕ not k: stack the annotation as two extra channels on the image, as in DIOS.
 
     Args:
         encoder: φ_S; its first convolution is widened by two channels.
-        locality: m_P, what happens to positions.
-        roles: ``per_label`` reads each label in turn against all others, so K may change; ``joint`` reads + and − once,
-            as the original, and its one z is for two labels.
-        dot: the side of the square that a dot is drawn as, in pixels; odd.
+        locality: m_P, pooling over positions.
+        roles: ``per_label`` encodes each label one-vs-rest, so K may vary; ``joint`` encodes + and − once, as in the
+            original, into one z for two labels.
+        dot: side of the square drawn for a dot, in pixels; odd.
 
     Raises:
-        UserError: unknown roles, or an even dot.
+        UserError: ``roles`` is unknown, or ``dot`` is even or below 1.
     """
 
     def __init__(
@@ -167,14 +167,14 @@ class EarlyStack(Early):
 
 
 class EarlyMask(Early):
-    """image · k: all but the pixels annotated as k is black, as in OSLSM.
+    """image · k: mask out all pixels that are not annotated as k, as in OSLSM.
 
     It "makes unnatural images and precludes learning from the background" (paper, section 4.1).
 
     Args:
         encoder: φ_S.
-        locality: m_P, what happens to positions.
-        dot: the side of the square that a dot uncovers, in pixels; odd.
+        locality: m_P, pooling over positions.
+        dot: side of the square that a dot keeps visible, in pixels; odd.
     """
 
     sees_context = False
@@ -183,7 +183,7 @@ class EarlyMask(Early):
         self, images: Float[Tensor, "n 3 H W"], annotation: Float[Tensor, "n K H W"]
     ) -> Float[Tensor, "n G C h w"]:
         """See `Early.encode`."""
-        # the mean of the training images stands for nothing, as zeros do after normalisation
+        # masked pixels get the mean of the training images, which is zero after normalisation
         mean = self.encoder.mean
         masked = mean + (images[:, None] - mean) * annotation[:, :, None]
         return self.encoder(masked.flatten(0, 1)).unflatten(0, annotation.shape[:2])

@@ -1,7 +1,7 @@
 """The guide g: from an annotated support to the task representation z (paper, section 4.1).
 
-Four choices compose: `Annotation` m (dots and masks to the feature grid), `Fusion` ψ (features x annotation),
-`Locality` m_P (over positions) and `Merge` m_S (over shots).
+It has four exchangeable parts: `Annotation` m (from dots and masks to the feature grid), `Fusion` ψ (features x
+annotation), `Locality` m_P (over positions) and `Merge` m_S (over shots).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from guided_seg.model.guide.shown import PLACES, Pooled, Rows, Shown
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """z, all that the segmentor needs to know of the support: (ŷ, x̄) ⊥ (x, L) | z.
+    """The task representation z, all that the segmentor reads of the support: (ŷ, x̄) ⊥ (x, L) | z.
 
     Attributes:
-        z: float ``[B, K, C]`` (global), ``[B, K, C, h, w]`` (local) or ``[B, K, C, M]`` (set): a vector for each label,
-            for each label and position, or up to M annotated features of each label. K is 1 where one z stands for all
+        z: float ``[B, K, C]`` (global), ``[B, K, C, h, w]`` (local) or ``[B, K, C, M]`` (set): a vector per label, a
+            vector per label and position, or up to M annotated features per label. K is 1 if one z represents all
             labels (see `Fusion.joint`).
-        annotated: bool ``[B, K]``; where false, z is the learned "no guidance" vector.
-        valid: bool ``[B, K, M]`` which features of a set there are; None for the other forms.
-        places: float ``[B, K, 3, M]`` where each feature of a set is: row and column in cells, and 1 for a dot on the
-            query itself. Other places mean nothing.
-        previous: float ``[B, K, h, w]`` the share of each label in each cell of the query, according to the answer to
-            the frame before; None without one. It adds to z: a network can do without it.
+        annotated: bool ``[B, K]``; if false, z is the learned "no guidance" vector.
+        valid: bool ``[B, K, M]`` which entries of a set are features, not padding; None for the other forms.
+        places: float ``[B, K, 3, M]`` the place of each feature of a set: row and column in cells, and 1 for a dot on
+            the query itself. Other places are undefined.
+        previous: float ``[B, K, h, w]`` the share of each label in each cell of the query, from the prediction for the
+            previous frame; None without one. It is optional, in addition to z.
     """
 
     z: Float[Tensor, "B K C *grid"]
@@ -45,7 +45,7 @@ class Guidance:
     previous: Float[Tensor, "B K h w"] | None = None
 
     def crop(self, rows: Tensor | slice, height: int, width: int) -> Guidance:
-        """The guidance of some episodes, on the part of the grid that their images fill."""
+        """The guidance of some episodes, cropped to the grid of their images."""
         z, valid, places, previous = self.z[rows], self.valid, self.places, self.previous
         return Guidance(
             z[..., :height, :width] if z.ndim == 5 else z,
@@ -57,11 +57,11 @@ class Guidance:
 
     @staticmethod
     def join(labels: Sequence[Guidance]) -> Guidance:
-        """The guidance of several labels as one; without a previous answer.
+        """Concatenate guidance along the labels, without the previous prediction.
 
         Args:
-            labels: guidance of one episode and one label each. Sets are padded to the largest; a vector that stands
-                beside maps is expanded to them.
+            labels: guidance of one episode and one label each. Sets are padded to the largest. If some have maps, the
+                vectors are expanded to maps.
         """
         if len(labels) == 1:
             return labels[0]
@@ -89,34 +89,34 @@ class Guide(nn.Module):
     """z = g(support) (concepts, rules 1-4), in two stages: `show` reads each shot, `join` merges the shots.
 
     Args:
-        fusion: how features and annotation of one shot become its z.
-        merge: how the z of several shots become one. Sets are united instead.
+        fusion: ψ, from the features and annotation of each shot to its z.
+        merge: m_S, from the z of several shots to one. Sets are united instead.
         channels: C of the features.
     """
 
     def __init__(self, fusion: Fusion, merge: Merge, channels: int) -> None:
         super().__init__()
         self.fusion, self.merge = fusion, merge
-        # stands in for a label that no shot annotates, so that a single positive dot already works (rule 3)
+        # replaces z of a label that no shot annotates, so that a single positive dot is enough (rule 3)
         self.no_guidance = nn.Parameter(torch.zeros(channels))
         nn.init.normal_(self.no_guidance, std=0.1)
 
     @property
     def needs_same_image(self) -> bool:
-        """Guidance that keeps positions means something only where support and query are one image."""
+        """Whether support and query must be one image, since guidance keeps positions."""
         return self.fusion.locality.keeps_positions
 
     def forward(self, features: Features, batch: Batch) -> Guidance:
-        """The guidance of all episodes of a batch, whose images have these features."""
+        """The guidance of all episodes of a batch, from the features of its images."""
         return self.join(self.show(features, batch), batch.shot_episode, len(batch))
 
     def show(self, features: Features, shots: Shots) -> Shown:
-        """What each shot shows of each label."""
+        """The guidance of each shot, before the merge."""
         shown: Shown = self.fusion(features, shots)
         return shown
 
     def join(self, shown: Shown, episode: Int[Tensor, " T"], episodes: int) -> Guidance:
-        """The guidance of each of ``episodes`` episodes, from the shots that belong to it."""
+        """Merge the shots of each of ``episodes`` episodes; ``episode`` is the episode of each shot."""
         if isinstance(shown, Rows):
             return self._candidates(shown) if torch.compiler.is_exporting() else self._united(shown, episode, episodes)
         assert isinstance(shown, Pooled)
@@ -147,10 +147,10 @@ class Guide(nn.Module):
         return Guidance(z, seen.view(shape), valid.view(*shape, -1), places)
 
     def _candidates(self, rows: Rows) -> Guidance:
-        """As `_united`, for a graph: every label has all rows, and ``valid`` says which are its own."""
+        """`_united` for export: each label has all rows, and ``valid`` selects its own."""
         own = rows.of_label == torch.arange(rows.labels)[:, None]
-        annotated = own.sum(1) > 0  # any() of no dots at all is undefined in ONNX
-        # twice, since a graph cannot be free to have one candidate alone
+        annotated = own.sum(1) > 0  # any() of an empty tensor is undefined in ONNX
+        # twice, since a dynamic dimension must be at least 2
         z = torch.cat([rows.features, self.no_guidance.expand(2, -1)]).T.expand(rows.labels, -1, -1)
         places = F.pad(rows.places, (0, 0, 0, 2)).T.expand(rows.labels, -1, -1)
         valid = torch.cat([own, ~annotated[:, None].expand(-1, 2)], dim=1)
@@ -158,7 +158,7 @@ class Guide(nn.Module):
 
 
 def _pad_groups(rows: Float[Tensor, "N C"], group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """``[groups, M, C]``, the rows of each group, and which places are filled; M is the largest group's, at least 1."""
+    """Rows by group, padded to ``[groups, M, C]``, and which rows are valid; M is the largest group, at least 1."""
     order = torch.argsort(group, stable=True)
     group = group[order]
     counts = torch.bincount(group, minlength=groups)

@@ -1,4 +1,4 @@
-"""m_P: what guidance keeps of positions (paper, section 4.1, figure 3c; concepts, rules 1-2)."""
+"""Locality m_P: pool guidance over positions, or keep them (paper, section 4.1, figure 3c; concepts, rules 1-2)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from guided_seg.model.guide.annotation import Marks, at_dots, dot_cells, spread
 from guided_seg.model.guide.shown import PLACES, Pooled, Rows, Shown
 
 TRAINED = 32
-"""The most cells of one mask that a set keeps of a label in training, where each costs time in every episode."""
+"""Largest number of cells per mask and label that a set keeps in training, to bound the time per episode."""
 
 
 class Locality(nn.Module, ABC):
-    """From the features and marks of each shot to what it shows.
+    """From the features and marks of each shot to its z, or to a set of features.
 
     Attributes:
         keeps_positions: z has a vector for each position, so support and query must be one image.
@@ -29,17 +29,17 @@ class Locality(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, shots: Features, marks: Marks) -> Shown:
-        """What each shot shows of each label, as if each annotated the query itself."""
+        """Pool each shot per label, as if each annotated the query itself."""
 
     def reduce(self, maps: Float[Tensor, "n K C h w"]) -> Float[Tensor, "n K C *grid"]:
-        """The z of n shots of one size, whose maps have read the annotation already (early fusion)."""
+        """The z of n shots of one size, from maps that were encoded with the annotation (early fusion)."""
         raise NotImplementedError(f"{type(self).__name__} does not go with early fusion.")
 
 
 class Global(Locality):
-    """Average pooling: z_k = Σ_i F[:, i] a_k[i] / Σ_i a_k[i], with no position left.
+    """Average pooling over positions: z_k = Σ_i F[:, i] a_k[i] / Σ_i a_k[i].
 
-    Dots are a gather of at most four cells each, O(P·C); no image-sized mask is built.
+    Each dot gathers at most four cells, O(P·C) in total; no image-sized mask is built.
     """
 
     def forward(self, shots: Features, marks: Marks) -> Pooled:
@@ -62,7 +62,7 @@ class Global(Locality):
 
 
 class Local(Locality):
-    """The identity: z_k[:, i] = F[:, i] · a_k[i]; only where support and query are one image."""
+    """No pooling: z_k[:, i] = F[:, i] · a_k[i]. Support and query must be one image."""
 
     keeps_positions = True
 
@@ -77,14 +77,14 @@ class Local(Locality):
 
 
 class Set(Locality):
-    """The annotated features themselves: nothing is pooled, and any image may be the query.
+    """The set of annotated features, without pooling. Any image may be the query.
 
     Args:
-        limit: the most cells of one mask that are kept of a label, evenly spaced among them; None for all. In training
-            it is at most `TRAINED`, unless it is None.
+        limit: largest number of cells to keep per mask and label, evenly spaced; None for all. In training it is at
+            most `TRAINED`, unless it is None.
 
     Raises:
-        UserError: a limit below 1.
+        UserError: ``limit`` is below 1.
     """
 
     def __init__(self, limit: int | None = 256) -> None:
@@ -98,9 +98,9 @@ class Set(Locality):
         limit = min(self.limit, TRAINED) if self.limit is not None and self.training else self.limit
         features, shot, label = annotated_features(shots, marks, limit)
         places = features.new_zeros(features.shape[0], PLACES)
-        if not torch.compiler.is_exporting():  # no head that is exported reads them
+        if not torch.compiler.is_exporting():  # no exportable head reads them
             where = dot_cells(marks, shots.maps.shape[-1]).to(features.dtype)
-            where = F.pad(where, (0, 1), value=1.0)  # these are dots; what follows are cells of masks
+            where = F.pad(where, (0, 1), value=1.0)  # dots come first, then cells of masks
             places = torch.cat([where, places[len(where) :]])
         return Rows(features, places, shot, label, *marks.counts.shape)
 
@@ -108,10 +108,10 @@ class Set(Locality):
 def annotated_features(
     shots: Features, marks: Marks, limit: int | None = None
 ) -> tuple[Float[Tensor, "N C"], Int[Tensor, " N"], Int[Tensor, " N"]]:
-    """The feature at each dot, then of each cell that a mask gives to one label; with its shot and label.
+    """The features at dots, then those of mask cells; with the shot and label of each.
 
-    A cell belongs to the label that covers most of it. A label too small for any cell keeps its best one. Where a mask
-    gives a label more than ``limit`` cells, ``limit`` of them are taken, evenly spaced.
+    A cell belongs to the label that covers most of it. A label that wins no cell keeps its best one. If a mask gives a
+    label more than ``limit`` cells, ``limit`` evenly spaced ones are kept.
     """
     flat = shots.maps.flatten(2)
     dots = at_dots(shots, marks)

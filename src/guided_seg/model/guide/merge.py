@@ -1,4 +1,4 @@
-"""m_S: how the z of several shots become one (paper, section 4.1, multi-shot; concepts, rule 3)."""
+"""Merge m_S: combine the z of several shots into one (paper, section 4.1, multi-shot; concepts, rule 3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Merge(nn.Module, ABC):
     """From the z of all shots to the z of each episode.
 
     Attributes:
-        learned: whether the merge has weights of its own.
+        learned: whether the merge has trainable weights.
     """
 
     learned = False
@@ -26,11 +26,18 @@ class Merge(nn.Module, ABC):
         episode: Int[Tensor, " T"],
         episodes: int,
     ) -> tuple[Float[Tensor, "B K C *grid"], Bool[Tensor, "B K"]]:
-        """The z of each of ``episodes`` episodes, and which of its labels any shot annotates."""
+        """The z of each of ``episodes`` episodes, and which of its labels are annotated by any shot.
+
+        Args:
+            shots: z of each shot.
+            annotated: the labels that each shot annotates.
+            episode: the episode of each shot.
+            episodes: B.
+        """
 
 
 class Mean(Merge):
-    """z_k = the mean over the shots that annotate k; the order of shots does not matter.
+    """z_k = the mean over the shots that annotate k, independent of their order.
 
     Example:
         >>> import torch
@@ -57,9 +64,9 @@ class Mean(Merge):
 
 
 class Attention(Merge):
-    """z_k = a weighted mean over the shots that annotate k, whose weights are learned from their own z.
+    """z_k = a weighted mean over the shots that annotate k, with weights computed from their z.
 
-    One shot has the weight one, so it learns only where training shows several (``episode.shots``).
+    A single shot has weight one, so training needs several shots per episode (``episode.shots``).
 
     Args:
         channels: C of z.
@@ -79,7 +86,7 @@ class Attention(Merge):
         episodes: int,
     ) -> tuple[Float[Tensor, "B K C *grid"], Bool[Tensor, "B K"]]:
         """See `Merge.forward`."""
-        # bounded, so that exp needs no maximum over the shots and one shot can never silence the others
+        # bounded, so that exp needs no maximum over the shots, and no shot can suppress the others
         logit = 4 * torch.tanh(self.weigh(shots.movedim(2, -1)).movedim(-1, 2))
         weight = logit.exp() * annotated.view(*annotated.shape, *[1] * (shots.ndim - 2))
         total = shots.new_zeros(episodes, *shots.shape[1:]).index_add(0, episode, shots * weight)

@@ -1,4 +1,4 @@
-"""What annotated images show of each label, before several images are merged into one z."""
+"""Guidance per shot: what each annotated image shows of each label, before shots are merged into one z."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ PLACES = 3
 
 
 class Shown(ABC):
-    """What T shots show of K labels. A part of it can be kept and joined with others later."""
+    """Guidance of K labels from T shots, before the merge. Parts of it can be cached and joined later."""
 
     @abstractmethod
     def label(self, label: int) -> Shown | None:
-        """What it shows of one label, so that K is 1; None if no shot annotates the label."""
+        """The guidance of one label (K = 1); None if no shot annotates it."""
 
     @abstractmethod
     def seen_from(self, on_query: Bool[Tensor, " T"]) -> Shown:
-        """The same, where only some of the shots annotate the query itself."""
+        """The same guidance, for a query that only the shots ``on_query`` annotate."""
 
     @classmethod
     @abstractmethod
     def join(cls, parts: Sequence[Any]) -> Shown:
-        """The shots of several parts, in order. All have the same K."""
+        """Concatenate the shots of several parts with the same K."""
 
     @property
     @abstractmethod
@@ -43,7 +43,7 @@ class Pooled(Shown):
 
     Attributes:
         z: float ``[T, K, C]``, or ``[T, K, C, h, w]`` if positions are kept; K is 1 where one z stands for all labels.
-        annotated: bool ``[T, K]`` which labels a shot annotates; z is zero where it does not.
+        annotated: bool ``[T, K]`` which labels each shot annotates; z of the others is zero.
     """
 
     z: Float[Tensor, "T K C *grid"]
@@ -76,9 +76,9 @@ class Rows(Shown):
     Attributes:
         features: float ``[N, C]`` one row for each dot, or for each cell that a mask gives to a label.
         places: float ``[N, 3]`` row and column on the grid, in cells, and 1 if the row is a dot on the query. The
-            cells of masks have no place: the query's own mask would be the answer, and nothing would be learned.
+            cells of masks have no place: the query's own mask would give away the target in training.
         shot: int64 ``[N]`` the shot of each row.
-        of_label: int64 ``[N]`` its label.
+        of_label: int64 ``[N]`` the label of each row.
         shots: T.
         labels: K.
     """
@@ -99,7 +99,7 @@ class Rows(Shown):
         return Rows(self.features[mine], self.places[mine], shot, torch.zeros_like(shot), self.shots, 1)
 
     def seen_from(self, on_query: Bool[Tensor, " T"]) -> Rows:
-        """See `Shown.seen_from`: a place on another image means nothing."""
+        """See `Shown.seen_from`: places on other images are ignored."""
         here = self.places[:, 2:] * on_query[self.shot, None]
         return replace(self, places=torch.cat([self.places[:, :2], here], dim=1))
 

@@ -1,1 +1,1 @@
-"""The head that weighs all evidence, and what it reads."""
+"""The fused head, and the evidence maps that it reads."""

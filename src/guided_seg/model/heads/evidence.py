@@ -1,4 +1,4 @@
-"""Splits annotated features into one label versus all others, with dot positions on the query."""
+"""Evidence of one label versus the rest: annotated features, and the positions of dots on the query."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Sides(NamedTuple):
     Attributes:
         features: the annotated features.
         places: row and column of each in cells, and 1 for a dot on the query itself (see `Guidance.places`).
-        members: 1 where a feature belongs to the side.
-        shown: whether a side has annotations of its own, not just the learned vector.
-        previous: the share of the label, and of all labels, in each cell after the previous frame; or None.
+        members: for each side, 1 for the features that belong to it.
+        shown: for each side, whether anything is annotated; if not, it has only the learned vector.
+        previous: the share of the label, and of all labels, in each cell of the previous prediction; or None.
     """
 
     features: Float[Tensor, "B N C"]
@@ -43,7 +43,7 @@ def each_label(guidance: Guidance) -> Iterator[Sides]:
     for label in range(1, labels):
         own = torch.zeros(labels, dtype=torch.bool, device=rows.device)
         own[label] = True
-        # the learned vector stands in for a side of which nothing is annotated; the negative's for the rest
+        # a side without annotation uses the learned vector; the rest uses that of the negative
         rest = there & ~own[:, None]
         shown = guidance.annotated[:, label], (guidance.annotated & ~own).any(1)
         instead = torch.zeros_like(there)
@@ -78,7 +78,7 @@ def near_dots(sides: Sides, reaches: Sequence[float], height: int, width: int) -
     apart = rows[..., :, None] + columns[..., None, :]
     maps = []
     for members in sides.members:
-        # the bell of the nearest dot is the highest, however far it reaches
+        # the nearest dot gives the highest Gaussian, for any reach
         absent = (members * places[..., 2] == 0)[..., None, None]
         nearest = apart.masked_fill(absent, torch.inf).amin(1)
         maps += [torch.exp(-nearest / (2 * reach**2)) for reach in reaches]
@@ -89,7 +89,7 @@ def near_dots(sides: Sides, reaches: Sequence[float], height: int, width: int) -
 def spread_of_dots(sides: Sides, height: int, width: int) -> Float[Tensor, "B 2 h w"]:
     """A Gaussian with the mean and covariance of the label's dots on the query, and 1 / their number; 0 without dots.
 
-    An object is one region, and several dots show how far it extends.
+    Several dots on one object show its extent.
     """
     places = sides.places[..., :2]
     weights = sides.members[0] * sides.places[..., 2]

@@ -1,4 +1,4 @@
-"""One head that weighs all there is to know of a label: its mean, its single features, a fit to both, and places."""
+"""The fused head: a small network on evidence maps of each label (mean, nearest features, ridge regression, places)."""
 
 from __future__ import annotations
 
@@ -17,47 +17,49 @@ from guided_seg.model.guide.guide import Guidance
 from guided_seg.model.heads.evidence import Sides, bells, each_label, near_dots, spread_of_dots
 
 FEW = 4
-"""Features of which the mean similarity is taken beside the best one: a single dot may lie on an odd pixel."""
+"""Number of nearest features averaged, in addition to the nearest one: a single dot may lie on an outlier."""
 
 AROUND = (3.0, 10.0)
-"""How far a dot of the query's own image counts in a local fit, in cells, as standard deviations."""
+"""Reaches of a dot on the query in a local fit: standard deviations in cells."""
 
 
 class Fused(Conditioning):
-    """Each positive label against all the rest, by a small network on maps of evidence (after paper, section 4.2).
+    """Score each positive label one-vs-rest, by a small network on evidence maps (after paper, section 4.2).
 
-    The evidence of a cell, for the label and for the rest (everything annotated as another label), is its cosine to the
-    mean of the annotated features (global guidance) and to the nearest of them (local guidance); how a linear
-    classifier that is fitted to all annotated features, in closed form, decides (ridge regression on their cosines,
-    so that guidance is discriminative without any step of optimisation); how near a dot of the query's own image is;
-    and what an earlier answer said, where there is one (see `Guidance.previous`). The network joins it with the
-    query's features. What depends on the query alone is computed once an image, and all else is small.
+    The evidence of each cell, for the label and for the rest (everything annotated as another label):
 
-    It gives ``hidden`` maps of each label, which a decoder scores. Positive labels are compared with the negative, so
-    the maps of the negative are 0.
+    - its cosine to the mean of the annotated features (global guidance), and to the nearest of them (local guidance);
+    - a linear classifier fitted to all annotated features in closed form (ridge regression on their cosines), so that
+      guidance is discriminative without optimisation steps;
+    - its distance to dots on the query itself;
+    - the previous prediction, if there is one (see `Guidance.previous`).
+
+    The network joins the evidence with the query's features. The query's part is computed once per image.
+
+    Each label gets ``hidden`` maps, which a decoder scores. Positive labels are compared with the negative, so the maps
+    of the negative are 0.
 
     Args:
         channels: C of features and guidance.
-        hidden: maps of each label.
-        width: of the network on the evidence.
-        context: dilations of its blocks; or, where there are ``coarser`` grids, none.
-        coarser: its widths on coarser grids, see `Hourglass`; none for blocks on one grid alone.
+        hidden: E, the maps of each label.
+        width: channels of the evidence network.
+        context: dilations of its blocks; ignored if there are ``coarser`` grids.
+        coarser: its channels on coarser grids, see `Hourglass`; empty for blocks on one grid.
         mean: read the cosine to the mean.
         nearest: read the cosine to the nearest features.
         ridge: read the linear classifier.
-        places: read the places of dots on the query itself.
-        near: how far these reach, in cells: the standard deviations of the bells around them.
-        spread: read over what region the label's dots on the query itself spread, by their mean and covariance.
-        local: read what classifiers say that are fitted to dots near the cell more than to others, where the dots are
-            on the query itself.
-        memory: read an earlier answer.
+        places: read the places of dots on the query.
+        near: standard deviations, in cells, of the Gaussians around these dots.
+        spread: read a Gaussian with the mean and covariance of the label's dots on the query.
+        local: read local classifiers, fitted with more weight on dots near the cell; for dots on the query.
+        memory: read the previous prediction.
 
     Attributes:
-        inputs: of which evidence each map is that the network reads, in order: an argument of those above, or
-            ``shown``, which says whether anything is annotated as the label, or as another.
+        inputs: the source of each input map, in order: the name of an argument above, or ``shown`` (whether anything
+            is annotated as the label, or as the rest).
 
     Raises:
-        UserError: none of ``mean``, ``nearest`` and ``ridge``.
+        UserError: ``mean``, ``nearest`` and ``ridge`` are all false.
     """
 
     needs = "set"
@@ -102,13 +104,13 @@ class Fused(Conditioning):
         self.last = nn.Conv2d(width, hidden, 1)
 
     def prepare(self, query: Float[Tensor, "B C h w"]) -> tuple[Tensor, ...]:
-        """The directions of the features, and their part of the network's first layer; see `Conditioning.prepare`."""
+        """Normalised features, and the query's part of the first layer; see `Conditioning.prepare`."""
         return F.normalize(query, dim=1), self.query(query)
 
     def compare(self, prepared: tuple[Tensor, ...], guidance: Guidance) -> Float[Tensor, "B K E h w"]:
         """See `Conditioning.compare`."""
         unit, query = prepared
-        query = laid_out(query)  # in which blocks and pooling are twice as fast
+        query = laid_out(query)  # makes blocks and pooling twice as fast
         each = []
         with torch.autocast(unit.device.type, enabled=False):
             asked = [torch.cat(list(self._maps(unit.float(), sides)), dim=1) for sides in each_label(guidance)]
@@ -119,7 +121,7 @@ class Fused(Conditioning):
         return torch.stack([torch.zeros_like(each[0]), *each], dim=1)
 
     def _maps(self, unit: Float[Tensor, "B C h w"], sides: Sides) -> Iterator[Float[Tensor, "B n h w"]]:
-        """All evidence for one label."""
+        """The evidence maps of one label."""
         batch, _, height, width = unit.shape
         grid = (batch, -1, height, width)
         found = F.normalize(sides.features, dim=2)
@@ -146,10 +148,10 @@ class Fused(Conditioning):
 
 
 class Local(nn.Module):
-    """Kernel ridge regression on features and places: what is like a dot and near it is of its label.
+    """Kernel ridge regression on features and places: cells that are similar and close to a dot get its label.
 
-    The kernel is the product of exp(β (cosine - 1)) and a bell of the distance, for each reach in `AROUND`; far from
-    all dots the answer is 0. The penalty and β are learned.
+    The kernel is exp(β (cosine - 1)) times a Gaussian of the distance, for each reach in `AROUND`. Far from all dots
+    the prediction is 0. The penalty and β are learned.
     """
 
     def __init__(self) -> None:
@@ -165,7 +167,7 @@ class Local(nn.Module):
         height: int,
         width: int,
     ) -> Float[Tensor, "B m h w"]:
-        """A map for each reach; 0 where no dot is on the query's own image."""
+        """A map for each reach; 0 if there is no dot on the query."""
         places = sides.places
         members = tuple(side * places[..., 2] for side in sides.members)
         alike, like = (
@@ -181,9 +183,9 @@ class Local(nn.Module):
 
 
 def _nearest(cosines: Float[Tensor, "B N n"], members: Bool[Tensor, "B N"]) -> Float[Tensor, "B 2 n"]:
-    """The best cosine of a cell to a side, and the mean of the best few."""
+    """The largest cosine of each cell to a side, and the mean of the `FEW` largest."""
     if len(cosines) == 1 and members.any() and not torch.compiler.is_compiling():
-        # one episode needs no padding, and to sort the other side as well would take twice the time
+        # one episode needs no padding: dropping the other side halves the time
         cosines, members = cosines[:, members[0]], members[:, members[0]]
     few = min(FEW, cosines.shape[1])
     best = cosines.masked_fill(~members[..., None], -2.0).topk(few, dim=1).values
@@ -194,7 +196,7 @@ def _nearest(cosines: Float[Tensor, "B N n"], members: Bool[Tensor, "B N"]) -> F
 def _fit(
     found: Float[Tensor, "B N C"], cosines: Float[Tensor, "B N n"], members: tuple[Tensor, ...], penalty: Tensor
 ) -> Float[Tensor, "B n"]:
-    """A linear classifier on the annotated features, with a constant."""
+    """A linear classifier with a bias, fitted to the annotated features."""
     constant = 0.25
     return _regress(found @ found.transpose(1, 2) + constant, cosines + constant, members, penalty)
 
@@ -202,9 +204,10 @@ def _fit(
 def _regress(
     between: Float[Tensor, "B N N"], to_cells: Float[Tensor, "B N n"], members: tuple[Tensor, ...], penalty: Tensor
 ) -> Float[Tensor, "B n"]:
-    """Ridge regression of 1 (the label) and -1 (the rest) on annotated features, both sides weighing alike.
+    """Class-balanced ridge regression of 1 (the label) and -1 (the rest) on annotated features.
 
-    In its dual form, by the kernel between annotated features and from them to the cells, since these are few.
+    It is solved in dual form, since annotated features are few: ``between`` is the kernel among them, ``to_cells`` the
+    kernel from them to the cells.
     """
     own, rest = (side / (2 * side.sum(1, keepdim=True)).clamp(min=1) for side in members)
     root = (own + rest).sqrt()
