@@ -17,10 +17,10 @@ class FixedEpisodes(Dataset[Episode]):
     """The fixed evaluation tasks of one mode, at the original image size, with dense annotations.
 
     `data.sampling.points.restrict` makes sparse versions, so every (S, P) has the same queries. Keys of ``meta``:
-    ``index`` and ``group``; ``shown``, the smallest S at which the support contains the query (video), so that larger S
-    leave the episode out; ``groups``, one name per positive label if there are several; and ``ways``, the number of
-    images per shot if there are several. If a file cannot be read, the episode is left out of every S: ``shown`` is 0,
-    nothing is scored, and ``broken`` names the file.
+    ``index`` and ``group``; ``shown``, the smallest S at which the support contains the query (video), so that this
+    and larger S leave the episode out; ``groups``, one name per positive label if there are several; and ``ways``, the
+    number of images per shot if there are several. If a file cannot be read, the episode is left out of every S:
+    ``shown`` is 0, nothing is scored, and ``broken`` names the file.
 
     Args:
         source: the labelled images.

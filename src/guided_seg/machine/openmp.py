@@ -18,8 +18,8 @@ OTHERS = ("KMP_BLOCKTIME",)
 def wait_asleep() -> None:
     """Let waiting threads of this process and its children sleep, unless the user has configured this.
 
-    By default they spin for milliseconds. Next to another busy process, spinning threads occupy cores that the others
-    need, at each of the hundreds of steps of a network: a video frame takes ten times as long, or more.
+    By default they spin for milliseconds. Next to another busy process, a thread then occupies a core while it waits
+    for one without a core, at each of the hundreds of steps of a network: a video frame takes ten times as long.
 
     If torch is already loaded, this only affects child processes.
     """

@@ -121,7 +121,7 @@ def build_protocol(cfg: DictConfig, name: str) -> Protocol:
 
 
 def _located(target: str) -> Any:
-    """What ``target`` names; None where it cannot be imported. Hydra would log its own lines about that."""
+    """Import ``target``; None if that fails. Hydra's own function would log the failure as well."""
     try:
         return locate(target)
     except ErrorDuringImport:

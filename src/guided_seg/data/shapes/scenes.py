@@ -13,7 +13,7 @@ from guided_seg.data.shapes.materials import texture
 # new sensor noise for each frame would take longer than the rest of the frame
 _NOISE = np.round(5 * np.random.default_rng(0).standard_normal((512, 512, 3))).astype(np.int16)
 ABSENT = 254
-"""The label value of a material that is not in a scene; no scene has so many objects."""
+"""The label value of a material that is not in a scene; no scene has that many objects."""
 _SHIFT = 4  # sub-pixel bits of OpenCV's polygon coordinates
 
 
