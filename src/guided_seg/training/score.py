@@ -49,7 +49,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
     module = EpisodicSegmentation(asked, settings=settings, dot_seed=cfg.evaluation.seed)
     trainer = _trainer(cfg.accelerator, cfg.max_broken)
     for name in ("evaluation.json", "evaluation.md", "groups.csv"):
-        (out / name).unlink(missing_ok=True)  # old scores must never lie next to a new config
+        (out / name).unlink(missing_ok=True)  # old scores must never be stored with a new config
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     results, collector = score_modes(trainer, module, data, modes)
     write_json(out / "evaluation.json", results)

@@ -67,7 +67,7 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
     cfg = OmegaConf.merge(cfg, {"output_dir": str(run_dir)})  # type: ignore[assignment]
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
-    # old scores must never lie next to a new config
+    # old scores must never be stored with a new config
     (run_dir / "metrics.json").unlink(missing_ok=True)
     OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
     loggers = build_loggers(cfg.logger, run_dir, resume is not None)
