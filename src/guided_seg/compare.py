@@ -19,7 +19,7 @@ from guided_seg.errors import UserError
 
 @program
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point; exits with code 2 and one sentence where the two cannot be compared."""
+    """Entry point; exits with code 2 and one sentence if the two cannot be compared."""
     try:
         arguments = _parser().parse_args(without_comment(sys.argv[1:] if argv is None else argv))
         out: Path | None = arguments.out and arguments.out.absolute()
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise UserError(
                 f"OURS and THEIRS are the same folder, {arguments.ours}; give the folders of two evaluations."
             )
-        from guided_seg.protocols.comparison import compare, markdown  # after --help, which comes at once
+        from guided_seg.protocols.comparison import compare, markdown  # slow, so after --help
 
         text = markdown(compare(arguments.ours, arguments.theirs))
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Freeze the episodes of protocols into small files, and show what such a file holds.
+"""Freeze the episodes of protocols into small files, and show the content of such a file.
 
 python -m guided_seg.episodes freeze protocol=pascal5i data=voc data.root=PATH folder=episodes
 python -m guided_seg.episodes show episodes/pascal5i.json.gz
@@ -49,7 +49,7 @@ def _freeze(cfg: DictConfig) -> None:
 
 
 def summary(frozen: FrozenEpisodes) -> str:
-    """A file of frozen episodes in one line."""
+    """Summarise a file of frozen episodes in one line."""
     modes = Counter(episode.mode for episode in frozen.episodes)
     parts = ", ".join(f"{number:,} {mode}" for mode, number in modes.items())
     groups = {name for episode in frozen.episodes for name in episode.groups}

@@ -1,4 +1,4 @@
-"""Score a checkpoint in any mode on any source.
+"""Score a checkpoint in any mode on any data.
 
 python -m guided_seg.evaluate checkpoint=PATH mode=video data=davis data.root=PATH
 """

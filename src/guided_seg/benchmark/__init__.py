@@ -1,1 +1,1 @@
-"""How fast everything is on this machine, each figure beside what it is to be compared with."""
+"""Speed benchmarks on this machine, each with a reference."""

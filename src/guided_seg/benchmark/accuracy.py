@@ -1,7 +1,7 @@
-"""Accuracy against time: how good a mask is after so many seconds of computing, dot by dot.
+"""Accuracy against time: the IoU after a number of seconds of computation, click by click.
 
-Objects of test images are clicked on where the answer is most wrong (see `metrics.simulated_clicks`). A session pays
-the encoder once and then edits; the same answers computed from scratch pay everything for each dot.
+Simulated clicks on objects of test images fall on the largest error (see `metrics.simulated_clicks`). A session runs
+the encoder once and then edits; the same predictions from scratch repeat everything for each click.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from guided_seg.session import NEGATIVE, Session
 from guided_seg.training.train import train
 
 LIMIT = 20
-"""Clicks on each object."""
+"""Clicks per object."""
 TRAINING = (
     "+experiment=late_global",
     "trainer.max_steps=300",
@@ -42,16 +42,16 @@ TRAINING = (
     "evaluation.episodes=8",
     "logger=none",
 )
-"""The network that is clicked with where no checkpoint is given, trained in one to two minutes."""
+"""The network if no checkpoint is given, trained in one to two minutes."""
 
 
 class Course(NamedTuple):
     """One object after each click.
 
     Args:
-        ious: of the object.
-        session: seconds of computing until then, by edits.
-        scratch: the same, from scratch for each click.
+        ious: IoU of the object.
+        session: cumulative seconds of computation with edits.
+        scratch: cumulative seconds with computation from scratch for each click.
     """
 
     ious: list[float]
@@ -60,7 +60,7 @@ class Course(NamedTuple):
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
-    """The figures of accuracy, with ``accuracy.csv`` and ``accuracy.png`` beside them."""
+    """Measure accuracy against time; also write ``accuracy.csv`` and ``accuracy.png``."""
     out = Path(cfg.output_dir)
     network = load_network(cfg.checkpoint or _trained(cfg, out / "accuracy"))[0]
     data = FixedEpisodes(instantiate(cfg.data.source)(split="test"), "interactive", 1, cfg.objects, cfg.seed)
@@ -78,13 +78,13 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
 
 def _trained(cfg: DictConfig, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    with redirect_stdout(StringIO()):  # its own tables are not what was asked for
+    with redirect_stdout(StringIO()):  # hide its own tables
         train(composed(*TRAINING, f"seed={cfg.seed}", f"output_dir='{folder}'"), folder)
     return folder
 
 
 def _course(network: Network, episode: Episode) -> Course:
-    """Click until the limit; an object with no error left stays as it is and costs nothing more."""
+    """Click until the limit. An object without errors keeps its IoU and takes no more time."""
     target = episode.target.numpy()
     image = (episode.query * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     session = Session(network)

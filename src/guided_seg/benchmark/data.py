@@ -1,8 +1,8 @@
-"""How many interactive training episodes a second one core samples.
+"""Number of interactive training episodes that one core samples per second.
 
-An archive in the VOC layout is drawn into a temporary folder: 500 x 375 JPEG images of smooth noise at quality 90 and
-palette PNG masks, sizes as in the real archive. Each way of sampling is timed in turns of a few episodes, so that a
-busy moment of the machine meets all of them, and the median turn counts.
+The data is a temporary archive in the VOC layout: 500 x 375 JPEG images of smooth noise at quality 90 and palette PNG
+masks, with sizes as in the real archive. The methods take turns of a few episodes each, so that a busy moment of the
+machine affects all of them, and the median turn is reported.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HEIGHT, WIDTH = 375, 500
 PLAIN = "disk, plain way"
 DECODE = "cv2.imdecode alone"
 IMAGES, EPISODES = 50, 25
-"""In the archive, and in a turn."""
+"""Images in the archive, and episodes per turn."""
 NAMES = {
     "decoded images": "episodes_per_second_decoded",
     "decoded images, crop 256": "episodes_per_second_decoded_crop",
@@ -45,11 +45,11 @@ Way = Callable[[int], object]
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
-    """The figures of sampling."""
+    """Measure sampling."""
     threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    keep_freed_memory()  # as processes that load data do
+    keep_freed_memory()  # as data-loading processes do
     try:
         with tempfile.TemporaryDirectory() as folder:
             draw_archive(Path(folder), IMAGES)
@@ -65,12 +65,12 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
 
 
 def measure(ways: dict[str, Way], turns: int, episodes: int) -> dict[str, float]:
-    """Episodes a second of each way: the median over turns."""
+    """Episodes per second of each method: the median over turns."""
     return {name: 1 / float(np.median(times)) for name, times in seconds(ways, turns, episodes).items()}
 
 
 def seconds(ways: dict[str, Way], turns: int, episodes: int) -> dict[str, Float64[np.ndarray, " turns"]]:
-    """Seconds an episode in each turn of each way, after one turn that warms up and is not counted."""
+    """Seconds per episode in each turn of each method, after a warm-up turn."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(turns + 1):
         for name, sample in ways.items():
@@ -82,7 +82,7 @@ def seconds(ways: dict[str, Way], turns: int, episodes: int) -> dict[str, Float6
 
 
 def ways(root: Path) -> dict[str, Way]:
-    """What is compared; each takes the number of an episode."""
+    """The methods to compare; each takes the number of an episode."""
     cached, disk = Voc(root, "train", cache_mb=500), Voc(root, "train")
     for _, target in cached.objects:
         cached.load(target.key)
@@ -103,7 +103,7 @@ def _sampler(source: Voc, augment: Augment | None) -> Way:
 
 
 class PlainEpisodes:
-    """The plain way: decode for the query and again for the support, and look every pixel of a label up."""
+    """The simple method: decode query and support separately, and search for every pixel of a label."""
 
     def __init__(self, root: Path) -> None:
         self.images = sorted((root / "JPEGImages").iterdir())
@@ -138,7 +138,7 @@ class PlainEpisodes:
 
 
 def draw_archive(root: Path, images: int) -> None:
-    """Write ``images`` images with class and instance masks, all of them on the list of train."""
+    """Write ``images`` images with class and instance masks, all on the train list."""
     names = [f"2012_{number:06d}" for number in range(images)]
     folders = ("JPEGImages", "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation")
     for folder in folders:
@@ -153,7 +153,7 @@ def draw_archive(root: Path, images: int) -> None:
 
 
 def _picture(rng: np.random.Generator) -> np.ndarray:
-    """Noise that is stronger the coarser it is, as in photographs; 50 to 100 kB as a JPEG."""
+    """Noise with more power at coarser scales, as in photographs; 50 to 100 kB as a JPEG."""
     picture = np.full((HEIGHT, WIDTH, 3), 128, np.float32)
     for cell, strength in ((64, 60), (16, 30), (4, 18), (1, 7)):
         grid = rng.standard_normal((HEIGHT // cell + 2, WIDTH // cell + 2, 3), dtype=np.float32)

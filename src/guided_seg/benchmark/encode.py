@@ -1,4 +1,4 @@
-"""What encoding an image costs: the paper's trunk as it was shipped, and as sessions run it."""
+"""Time to encode an image: the paper's original backbone, and the one in sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
-    """The figures of the encoder."""
+    """Measure the encoder."""
     shipped, own = build(*REVOLVER_LITE), build(*REVOLVER_LITE, "backbone.border=false")
     image = torch.rand(3, cfg.height, cfg.width)
     fast = Encoder(own, torch.device("cpu"), "auto")

@@ -1,4 +1,4 @@
-"""Whether memory stays as it is over thousands of edits of more images than it has room for."""
+"""Memory growth over thousands of edits of more images than the cache can hold."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from guided_seg.session import Session
 
 IMAGES, CACHE_MB = 50, 200.0
 STAY = 20
-"""Edits of an image before the next is taken up."""
+"""Edits of an image before the next one."""
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
-    """The figures of memory, after a first visit to every image."""
+    """Measure memory growth, after a first visit to every image."""
     rng = np.random.default_rng(cfg.seed)
     session = Session(build(*LITE0), precision="auto", cache_mb=CACHE_MB)
     session.add_label("object")
@@ -41,7 +41,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
 
 
 def _visit(session: Session, cfg: DictConfig, rng: np.random.Generator, number: int) -> None:
-    """Add, take back and take away dots of one image, and look at it after each."""
+    """Add, undo and remove dots of one image, and predict after each edit."""
     for turn in range(STAY):
         dots = session.dots(f"{number}")
         if turn % 5 == 4:
@@ -55,7 +55,7 @@ def _visit(session: Session, cfg: DictConfig, rng: np.random.Generator, number: 
 
 
 def resident() -> int:
-    """The bytes of memory that this process holds, as Linux counts them; 0 elsewhere."""
+    """Resident memory of this process in bytes, on Linux; 0 elsewhere."""
     gc.collect()
     status = Path("/proc/self/statm")
     return int(status.read_text().split()[1]) * 4096 if status.is_file() else 0

@@ -1,4 +1,4 @@
-"""The networks that are timed, of random weights, which do not change how long anything takes."""
+"""Networks to time, with random weights, which do not affect speed."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from guided_seg.composition.build import build_network
 from guided_seg.model.network import StagedNetwork
 
 REVOLVER_LITE = ("+experiment=revolver_interactive", "backbone=vgg16_lite")
-"""The original's architecture in its lite form; only `encode` compares with its border of 81 pixels."""
+"""The original's architecture in its lite form; only `encode` also measures its border of 81 pixels."""
 LITE0 = ("+experiment=late_global", "backbone=efficientnet_lite0")
 
 
 def build(*overrides: str) -> StagedNetwork:
-    """A network of the main command's configuration, in evaluation mode."""
+    """Build a network of the main command's configuration, in evaluation mode."""
     torch.manual_seed(0)
     return build_network(composed(*overrides, "backbone.weights=random")).eval()
 
 
 def composed(*overrides: str) -> DictConfig:
-    """The main command's configuration."""
+    """Compose the main command's configuration."""
     register_resolvers()
-    # beside the configuration of the benchmark itself, which is put back
+    # save the benchmark's own Hydra state, and restore it afterwards
     before = get_gh_backup()
     GlobalHydra.instance().clear()
     try:

@@ -1,4 +1,4 @@
-"""What an edit and a frame of a video cost beside another busy process, which is what most machines have."""
+"""Time of an edit and of a video frame next to another busy process, as on most machines."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from guided_seg.machine.openmp import OTHERS, SETTINGS
 from guided_seg.release.load import load_network
 
 PHASES = 3
-"""How often quiet and each neighbour take turns."""
+"""How often idle and busy phases alternate."""
 
-# each ends when the benchmark is gone, however that ended
+# each ends with the benchmark, even if that crashes
 _ONE_CORE = "print('busy', flush=True)\nwhile os.getppid() == parent: pass"
 _ALL_CORES = """import torch
 images, conv = torch.rand(1, 64, 120, 200), torch.nn.Conv2d(64, 64, 3)
@@ -31,13 +31,13 @@ with torch.inference_mode():
     print('busy', flush=True)
     while os.getppid() == parent: conv(images)"""
 NEIGHBOURS = {"busy": _ONE_CORE, "torch": _ALL_CORES}
-"""Programs by name: one that keeps a core busy, and one of torch on all cores, as it comes."""
+"""Programs by name: one that keeps one core busy, and a default torch program on all cores."""
 
 _OF = {"busy": "a process that keeps one core busy", "torch": "a process of torch that keeps all cores busy"}
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
-    """The figures of `MODEL`, or of another checkpoint, beside each neighbour and without one."""
+    """Measure `MODEL`, or another checkpoint, next to each neighbour and without one."""
     network = load_network(cfg.checkpoint or MODEL)[0]
     session = annotated(network, cfg, np.random.default_rng(cfg.seed), images=1, labels=2)
     edit = editor(session, cfg, np.random.default_rng(cfg.seed))
@@ -58,7 +58,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
 
 @contextmanager
 def neighbour(program: str | None) -> Iterator[None]:
-    """Let a program of `NEIGHBOURS` run meanwhile; None for none."""
+    """Run a program of `NEIGHBOURS` during the block; None for none."""
     if program is None:
         yield
         return

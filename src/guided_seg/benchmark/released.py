@@ -1,4 +1,4 @@
-"""What an edit and a frame of a video cost with a released network, its own resolution and all."""
+"""Time of an edit and of a video frame with a released network at its own resolution."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL = "guided-lite0"
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
-    """The figures of `MODEL`, or of another checkpoint."""
+    """Measure `MODEL`, or another checkpoint."""
     network = load_network(cfg.checkpoint or MODEL)[0]
     session = annotated(network, cfg, np.random.default_rng(cfg.seed), images=1, labels=2)
     edit = by_turns({"edit": editor(session, cfg, np.random.default_rng(cfg.seed))}, 20 * cfg.rounds)["edit"]

@@ -1,4 +1,4 @@
-"""What it takes until something happens."""
+"""Start-up time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROUNDS = 5
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
-    """The figures of start-up: seconds until a fresh process is done."""
+    """Measure seconds until a new process is done."""
     commands = {
         "torch": ("-c", "import torch"),
         "session": ("-c", "import guided_seg.session"),

@@ -1,4 +1,4 @@
-"""Running suites of measurements and writing what they found."""
+"""Run benchmark suites and write their results."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SUITES = ("update", "memory", "encode", "video", "training", "data", "startup", 
 
 
 def run(cfg: DictConfig, out: Path) -> list[Row]:
-    """Measure the suites of ``cfg.suite``; ``benchmark.json``, ``benchmark.md`` and ``machine.json`` in ``out`` tell.
+    """Run the suites of ``cfg.suite``; write ``benchmark.json``, ``benchmark.md`` and ``machine.json`` to ``out``.
 
-    What is measured is written after each suite, so that one that is stopped loses nothing.
+    Results are written after each suite, so that an interruption loses little.
 
     Raises:
         UserError: there is no such suite.
@@ -45,7 +45,7 @@ def run(cfg: DictConfig, out: Path) -> list[Row]:
 
 
 def chosen(suite: str | Sequence[str]) -> list[str]:
-    """The suites of a name, of several, or of ``all``. Raises `UserError` for a name that is none."""
+    """The suites of a name, of several names, or of ``all``. Raises `UserError` for an unknown name."""
     names = [suite] if isinstance(suite, str) else list(suite)
     for name in names:
         if name not in (*SUITES, "all"):
@@ -54,7 +54,7 @@ def chosen(suite: str | Sequence[str]) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Three digits, more where they are whole.
+    """Format a number with three digits, or more for the whole part.
 
     Example:
         >>> number(1834.2), number(1.374), number(2.1e-6)
@@ -64,7 +64,7 @@ def number(value: float) -> str:
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """A row for each figure, with what it is compared to."""
+    """A table with a row per figure and its reference."""
     sides: dict[str, Align] = {"value": "right", "reference": "right", "ratio": "right"}
     head = [Column(name, sides.get(name, "left")) for name in ("figure", "value", "unit", "reference", "ratio", "of")]
     shown = [
@@ -79,6 +79,6 @@ def _known(value: float | None) -> str | None:
 
 
 def markdown(rows: Sequence[Row], about: dict[str, object]) -> str:
-    """The table for a file, and the machine below it."""
+    """The table as Markdown, with the machine below it."""
     facts = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about.items())
     return replace(table(rows), notes=[f"Machine: {facts}."]).markdown()

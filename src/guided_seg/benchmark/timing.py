@@ -1,4 +1,4 @@
-"""Times that mean something on a noisy machine: ways take turns in one process, and medians count."""
+"""Reliable timing on a noisy machine: methods take turns in one process, and medians are reported."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Way = Callable[[], Any]
 
 
 class Row(TypedDict):
-    """A figure and what it is compared with.
+    """A figure and its reference.
 
     Keys:
-        name: of the figure.
-        value: what was measured.
-        unit: of ``value`` and ``reference``.
-        reference: measured in the same process by turns; None where there is nothing to compare with.
-        ratio: ``reference / value``: how many times better.
-        of: what was measured and what the reference is, in one line.
+        name: name of the figure.
+        value: the measured value.
+        unit: unit of ``value`` and ``reference``.
+        reference: measured alternately in the same process; None if there is none.
+        ratio: ``reference / value``: the factor of improvement.
+        of: what value and reference are, in one line.
     """
 
     name: str
@@ -39,17 +39,17 @@ class Row(TypedDict):
 
 
 def row(name: str, value: float, unit: str, of: str, reference: float | None = None) -> Row:
-    """A row with its ratio."""
+    """Make a row with its ratio."""
     ratio = None if reference is None or not value else reference / value
     return {"name": name, "value": value, "unit": unit, "reference": reference, "ratio": ratio, "of": of}
 
 
 def by_turns(ways: Mapping[str, Way], rounds: int) -> dict[str, float]:
-    """Seconds that each way takes: the median of as many turns, after one that warms up.
+    """Seconds of each method: the median over turns, after a warm-up turn.
 
     Args:
-        ways: what is timed, by name.
-        rounds: turns of each.
+        ways: the methods, by name.
+        rounds: turns per method.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
@@ -62,20 +62,20 @@ def by_turns(ways: Mapping[str, Way], rounds: int) -> dict[str, float]:
 
 
 CONVOLUTIONS = ((512, 60, 108), (256, 120, 214), (512, 30, 54))
-"""Channels, height and width of the convolutions whose best speed is the machine's peak."""
+"""Channels, height and width of the convolutions that measure the machine's peak speed."""
 
 PRODUCT = 2048
-"""Rows and columns of the matrices whose product is timed."""
+"""Rows and columns of the matrices in the timed product."""
 
 SLOW = 2.0
-"""Seconds of a single convolution or product after which it is not repeated: this machine is not made for the type."""
+"""A convolution or product that takes more seconds is not repeated: the machine does not support its type well."""
 
 
 @torch.inference_mode()
 def convolution_peak(dtype: torch.dtype, rounds: int = 5) -> float:
-    """Floating-point operations a second of the best of a few large convolutions, channels last.
+    """Peak floating-point operations per second, over a few large convolutions in channels-last memory.
 
-    What a network of convolutions can reach on this machine at most.
+    An upper bound for convolutional networks on this machine.
     """
     best = 0.0
     for channels, height, width in CONVOLUTIONS:
@@ -90,14 +90,14 @@ def convolution_peak(dtype: torch.dtype, rounds: int = 5) -> float:
 
 @torch.inference_mode()
 def matrix_peak(dtype: torch.dtype, rounds: int = 5) -> float:
-    """Floating-point operations a second of a product of two square matrices."""
+    """Floating-point operations per second of a product of two square matrices."""
     size = PRODUCT
     a, b = (torch.rand(size, size).to(dtype) for _ in range(2))
     return 2 * size**3 / _once_or_more(lambda: a @ b, rounds)
 
 
 def _once_or_more(way: Way, rounds: int) -> float:
-    """Seconds that it takes: the median of several rounds, or the first where that is slow."""
+    """Median seconds over several rounds, or the first if it is slow."""
     began = time.perf_counter()
     way()
     first = time.perf_counter() - began
@@ -105,7 +105,7 @@ def _once_or_more(way: Way, rounds: int) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """A description of the machine."""
     return {
         "date": date.today().isoformat(),
         "processor": processor(),

@@ -1,4 +1,4 @@
-"""What one override saves of a training step: bf16, or a feature cache where the backbone is frozen."""
+"""Time of a training step, with and without bf16 and a feature cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWN = (*REVOLVER_LITE, "backbone.border=false")
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
-    """The figures of training."""
+    """Measure training."""
     batch, rounds = _batch(cfg), max(2, cfg.rounds // 5)
     trained = build(*OWN)
     times = by_turns({"fp32": _step(trained, batch, False), "bf16": _step(trained, batch, True)}, rounds)

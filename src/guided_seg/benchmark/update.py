@@ -1,4 +1,4 @@
-"""What an edit costs, and whether it leaves what computing from scratch gives (paper, 5.4; concepts, rule 4)."""
+"""Time of an edit, and its difference from computation from scratch (paper, 5.4; concepts, rule 4)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from guided_seg.session import NEGATIVE, Session
 
 SHOTS, LABELS = 20, 8
 CHECKS = 100
-"""Comparisons with a computation from scratch, evenly over the edits."""
+"""Comparisons with computation from scratch, evenly spread over the edits."""
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
-    """The figures of edits."""
+    """Measure edits."""
     network, shipped = build(*REVOLVER_LITE, "backbone.border=false"), build(*REVOLVER_LITE)
     rng = np.random.default_rng(cfg.seed)
     what = f"one dot more or less on {cfg.height} x {cfg.width}, {cfg.points} + {cfg.points} dots, VGG-16 lite"
@@ -54,7 +54,7 @@ def _from_scratch(network: Network, episode: Episode) -> None:
 
 
 def annotated(network: Network, cfg: DictConfig, rng: np.random.Generator, images: int, labels: int) -> Session:
-    """A session with dots of each label on each image, whose first image has been answered."""
+    """A session with dots of each label on each image, and a prediction of the first image."""
     session = Session(network, cache_mb=8192)
     for number in range(1, labels):
         session.add_label(f"label {number}")
@@ -68,7 +68,7 @@ def annotated(network: Network, cfg: DictConfig, rng: np.random.Generator, image
 
 
 def editor(session: Session, cfg: DictConfig, rng: np.random.Generator) -> Way:
-    """Adds a random dot to an image, or takes it back, by turns; each time the first image is answered."""
+    """Alternately add and undo a random dot in an image, and predict the first image each time."""
     turns, images = count(), session.images
 
     def edit() -> None:
@@ -84,7 +84,7 @@ def editor(session: Session, cfg: DictConfig, rng: np.random.Generator) -> Way:
 
 
 def _episode(session: Session) -> Episode:
-    """What the session asks of its first image, as one episode."""
+    """The session's task on its first image, as an episode."""
     image = torch.from_numpy(session.picture("0").read()).permute(2, 0, 1) / 255
     points = torch.tensor(session.annotation("0")[1])
     target = torch.zeros(image.shape[1:], dtype=torch.uint8)
@@ -93,7 +93,7 @@ def _episode(session: Session) -> Episode:
 
 @torch.inference_mode()
 def _error(session: Session, network: Network, cfg: DictConfig) -> tuple[float, str, str]:
-    """The largest difference of a score after many random edits and undos from one computed from scratch."""
+    """The largest difference between scores after many random edits and undos and scores from scratch."""
     rng, worst, wrong = np.random.default_rng(cfg.seed + 1), 0.0, 0
     batch = collate([_episode(session)])
     features = network.encode(batch.images, batch.sizes)

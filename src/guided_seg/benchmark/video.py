@@ -1,4 +1,4 @@
-"""What a frame of a video costs, reading and mask included."""
+"""Time of a video frame, including reading and mask."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from guided_seg.session import NEGATIVE, Session
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
-    """The figures of streaming."""
+    """Measure video segmentation."""
     network = build(*LITE0)
     seconds, encodes = streamed(network, cfg)
     encoder, image = Encoder(network, torch.device("cpu"), "auto"), torch.rand(3, cfg.height, cfg.width)
@@ -33,7 +33,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
 
 
 def streamed(network: Network, cfg: DictConfig) -> tuple[float, float]:
-    """The median of the seconds that a frame of a video file takes, shown by dots on the first; and encodes a frame."""
+    """Median seconds per frame of a video file with dots on its first frame, and of encoding a frame."""
     rng = np.random.default_rng(cfg.seed)
     with tempfile.TemporaryDirectory() as folder:
         path = write_video(Path(folder) / "video.avi", cfg.height, cfg.width, cfg.frames, rng)
@@ -53,7 +53,7 @@ def streamed(network: Network, cfg: DictConfig) -> tuple[float, float]:
 
 
 def write_video(path: Path, height: int, width: int, frames: int, rng: np.random.Generator) -> Path:
-    """A square that moves over smooth noise, as motion JPEG."""
+    """Write a video of a square moving over smooth noise, as motion JPEG."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (width, height))
     ground = cv2.resize(rng.integers(0, 256, (height // 16, width // 16, 3), np.uint8), (width, height))
     for number in range(frames):

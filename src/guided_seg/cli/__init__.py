@@ -1,1 +1,1 @@
-"""What all commands share: help, errors in a sentence, folders of runs."""
+"""Shared code of all commands: help, error messages, run folders."""

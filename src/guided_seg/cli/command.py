@@ -1,6 +1,6 @@
-"""The kind side of the commands: help at once, and one sentence instead of a traceback.
+"""Entry points of commands: fast help, and one sentence instead of a traceback for user errors.
 
-A command is a function of its config, which imports what it needs when it is called:
+A command is a function of its config that imports what it needs when called:
 
     @cli.command("python -m guided_seg.export", "export", EXAMPLES)
     def main(cfg: DictConfig) -> None: ...
@@ -32,16 +32,16 @@ T = TypeVar("T")
 Main = Callable[[], None]
 
 CONF = "guided_seg.conf"
-"""The package that holds the configs."""
+"""The package of the configs."""
 
 
 def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[Callable[[DictConfig], object]], Main]:
-    """Make a job the entry point of a command, with its help, its checks and Hydra around it.
+    """Turn a job into the entry point of a command, with help, checks and Hydra.
 
     Args:
-        line: how the command is called.
+        line: the command line of the program.
         config_name: its primary config.
-        examples: whole command lines without ``line``.
+        examples: complete command lines without ``line``.
     """
 
     def entry(job: Callable[[DictConfig], object]) -> Main:
@@ -50,11 +50,11 @@ def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[C
         def main() -> None:
             argv = without_comment(sys.argv[1:])
             help_if_asked(argv, line, examples, config_name)
-            # Hydra, and the processes that Lightning starts, read them from there
+            # read by Hydra, and by the processes that Lightning starts
             sys.argv = [sys.argv[0], *paths_as_written(argv)]
             check_overrides(config_name, sys.argv[1:], CONF)
             quiet_libraries()
-            import hydra  # takes longer than the help
+            import hydra  # slower than the help
 
             hydra.main(f"pkg://{CONF}", config_name, version_base="1.3")(kind_errors(job))()
 
@@ -64,21 +64,21 @@ def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[C
 
 
 def quiet_libraries() -> None:
-    """Keep other packages' remarks off the terminal; what they cannot do they raise as errors."""
+    """Silence warnings and logs of other packages; their errors are still raised."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def output_dir() -> Path:
-    """The folder that Hydra made for the job that is running."""
+    """The folder that Hydra created for the current job."""
     from hydra.core.hydra_config import HydraConfig
 
     return Path(HydraConfig.get().runtime.output_dir)
 
 
 def help_if_asked(argv: Sequence[str], command: str, examples: Sequence[str], config_name: str = "config") -> None:
-    """Print the help and exit where ``argv`` asks for it; nothing heavy is imported, so it comes at once."""
+    """Print the help and exit if ``argv`` asks for it. Imports nothing slow."""
     if "--help" not in argv and "-h" not in argv:
         return
     from guided_seg.cli.help_page import print_help
@@ -88,12 +88,12 @@ def help_if_asked(argv: Sequence[str], command: str, examples: Sequence[str], co
 
 
 def without_comment(argv: Sequence[str]) -> list[str]:
-    """The arguments before a ``#``: a comment, which an interactive zsh hands over as if it were arguments."""
+    """The arguments before a ``#``, a comment that an interactive zsh passes on."""
     return list(argv[: argv.index("#")] if "#" in argv else argv)
 
 
 def check_text(argv: Sequence[str]) -> None:
-    """Raise `UserError` for an argument that is not text, such as a file name in an old encoding."""
+    """Raise `UserError` for an argument that is not valid text, such as a file name in an old encoding."""
     for word in argv:
         if any("\ud800" <= character <= "\udfff" for character in word):
             shown = word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -101,18 +101,18 @@ def check_text(argv: Sequence[str]) -> None:
 
 
 def path_argument(text: str) -> Path:
-    """A path as an argument of a command, with ``~`` expanded, which shells leave as it is in ``--out=~/x``."""
+    """Convert a command's argument to a path; expand ``~``, which shells do not do in ``--out=~/x``."""
     try:
         check_text([text])
-    except UserError as problem:  # whose own message argparse would not show, as it is a ValueError
+    except UserError as problem:  # a ValueError, whose message argparse would not show
         raise ArgumentTypeError(str(problem)) from problem
     if not text.strip():
         raise ArgumentTypeError("the path is empty; was a variable of the shell empty?")
-    return Path(os.path.expanduser(text))  # noqa: PTH111  # pathlib raises where there is no such user
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # pathlib raises an error for unknown users
 
 
 def paths_as_written(argv: Sequence[str]) -> list[str]:
-    """The command line with paths as Hydra reads them, see `settings.paths`; exits with code 2 where one is none."""
+    """Quote the paths in a command line for Hydra, see `settings.paths`; exit with code 2 if one is invalid."""
     from guided_seg.settings.paths import take_paths_as_written
 
     try:
@@ -123,12 +123,12 @@ def paths_as_written(argv: Sequence[str]) -> list[str]:
 
 
 def check_overrides(config_name: str, argv: Sequence[str], module: str = CONF) -> None:
-    """Compose once before Hydra does, and exit with code 2 and one sentence where that cannot work.
+    """Compose once before Hydra does; exit with code 2 and one sentence if that fails.
 
     Args:
         config_name: the primary config.
         argv: the command line without the program.
-        module: the package that holds the configs.
+        module: the package of the configs.
     """
     from guided_seg.settings.overrides import find_problem
 
@@ -138,7 +138,7 @@ def check_overrides(config_name: str, argv: Sequence[str], module: str = CONF) -
 
 
 def kind_errors(job: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
-    """A job whose `UserError` ends it with one sentence and exit code 2.
+    """Wrap a job so that a `UserError` ends it with one sentence and exit code 2.
 
     ``debug=true`` or the variable ``HYDRA_FULL_ERROR=1`` shows the traceback.
     """
@@ -157,10 +157,10 @@ def kind_errors(job: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
 
 
 def user_sentence(error: BaseException) -> str | None:
-    """What the `UserError` or full disk behind ``error`` says, or None where there is neither; Hydra wraps it."""
+    """The message of the `UserError` or full disk behind ``error``, which Hydra wraps; None if there is neither."""
     for cause in causes(error):
         if isinstance(cause, UserError):
-            # a data worker sends its whole traceback as the message, whose last part is the sentence
+            # a data worker sends its traceback as the message, with the sentence at the end
             return re.split(r"\n(?:\w+\.)+\w+: ", str(cause))[-1].strip()
         if sentence := full_disk(cause):
             return sentence
@@ -168,7 +168,7 @@ def user_sentence(error: BaseException) -> str | None:
 
 
 def _taken_away(error: BaseException, argv: Sequence[str]) -> str | None:
-    """What to say where a setting is missing that ``~`` took away; None where the error is another."""
+    """The message for a setting that was removed with ``~``; None for other errors."""
     from omegaconf.errors import OmegaConfBaseException
 
     for cause in causes(error):
@@ -189,7 +189,7 @@ def refuse(sentence: str) -> NoReturn:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it was raised from, outermost first."""
+    """Yield the error and its causes, outermost first."""
     while error is not None:
         yield error
         error = error.__cause__

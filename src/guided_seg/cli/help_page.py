@@ -1,4 +1,4 @@
-"""The page that ``--help`` prints, read from the config files themselves."""
+"""Print the ``--help`` page, from the config files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def print_help(command: str, examples: Sequence[str], config_name: str, module: 
     """Print usage, experiments, groups with their options, and examples.
 
     Args:
-        command: how the program is called.
-        examples: whole command lines without the program.
-        config_name: the primary config, which knows the defaults.
-        module: the package that holds the configs.
+        command: the command line of the program.
+        examples: complete command lines without the program.
+        config_name: the primary config, with the defaults.
+        module: the package of the configs.
     """
     conf, console = files(module), Console(highlight=False)
     chosen = {group.removeprefix("optional "): name for group, name in defaults(conf / f"{config_name}.yaml").items()}
@@ -57,7 +57,7 @@ def _groups(conf: Traversable, chosen: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _overridden(experiment: Traversable) -> set[str]:
-    """The groups that an experiment chooses for; a config without them cannot take it."""
+    """The groups that an experiment overrides; the primary config must have them all."""
     prefix = "override /"
     return {group.removeprefix(prefix) for group in defaults(experiment) if group.startswith(prefix)}
 

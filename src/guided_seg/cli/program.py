@@ -1,4 +1,4 @@
-"""What all commands have in common with good programs: how they end, and what their output can take."""
+"""Make functions well-behaved programs: exit codes, signals and output encoding."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-"""Exit codes that shells expect: 128 and the number of the signal."""
+"""Exit code that shells expect: 128 plus the number of the signal."""
 
 
 def program(main: Callable[P, T]) -> Callable[P, T]:
-    """Make a function the whole of a program.
+    """Turn a function into a program.
 
-    Ctrl-C ends it with a word and code 130, wherever it comes. A full disk ends it with a sentence, and a reader that
-    has seen enough, as in ``| head -1``, without a word. What the output cannot encode is written as a code.
+    Ctrl-C ends it at any time with a short message and code 130. A full disk ends it with a sentence, and a closed
+    pipe, as in ``| head -1``, silently. Characters that the output cannot encode are escaped.
     """
 
     @wraps(main)
@@ -36,10 +36,10 @@ def program(main: Callable[P, T]) -> Callable[P, T]:
             result = main(*args, **options)
             for stream in (sys.stdout, sys.stderr):
                 if stream is not None:
-                    stream.flush()  # here, not when Python ends, which could only complain
+                    stream.flush()  # here, because errors at interpreter exit cannot be handled
         except KeyboardInterrupt:
-            # A second one, as `timeout -s INT` and impatient people send it, would end Python by the signal while it
-            # puts things away. Not from here on: in a process of somebody else's, Ctrl-C goes on working.
+            # A second Ctrl-C, as from `timeout -s INT` or impatient users, would kill Python during its cleanup.
+            # Only register this on exit: when called within another program, Ctrl-C must keep working.
             atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
             _say("Interrupted.")
             raise SystemExit(INTERRUPTED) from None
@@ -64,13 +64,13 @@ def _write_every_character() -> None:
 
 
 def _say(word: str) -> None:
-    with suppress(OSError, AttributeError):  # nobody may be there to read it
+    with suppress(OSError, AttributeError):  # stderr may be closed
         sys.stderr.write(f"{word}\n")
         sys.stderr.flush()
 
 
 def _drop_the_output() -> None:
-    """What is still to be written goes nowhere, so that Python does not try again when it ends."""
+    """Discard pending output, so that Python does not retry it at exit."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Where runs go, and where the newest one is."""
+"""Names of run folders, and the search for the newest run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ OUTPUTS = Path("outputs")
 
 
 def register_resolvers() -> None:
-    """Make ``${guided_seg.run_dir:name,ckpt_path}`` and ``${guided_seg.slug:text}`` known; harmless when repeated."""
+    """Register ``${guided_seg.run_dir:name,ckpt_path}`` and ``${guided_seg.slug:text}``; may be called repeatedly."""
     OmegaConf.register_new_resolver("guided_seg.run_dir", _run_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("guided_seg.slug", slug, replace=True)
 
 
 def _run_dir(name: str, ckpt_path: str | None) -> str:
-    """A new folder for a new run; the run's own folder for one that resumes."""
+    """A new folder for a new run; the existing one for a resume."""
     if ckpt_path == "last":
         return str(newest_run(name))
     if ckpt_path is not None and (path := _checkpoint_of(ckpt_path)).parent.name == "checkpoints":
@@ -30,7 +30,7 @@ def _run_dir(name: str, ckpt_path: str | None) -> str:
 
 
 def slug(text: str) -> str:
-    """One folder's name for the overrides of a job: without separators, and short enough for any file system.
+    """A folder name for the overrides of a job, without separators and short enough for any file system.
 
     Example:
         >>> slug("+experiment=late_global,data.root=../voc,seed=1")
@@ -38,14 +38,14 @@ def slug(text: str) -> str:
     """
     plain = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
     size = len(plain.encode())
-    # values in quotes may differ in nothing but what has become _
+    # quoted values may differ only in characters that become _
     if size <= 200 and not set("'\"") & set(text):
         return plain
     return f"{plain.encode()[:190].decode(errors='ignore')}~{zlib.crc32(text.encode()):08x}"
 
 
 def newest_run(name: str) -> Path:
-    """The run of this name whose ``last.ckpt`` was written last.
+    """The run of this name with the most recent ``last.ckpt``.
 
     Raises:
         UserError: there is none.
@@ -60,10 +60,10 @@ def newest_run(name: str) -> Path:
 
 
 def last_checkpoint(run_dir: Path, ckpt_path: str | None) -> Path | None:
-    """The checkpoint that ``ckpt_path`` means for a run in ``run_dir``; None for a fresh start.
+    """The checkpoint of ``ckpt_path`` for a run in ``run_dir``; None to start from scratch.
 
     Raises:
-        UserError: it is not there.
+        UserError: it does not exist.
     """
     if ckpt_path is None:
         return None
@@ -74,6 +74,6 @@ def last_checkpoint(run_dir: Path, ckpt_path: str | None) -> Path | None:
 
 
 def _checkpoint_of(ckpt_path: str) -> Path:
-    """The file that ``ckpt_path`` names: itself, or the last checkpoint of a run folder."""
+    """The file of ``ckpt_path``: itself, or the last checkpoint of a run folder."""
     path = Path(ckpt_path)
     return path / "checkpoints" / "last.ckpt" if path.is_dir() else path

@@ -1,1 +1,1 @@
-"""From a config to objects, and which classes a file may ask for."""
+"""Build objects from configs, and decide which classes a file may name."""

@@ -1,4 +1,4 @@
-"""From a composed config to objects."""
+"""Build networks and data from a composed config."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from guided_seg.data.datamodule import Episodes
 
 ARCHITECTURE = tuple(NETWORK)
-"""The groups that decide the network."""
+"""The config groups that define the network."""
 
 
 def check_known(cfg: DictConfig) -> None:
-    """Refuse settings that the chosen classes do not have, such as those that an experiment made for others.
+    """Refuse settings that the chosen classes do not have, such as those of an experiment for other classes.
 
     Raises:
-        CompositionError: there are some; the message has the words that take them away.
+        CompositionError: there are unknown settings; the message has the overrides that remove them.
     """
     classes = {group: get_class(cfg[group]._target_) for group in ARCHITECTURE if "_target_" in cfg[group]}
     unknown = [(group, name) for group, kind in classes.items() for name in unknown_settings(kind, cfg[group])]
@@ -47,10 +47,10 @@ def check_known(cfg: DictConfig) -> None:
 
 
 def build_network(cfg: DictConfig) -> StagedNetwork:
-    """The network of the groups in `ARCHITECTURE`.
+    """Build the network from the groups in `ARCHITECTURE`.
 
     Raises:
-        CompositionError: two choices have no meaning together.
+        CompositionError: two choices are incompatible.
     """
     kind, make = get_class(cfg.baseline._target_), instantiate(cfg.baseline, _partial_=True)
     if not issubclass(kind, GuidedNetwork):
@@ -87,7 +87,7 @@ def _backbone(cfg: DictConfig) -> Backbone:
 
 
 def choices(cfg: DictConfig) -> Choices:
-    """The classes that ``cfg`` composes a guided network of, to be checked."""
+    """The classes of a guided network in ``cfg``, to check their compatibility."""
     return Choices(
         **{name: get_class(cfg[name]._target_) for name in ("fusion", "annotation", "locality", "merge")},
         conditioning=get_class(cfg.conditioning._target_),
@@ -112,13 +112,13 @@ def _fusion(cfg: DictConfig, kind: type[Fusion]) -> Fusion:
 
 
 def _with(node: DictConfig, **facts: Any) -> Any:
-    """What ``node`` makes, given those of the facts that its class asks for."""
+    """Instantiate ``node`` with those of the facts that its class accepts."""
     asked = signature(get_class(node._target_)).parameters
     return instantiate(node, _partial_=True)(**{key: value for key, value in facts.items() if key in asked})
 
 
 def network_config(cfg: DictConfig) -> dict[str, Any]:
-    """What `build_network` needs, and what a resumed training must share, as plain values for a checkpoint."""
+    """The config that defines the network and that a resume must share, as plain values for a checkpoint."""
     plain = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in (*ARCHITECTURE, "data")}
     return plain | {"name": cfg.name, "seed": cfg.seed, "length": _length(cfg)}
 
@@ -131,9 +131,9 @@ def _length(cfg: DictConfig) -> dict[str, int]:
 
 
 def build_data(cfg: DictConfig) -> Episodes:
-    """The data module of the training modes."""
+    """Build the data module of the training modes."""
     training = cfg.data.training
-    # given to the object, not to Hydra, which would turn dataclasses into configs
+    # passed to the object, not to Hydra, which would convert dataclasses to configs
     make = instantiate(cfg.mode, _partial_=True)
     return make(
         source=instantiate(cfg.data.source),
@@ -160,8 +160,8 @@ def steps_per_epoch(steps: int, validate_every: int) -> int:
 
 
 def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
-    """A data module that only evaluates: the mode of ``cfg``, or every mode where it has none."""
-    from guided_seg.data.datamodule import Episodes  # Lightning takes seconds, and a network is built without it
+    """Build a data module for evaluation only: the mode of ``cfg``, or every mode if it has none."""
+    from guided_seg.data.datamodule import Episodes  # imports Lightning, which takes seconds and networks do not need
 
     every = partial(Episodes, weights=dict.fromkeys(MODES, 1.0))
     make = instantiate(cfg.mode, _partial_=True) if cfg.get("mode") else every
@@ -169,12 +169,12 @@ def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
 
 
 def data_to_test(cfg: DictConfig, trained: DictConfig) -> DictConfig:
-    """The data that ``cfg`` asks for, or that a network was trained on: at the same place on this machine.
+    """The data config of ``cfg``, or of the network's training, with the same paths on this machine.
 
     Raises:
-        UserError: neither names data, or the checkpoint asks for what is no source of data.
+        UserError: neither has data, or the checkpoint names a class that is not a data source.
     """
-    # what the user composes may be anything; what a file says may not
+    # the user may compose anything, but the content of a file is checked
     return cfg.get("data") or OmegaConf.create(data_parts(trained.get("data"), cfg.checkpoint))
 
 
@@ -194,7 +194,7 @@ def settings(cfg: DictConfig) -> list[Setting]:
     """The (S, P) of ``evaluation``.
 
     Raises:
-        UserError: a number of shots, dots or episodes that cannot be.
+        UserError: a number of shots, dots or episodes is invalid.
     """
     check_settings(cfg)
     dots = [None if points == "dense" else points for points in cfg.evaluation.points]
@@ -202,12 +202,12 @@ def settings(cfg: DictConfig) -> list[Setting]:
 
 
 def usable_modes(network: Network, wanted: list[Mode]) -> list[Mode]:
-    """Those of ``wanted`` that the network can do; local guidance only knows the query's own image."""
+    """Those of ``wanted`` that the network supports; local guidance needs support and query to be one image."""
     return [mode for mode in wanted if mode == "interactive" or not network.needs_same_image]
 
 
 def known_modes(names: Iterable[str]) -> list[Mode]:
-    """The modes of these names, in the usual order. Raises `UserError` where there is no such mode."""
+    """The modes of these names, in the order of `MODES`. Raises `UserError` for an unknown one."""
     names = list(names)
     if unknown := [name for name in names if name not in MODES]:
         raise UserError(f"There is no mode '{unknown[0]}'; choose from {', '.join(MODES)}.")
@@ -215,7 +215,7 @@ def known_modes(names: Iterable[str]) -> list[Mode]:
 
 
 def modes_to_test(network: Network, data: Episodes, wanted: list[Mode], asked: list[Setting]) -> list[Mode]:
-    """Those of ``wanted`` that the network, the test split and the settings allow.
+    """Those of ``wanted`` that the network, the test split and the settings support.
 
     Raises:
         UserError: none is left.
@@ -231,7 +231,7 @@ def modes_to_test(network: Network, data: Episodes, wanted: list[Mode], asked: l
 
 
 def check_modes(network: Network, modes: list[Mode]) -> None:
-    """Raise `CompositionError` where training modes and locality have no meaning together."""
+    """Raise `CompositionError` if training modes and locality are incompatible."""
     refused = [mode for mode in modes if mode not in usable_modes(network, modes)]
     if refused:
         raise CompositionError(

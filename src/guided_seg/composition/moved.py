@@ -1,4 +1,4 @@
-"""Where classes have moved to since a checkpoint, a released model or a configuration was written."""
+"""Map old locations of classes in checkpoints, released models and configs to current ones."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ MOVED = {
     for room, moves in (("model", _MODEL), ("data", _DATA))
     for old, new in moves.items()
 } | {f"guided_seg.training.{name}": f"guided_seg.loggers.{name}" for name in ("metrics_file", "wandb_run")}
-"""Module -> the module that has its classes now, of all that a stored config may name."""
+"""Old module -> new module, for all classes that a stored config may name."""
 
 
 def current(target: str) -> str:
-    """The dotted name of a class where it is now.
+    """The current dotted name of a class.
 
     Example:
         >>> current("guided_seg.model.merge.Mean"), current("mine.Merge")
@@ -51,11 +51,11 @@ def current(target: str) -> str:
 
 _LOCALITY = "guided_seg.model.guide.locality"
 _SETS = {"guided_seg.model.conditioning.NearestNeighbors": None, "guided_seg.model.heads.fused.Fused": 256}
-"""Conditionings that read sets, and the limit of their sets when ``locality=local`` still stood for both."""
+"""Conditionings that read sets, with the limit of their sets when ``locality=local`` still included sets."""
 
 
 def renamed(config: Any) -> Any:
-    """A plain config with every ``_target_`` where it is now, and ``locality=set`` where ``local`` once meant it.
+    """Update every ``_target_`` in a plain config, and replace ``local`` by ``locality=set`` in configs that meant it.
 
     Example:
         >>> old = {

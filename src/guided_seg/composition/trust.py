@@ -1,11 +1,10 @@
-"""Which classes a checkpoint, a released model or an export may build.
+"""Decide which classes a checkpoint, a released model or an export may build.
 
-Such a file can come from anywhere, and Hydra calls whatever a config names: ``os.system`` as well as a decoder. So
-every config that was read from a file goes through `plain_config`, and then through `network_parts` or `data_parts`,
-before anything is built from it. They accept plain values, and classes that suit their place, such as a subclass of
-`Decoder` for the group ``decoder``. The class belongs to guided_seg or to a plugin: a module that has been imported
-already, or that the user allows in the environment variable `PLUGINS`. No other module is imported because a file
-names it.
+Such files may come from anywhere, and Hydra calls whatever a config names: ``os.system`` as well as a decoder. So every
+config from a file passes through `plain_config`, and then through `network_parts` or `data_parts`, before anything is
+built from it. They accept plain values, and classes that fit their place, such as a subclass of `Decoder` for the group
+``decoder``. The class must belong to guided_seg or to a plugin: a module that is already imported, or that the user
+allows in the environment variable `PLUGINS`. A file never causes the import of any other module.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from guided_seg.model.guide.merge import Merge
 from guided_seg.model.network import Network
 
 PLUGINS = "GUIDED_SEG_PLUGINS"
-"""The environment variable with the modules, separated by commas, that may be imported because a file names them."""
+"""Environment variable with the modules, separated by commas, that files may import."""
 
 NETWORK: dict[str, type | None] = {
     "backbone": Backbone,
@@ -52,7 +51,7 @@ NETWORK: dict[str, type | None] = {
     "decoder": Decoder,
     "baseline": Network,
 }
-"""The groups of a network, and the kind of class that each names; None for values alone."""
+"""The groups of a network and the base class of each; None for values only."""
 
 _DISTRUST = "Use a file from somebody you trust, or train again."
 _IN_NETWORK = {"neck": Pyramid}
@@ -65,10 +64,10 @@ Origin = str | PathLike[str]
 
 
 def plain_config(config: object, origin: Origin) -> dict[str, Any]:
-    """A copy of a config that was read from a file, with classes where they are now.
+    """Copy a config from a file, with the current locations of classes.
 
     Raises:
-        UserError: it holds anything but named plain values, or values that OmegaConf would look up elsewhere.
+        UserError: it contains anything but named plain values, or values that OmegaConf would resolve elsewhere.
     """
     if isinstance(config, DictConfig):
         config = OmegaConf.to_container(config, resolve=False)
@@ -79,25 +78,25 @@ def plain_config(config: object, origin: Origin) -> dict[str, Any]:
 
 
 def network_parts(config: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
-    """The groups of a network, of a `plain_config`; every backbone's ``weights`` become ``random``.
+    """The groups of a network in a `plain_config`. Every backbone's ``weights`` become ``random``.
 
-    A file that holds a network holds its tensors too: no other file is read for it, and nothing downloaded.
+    A file with a network also has its tensors, so no other file is read and nothing is downloaded.
 
     Raises:
-        UserError: one names what is no part of a network.
+        UserError: a group names a class that is not a part of a network.
     """
     return {group: _part(config[group], _Place(origin, group, kind, _IN_NETWORK)) for group, kind in NETWORK.items()}
 
 
 def data_parts(config: object, origin: Origin) -> dict[str, Any]:
-    """The name and the source of the data that a network was trained on; nothing else of it is ever built again.
+    """The name and the source of the training data of a network; nothing else of its data is ever built again.
 
     Args:
-        config: the group ``data`` of the file's config; None where there is none.
+        config: the group ``data`` of the file's config; None if there is none.
         origin: the file.
 
     Raises:
-        UserError: its source is none, or takes other settings in this version.
+        UserError: the class is not a source, or has other settings in this version.
     """
     data = {} if config is None else plain_config(config, origin)
     source = data.get("source")
@@ -127,14 +126,14 @@ def _copied(value: Any, origin: Origin, key: str, depth: int) -> Any:
 
 
 class _Place(NamedTuple):
-    """Where a config may name a class.
+    """A location in a config that may name a class.
 
     Args:
         origin: the file.
         key: the dotted key.
-        kind: the class must be a subclass of it; None where only values may be.
-        inside: the kind of classes within this one, by their key.
-        home: the plugin of the surrounding class, in which layers of this plugin or of guided_seg may have any key.
+        kind: required base class; None for values only.
+        inside: base classes of nested classes, by key.
+        home: plugin of the surrounding class; layers of this plugin or of guided_seg may have any key in it.
     """
 
     origin: Origin
@@ -144,7 +143,7 @@ class _Place(NamedTuple):
     home: str | None = None
 
     def within(self, name: str, node: Mapping[str, Any]) -> _Place:
-        """The place of an entry of a node at this place."""
+        """The location of an entry of a node at this location."""
         root = str(node["_target_"]).partition(".")[0] if "_target_" in node else self.home
         home = None if root == "guided_seg" else root
         return self._replace(
@@ -152,7 +151,7 @@ class _Place(NamedTuple):
         )
 
     def refusal(self, target: object, advice: str = _DISTRUST) -> UserError:
-        """That ``target`` is not built here, and what to do."""
+        """The error that ``target`` must not be built here, with advice."""
         text = str(target)[:100]
         shown = text if text.isprintable() else repr(text)
         what = "part of a network" if self.inside is _IN_NETWORK else "source of data"
@@ -163,7 +162,7 @@ class _Place(NamedTuple):
         )
 
     def of_another_version(self, reason: str) -> UserError:
-        """That this version has no such class or setting."""
+        """The error that this version has no such class or setting."""
         return UserError(
             f"The config in {self.origin} asks for {reason} guided_seg {guided_seg.__version__} does not have; use the "
             "version that the file was made with, which the card of a released model names."
@@ -171,7 +170,7 @@ class _Place(NamedTuple):
 
 
 def _part(node: Any, place: _Place) -> dict[str, Any]:
-    """A copy of a mapping in which each class is one that may be built."""
+    """Copy a mapping after checking that each class in it may be built."""
     if not isinstance(node, Mapping) or (place.kind is not None and "_target_" not in node):
         raise place.refusal(repr(node))
     kind = _class(str(node["_target_"]), place) if "_target_" in node else None
@@ -180,7 +179,7 @@ def _part(node: Any, place: _Place) -> dict[str, Any]:
             raise place.refusal(f"{name}={value}")
     made = {name: _entry(entry, place.within(name, node)) for name, entry in node.items()}
     if kind is not None and issubclass(kind, Backbone):
-        # left out, it would be the default of our own classes, a download
+        # without this, our own classes would use their default, a download
         ours = kind.__module__.startswith(_OWN) and "weights" in signature(kind).parameters
         made |= {"weights": "random"} if ours or "weights" in node else {}
     if kind is not None and issubclass(kind, Source):
@@ -201,14 +200,14 @@ def _entry(value: Any, place: _Place) -> Any:
 
 
 def _check_settings(kind: type, node: Mapping[str, Any], place: _Place) -> None:
-    if node.get("_partial_") is not True:  # the split is given where it is built
+    if node.get("_partial_") is not True:  # the split is passed on instantiation
         raise place.refusal(f"{node['_target_']} without _partial_")
     if unknown := unknown_settings(kind, node):
         raise place.of_another_version(f"{place.key}.{unknown[0]}, which")
 
 
 def unknown_settings(kind: type, names: Iterable[Any]) -> list[str]:
-    """Those of the names that a class does not take; Hydra's own, such as ``_target_``, are left out."""
+    """Those of the names that a class does not accept, without Hydra's own, such as ``_target_``."""
     known = signature(kind).parameters
     if any(each.kind is each.VAR_KEYWORD for each in known.values()):
         return []
@@ -216,7 +215,7 @@ def unknown_settings(kind: type, names: Iterable[Any]) -> list[str]:
 
 
 def _class(target: str, place: _Place) -> type:
-    """The class of a dotted name, if it may be built at this place."""
+    """The class of a dotted name, if it may be built at this location."""
     module, _, name = target.rpartition(".")
     root = module.partition(".")[0]
     if place.kind is None or (place.kind is nn.Module and root not in (place.home, "guided_seg")):
@@ -228,7 +227,7 @@ def _class(target: str, place: _Place) -> type:
         raise place.refusal(target)
     if not all(above in sys.modules for above in accumulate(module.split("."), "{}.{}".format)):
         raise _absent(target, module, own, place)
-    # an attribute may be computed, which is a call as well, so only what the module itself holds is looked at
+    # computed attributes would run code, so only the module's own dictionary is searched
     found = getattr(sys.modules[module], "__dict__", {}).get(name)
     if found is None and own:
         raise place.of_another_version(f"{target}, which")
@@ -240,10 +239,10 @@ def _class(target: str, place: _Place) -> type:
 
 
 def _absent(target: str, module: str, own: bool, place: _Place) -> UserError:
-    """Why there is no module that is imported already."""
+    """The error for a module that is not imported."""
     above = sys.modules.get(module.rpartition(".")[0])
     if above is not None and not hasattr(above, "__path__"):
-        return place.refusal(target)  # no module at all, but something in one
+        return place.refusal(target)  # not a module, but something inside one
     if own:
         return place.of_another_version(f"{target}, which")
     if not all(part.isidentifier() for part in module.split(".")):
@@ -256,7 +255,7 @@ def _absent(target: str, module: str, own: bool, place: _Place) -> UserError:
 
 
 def _chosen(target: str) -> bool:
-    """Whether the user allows the module of this class, or a package that it is in, by name."""
+    """Whether the user allows the module of this class, or a package that contains it, by name."""
     names = [name.strip() for name in os.environ.get(PLUGINS, "").split(",")]
     return any(target.startswith(f"{name}.") or target == name for name in names if name)
 
@@ -266,7 +265,7 @@ def _import(module: str, own: bool, place: _Place) -> None:
         import_module(module)
     except ModuleNotFoundError as error:
         if own and str(error.name).startswith("guided_seg."):
-            return  # of another version, or no module; see `_absent`
+            return  # of another version, or not a module; see `_absent`
         raise UserError(
             f"{place.origin} needs {module}, which cannot be imported ({error}); install what is missing, or add the "
             "folder that holds it to PYTHONPATH."

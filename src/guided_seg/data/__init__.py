@@ -1,1 +1,1 @@
-"""Labelled images and videos, the tasks posed on them, and the episodes sampled from these."""
+"""Data: labelled images and videos, tasks on them, and the episodes sampled from these tasks."""

@@ -28,25 +28,25 @@ class Episodes(LightningDataModule):
     """Training episodes of one or more modes, and fixed validation and test episodes.
 
     Args:
-        source: makes the source of a split.
-        weights: how often each mode is drawn in training; modes that the source lacks are left out.
+        source: factory of the source of a split.
+        weights: sampling weight of each mode in training; modes that the source lacks are skipped.
         points: the distribution of P in training.
-        options: what else training episodes show and ask; validation asks for the most ``objects``.
+        options: further options of training episodes; validation uses the largest number of ``objects``.
         augment: joint augmentation of training images, or None.
-        batch_size: episodes in a training batch, of each process where several train.
-        steps_per_epoch: training batches of each process in an epoch, after which the model is validated.
-        eval_batch_size: episodes in an evaluation batch.
-        eval_shots: the largest S that evaluation asks for.
-        val_episodes: validation episodes of each mode.
-        test_episodes: test episodes of each mode; None for all that the source has.
+        batch_size: episodes per training batch and process.
+        steps_per_epoch: training batches per process between two validations.
+        eval_batch_size: episodes per evaluation batch.
+        eval_shots: the largest S of the evaluation.
+        val_episodes: validation episodes per mode.
+        test_episodes: test episodes per mode; None for all of the source.
         num_workers: processes that sample episodes.
-        seed: of the stream of training episodes.
-        eval_seed: of the supports of evaluation episodes.
-        test_split: the split that is tested.
+        seed: random seed of training episodes.
+        eval_seed: random seed of the supports of evaluation episodes.
+        test_split: the split to test.
         eval_objects: positive labels of a test task.
 
     Raises:
-        DataError: a negative weight, or none above 0.
+        DataError: a weight is negative, or none is above 0.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Episodes(LightningDataModule):
         self._sources: dict[Split, Source] = {}
 
     def source(self, split: Split) -> Source:
-        """The source of ``split``, made when first asked for."""
+        """The source of ``split``, built on the first call."""
         if split not in self._sources:
             self._sources[split] = self.make_source(split=split)
         return self._sources[split]
@@ -97,7 +97,7 @@ class Episodes(LightningDataModule):
         return weights
 
     def setup(self, stage: str) -> None:
-        """Read what the stage needs, so that bad data is refused before work starts."""
+        """Load the splits of the stage, so that bad data is refused before work starts."""
         if stage == "fit":
             left_out = sorted(set(self.requested) - set(self.weights))
             if left_out:
@@ -118,12 +118,12 @@ class Episodes(LightningDataModule):
             _check_objects(source, source.modes, self.eval_objects, "evaluation.objects")
 
     def train_dataloader(self) -> DataLoader[Episode]:
-        """Batches of random episodes."""
+        """A loader of random episodes."""
         data = TrainEpisodes(self.source("train"), self.weights, self.points, self.options, self.augment, self.seed)
         return self._loader(data, EpisodeSampler(self.batch_size * self.steps_per_epoch, each=True), self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Episode]:
-        """Fixed one-shot episodes of every trained mode that the validation split has."""
+        """A loader of fixed one-shot episodes of every trained mode that the validation split has."""
         source = self.source("val")
         modes = [mode for mode in self.weights if mode in source.modes]
         if not modes:
@@ -132,16 +132,16 @@ class Episodes(LightningDataModule):
         return self._loader(_Joined(parts), EpisodeSampler(sum(map(len, parts))), self.eval_batch_size)
 
     def test_modes(self, modes: Sequence[Mode] = MODES) -> list[Mode]:
-        """Those of ``modes`` that the test split has tasks for, in the usual order."""
+        """Those of ``modes`` for which the test split has tasks, in the order of `MODES`."""
         return [mode for mode in MODES if mode in modes and mode in self.source(self.test_split).modes]
 
     def test_loader(self, mode: Mode) -> DataLoader[Episode]:
-        """Fixed episodes of ``mode`` with up to ``eval_shots`` shots."""
+        """A loader of fixed episodes of ``mode`` with up to ``eval_shots`` shots."""
         data = self._test_data(mode)
         return self._loader(data, EpisodeSampler(len(data)), self.eval_batch_size)
 
     def test_episode(self, mode: Mode) -> Batch:
-        """The first test episode of ``mode`` whose files can be read, as a batch of one."""
+        """The first test episode of ``mode`` with readable files, as a batch of one."""
         data = self._test_data(mode)
         episodes = (data[(0, number)] for number in range(len(data)))
         return collate([next((episode for episode in episodes if not episode.meta["broken"]), data[(0, 0)])])
@@ -189,14 +189,14 @@ class VideoEpisodes(Episodes):
 
 
 class MixedEpisodes(Episodes):
-    """A weighted mixture of the modes, as far as the source has them."""
+    """A weighted mixture of the modes that the source has."""
 
 
 class _Loader(DataLoader[Episode]):
-    """Starts when the first batch is asked for.
+    """A loader that starts its workers with the first batch.
 
-    On a resume, Lightning asks for the iterator before it tells the sampler the epoch, and workers that draw at once
-    would repeat the first one.
+    On a resume, Lightning requests the iterator before it sets the sampler's epoch. Workers that start immediately
+    would repeat the first epoch.
     """
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
@@ -204,7 +204,7 @@ class _Loader(DataLoader[Episode]):
 
 
 class _Joined(ConcatDataset[Episode]):
-    """Several `FixedEpisodes` in a row, under the same ``(epoch, index)`` keys."""
+    """Concatenation of several `FixedEpisodes`, with ``(epoch, index)`` keys."""
 
     def __getitem__(self, key: tuple[int, int]) -> Episode:
         index = key[1]
@@ -217,7 +217,7 @@ class _Joined(ConcatDataset[Episode]):
 
 
 def _check_objects(source: Source, modes: Sequence[Mode], wanted: int, key: str) -> None:
-    """Refuse several positive labels where no task has more than one; where some have, the others ask for fewer."""
+    """Raise an error if several positive labels are requested and no task has more than one."""
     if wanted > 1 and all(source.most(mode) == 1 for mode in modes):
         raise DataError(
             f"{key} asks for up to {wanted} positive labels, but no {' or '.join(modes)} task of '{source.name}' has "

@@ -1,4 +1,4 @@
-"""Evaluation episodes: the same tasks each time, annotated densely."""
+"""Fixed evaluation episodes with dense annotations."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from guided_seg.errors import BrokenFile
 
 
 class FixedEpisodes(Dataset[Episode]):
-    """The evaluation tasks of one mode, always the same, at the images' own size, annotated densely.
+    """The fixed evaluation tasks of one mode, at the original image size, with dense annotations.
 
-    Sparse versions are made from them by `data.sampling.points.restrict`, so that every (S, P) is asked on the same
-    queries. ``meta``: ``index`` and ``group``, and ``shown``, the first S at which the query is in its own support
-    (video), which such an S must leave out; with several positive labels also ``groups``, one name each, and where
-    several images make a shot ``ways``, their number. A file that breaks after the source was opened leaves its episode
-    out of every S: ``shown`` is 0, nothing is scored, and ``broken`` names the file.
+    `data.sampling.points.restrict` makes sparse versions, so every (S, P) has the same queries. Keys of ``meta``:
+    ``index`` and ``group``; ``shown``, the smallest S at which the support contains the query (video), so that this
+    and larger S leave the episode out; ``groups``, one name per positive label if there are several; and ``ways``, the
+    number of images per shot if there are several. If a file cannot be read, the episode is left out of every S:
+    ``shown`` is 0, nothing is scored, and ``broken`` names the file.
 
     Args:
         source: the labelled images.
-        mode: which tasks.
+        mode: the mode of the tasks.
         shots: the largest S.
-        episodes: how many of the source's fixed tasks, see `Source.spread`; None for all.
-        seed: decides random supports.
-        objects: positive labels of a task, as far as the source has tasks of so many.
+        episodes: number of the source's fixed tasks, see `Source.spread`; None for all.
+        seed: random seed of the supports.
+        objects: positive labels per task, if the source has such tasks.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class FixedEpisodes(Dataset[Episode]):
         return len(self.indices)
 
     def __getitem__(self, key: tuple[int, int]) -> Episode:
-        """The episode ``key[1]``; the epoch does not matter."""
+        """The episode ``key[1]``; the epoch has no effect."""
         number = key[1]
         rng = np.random.default_rng((self.seed, number))
         task = self.source.fixed(self.mode, self.indices[number], self.shots, rng, self.objects)
@@ -67,7 +67,7 @@ class FixedEpisodes(Dataset[Episode]):
         return Shot(image, mask=mask, is_query=view.key == task.query.key, meta=view.meta)
 
     def _load(self, view: View) -> tuple[Sample, torch.Tensor]:
-        # neighbouring tasks of a video share their support; one tensor for both is encoded once (see collate)
+        # neighbouring frames share their support; a shared tensor is encoded once (see collate)
         if view.key not in self._images:
             if len(self._images) >= 32:
                 self._images.pop(next(iter(self._images)))
@@ -77,6 +77,6 @@ class FixedEpisodes(Dataset[Episode]):
 
 
 def _left_out(meta: Meta) -> Episode:
-    """An episode in which nothing is annotated or scored."""
+    """An episode without annotations or scores."""
     image, mask = torch.zeros(3, 32, 32), torch.full((32, 32), IGNORE, dtype=torch.uint8)
     return Episode(image, mask, [Shot(image, mask=mask, is_query=True)], meta)

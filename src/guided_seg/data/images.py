@@ -1,7 +1,7 @@
-"""Image and mask files: fast, exact reading, and refusal of broken ones.
+"""Read image and mask files exactly, and refuse broken ones.
 
-JPEG, PNG and WebP go through OpenCV, which is faster; everything else and all masks go through Pillow, because OpenCV
-expands a palette PNG to colours and loses the label values.
+OpenCV reads JPEG, PNG and WebP images, as it is faster. Pillow reads all other images and all masks, because OpenCV
+converts palette PNGs to colours and loses the label values.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ T = TypeVar("T")
 _REPLACE = "copy it again from its origin, or leave it out (in a data set with its partner and its list entry)"
 
 NOT_GREY = ("1", "P")
-"""The modes of masks whose values are no brightnesses."""
+"""Pillow modes of masks whose values are not brightnesses."""
 
 _FAST = ("JPEG", "PNG", "WEBP")
 _OPENCV_PIXELS, _OPENCV_SIDE = 2**30, 2**20
-"""OpenCV reads no more; larger images go through Pillow. TIFF does where Pillow's limit allows."""
+"""Limits of OpenCV; Pillow reads larger images. TIFF is read up to Pillow's limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A mask file's values.
+    """The values of a mask file.
 
     Attributes:
         labels: the values.
-        grey: they are brightnesses, so that 255 is white; otherwise they are indices of a palette, or 0 and 1.
+        grey: the values are brightnesses, so 255 is white; otherwise they are palette indices, or 0 and 1.
     """
 
     labels: UInt8[np.ndarray, "H W"]
@@ -59,18 +59,18 @@ class Mask:
 
 
 def read_image(path: Path, max_pixels: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """The RGB image, turned as its EXIF orientation (or XMP, where EXIF has none) says.
+    """Read an RGB image, rotated by its EXIF orientation (or XMP, if EXIF has none).
 
-    Of 16 bits the upper ones in use are kept: a scan of 12 bits is not darkened to 8 bits of a possible 16. Of several
-    frames or pages this is the first. Transparency is left out.
+    16-bit images keep the upper 8 of the bits in use, so a 12-bit scan is not darkened. Only the first frame or page is
+    read. Transparency is ignored.
 
     Args:
         path: the file: JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, or HEIC with the package pillow-heif.
-        max_pixels: refuse larger images before their pixels are decoded; None: those that memory cannot hold.
+        max_pixels: refuse larger images before decoding; None refuses only those that do not fit in memory.
 
     Raises:
-        BrokenFile: missing, cut off, or not an image.
-        DataError: too large, or a format that is not supported.
+        BrokenFile: missing, truncated, or not an image.
+        DataError: too large, or an unsupported format.
     """
     data = _read(path)
     with _decoding(path, "image", data):
@@ -81,7 +81,7 @@ def read_image(path: Path, max_pixels: int | None = None) -> UInt8[np.ndarray, "
             with _within_memory(path, *plain):
                 return _fast(path, data, "JPEG")
         image = open_header(BytesIO(data), path)
-        how = orientation(image)  # before decoding, when Pillow may forget it
+        how = orientation(image)  # before decoding, because Pillow may drop it then
         _check_size(path, *size(image), max_pixels)
         stored = image.height, image.width
         with _within_memory(path, *stored):
@@ -89,12 +89,12 @@ def read_image(path: Path, max_pixels: int | None = None) -> UInt8[np.ndarray, "
 
 
 def read_mask(path: Path) -> Mask:
-    """The label values of an indexed, grey or 1-bit mask (0 and 1).
+    """Read the label values of an indexed, grey or 1-bit mask (0 and 1).
 
-    Grey may come as three equal channels, with an opaque alpha channel, or as 16 bits, as many programs save it.
+    Grey masks may also have three equal channels, an opaque alpha channel, or 16 bits.
 
     Raises:
-        BrokenFile: missing, cut off, a picture in colour instead of a label map, a JPEG, or values above 255.
+        BrokenFile: missing, truncated, a colour picture instead of a label map, a JPEG, or values above 255.
     """
     kind, mode, values = _decode(path, lambda mask: (mask.format, mask.mode, _values(mask)))
     if kind == "JPEG":
@@ -117,11 +117,11 @@ def read_mask(path: Path) -> Mask:
 
 
 def read_labels(path: Path, binary: bool = False) -> UInt8[np.ndarray, "H W"]:
-    """The values of `read_mask`.
+    """Read the label values of a mask, see `read_mask`.
 
     Args:
         path: the mask file.
-        binary: a grey mask of nothing but 0 and 255 is black and white: 255 means 1 there, not void.
+        binary: in a grey mask with only the values 0 and 255, 255 means 1, not void.
 
     Raises:
         BrokenFile: see `read_mask`.
@@ -131,42 +131,42 @@ def read_labels(path: Path, binary: bool = False) -> UInt8[np.ndarray, "H W"]:
 
 
 def read_bright(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """1 where a black and white picture of any kind is bright, from 128 up, and 0 where it is dark.
+    """Read a black and white picture of any kind: 1 for brightness from 128, else 0.
 
     Raises:
-        BrokenFile: missing or cut off.
+        BrokenFile: missing or truncated.
     """
     return _decode(path, lambda mask: turn((np.asarray(mask.convert("L")) >= 128).astype(np.uint8), orientation(mask)))
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width as `read_image` gives them, from the header alone.
+    """Height and width as in `read_image`, from the header alone.
 
     Raises:
         BrokenFile: missing, or not an image.
-        DataError: a format that is not supported.
+        DataError: an unsupported format.
     """
     return _look(path, lambda file: size(open_header(file, path)))
 
 
 def image_orientation(path: Path) -> int:
-    """How `read_image` turns an image, 1 to 8 as in EXIF, where 1 is not at all. Raises as `image_size` does."""
+    """The EXIF orientation that `read_image` applies, 1 (none) to 8. Raises the errors of `image_size`."""
     return _look(path, lambda file: orientation(open_header(file, path)))
 
 
 def mask_mode(path: Path) -> str:
-    """Pillow's name for the pixels of a mask file, such as P (palette), L (grey) and 1. Raises as `image_size` does."""
+    """Pillow's mode of a mask file, such as P (palette), L (grey) and 1. Raises the errors of `image_size`."""
     return _look(path, lambda file: open_header(file, path).mode)
 
 
 def check_whole(path: Path) -> None:
-    """Raise `BrokenFile` where a JPEG, PNG or WebP file is cut off; reads a few bytes of most files."""
+    """Raise `BrokenFile` if a JPEG, PNG or WebP file is truncated; reads only a few bytes of most files."""
     if not _look(path, is_whole):
         raise _cut_off(path)
 
 
 def _look(path: Path, take: Callable[[Bytes], T]) -> T:
-    """What ``take`` makes of the open file, without reading all of it."""
+    """Apply ``take`` to the open file, without reading all of it."""
     with reading(path), path.open("rb") as file:
         start = file.read(BEGINNING)
         file.seek(0)
@@ -175,8 +175,8 @@ def _look(path: Path, take: Callable[[Bytes], T]) -> T:
 
 
 def _decode(path: Path, take: Callable[[Image.Image], T]) -> T:
-    """What ``take`` makes of a mask."""
-    data = _read(path)  # at once: Pillow alone asks the system for it piece by piece
+    """Apply ``take`` to a decoded mask."""
+    data = _read(path)  # at once, as Pillow alone reads it piece by piece
     with _decoding(path, "mask", data), open_header(BytesIO(data), path) as mask:
         if not is_whole(BytesIO(data)):
             raise ValueError("it is cut off")
@@ -185,18 +185,18 @@ def _decode(path: Path, take: Callable[[Image.Image], T]) -> T:
 
 @contextmanager
 def _decoding(path: Path, kind: str, data: bytes) -> Iterator[None]:
-    """Turn whatever decoders raise into a `BrokenFile`: there is no common class of what broken bytes lead to."""
+    """Convert all errors of decoders to `BrokenFile`; they have no common base class."""
     try:
         yield
     except UserError:
         raise
     except OSError as error:
-        if error.errno is not None:  # the disk's, not the decoder's
+        if error.errno is not None:  # an error of the disk, not of the decoder
             raise
         raise _undecodable(path, kind, data, error) from error
     except MemoryError as error:
         raise DataError(f"The {kind} {path} does not fit into memory; scale it down, or cut it into tiles.") from error
-    except Image.DecompressionBombError as error:  # some formats check it themselves
+    except Image.DecompressionBombError as error:  # some formats check this themselves
         raise DataError(
             f"The {kind} {path} is larger than Pillow reads in its format ({error}); save it as PNG, scale it down, or "
             "cut it into tiles."
@@ -215,7 +215,7 @@ def _undecodable(path: Path, kind: str, data: bytes, error: Exception) -> Broken
 
 @contextmanager
 def _within_memory(path: Path, height: int, width: int) -> Iterator[None]:
-    """Turn what decoders raise where memory ends into a `DataError` with the numbers."""
+    """Convert a decoder's out-of-memory error to a `DataError` with the numbers."""
     try:
         yield
     except (MemoryError, cv2.error) as error:
@@ -253,7 +253,7 @@ def _slow(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def _values(mask: Image.Image) -> UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"] | None:
-    """The values of a mask as it is shown, None for a picture in colour."""
+    """The values of a mask as displayed; None for a colour picture."""
     values = turn(np.array(mask), orientation(mask))
     if mask.mode in ("1", "L", "P"):
         return values.astype(np.uint8, copy=False)
@@ -268,7 +268,7 @@ def _values(mask: Image.Image) -> UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, 
 
 
 def _ones(labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    # adding 1 wraps 255 to 0, so one maximum tells that there is nothing between 0 and 255
+    # adding 1 wraps 255 to 0, so one maximum shows that there is nothing between 0 and 255
     return labels & 1 if (labels + np.uint8(1)).max(initial=0) <= 1 else labels
 
 

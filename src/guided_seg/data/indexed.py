@@ -1,4 +1,4 @@
-"""Sources whose tasks come from tables: objects of images, images of classes, frames of videos."""
+"""Base class of sources with tables of objects in images, images of classes, and frames of videos."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from guided_seg.errors import DataError
 
 
 class IndexedSource(Source):
-    """A source whose tasks come from three tables, which a subclass builds once.
+    """A source with tasks from three tables, which a subclass builds once.
 
     Args:
         name: for messages and meta.
         objects: interactive: each object of each image, by group name.
         classes: semantic: class name -> its images.
-        videos: video: object name -> the frames from the first that shows it, in time order.
-        balance: how evenly classes are drawn in training: 1 all alike, 0 in proportion to their images, 0.5 to the
-            square root of these.
+        videos: video: object name -> frames in time order, from its first appearance.
+        balance: class-balanced sampling in training: 1 for equal frequency, 0 in proportion to the number of images,
+            0.5 to its square root.
 
     Raises:
-        DataError: a balance outside 0 to 1.
+        DataError: the balance is outside 0 to 1.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class IndexedSource(Source):
             raise DataError(f"data.balance={balance}: expected a number from 0, as the images fall, to 1, all alike.")
         self.name = name
         self.objects = list(objects)
-        # a class seen in one image, or an object in one frame, leaves no query for its support
+        # a class in only one image, or an object in only one frame, leaves no query for its support
         self.classes = {group: list(targets) for group, targets in classes.items() if len(targets) > 1}
         self.videos = {group: list(targets) for group, targets in videos.items() if len(targets) > 1}
         tables = {"interactive": self.objects, "semantic": self.classes, "video": self.videos}
@@ -71,7 +71,7 @@ class IndexedSource(Source):
         return list(dict.fromkeys(target for targets in ([t for _, t in self.objects], *several) for target in targets))
 
     def donor(self, groups: Sequence[str], rng: np.random.Generator, alike: bool = False) -> Target | None:
-        """See `Source.donor`; a random group, and then one of its objects."""
+        """See `Source.donor`. Choose a random group, then one of its objects."""
         others = [group for group in self._donors if alike or group not in groups]
         if not others:
             return None
@@ -80,7 +80,7 @@ class IndexedSource(Source):
 
     @cached_property
     def _donors(self) -> dict[str, list[Target]]:
-        """What may be pasted: objects, and where there are none classes or videos."""
+        """Candidates to paste: objects, or classes or videos if there are none."""
         several = self.classes or self.videos
         named = self.objects or [(group, target) for group, found in several.items() for target in found]
         donors: dict[str, list[Target]] = {}
@@ -94,7 +94,7 @@ class IndexedSource(Source):
         return list(dict.fromkeys(target.key for target in self.targets()))
 
     def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
-        """A random task: a random object; or a class (see ``balance``) or video, and then an image of it."""
+        """A random task. Chooses a random object; or a class (see ``balance``) or video, then an image of it."""
         self.require(mode)
         if mode == "interactive":
             named = self.objects[rng.integers(len(self.objects))]
@@ -117,10 +117,10 @@ class IndexedSource(Source):
         shots: int,
         rng: np.random.Generator,
     ) -> Task:
-        """A random image as the query and random others, all among ``shown``, as the support."""
+        """Choose a random query and random support images, all among ``shown``."""
         rows = _rows(groups, table)
         chosen = [shown[i] for i in rng.choice(len(shown), size=min(shots + 1, len(shown)), replace=False)]
-        query = (chosen[0] + rng.integers(1, len(rows))) % len(rows)  # any other than the first shot
+        query = (chosen[0] + rng.integers(1, len(rows))) % len(rows)  # any image except the first shot
         support = [i for i in chosen if i != query]
         return _task(groups, rows[query], [rows[i] for i in support[:shots]])
 
@@ -133,16 +133,16 @@ class IndexedSource(Source):
         return _task(groups, rows[0], rows[1:], len(groups))
 
     def count(self, mode: Mode, objects: int = 1) -> int:
-        """One task an object (interactive), an image of a class (semantic), a frame but the first (video).
+        """One task per object (interactive), per image of a class (semantic), per frame after the first (video).
 
-        With several objects: one task an image, or as many as hold all its objects (interactive); an image of several
-        classes (semantic); a frame but the first for the objects that appear together (video).
+        With several objects: one task per image, or as many as contain all its objects (interactive); per image of
+        several classes (semantic); per frame after the first for the objects that appear together (video).
         """
         self.require(mode)
         return len(self._fixed(mode, objects))
 
     def _fixed(self, mode: Mode, objects: int) -> Sequence[Any]:
-        """What the fixed tasks are about."""
+        """The subjects of the fixed tasks."""
         if (mode, objects) not in self._posed:
             several, length = self._several, {group: len(targets) for group, targets in self.videos.items()}
             together: dict[Mode, Sequence[Any]] = {
@@ -154,7 +154,7 @@ class IndexedSource(Source):
         return self._posed[mode, objects]
 
     def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
-        """The task ``index``; video: the first frame is shown first, then frames that halve the gaps in time."""
+        """The task ``index``. In video, the support starts with the first frame, then halves the gaps in time."""
         self.require(mode)
         asked = self._fixed(mode, objects)[index]
         if mode == "interactive":
@@ -171,7 +171,7 @@ class IndexedSource(Source):
 
 
 def halving_order(length: int) -> list[int]:
-    """0, then the middle, the quarters, the eighths ...: the first S entries spread over time for every S.
+    """0, then the middle, the quarters, the eighths ...: for every S, the first S entries are spread over time.
 
     Example:
         >>> halving_order(8)
@@ -187,18 +187,18 @@ def halving_order(length: int) -> list[int]:
 
 
 def _bounds(weights: Sequence[float]) -> np.ndarray:
-    """What separates the shares of 0..1 that these weights give."""
+    """Boundaries that divide 0 to 1 in proportion to the weights."""
     total = np.cumsum(weights)
     return total[:-1] / total[-1] if len(total) else total
 
 
 def _rows(groups: Sequence[str], table: Mapping[str, Sequence[Target]]) -> list[tuple[Target, ...]]:
-    """Image by image, what ``groups`` are in it; they have the same images."""
+    """For each shared image of ``groups``, the target of each group."""
     return list(zip(*(table[group] for group in groups), strict=True))
 
 
 def _objects(named: Sequence[tuple[str, Target]]) -> Task:
-    """The interactive task of some objects of one image."""
+    """The interactive task for some objects of one image."""
     row = [target for _, target in named]
     return _task([group for group, _ in named], row, [row])
 

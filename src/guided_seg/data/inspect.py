@@ -1,4 +1,4 @@
-"""Look at data: how much there is, how evenly, what is broken, and how its episodes look.
+"""Report on a data set: size, class balance, broken files, and pictures of episodes.
 
 python -m guided_seg.data.inspect data=voc data.root=PATH
 """

@@ -1,4 +1,4 @@
-"""Leaks: what training must not see of the test."""
+"""Check that training and test data do not overlap."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from guided_seg.errors import DataError
 
 
 def check_unseen(train: Source, test: Source) -> None:
-    """Raise `DataError` where an image file of the test is in training; sources without files are passed over."""
+    """Raise `DataError` if a test image file is also in training. Sources without files are not checked."""
     both = sorted(train.image_files() & test.image_files())
     if both:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Get a data set ready: fetch the official archives, unpack them, decode every file and report what there is.
+"""Prepare a data set: download and unpack the official archives, decode every file, and report on the content.
 
 python -m guided_seg.data.prepare data=voc data.root=PATH
 """

@@ -1,4 +1,4 @@
-"""Which objects or classes stand together in a task of several positive labels, from the tables of a source."""
+"""Choose objects or classes for tasks with several positive labels, from the tables of a source."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ V = TypeVar("V")
 
 
 class Several:
-    """Choices for tasks with K - 1 > 1 positive labels; where fewer stand together, there are fewer.
+    """Chooses objects or classes for tasks with K - 1 > 1 positive labels, or fewer if there are not enough.
 
-    *Interactive:* objects of one image. *Video:* objects of one video that appear in the same frame, so that this frame
-    shows them all. *Semantic:* classes; the query shows at least two of them where an image does, and the support shows
-    each.
+    *Interactive:* objects of one image. *Video:* objects of one video that appear together in the frame to annotate.
+    *Semantic:* classes; the query contains at least two of them if possible, and the support contains all.
 
     Args:
         objects: each object of each image, by group name.
-        classes: class name -> its images; a class has one value in all of them. Classes of the same value, as where
-            every image shows one object as 1, never stand together.
+        classes: class name -> its images; a class has one value in all of them. Classes with the same value, as in data
+            where every image has one object with value 1, never form a task.
         videos: object name -> its frames.
     """
 
@@ -41,7 +40,7 @@ class Several:
         self._shown = _gather((target.key, group) for group, targets in classes.items() for target in targets)
 
     def most(self, mode: Mode) -> int:
-        """The largest number of positive labels that a task can have."""
+        """The largest possible number of positive labels per task."""
         if mode == "semantic":
             return len(set(self._value.values()))
         together = self._in_image.values() if mode == "interactive" else self._in_video.values()
@@ -52,31 +51,31 @@ class Several:
         return _shuffled(self._in_image[key], rng)[:number]
 
     def all_objects(self, number: int) -> list[list[tuple[str, Target]]]:
-        """Every object of every image once, up to ``number`` of an image together."""
+        """Group all objects of every image, up to ``number`` per group; each occurs once."""
         return [part for found in self._in_image.values() for part in _parts(found, number)]
 
     def draw_video(self, group: str, number: int, rng: np.random.Generator) -> list[str]:
-        """Up to ``number`` random objects that have the frames of ``group``."""
+        """Up to ``number`` random objects that share frames with ``group``."""
         return _shuffled(self._in_video[self._frames[group]], rng)[:number]
 
     def all_videos(self, number: int) -> list[list[str]]:
-        """Every object of every video once, up to ``number`` of them together."""
+        """Group all objects of every video, up to ``number`` per group; each occurs once."""
         return [part for found in self._in_video.values() for part in _parts(found, number)]
 
     def draw_query(self, group: str, rng: np.random.Generator) -> Hashable:
-        """A random image of a class, with another class where there is such an image."""
+        """A random image of a class, preferably one with another class."""
         keys = [target.key for target in self._classes[group]]
         keys = self._rich(keys) or keys
         return keys[int(rng.integers(len(keys)))]
 
     def all_queries(self) -> list[Hashable]:
-        """Every image of at least two classes; every image where there is none."""
+        """Every image with at least two classes; every image if there is none."""
         return self._rich(self._shown) or list(self._shown)
 
     def draw_classes(
         self, query: Hashable, number: int, rng: np.random.Generator, first: str | None = None
     ) -> list[str]:
-        """``number`` classes in random order: ``first``, others that the query shows, and any where these are fewer."""
+        """``number`` classes in random order: ``first``, others in the query, then any."""
         shown = _shuffled(self._shown[query], rng)
         others = _shuffled([group for group in self._classes if group not in shown], rng)
         chosen: dict[int, str] = {}
@@ -87,7 +86,7 @@ class Several:
     def draw_support(
         self, groups: Sequence[str], query: Hashable, shots: int, rng: np.random.Generator
     ) -> list[Hashable]:
-        """``shots`` times an image of each class in turn, or what there is; no image twice while there are others."""
+        """``shots`` images of each class in turn. No image repeats while others are left."""
         orders = [_shuffled([t.key for t in self._classes[group] if t.key != query], rng) for group in groups]
         support: list[Hashable] = []
         for _ in range(min(shots, *map(len, orders))):

@@ -1,7 +1,7 @@
-"""Source: labelled images and videos, and the tasks that can be posed on them.
+"""Source: labelled images and videos of one split, and the tasks on them.
 
-A source is bound to one split. It knows which tasks exist in each mode (who is the query, who the support, which
-label value is positive) and loads images with their label maps; it knows nothing of dots, tensors or models.
+A source defines the tasks of each mode (query, support and positive label values) and loads images with their label
+maps. It does not depend on dots, tensors or models.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what the system says of reading ``path`` into a `BrokenFile`, or a `DataError` where no file is at fault."""
+    """Convert system errors of reading ``path`` to `BrokenFile`, or to `DataError` if the file is not at fault."""
     try:
         yield
     except OSError as error:
@@ -44,18 +44,18 @@ class Sample:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both."""
+        """Size of both arrays in bytes."""
         return int(self.image.nbytes + self.labels.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One labelled image as a task sees it.
+    """A labelled image with the positive labels of a task.
 
     Attributes:
-        key: what `Source.load` takes.
-        values: the values of the label map that are positive; they become labels 1, 2, ... in this order, void
-            stays ignored and everything else is negative.
+        key: the key for `Source.load`.
+        values: the positive values of the label map; they become labels 1, 2, ... in this order, void remains ignored
+            and everything else is negative.
         meta: image, class, instance, video and frame ids.
     """
 
@@ -66,15 +66,15 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Who is segmented, shown by whom.
+    """A query and its support.
 
     Attributes:
         query: the image to segment.
-        support: the annotated images, in order; the first S x ``ways`` of them make the S-shot task. In interactive
-            mode it is the query itself and nothing else.
-        groups: the class or object that IoU is grouped by, for each of the query's values.
-        ways: how many images of the support make one shot. Several classes are shown by an image of each, so that
-            every shot shows them all; otherwise 1.
+        support: the annotated images, in order; the first S x ``ways`` of them form the S-shot task. In interactive
+            mode, only the query itself.
+        groups: the class or object of each of the query's values, to group IoU by.
+        ways: number of support images per shot. With several classes, a shot has one image of each, so every shot
+            contains all classes; otherwise 1.
     """
 
     query: View
@@ -84,62 +84,62 @@ class Task:
 
     @property
     def group(self) -> str:
-        """The names of all that is segmented."""
+        """The names of all groups."""
         return " + ".join(self.groups)
 
 
 class Source(ABC):
-    """Labelled images of one split. Subclasses fill in the tasks of each mode that they support."""
+    """Base class of sources. Subclasses implement the tasks of each mode that they support."""
 
     name: str
     modes: tuple[Mode, ...]
 
     @abstractmethod
     def load(self, key: Hashable) -> Sample:
-        """The image and its label map. Raises `BrokenFile` where one cannot be read."""
+        """Load an image and its label map. Raises `BrokenFile` if one cannot be read."""
 
     @abstractmethod
     def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
-        """A random task for training, with up to ``shots`` shots and ``objects`` positive labels (or what there is)."""
+        """A random training task, with at most ``shots`` shots and ``objects`` positive labels."""
 
     @abstractmethod
     def count(self, mode: Mode, objects: int = 1) -> int:
-        """How many fixed tasks `fixed` can enumerate for evaluation."""
+        """The number of fixed tasks for evaluation, see `fixed`."""
 
     @abstractmethod
     def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
-        """The evaluation task ``index``, 0 ≤ index < count. A larger ``shots`` only appends to the support."""
+        """The evaluation task ``index``, 0 ≤ index < count. Larger ``shots`` only append to the support."""
 
     def most(self, mode: Mode) -> int:
         """The largest number of positive labels in a task of ``mode``."""
         return 1
 
     def spread(self, mode: Mode, number: int | None, objects: int = 1) -> list[int]:
-        """Which ``number`` of the fixed tasks stand for all, evenly spread; all where these are fewer, or for None."""
+        """Indices of ``number`` evenly spread fixed tasks; all tasks if there are fewer, or for None."""
         total = self.count(mode, objects)
         number = min(number or total, total)
         return [i * total // number for i in range(number)]
 
     def targets(self) -> list[Target]:
-        """Each thing that tasks ask for, once, whatever the mode; none where images are made without end."""
+        """All objects and classes in all images, once, for any mode; empty if images are generated without end."""
         return []
 
     def donor(self, groups: Sequence[str], rng: np.random.Generator, alike: bool = False) -> Target | None:
-        """A random thing to paste beside what a task of ``groups`` asks for; None without any.
+        """A random object to paste into the image of a task; None if there is none.
 
         Args:
-            groups: of the task.
-            rng: decides.
-            alike: it may be of them, too.
+            groups: groups of the task.
+            rng: the source of randomness.
+            alike: the object may belong to these groups.
         """
         return None
 
     def image_keys(self) -> list[Hashable]:
-        """One key of each image that tasks show; none where images are made without end."""
+        """The key of each image in any task, once; empty if images are generated without end."""
         return []
 
     def image_files(self) -> set[Path]:
-        """The files of the images that tasks show, if they are in files."""
+        """The files of all images in tasks, if they are in files."""
         return set()
 
     def require(self, mode: Mode) -> None:
@@ -153,9 +153,9 @@ class Source(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing to segment in one image: a value of the label map of ``key``.
+    """An object or class in one image: a value of the label map of ``key``.
 
-    Where it is not visible (an object that has left the video), the image is a query but never support.
+    If it is not visible (an object that has left the video), the image can be a query but not support.
     """
 
     key: Hashable

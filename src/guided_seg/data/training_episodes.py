@@ -1,4 +1,4 @@
-"""Training episodes: a task of a source becomes tensors, purely as a function of (seed, epoch, index)."""
+"""Training episodes: random tasks as tensors, a pure function of (seed, epoch, index)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from guided_seg.errors import BrokenFile, DataError
 from guided_seg.settings.episode_options import EpisodeOptions
 
 _ATTEMPTS = 20
-_VISIBLE = 0.005  # of a crop: the least share of it that an object takes to be asked about
+_VISIBLE = 0.005  # smallest share of the crop that a target may cover
 
 
 _Image = tuple[Sample, torch.Tensor]
 
 
 class _Drawn(NamedTuple):
-    """A task with its images as they are shown, and the episode that was made of them."""
+    """A task, its augmented images, and the episode made from them."""
 
     task: Task
     mode: Mode
@@ -41,15 +41,15 @@ class _Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainEpisodes(Dataset[Episode]):
-    """Random tasks for training; item ``(epoch, index)`` depends on these two and the seed alone.
+    """A dataset of random training episodes. The item ``(epoch, index)`` depends only on these two and the seed.
 
     Attributes:
         source: the labelled images.
-        weights: how often each mode is drawn.
+        weights: sampling weight of each mode.
         points: the distribution of P.
-        options: what else an episode shows and asks.
+        options: further options of episodes.
         augment: the joint augmentation, or None.
-        seed: another seed is another stream of episodes.
+        seed: random seed of the episodes.
     """
 
     source: Source
@@ -62,7 +62,7 @@ class TrainEpisodes(Dataset[Episode]):
     _masks: dict[tuple[int, ...], tuple[Sample, np.ndarray]] = field(default_factory=dict, compare=False, repr=False)
 
     def __getitem__(self, key: tuple[int, int]) -> Episode:
-        """One episode. A broken file is skipped: the next draw takes its place and ``meta['broken']`` names it."""
+        """One episode. If a file is broken, another task is drawn, and ``meta['broken']`` names the file."""
         epoch, (index, turn) = key[0], divmod(key[1], self.options.turns)
         first = self._last.get((epoch, index)) if turn else None
         if first is None:
@@ -105,7 +105,7 @@ class TrainEpisodes(Dataset[Episode]):
         return _Drawn(task, mode, (query, image), shown, episode)
 
     def _again(self, first: _Drawn, rng: np.random.Generator) -> Episode:
-        """Another question about the images of a draw."""
+        """Another episode on the images of the first."""
         task, mode, query, shown = first.task, first.mode, first.query, first.shown
         if mode == "interactive":
             sample, view, group = self._other(task, query[0], rng)
@@ -123,7 +123,7 @@ class TrainEpisodes(Dataset[Episode]):
         return self._episode(task, mode, query, support, [], rng)
 
     def _other(self, task: Task, sample: Sample, rng: np.random.Generator) -> tuple[Sample, View, tuple[str, ...]]:
-        """An object that the crop shows enough of: another that tasks may ask for, or a pasted one; else the same."""
+        """Another object that is visible enough in the crop: of the source, or a pasted one; else the same object."""
         others = [
             value
             for value in {*self._values.get(task.query.key, ()), PASTED}
@@ -141,7 +141,7 @@ class TrainEpisodes(Dataset[Episode]):
 
     @cached_property
     def _values(self) -> dict[Hashable, set[int]]:
-        """What tasks ask for in each image."""
+        """The target values of each image."""
         found: dict[Hashable, set[int]] = {}
         for target in self.source.targets():
             found.setdefault(target.key, set()).add(target.value)
@@ -168,7 +168,7 @@ class TrainEpisodes(Dataset[Episode]):
         is_query: bool,
         rng: np.random.Generator,
     ) -> Shot:
-        """An image annotated by dots or densely; ``points`` are those of the episode."""
+        """A shot with dots or a dense mask; ``points`` is P of the episode."""
         mask = self._mask(sample, values)
         labels = self.points.labels(len(values) + 1, rng)
         of_shot = self.points.draw_shot(points, labels, rng)
@@ -178,7 +178,7 @@ class TrainEpisodes(Dataset[Episode]):
         return Shot(image, points=dots, is_query=is_query)
 
     def _mask(self, sample: Sample, values: tuple[int, ...]) -> np.ndarray:
-        """The label of each pixel in a task; once for what is both query and shot."""
+        """The label of each pixel in a task, cached for an image that is both query and shot."""
         known = self._masks.get(values)
         if known is None or known[0] is not sample:
             self._masks.clear()
@@ -189,7 +189,7 @@ class TrainEpisodes(Dataset[Episode]):
         sample = self.source.load(view.key)
         if self.augment is None:
             return sample
-        # where one image alone is asked about, another of the same class is a negative, and the hardest
+        # in interactive tasks, another object of the same class is the hardest negative
         donor = partial(self._donor, task.groups, mode == "interactive")
         return self.augment(sample, view.values, rng, donor)
 
@@ -199,19 +199,19 @@ class TrainEpisodes(Dataset[Episode]):
 
 
 def _touch(labels: np.ndarray, one: int, other: int) -> bool:
-    """Whether two labels are at most two pixels apart (where masks often leave a gap)."""
+    """Whether two labels are at most two pixels apart; masks often leave such a gap."""
     near = cv2.dilate((labels == one).view(np.uint8), np.ones((5, 5), np.uint8))
     return bool((near.view(bool) & (labels == other)).any())
 
 
 def names_of(task: Task) -> Meta:
-    """What the episode's meta says of who is segmented."""
+    """The meta entries that name the groups of a task."""
     several = {"groups": task.groups} if len(task.groups) > 1 else {}
     return {"group": task.group, **several, **({"ways": task.ways} if task.ways > 1 else {})}
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
-    """RGB uint8 ``[H, W, 3]`` to float32 ``[3, H, W]`` in 0..1."""
+    """Convert RGB uint8 ``[H, W, 3]`` to float32 ``[3, H, W]`` in 0..1."""
     planes = np.empty((3, *image.shape[:2]), np.uint8)
     cv2.split(image, list(planes))  # twice as fast as a transposed copy
-    return torch.from_numpy(np.divide(planes, np.float32(255)))  # one pass, where torch takes two
+    return torch.from_numpy(np.divide(planes, np.float32(255)))  # one pass; torch needs two

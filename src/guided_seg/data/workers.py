@@ -1,4 +1,4 @@
-"""Processes that load data beside the one that computes, and which items each of several trainings draws."""
+"""Options of data-loading workers, and the sampler of episodes for each process."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from guided_seg.machine.allocation import keep_freed_memory
 
 
 def workers(number: int) -> dict[str, Any]:
-    """The options of a `torch.utils.data.DataLoader` with so many workers; 0 loads in the process itself."""
+    """Options of a `torch.utils.data.DataLoader` with this number of workers; 0 loads in the main process."""
     if number:
-        # threads of OpenCV do not survive the fork, and a worker would wait for them for ever
+        # threads of OpenCV do not survive a fork, and a worker would wait for them forever
         cv2.setNumThreads(1)
     return {"num_workers": number, "worker_init_fn": _one_thread if number else None}
 
 
 def _one_thread(_: int) -> None:
-    # a worker is one process of several; its libraries must not start threads of their own
+    # each worker is one of several processes, so its libraries must not start threads
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     keep_freed_memory()
 
 
 class EpisodeSampler(Sampler[tuple[int, int]]):
-    """Yields ``(epoch, index)``, so that workers, ranks and resumes see the same episodes.
+    """Sampler of ``(epoch, index)`` keys, so that workers, ranks and resumes get the same episodes.
 
     Args:
-        length: how many there are in all; each rank takes its share.
-        each: ``length`` is how many each rank has, in a row, whatever the number of ranks: then an epoch of training
-            has as many steps for any number of processes.
+        length: total number of episodes; each rank gets its share.
+        each: ``length`` is the number per rank, in consecutive ranges, so that an epoch has the same number of steps
+            for any number of processes.
 
     Example:
         >>> sampler = EpisodeSampler(3)

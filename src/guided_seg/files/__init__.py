@@ -1,1 +1,1 @@
-"""Text, tensors and folders on disk: read with clear errors, written whole or not at all."""
+"""Read text and tensors with clear errors, and write files and folders atomically."""

@@ -1,4 +1,4 @@
-"""Caches that are limited in bytes."""
+"""LRU caches with a limit in bytes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 class Cache(Generic[T]):
-    """What was expensive to make, at most ``megabytes`` of it; the least recently used go first.
+    """An LRU cache of at most ``megabytes``.
 
-    It belongs to one process: each data-loading worker has its own, and a copy sent to a worker starts empty.
-    What it holds is shared, so whoever changes it works on a copy.
+    It belongs to one process: each data-loading worker has its own, and a copy sent to a worker starts empty. Cached
+    objects are shared, so copy them before changing them.
 
     Args:
-        size: the bytes of a thing.
-        megabytes: 0 keeps nothing.
+        size: function that returns the bytes of an object.
+        megabytes: the limit; 0 caches nothing.
 
     Example:
         >>> cache = Cache(len, 1.0)
@@ -37,16 +37,16 @@ class Cache(Generic[T]):
         return len(self._kept)
 
     def kept(self) -> list[Any]:
-        """Of all that is kept, the least recently used first."""
+        """All cached objects, the least recently used first."""
         return list(self._kept)
 
     def get(self, key: Hashable, make: Callable[[], T], version: Hashable = None) -> T:
-        """What is kept under ``key`` in that version, or what ``make`` returns, which then takes its place."""
+        """The object under ``key`` in that version; otherwise the result of ``make``, which is cached."""
         found = self.find(key, version)
         return self.keep(key, make(), version) if found is None else found
 
     def find(self, key: Hashable, version: Hashable = None) -> T | None:
-        """What is kept under ``key`` in that version."""
+        """The object under ``key`` in that version, if any."""
         thing, found = self._kept.get(key, (None, None))
         if thing is None or found != version:
             return None
@@ -54,7 +54,7 @@ class Cache(Generic[T]):
         return thing
 
     def keep(self, key: Hashable, thing: T, version: Hashable = None) -> T:
-        """Keep a thing, in place of another version of it; gives it back."""
+        """Cache an object, replacing other versions of it; return it."""
         self.drop(key)
         if self.fits(thing):
             self._kept[key] = thing, version
@@ -64,10 +64,10 @@ class Cache(Generic[T]):
         return thing
 
     def drop(self, key: Hashable) -> None:
-        """Forget what is kept under ``key``."""
+        """Remove the object under ``key``."""
         if (kept := self._kept.pop(key, None)) is not None:
             self._free += self._size(kept[0])
 
     def fits(self, thing: T) -> bool:
-        """Whether it can be kept at all."""
+        """Whether the object is small enough for the cache."""
         return self._size(thing) <= self.megabytes * 2**20

@@ -1,4 +1,4 @@
-"""What a disk may refuse, told in a sentence; and the bar that shows bytes on their way."""
+"""Convert errors of disks to sentences, check free space, and show progress in bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from guided_seg.errors import DataError
 
 CHUNK = 1 << 20
-"""Bytes that are read, hashed or written at once."""
+"""Bytes to read, hash or write at once."""
 
 _FULL, _CLOSED = (errno.ENOSPC, errno.EDQUOT), (errno.EROFS, errno.EACCES, errno.EPERM)
 _TAKEN = (errno.EEXIST, errno.ENOTDIR)
@@ -23,7 +23,7 @@ _TAKEN = (errno.EEXIST, errno.ENOTDIR)
 
 @contextmanager
 def disk_refusals(folder: Path, setting: str) -> Iterator[None]:
-    """Turn what the system says of writing to ``folder``, which ``setting`` chooses, into a `DataError`."""
+    """Convert errors of writing to ``folder``, the value of ``setting``, to `DataError`."""
     try:
         yield
     except OSError as error:
@@ -43,13 +43,13 @@ def disk_refusals(folder: Path, setting: str) -> Iterator[None]:
 
 
 def free_space(folder: Path) -> int:
-    """The bytes that the disk of ``folder``, there or not yet, has free."""
+    """Free bytes on the disk of ``folder``, which need not exist yet."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     return shutil.disk_usage(there).free
 
 
 def check_space(folder: Path, need: int, setting: str) -> None:
-    """Raise `DataError` where the disk of ``folder``, there or not yet, has less than ``need`` bytes free."""
+    """Raise `DataError` if the disk of ``folder``, which need not exist yet, has less than ``need`` bytes free."""
     if (free := free_space(folder)) < need:
         raise DataError(
             f"The disk of {folder} has {decimal(free)} free, but {decimal(need)} are needed; free some space, or "
@@ -59,7 +59,7 @@ def check_space(folder: Path, need: int, setting: str) -> None:
 
 @contextmanager
 def byte_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal's stderr; what is yielded takes the number of further bytes."""
+    """A progress bar on a terminal's stderr. Yields a function to call with the number of new bytes."""
     console = Console(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(

@@ -1,4 +1,4 @@
-"""Files of tensors: reading them without running code, and saying in a sentence why one cannot be used."""
+"""Read tensor files without running code in them, and explain in a sentence why a file is unusable."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from guided_seg.errors import UserError
 
 _SPARE, _SPARE_TENSORS = 150_000_000, 2000
-"""Parameters, and tensors of them, that building may take beyond those of the file: timm makes classifiers to drop."""
+"""Extra parameters and tensors that a build may use beyond those of the file; timm builds and drops classifiers."""
 
 
 def read_torch(path: Path) -> Any:
-    """The content of a PyTorch file, on the CPU, read without running any code in it.
+    """Read a PyTorch file to the CPU, without running code in it.
 
     Raises:
-        UserError: it cannot be read, or holds more than plain values and tensors.
+        UserError: it cannot be read, or contains more than plain values and tensors.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what is no pickle at all can raise anything
+    except Exception as error:  # a file that is not a pickle can raise anything
         raise UserError(f"{path} cannot be read as a checkpoint ({unreadable(path, error)}.") from error
 
 
 def unreadable(path: Path, error: Exception) -> str:
-    """Why a file of tensors cannot be read, which its first bytes often tell, and what to do: ``why); advice``."""
+    """Why a tensor file cannot be read, often from its first bytes, and advice: ``why); advice``."""
     text = str(error)
     try:
         with path.open("rb") as file:
@@ -49,7 +49,7 @@ def unreadable(path: Path, error: Exception) -> str:
     if begin.startswith(b"version https://git-lfs"):
         return "it only points to a file in Git LFS); run git lfs pull in its repository"
     if any(word in text for word in ("Unsupported global", "GLOBAL", "Unsupported class")):
-        # PyTorch advises to read it anyway, which would run what is in it
+        # PyTorch advises to load it anyway, which would run code in it
         return (
             "it holds Python objects besides tensors, and reading those could run any code); use one that guided_seg "
             "wrote, or save the state_dict alone"
@@ -62,15 +62,15 @@ def unreadable(path: Path, error: Exception) -> str:
 
 
 def check_tensors(state: Mapping[str, object], origin: str | PathLike[str]) -> None:
-    """Refuse tensors that a network cannot answer with.
+    """Refuse tensors that a network cannot use.
 
     Raises:
-        UserError: one is no ordinary tensor, or has values that are no numbers.
+        UserError: a tensor is not an ordinary one, or contains NaN.
     """
     for key, tensor in state.items():
         if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided or tensor.is_meta:
             raise UserError(f"{key} in {origin} is no ordinary tensor; give a file that guided_seg wrote.")
-        # a sum is fast, and NaN makes it NaN; so can infinities, which are allowed: masks use them
+        # a sum is fast and shows NaN; so do infinities, which are allowed, as masks use them
         if tensor.is_floating_point() and tensor.sum().isnan() and tensor.isnan().any():
             raise UserError(
                 f"{key} in {origin} has values that are not numbers (NaN), so the network cannot answer: its "
@@ -79,7 +79,7 @@ def check_tensors(state: Mapping[str, object], origin: str | PathLike[str]) -> N
 
 
 def check_types(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Raise `TypeError` where loading would turn integers to fractions, or the other way round, without a word."""
+    """Raise `TypeError` if loading would silently convert integers to floats, or the reverse."""
     for key, own in network.state_dict().items():
         found = state.get(key, own)
         if found.is_complex() or found.is_quantized or found.is_floating_point() != own.is_floating_point():
@@ -88,10 +88,10 @@ def check_types(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 @contextmanager
 def no_larger_than(state: Mapping[str, Tensor]) -> Iterator[None]:
-    """Let this thread build networks of about that many parameters, and stop before a far larger one takes its memory.
+    """Limit networks built in this thread to about that many parameters, to protect memory from far larger ones.
 
     Raises:
-        ValueError: a network became too large.
+        ValueError: a network is too large.
     """
     left = _SPARE + sum(math.prod(tensor.shape) for tensor in state.values())
     tensors, thread = _SPARE_TENSORS + 4 * len(state), get_ident()

@@ -1,4 +1,4 @@
-"""Text files that people write or edit: one reader, so that every fault of one is a sentence and not a traceback."""
+"""Read text files that people write or edit, and report every fault as a sentence."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _BOMS = (
 )
 _AS_UTF8 = "save it again as UTF-8 (in an editor or in Excel: Save as, encoding UTF-8)"
 _MANY = 2000
-"""Edit distances to more names than this take seconds."""
+"""With more names than this, edit distances take seconds."""
 
 
 def read_bytes(path: Path, what: str, error: type[UserError] = UserError) -> bytes:
-    """The content of a file.
+    """Read a file.
 
     Args:
         path: the file.
@@ -49,7 +49,7 @@ def read_bytes(path: Path, what: str, error: type[UserError] = UserError) -> byt
 
 
 def read_text(path: Path, what: str, error: type[UserError] = UserError) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark, or in UTF-16 or UTF-32 with one.
+    """Read text in UTF-8, with or without a byte order mark, or in UTF-16 or UTF-32 with one.
 
     Args:
         path: the file.
@@ -63,7 +63,7 @@ def read_text(path: Path, what: str, error: type[UserError] = UserError) -> str:
 
 
 def read_json(path: Path, what: str, error: type[UserError] = UserError) -> Any:
-    """The content of a JSON file. ``NaN`` and ``Infinity`` are read, so check numbers before you use them.
+    """Read a JSON file. ``NaN`` and ``Infinity`` are accepted, so check numbers before you use them.
 
     Args:
         path: the file.
@@ -77,12 +77,12 @@ def read_json(path: Path, what: str, error: type[UserError] = UserError) -> Any:
 
 
 def parse_json(data: bytes, name: str, what: str, error: type[UserError] = UserError) -> Any:
-    """The content of JSON in bytes; see `read_json`. ``name`` begins the message."""
+    """Parse JSON in bytes; see `read_json`. ``name`` begins the message."""
     text = _decode(data, name, error)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as reason:
-        # a ValueError of another kind is a whole number of thousands of digits
+        # other ValueErrors are whole numbers with thousands of digits
         cut = " It ends too early: it is cut off." if _ends_early(reason, text) else ""
         raise error(
             f"{name} is not {what} ({type(reason).__name__}: {reason}).{cut} Get or export it again, or correct it "
@@ -91,7 +91,7 @@ def parse_json(data: bytes, name: str, what: str, error: type[UserError] = UserE
 
 
 def read_yaml(path: Path, what: str, error: type[UserError] = UserError) -> Any:
-    """The content of a YAML file as plain values. Raises ``error`` where it cannot be read or is not YAML."""
+    """Read a YAML file as plain values. Raises ``error`` if it cannot be read or is not YAML."""
     text = read_text(path, what, error)
     try:
         return yaml.safe_load(text)
@@ -101,12 +101,12 @@ def read_yaml(path: Path, what: str, error: type[UserError] = UserError) -> Any:
 
 
 def read_table(path: Path, what: str, columns: Sequence[str] = (), error: type[UserError] = UserError) -> list[Row]:
-    """The rows of a CSV file with a header, as mappings from column to text.
+    """Read a CSV file with a header; rows are mappings from column to text.
 
     Args:
         path: the file.
         what: what it should be, for messages.
-        columns: those that it must have.
+        columns: required columns.
         error: the class of the error to raise.
 
     Raises:
@@ -131,7 +131,7 @@ def read_table(path: Path, what: str, columns: Sequence[str] = (), error: type[U
 
 
 def shown(text: str) -> str:
-    r"""Text in quotes, on one line, in which every invisible character is written as its number.
+    r"""Quote text on one line, with every invisible character escaped.
 
     Example:
         >>> print(shown("a\u200bb\ufeff"))
@@ -142,7 +142,7 @@ def shown(text: str) -> str:
 
 
 def same_form(text: str) -> str:
-    r"""Text with accents as one character each. macOS stores names of files as letters and accents apart.
+    r"""Compose accents to one character each (NFC). macOS stores letters and accents in file names separately.
 
     Example:
         >>> same_form("e\u0301") == "\u00e9"
@@ -152,7 +152,7 @@ def same_form(text: str) -> str:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file or folder; false for a path that no system can have."""
+    """Whether a file or folder exists; false for an invalid path."""
     try:
         return path.exists()
     except OSError:  # such as a name that is too long
@@ -160,7 +160,7 @@ def is_there(path: Path) -> bool:
 
 
 def as_stored(path: Path) -> Path:
-    """The path, or that of the file whose name differs only in how its accents are stored, if there is such a file."""
+    """The path, or an existing one that differs only in the Unicode form of its name."""
     if path.name.isascii() or is_there(path):
         return path
     forms = (path.with_name(unicodedata.normalize(form, path.name)) for form in ("NFC", "NFD"))
@@ -168,7 +168,7 @@ def as_stored(path: Path) -> Path:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that was probably meant: without a suffix, a folder or further columns, in other case, or mistyped.
+    """The did-you-mean candidate: without a suffix, a folder or more columns, in another case, or misspelt.
 
     Example:
         >>> nearest("images/0.jpg", ["0", "1"]), nearest("Cat;3", ["cat"]), nearest("x", ["dog"])

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, and checksums."""
+"""Atomic writes of files and folders, and checksums."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from guided_seg.errors import UserError
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path to write to; the file becomes ``path`` when the block ends, and is gone where the block fails.
+    """Write a file atomically: yield a temporary path, which is renamed to ``path`` when the block succeeds.
 
-    Folders that are missing are made.
+    Missing folders are created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,10 +30,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def filled_or_gone(out: Path) -> Iterator[Path]:
-    """A folder to write to, whose files are moved to ``out`` when the block ends; where it fails, ``out`` is gone.
+    """Fill a folder atomically: yield a temporary folder, whose files are moved to ``out`` when the block succeeds.
 
     Args:
-        out: an empty folder, as Hydra makes it.
+        out: an empty folder, as Hydra creates it; removed if the block fails.
 
     Raises:
         UserError: it is not empty.
@@ -51,15 +51,15 @@ def filled_or_gone(out: Path) -> Iterator[Path]:
 
 
 def user_cache() -> Path:
-    """The folder of this package in the user's cache; in the folder for temporary files where the user has no home."""
+    """This package's folder in the user's cache, or in the temporary folder if the user has no home."""
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # as in a container that runs under a number without a name
+    except RuntimeError:  # as in a container with a numeric user without a name
         cache = Path(gettempdir())
     return cache / "guided_seg"
 
 
 def sha256(path: Path) -> str:
-    """The checksum of a file, as hexadecimal digits."""
+    """The SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

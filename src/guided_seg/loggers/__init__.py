@@ -1,1 +1,1 @@
-"""Where a run writes its metrics: a CSV file, Weights & Biases, TensorBoard."""
+"""Loggers of a run: a CSV file, Weights & Biases, TensorBoard."""

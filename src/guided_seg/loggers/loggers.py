@@ -1,4 +1,4 @@
-"""Loggers: built from the config, given the same metrics, pictures and results, closed whatever happens."""
+"""Build loggers from the config, log metrics, images and results to all of them, and always close them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 
 def build_loggers(config: Mapping[str, Any] | None, run_dir: str | os.PathLike[str], resume: bool) -> list[Logger]:
-    """The loggers of the group ``logger``, started.
+    """Build and start the loggers of the group ``logger``.
 
     Args:
-        config: name -> an entry with a ``_target_``, whose ``save_dir: null`` becomes the run folder; entries
-            that are null or give null are left out.
+        config: name -> an entry with a ``_target_``; ``save_dir: null`` in it means the run folder. Entries that are
+            null, or whose target returns None, are skipped.
         run_dir: the run folder.
-        resume: keep the rows of an existing ``metrics.csv``; a fresh run in an old folder starts it anew.
+        resume: keep the rows of an existing ``metrics.csv``; otherwise it is overwritten.
 
     Raises:
         UserError: a logger's package is not installed.
@@ -41,14 +41,14 @@ def build_loggers(config: Mapping[str, Any] | None, run_dir: str | os.PathLike[s
 
 
 def log_config(loggers: Iterable[Logger], config: Mapping[str, Any]) -> None:
-    """Give the config, as plain nested values, to every logger that keeps one."""
+    """Log the config, as plain nested values, to every logger that stores one."""
     for logger in loggers:
         logger.log_hyperparams(dict(config))
 
 
 @rank_zero_only
 def log_image(loggers: Iterable[Logger], name: str, path: str | os.PathLike[str], step: int) -> None:
-    """Show a picture in W&B and TensorBoard; the run folder has it already."""
+    """Log an image to W&B and TensorBoard; the run folder already has it."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(name, [str(path)], step)
@@ -60,7 +60,7 @@ def log_image(loggers: Iterable[Logger], name: str, path: str | os.PathLike[str]
 
 @rank_zero_only
 def log_results(loggers: Iterable[Logger], results: Results, step: int) -> None:
-    """Give the scores to all as ``test/<mode>/<setting>``, and to W&B as a table and as IoU against P."""
+    """Log the scores to all as ``test/<mode>/<setting>``, and to W&B also as a table and as IoU against P."""
     rows = [(mode, *setting) for mode, scores in results.items() for setting in sorted_settings(scores)]
     scores = {f"test/{mode}/{setting_key(s, p)}": score["positive_iou"] for mode, s, p, score in rows}
     for logger in loggers:
@@ -70,10 +70,10 @@ def log_results(loggers: Iterable[Logger], results: Results, step: int) -> None:
 
 
 def close_loggers(loggers: Iterable[Logger], status: str = "success") -> None:
-    """Finish every logger, in ``finally``; one that fails is reported and the others still close.
+    """Close every logger, in ``finally``; an error of one is reported and does not affect the others.
 
     Args:
-        loggers: those of `build_loggers`.
+        loggers: the loggers of `build_loggers`.
         status: ``success``, ``failed`` or ``interrupted``.
     """
     for logger in loggers:
@@ -111,7 +111,7 @@ def _build(name: str, entry: Mapping[str, Any], run_dir: str | os.PathLike[str])
 
 
 def _log_wandb_curve(logger: WandbLogger, rows: Sequence[tuple[str, int, int | str, Score]], step: int) -> None:
-    """All scores as a table, and the dots (dense has no place on a number line) as a line per mode and S."""
+    """Log all scores as a table, and those with dots (dense has no number) as a line per mode and S."""
     import wandb
 
     columns = ["mode", "shots", "points", "positive_iou", "mean_iou", "ci95_low", "ci95_high", "episodes"]

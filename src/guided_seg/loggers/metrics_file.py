@@ -1,4 +1,4 @@
-"""MetricsFile: the logger that writes ``metrics.csv`` into the run folder."""
+"""Logger that writes ``metrics.csv`` to the run folder."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from guided_seg.files.writing import whole_file
 
 
 class MetricsFile(Logger):
-    """Appends what is logged to ``save_dir/metrics.csv`` at once, a row per call.
+    """A logger that appends a row per call to ``save_dir/metrics.csv`` immediately.
 
-    Lightning's own CSV logger deletes the file of an earlier run; a resumed run needs its rows.
+    Lightning's own CSV logger deletes the file of an earlier run, but a resumed run needs its rows.
 
     Args:
         save_dir: the run folder.
@@ -32,12 +32,12 @@ class MetricsFile(Logger):
 
     @property
     def name(self) -> str:
-        """Empty: the file lies in the run folder itself."""
+        """Empty, as the file is in the run folder itself."""
         return ""
 
     @property
     def version(self) -> str:
-        """Empty: one run folder, one file."""
+        """Empty, as a run folder has one file."""
         return ""
 
     @property
@@ -47,11 +47,11 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the run folder has its ``config.yaml``."""
+        """Do nothing, as the run folder has its ``config.yaml``."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append a row; a name that is new widens the header of the whole file."""
+        """Append a row; a new metric adds a column to the whole file."""
         row = {"step": step, **{name: float(value) for name, value in metrics.items()}}
         columns = _header(self.path) if self._columns is None else self._columns
         if new := [name for name in row if name not in columns]:
@@ -69,7 +69,7 @@ def _header(path: Path) -> list[str]:
 
 
 def _widen(path: Path, columns: list[str]) -> None:
-    """The same rows under a wider header; the file is replaced whole, so a crash loses none of them."""
+    """Add columns to the header; atomic, so that a crash loses no rows."""
     with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, columns, extrasaction="ignore")
         writer.writeheader()

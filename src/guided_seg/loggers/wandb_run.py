@@ -1,4 +1,4 @@
-"""Weights & Biases, so that it never asks, never stops a run and keeps its files in the run folder."""
+"""Weights & Biases logger that never prompts, never stops a run, and keeps its files in the run folder."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def wandb_logger(
     mode: Literal["auto", "online", "offline"] = "auto",
     **options: Any,
 ) -> WandbLogger | None:
-    """A logger whose W&B run has started; None where W&B is off or cannot start, and on all ranks but 0.
+    """Start a W&B run and return its logger; None if W&B is off or cannot start, and on all ranks but 0.
 
     Args:
-        save_dir: the run folder; the files go into its ``wandb/``.
+        save_dir: the run folder; files are in its ``wandb/``.
         project: the W&B project.
         name: the run's name; by default the last two parts of the run folder.
-        mode: ``auto`` and ``online`` fall back to offline if the start fails; ``WANDB_MODE`` goes before it.
-        options: passed on to ``wandb.init``, such as ``entity``, ``group`` or ``tags``.
+        mode: ``auto`` and ``online`` fall back to offline if the start fails; ``WANDB_MODE`` has precedence.
+        options: arguments of ``wandb.init``, such as ``entity``, ``group`` or ``tags``.
     """
     name = name or "/".join(Path(save_dir).resolve().parts[-2:])
     chosen = os.environ.get("WANDB_MODE") or mode
@@ -49,7 +49,7 @@ def wandb_logger(
 
 
 def _start_softly(online: bool, **options: Any) -> tuple[Run | None, str]:
-    """The run, and why it is offline; an online run that fails becomes offline, an offline one no run."""
+    """Start a run; return it and the reason if it is offline. Falls back from online to offline, and then to no run."""
     reason = "" if online else "offline was asked for"
     for mode in ("online", "offline") if online else ("offline",):
         try:
@@ -66,8 +66,8 @@ def _start(mode: str, **options: Any) -> Run:
 
     Path(options["dir"]).mkdir(parents=True, exist_ok=True)
     settings = wandb.Settings(silent=True, console="off", init_timeout=20)
-    wandb.setup(settings)  # silent from the start, so that without a key it fails instead of asking for one
-    # create_new: the runs of a sweep in one process must not flow into each other
+    wandb.setup(settings)  # silent from the start, so that without a key it fails instead of prompting
+    # create_new: the runs of a sweep in one process must not be merged
     run = wandb.init(mode=mode, reinit="create_new", settings=settings, **options)  # type: ignore[arg-type]
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)

@@ -1,1 +1,1 @@
-"""How this process uses the machine: memory, threads, and a word while something takes long."""
+"""Memory allocation, thread waiting and spinners of this process."""

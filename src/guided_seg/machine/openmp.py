@@ -1,4 +1,4 @@
-"""How the threads of torch wait for each other."""
+"""How torch threads wait for each other."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import os
 SETTINGS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """Environment variables of the OpenMP library, which reads them when torch loads it.
 
-A thread that waits for another sleeps. ``GOMP_SPINCOUNT`` lets it look a thousand times first, which
-GCC estimates at 10 µs, as waking a thread takes longer than most waits on an idle machine.
+Waiting threads sleep. ``GOMP_SPINCOUNT`` makes them check a thousand times first, about 10 µs according to GCC, because
+waking a thread takes longer than most waits on an idle machine.
 """
 
 OTHERS = ("KMP_BLOCKTIME",)
-"""Further variables by which people say how threads wait."""
+"""Other variables with which users configure waiting."""
 
 
 def wait_asleep() -> None:
-    """Let the threads of this process and of those that it starts sleep while they wait, unless the user decided.
+    """Let waiting threads of this process and its children sleep, unless the user has configured this.
 
-    By default they spin for milliseconds. Beside another busy process a thread then keeps a core busy to wait for one
-    that has none, at each of the hundreds of steps of a network: a frame of a video takes ten times as long, or more.
+    By default they spin for milliseconds. Next to another busy process, a thread then occupies a core while it waits
+    for one without a core, at each of the hundreds of steps of a network: a video frame takes ten times as long.
 
-    In a process that has already loaded torch this changes only the processes that it starts.
+    If torch is already loaded, this only affects child processes.
     """
     if not any(os.environ.get(name) for name in (*SETTINGS, *OTHERS)):
         os.environ.update(SETTINGS)

@@ -1,4 +1,4 @@
-"""A word on the terminal while something takes long."""
+"""Spinner on the terminal during long operations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from threading import Timer
 
 SHOW_AFTER = 1.0
-"""Seconds without a word before one appears."""
+"""Seconds before the spinner appears."""
 
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Show ``what`` with a spinner on stderr while the block runs, once it has taken a second.
+    """Show ``what`` with a spinner on stderr while the block runs, after the first second.
 
-    Nothing is shown where stderr is no terminal, and nothing is left of it afterwards.
+    It is removed at the end, and never shown if stderr is not a terminal.
     """
     if sys.stderr is None or not sys.stderr.isatty():
         yield

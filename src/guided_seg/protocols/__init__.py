@@ -1,1 +1,1 @@
-"""Named protocols: evaluations whose rules, episodes and intervals are stated."""
+"""Named protocols: evaluations with stated rules, frozen episodes and confidence intervals."""

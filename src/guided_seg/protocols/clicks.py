@@ -1,4 +1,4 @@
-"""Clicks: how many it takes until an object is segmented well enough (NoC)."""
+"""Interactive segmentation with simulated clicks: the number of clicks (NoC) to reach an IoU."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from guided_seg.protocols.protocol import Keep, Labels, Protocol, Row, one_label
 from guided_seg.settings.limits import STRATEGIES
 
 REPORTED = (1, 3, 5, 10, 20)
-"""The clicks after which the IoU is reported."""
+"""Numbers of clicks at which the IoU is reported."""
 
 
 class Clicks(Protocol):
-    """An object is clicked on until ``limit`` clicks are spent; the first is positive.
+    """Simulate ``limit`` clicks per object; the first is positive.
 
     Args:
         about: see `Protocol`.
         figures: see `Protocol`.
-        strategy: where the next click falls: ``error``: on the point of the largest error that is farthest from its
-            border; ``random``: on a random pixel of the object and of its surroundings in turn, as the paper's dots.
-        limit: the most clicks.
-        thresholds: IoUs in percent that count as good enough.
+        strategy: ``error``: the next click is the point of the largest error region that is farthest from its border;
+            ``random``: a random pixel, alternately inside and outside the object, as the paper's dots.
+        limit: maximum number of clicks.
+        thresholds: target IoUs, in percent.
         episodes: see `guided_seg.data.frozen.freeze.Plan`, as ``seeds``.
         size: see `Protocol`.
     """
@@ -52,14 +52,14 @@ class Clicks(Protocol):
             raise DataError(
                 f"limit={limit}, thresholds={list(thresholds)}: expected a number of clicks from 1, and percentages."
             )
-        # frozen dots, half of them positive, are what random clicks are taken from
+        # random clicks are the frozen dots, half of which are positive
         points = (limit + 1) // 2 if strategy == "random" else 0
         plan = Plan(["interactive"], episodes, "spread", list(seeds), shots=1, points=points)
         self.strategy, self.limit, self.thresholds = strategy, limit, list(thresholds)
         super().__init__(about, plan, figures, list(self._columns([])), size=size)
 
     def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
-        """See `Protocol.measure`; the last answer is kept."""
+        """See `Protocol.measure`. Only the last prediction is kept."""
         target = one_label(question.dense.target.numpy(), 1)
         prediction = np.zeros_like(target)
         clicks: list[Click] = []
@@ -75,7 +75,7 @@ class Clicks(Protocol):
         return [{**row_of(question, 1, question.frozen.groups[0]), **asked, **self._columns(ious)}]
 
     def _next(self, question: Question, prediction: Labels, target: Labels, clicks: Sequence[Click]) -> Click | None:
-        """Where the next click falls; None where nothing is left to click on."""
+        """The next click; None if there is nothing left to click on."""
         if self.strategy == "error":
             return next_click(prediction, target, clicks)
         positive, number = len(clicks) % 2 == 0, len(clicks) // 2
@@ -83,7 +83,7 @@ class Clicks(Protocol):
         return turn[number] if number < len(turn) else None
 
     def _columns(self, ious: Sequence[float]) -> Row:
-        """The clicks needed, whether they did not suffice, and the IoU after some; what ended early stays as it is."""
+        """NoC, failure and IoU columns. If clicking ended early, later IoUs repeat the last one."""
         columns: Row = {}
         for threshold in self.thresholds:
             columns[f"noc{threshold}"] = clicks_needed(ious, threshold / 100, self.limit)

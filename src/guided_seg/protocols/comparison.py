@@ -29,11 +29,11 @@ class Difference(NamedTuple):
 
 
 def compare(ours: Path, theirs: Path) -> list[Difference]:
-    """The differences under every protocol that both folders of `guided_seg.evaluate` contain.
+    """Compare two output folders of `guided_seg.evaluate` under every protocol that both contain.
 
     Raises:
         UserError: a folder has no finished protocol, the folders share none, their episodes or rules differ, or a
-            file was changed.
+            file is damaged.
     """
     mine, others = _protocols(ours), _protocols(theirs)
     shared = [name for name in mine if name in others]
@@ -85,7 +85,7 @@ def _protocols(folder: Path) -> dict[str, Any]:
 
 
 def _without_protocols(folder: Path) -> str:
-    """A sentence on why a folder has no results of protocols, and what to give instead."""
+    """The error message for a folder without results of protocols."""
     give = "give a folder of `guided_seg.evaluate protocol=...`"
     if not folder.exists():
         return f"There is no folder {folder}; {give}."
@@ -117,7 +117,7 @@ HEADER = ("protocol", "mode", "S", "P", "figure", "difference", "95 % interval",
 
 
 def table(differences: Sequence[Difference]) -> Table:
-    """A row for each difference, bold where its interval excludes 0."""
+    """A table with a row per difference, bold if its interval excludes 0."""
     rows: list[Cells] = []
     for protocol, mode, shots, points, figure, interval in differences:
         (low, high), seeds = interval["ci95"], interval["ci95_seeds"]

@@ -1,4 +1,4 @@
-"""A picture of a protocol's figures against dots, clicks or, in interactive video, the budget."""
+"""Plot a protocol's figures against dots, clicks or, in interactive video, the budget."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from guided_seg.report.results import Results, Score, parse_setting, setting_key
 
 
 def curve(found: Scored, path: str | os.PathLike[str]) -> Path | None:
-    """Draw a line for each mode and S with its 95 % intervals.
+    """Plot a line with 95 % intervals for each mode and S.
 
     Args:
-        found: the scores of a protocol. Its first figure is drawn against P, or each ``IoU@n`` against n clicks.
-        path: the picture to write.
+        found: the scores of a protocol. The plot shows its first figure against P, or ``IoU@n`` against n clicks.
+        path: the image file to write.
 
     Returns:
-        The path, or None if there is only one setting, which makes no line.
+        The path, or None if there is only one setting.
     """
     results: Results = {}
     name = next(iter(found["settings"][0]["figures"]))

@@ -1,4 +1,4 @@
-"""Scoring a checkpoint under named protocols."""
+"""Score a checkpoint under named protocols."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from guided_seg.settings.ranges import as_word
 
 
 def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
-    """Score ``cfg.checkpoint`` under every protocol of ``cfg.protocol``, one after the other.
+    """Score ``cfg.checkpoint`` under each protocol of ``cfg.protocol``.
 
-    In ``out``, each protocol leaves its frozen episodes (``episodes_NAME.json.gz``) and what was measured of each
-    (``records_NAME.jsonl``), together ``protocols.json``, ``protocols.md`` and a picture
-    of each protocol that asks at several budgets (``figures/NAME.png``). The same command with the same
-    ``output_dir`` goes on where it was stopped.
+    ``out`` receives the frozen episodes (``episodes_NAME.json.gz``) and the measurements of each episode
+    (``records_NAME.jsonl``) of each protocol, ``protocols.json`` and ``protocols.md`` of all, and a plot of each
+    protocol with several budgets (``figures/NAME.png``). The same command with the same ``output_dir`` resumes an
+    interrupted evaluation.
 
     Raises:
         UserError: the checkpoint, the data, a protocol or a file of frozen episodes cannot be used.
@@ -67,12 +67,12 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     scored = {}
     for job, rows in answered:
         scored[job.name] = scores(job.protocol, job.frozen, rows)
-        # after each protocol, so that a later one that fails costs nothing
+        # write after each protocol, so that a later failure loses nothing
         _write(scored, out)
         curve(scored[job.name], out / "figures" / f"{job.name}.png")
     gather(out / "predictions")
     console = Console(markup=False)
-    # a log or a pipe says that it is 80 columns wide, which the table is not
+    # a log or a pipe reports a width of 80 columns, too narrow for the table
     Console(width=console.width if console.is_terminal else 120, markup=False).print(
         terminal(scored, f"{cfg.checkpoint} on {source.name} ({cfg.split})")
     )
@@ -81,7 +81,7 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
 
 
 def _keeper(cfg: DictConfig, source: Source, jobs: Sequence[Job], folder: Path) -> Callable[[str], Keep] | None:
-    """What writes predictions, where they are asked for; processes would write to the same files."""
+    """The writer of predictions, if requested. Several processes would write to the same files, so they are refused."""
     if not cfg.save_predictions:
         return None
     if cfg.processes > 1:
@@ -91,7 +91,7 @@ def _keeper(cfg: DictConfig, source: Source, jobs: Sequence[Job], folder: Path) 
 
 
 def _records(cfg: DictConfig, name: str, checkpoint: str, frozen: FrozenEpisodes, out: Path) -> Records:
-    """Where the records of a protocol go, and what they are of."""
+    """The records file of a protocol, identified by everything that the measurements depend on."""
     of = {
         "protocol": name,
         "rule": OmegaConf.to_container(cfg.protocol[name], resolve=True),
@@ -105,7 +105,7 @@ def _records(cfg: DictConfig, name: str, checkpoint: str, frozen: FrozenEpisodes
 
 
 def build_protocol(cfg: DictConfig, name: str) -> Protocol:
-    """The protocol of that name. Raises `DataError` where one of its values cannot be."""
+    """Build the protocol of that name. Raises `DataError` if one of its values is invalid."""
     values: dict[str, Any] = OmegaConf.to_container(cfg.protocol[name], resolve=True)  # type: ignore[assignment]
     try:
         _check_arguments(name, values)
@@ -113,7 +113,7 @@ def build_protocol(cfg: DictConfig, name: str) -> Protocol:
     except UserError as error:
         raise DataError(f"protocol.{name}: {error}") from error
     except Exception as error:
-        # a TypeError is of a plugin's setting that is no number or no list
+        # a TypeError means that a plugin's setting should have been a number or a list
         if isinstance(error.__cause__, UserError | TypeError):
             raise DataError(f"protocol.{name}: {error.__cause__}") from error
         raise
@@ -121,7 +121,7 @@ def build_protocol(cfg: DictConfig, name: str) -> Protocol:
 
 
 def _located(target: str) -> Any:
-    """What ``target`` names; None where it cannot be imported. Hydra would log its own lines about that."""
+    """Import ``target``; None if that fails. Hydra's own function would log the failure as well."""
     try:
         return locate(target)
     except ErrorDuringImport:
@@ -149,12 +149,12 @@ def _check_arguments(name: str, values: Mapping[str, Any]) -> None:
 
 
 def episodes_of(cfg: DictConfig, name: str, protocol: Protocol, source: Source) -> FrozenEpisodes:
-    """The frozen episodes of a protocol: those of ``cfg.episodes``, or chosen now.
+    """The frozen episodes of a protocol: those of ``cfg.episodes``, or newly frozen.
 
-    A run that goes on chooses them again, so that it notices where data or rule have changed in between.
+    A resumed evaluation freezes them again, to detect changes of the data or the rule.
 
     Raises:
-        DataError: the file is of other data or of another rule, or the data has no such tasks.
+        DataError: the file is for other data or another rule, or the data has no such tasks.
     """
     if not cfg.get("episodes"):
         return freeze(source, cfg.split, protocol.plan, progress=True)
@@ -164,7 +164,7 @@ def episodes_of(cfg: DictConfig, name: str, protocol: Protocol, source: Source) 
 
 
 def episode_file(path: Path, name: str) -> Path:
-    """The file itself, or that of a protocol in a folder."""
+    """The path itself, or the file of a protocol if the path is a folder."""
     return path / f"{name}.json.gz" if path.is_dir() else path
 
 

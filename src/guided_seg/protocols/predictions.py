@@ -1,4 +1,4 @@
-"""Every predicted label map on disk, in the format in which others score the data."""
+"""Write predicted label maps in the standard submission format of each data set."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from guided_seg.report.prediction_files import CocoResult, coco_result, write_co
 
 _GAPS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
 COCO_IDS = tuple(number for number in range(1, 91) if number not in _GAPS)
-"""COCO's own numbers of its eighty classes, in their order; ten of ninety were never used."""
+"""COCO's ids of its eighty classes, in order; ten of the ids 1 to 90 are unused."""
 
 _KINDS = ("SegmentationClass/", "SegmentationClassAug/", "SegmentationObject/", "class/", "object/", "cls/", "inst/")
-"""What the keys of images start with where a source has two label maps of them."""
+"""Prefixes of image keys in sources with two label maps per image."""
 
 
 def keeper(folder: Path, source: Source) -> Callable[[str], Keep]:
-    """Makes what writes the label maps of a protocol below ``folder/PROTOCOL/SETTING``.
+    """Make a function that returns, for each protocol, a writer of label maps to ``folder/PROTOCOL/SETTING``.
 
-    COCO: a line for each label of each episode, which `gather` makes into results. All else: ``IMAGE.png``, for videos
-    ``SEQUENCE/FRAME.png``, a palette PNG with the values of the data's own masks; episodes of one image are united, and
-    a pixel belongs to the one that claims it first. The first frame of a video has its given mask, if that is dense.
+    COCO: one line per label of each episode, which `gather` converts to results. Other data: ``IMAGE.png``, or
+    ``SEQUENCE/FRAME.png`` for videos, a palette PNG with the values of the data's own masks. Episodes of one image
+    share a file, and the first one to label a pixel wins. The first frame of a video has its given mask, if dense.
 
     Args:
-        folder: of all protocols.
+        folder: the folder of all protocols.
         source: the data.
 
     Raises:
-        UserError: an image of COCO has no id that its results could name.
+        UserError: an image of COCO has no numeric id.
     """
     return partial(_coco, folder, *_ids(source)) if isinstance(source, Coco) else partial(_masks, folder)
 
 
 def _ids(source: Coco) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """By what COCO's results name each image and class: the ids of the JSON file, else numbers."""
+    """The ids of images and classes in COCO's results: those of the JSON file, else numbers."""
     annotated = source.annotated
     if annotated.image_ids:
         return annotated.image_ids, annotated.category_ids
@@ -82,7 +82,7 @@ def _unite(out: Path, key: str, labels: Labels) -> None:
 
 
 def _valued(labels: Labels, values: tuple[int, ...]) -> Labels:
-    """The data's own values in place of 1, 2, ...; void becomes background, as others expect no void."""
+    """Map labels 1, 2, ... to the data's own values, and void to background, as submissions contain no void."""
     table = np.zeros(256, np.uint8)
     table[1 : len(values) + 1] = values
     return table[labels]
@@ -99,7 +99,7 @@ def _coco(folder: Path, images: Mapping[str, Any], categories: Mapping[str, Any]
         out.parent.mkdir(parents=True, exist_ok=True)
         image = images[str(question.frozen.query.key).removeprefix("class/").removeprefix("object/")]
         with out.open("a", encoding="utf-8") as file:
-            file.write("\n")  # ends a line that was cut off, if the process was stopped there
+            file.write("\n")  # ends a line that was cut off when a process was stopped
             for label, group in enumerate(question.frozen.groups, 1):
                 result = coco_result(image, categories[group], labels == label)
                 file.write(json.dumps([question.number, label, result]) + "\n")
@@ -108,7 +108,7 @@ def _coco(folder: Path, images: Mapping[str, Any], categories: Mapping[str, Any]
 
 
 def gather(folder: Path) -> list[Path]:
-    """Make COCO results of the lines of each protocol and setting, once for each episode and label, in order."""
+    """Convert the lines of each protocol and setting to COCO results, one per episode and label, in order."""
     made = []
     for path in sorted(folder.glob("*/*.jsonl")):
         lines = path.read_bytes().decode("utf-8", "replace").splitlines()
@@ -119,7 +119,7 @@ def gather(folder: Path) -> list[Path]:
 
 
 def _entry(line: str) -> tuple[tuple[int, int], CocoResult] | None:
-    """Episode and label of a line, and the result. None for a line that is cut off: its episode was segmented again."""
+    """Episode, label and result of a line. None if it is cut off; a resumed evaluation has segmented it again."""
     try:
         match json.loads(line):
             case [int(number), int(label), dict(result)]:
@@ -130,6 +130,6 @@ def _entry(line: str) -> tuple[tuple[int, int], CocoResult] | None:
 
 
 def check_fresh(folder: Path, going_on: bool) -> None:
-    """Raise `UserError` where ``folder`` holds predictions of an earlier evaluation that is not gone on with."""
+    """Raise `UserError` if ``folder`` has predictions of another evaluation than the one to resume."""
     if not going_on and folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} holds predictions of another evaluation; remove it, or choose another output_dir.")

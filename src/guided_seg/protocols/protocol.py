@@ -1,4 +1,4 @@
-"""What a protocol is: which questions, what is measured of each answer, and which figures come of it."""
+"""Evaluation protocols: which episodes, what to measure for each prediction, and which figures to report."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from guided_seg.protocols.statistics import check_figures
 from guided_seg.settings.limits import UNITS
 
 Row = dict[str, Any]
-"""What was measured of one positive label of one answer, by column; ``shots`` and ``points`` say what was asked."""
+"""The measurements of one positive label of one prediction, by column; ``shots`` and ``points`` are the setting."""
 
 Labels = UInt8[np.ndarray, "H W"]
 Keep = Callable[[Question, str, Labels], None]
-"""Takes a predicted label map, with the question and the name of the setting."""
+"""Receives each predicted label map, with its question and the name of the setting."""
 
 COUNTS = ("fg_i", "fg_u", "bg_i", "bg_u")
 """The columns of `guided_seg.metrics.few_shot.count`."""
 
 
 class Protocol(ABC):
-    """A rule of evaluation.
+    """Base class of evaluation protocols.
 
     Args:
-        about: the rule in one line, as tables state it.
+        about: the rule in one line, for tables.
         plan: the episodes; see `guided_seg.data.frozen.freeze.Plan`.
-        figures: names of `guided_seg.protocols.statistics.STATISTICS`.
-        columns: what is measured of each answer.
-        unit: what the bootstrap draws: ``episodes``, or whole ``groups`` where a group's episodes are not independent
-            (frames of a video).
-        size: height and width at which images are shown and answers scored; None: at their own.
+        figures: names in `guided_seg.protocols.statistics.STATISTICS`.
+        columns: the measurements of each prediction.
+        unit: the resampling unit of the bootstrap: ``episodes``, or whole ``groups`` if the episodes of a group are
+            not independent (frames of a video).
+        size: height and width of images and predictions, in pixels; None for the original size.
 
     Raises:
-        DataError: a value that cannot be, or a figure that needs more than the columns.
+        DataError: a value is invalid, or a figure needs other columns.
     """
 
     def __init__(
@@ -68,34 +68,33 @@ class Protocol(ABC):
         self.size = (size[0], size[1]) if size else None
 
     def tied(self, episodes: Sequence[FrozenEpisode]) -> list[range]:
-        """The numbers of episodes that are asked one after the other, since an answer needs the one before."""
+        """Ranges of episodes to run in order in one process, because each needs the prediction of the one before."""
         return [range(number, number + 1) for number in range(len(episodes))]
 
     @abstractmethod
     def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
-        """Ask the question, in all its versions, and measure the answers.
+        """Segment an episode at every setting and measure the predictions.
 
         Args:
-            question: of the plan.
-            answers: who answers.
-            keep: gets every predicted label map.
+            question: an episode of the plan.
+            answers: runs the network.
+            keep: receives every predicted label map.
         """
 
 
 class Masks(Protocol):
-    """Each episode is answered once for every (S, P), and the mask is measured.
+    """Segment each episode once at every (S, P) and measure the mask.
 
     Args:
         about: see `Protocol`.
-        modes: which tasks; the data's own are taken.
+        modes: the tasks; those that the data lacks are skipped.
         shots: S, annotated images; interactive tasks have one.
         points: P, dots per label, or ``dense``.
         figures: see `Protocol`.
-        contours: measure F of DAVIS as well, which takes a few milliseconds.
-        skip_last: the last frame of a video is answered but not scored.
-        memory: what of the answer to the frame before is at hand for a frame of a video, see
-            `video.previous_frame.Memory`; the first has the mask of the annotated frame, or the answer to it where
-            it was shown by dots. A network that reads no map is told none.
+        contours: also measure the contour accuracy F of DAVIS, which takes a few milliseconds.
+        skip_last: segment the last frame of a video, but do not score it.
+        memory: previous-frame propagation in videos, see `video.previous_frame.Memory`. It starts from the mask of the
+            annotated frame, or from its prediction if the annotation is dots. A network that reads no map gets none.
         episodes: see `guided_seg.data.frozen.freeze.Plan`, as ``draw``, ``seeds`` and ``objects``.
     """
 
@@ -127,7 +126,7 @@ class Masks(Protocol):
         self.memory: Memory = memory
 
     def tied(self, episodes: Sequence[FrozenEpisode]) -> list[range]:
-        """See `Protocol.tied`; with memory, the frames of a video."""
+        """See `Protocol.tied`. With memory, a range is the frames of a video."""
         if self.memory == "none":
             return super().tied(episodes)
         videos = [(episode.groups, episode.seed) for episode in episodes]
@@ -166,12 +165,12 @@ class Masks(Protocol):
 
 
 def one_label(target: Labels, label: int) -> Labels:
-    """1 where ``target`` has the label, `IGNORE` where it is void, else 0."""
+    """A binary mask: 1 for the label, `IGNORE` for void pixels, else 0."""
     return np.where(target == IGNORE, IGNORE, target == label).astype(np.uint8)
 
 
 def row_of(question: Question, label: int, group: str) -> Row:
-    """What every row says of its question."""
+    """The columns that identify the episode and label of a row."""
     frozen = question.frozen
     return {"episode": question.number, "seed": frozen.seed, "mode": frozen.mode, "label": label, "group": group}
 

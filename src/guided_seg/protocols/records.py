@@ -1,4 +1,4 @@
-"""Records: what was measured of each episode, on disk as it comes, so that an interrupted evaluation goes on."""
+"""Records: the measurements of each episode, written immediately, so that an interrupted evaluation can resume."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from guided_seg.protocols.protocol import Row
 
 
 class Records:
-    """A file of one JSON line per episode, under a line that says of what; a part for each process.
+    """A JSON-lines file: a header that identifies the evaluation, then one line per episode. Each process has a part.
 
     Args:
-        path: the whole file, ``NAME.jsonl``; the parts lie beside it as ``NAME.0.jsonl`` and so on.
-        of: what the records are of. Files of anything else are left out, and written anew.
+        path: the finished file, ``NAME.jsonl``; the parts are ``NAME.0.jsonl`` and so on in the same folder.
+        of: the header. Files with another header are ignored and overwritten.
     """
 
     def __init__(self, path: Path, of: Mapping[str, Any]) -> None:
@@ -29,17 +29,17 @@ class Records:
         return Part(self.path.with_name(f"{self.path.stem}.{rank}.jsonl"), self.of)
 
     def read(self) -> dict[int, list[Row]]:
-        """The rows of each episode that is done, by its number."""
+        """The rows of each finished episode, by its number."""
         found: dict[int, list[Row]] = {}
         for path in (self.path, *self._parts()):
             found |= dict(_read(path, self.of))
         return dict(sorted(found.items()))
 
     def finish(self, episodes: int) -> list[Row]:
-        """The rows of all episodes in order; the parts become one file.
+        """Merge the parts into one file and return the rows of all episodes in order.
 
         Raises:
-            RuntimeError: an episode is missing, as a process must have ended early.
+            RuntimeError: an episode is missing because a process ended early.
         """
         found = self.read()
         if len(found) > episodes:  # a line was added by hand
@@ -56,7 +56,7 @@ class Records:
 
 
 class Part:
-    """What one process has done; each episode is on disk before the next begins."""
+    """The records of one process. Each episode is on disk before the next begins."""
 
     def __init__(self, path: Path, of: Mapping[str, Any]) -> None:
         self.path, self.of = path, of
@@ -70,13 +70,13 @@ class Part:
         self._file.close()
 
     def add(self, number: int, rows: Sequence[Row]) -> None:
-        """Keep the rows of an episode."""
+        """Write the rows of an episode."""
         _write(self._file, {"episode": number, "rows": rows})
         self._file.flush()
 
 
 def read_records(path: Path) -> tuple[dict[str, Any], list[Row]]:
-    """What a finished file is of, and its rows. Raises `UserError` where it is not as it was written."""
+    """The header and the rows of a finished file. Raises `UserError` if it is damaged."""
     first, *rest = [*read_text(path, "file of records", UserError).splitlines(), ""]
     of, entries = _loads(first), [_entry(line) for line in rest if line]
     if not isinstance(of, dict) or None in entries:
@@ -94,13 +94,13 @@ def _read(path: Path, of: Mapping[str, Any]) -> list[tuple[int, list[Row]]]:
             return []
         for line in file:
             if (entry := _entry(line)) is None:
-                break  # cut off in the middle, when the process was stopped
+                break  # cut off when the process was stopped
             found.append(entry)
     return found
 
 
 def _entry(line: str) -> tuple[int, list[Row]] | None:
-    """The episode of a line and its rows; None where the line is not as it was written."""
+    """The episode number and rows of a line; None if the line is damaged."""
     match _loads(line):
         case {"episode": int(number), "rows": [*rows]} if all(isinstance(row, dict) for row in rows):
             return number, rows

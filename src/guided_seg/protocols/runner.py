@@ -1,4 +1,4 @@
-"""Asking a network all questions of a protocol, on any number of workers and processes, from where it was stopped."""
+"""Run protocols on any number of processes and data-loading workers, and resume interrupted evaluations."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from guided_seg.protocols.records import Records
 
 @dataclass(frozen=True)
 class Job:
-    """A protocol, its episodes, and where their records go.
+    """A protocol, its episodes and its records.
 
     Attributes:
-        name: of the protocol.
+        name: the name of the protocol.
         protocol: the rule.
         frozen: the episodes.
-        records: an earlier, interrupted run of the same is finished.
+        records: the file to write to. An interrupted evaluation in it is resumed.
     """
 
     name: str
@@ -44,14 +44,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Asked:
-    """Who answers, and about which data.
+    """The network and the data.
 
     Attributes:
-        network: in evaluation mode.
+        network: a network in evaluation mode.
         source: the data of all episodes.
-        device: where the network runs; each process takes the next of its kind.
-        workers: processes that load images, for each of those that answer.
-        keep: makes what takes every predicted label map of a protocol, or None.
+        device: the device of the network; with ``cuda``, each process uses the next GPU.
+        workers: data-loading workers per process.
+        keep: maps the name of a protocol to a receiver of its predicted label maps; or None.
     """
 
     network: Network
@@ -62,15 +62,15 @@ class Asked:
 
 
 def run(jobs: Sequence[Job], asked: Asked, processes: int = 1) -> Iterator[tuple[Job, list[Row]]]:
-    """Each protocol with the rows of all its episodes, in order.
+    """Yield each protocol with the rows of all its episodes, in order.
 
     Args:
-        jobs: what to do.
-        asked: who does it.
-        processes: that answer, each its share of the episodes; the rows do not depend on it.
+        jobs: the protocols to run.
+        asked: the network and the data.
+        processes: number of processes that share the episodes; the rows do not depend on it.
 
     Raises:
-        UserError: the network cannot do the episodes' modes, or an image is not the one that was frozen.
+        UserError: the network does not support a mode of the episodes, or an image has changed since freezing.
     """
     for job in jobs:
         _check_modes(job, asked.network)
@@ -79,7 +79,7 @@ def run(jobs: Sequence[Job], asked: Asked, processes: int = 1) -> Iterator[tuple
 
 def _run(jobs: Sequence[Job], asked: Asked, processes: int) -> Iterator[tuple[Job, list[Row]]]:
     if processes > 1:
-        _spawn(jobs, asked, processes)  # once for all, as a process takes seconds to start
+        _spawn(jobs, asked, processes)  # once for all jobs, as a process takes seconds to start
     for job in jobs:
         if processes == 1:
             _share(0, job, asked, 1)
@@ -97,22 +97,22 @@ def _spawn(jobs: Sequence[Job], asked: Asked, processes: int) -> None:
 
 
 def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int, refusals: SimpleQueue[str]) -> None:
-    """What one process does."""
-    # the first is the platform's own; without it, workers of a spawned process are spawned, seconds for each
+    """Run the share of one process in every job."""
+    # the first is the platform's default; otherwise the workers of a spawned process take seconds to spawn
     set_start_method(get_all_start_methods()[0], force=True)
-    # with all cores for each, threads wait for each other: two processes on two cores took ten times as long
+    # with all cores for each process, threads wait for each other: two processes on two cores took ten times as long
     torch.set_num_threads(max(torch.get_num_threads() // processes, 1))
     try:
         for job in jobs:
             _share(rank, job, asked, processes)
     except UserError as error:
-        # all that the parent would hear is a traceback
+        # otherwise the parent process receives only a traceback
         refusals.put(user_sentence(error) or str(error))
         raise
 
 
 def _share(rank: int, job: Job, asked: Asked, processes: int) -> None:
-    """Its share of one protocol: neighbours stay together, since they share images."""
+    """Run the share of one process in a job: consecutive episodes, since they share images."""
     tied = job.protocol.tied(job.frozen.episodes)
     size = -(-len(tied) // processes)
     done = job.records.read()

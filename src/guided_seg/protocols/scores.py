@@ -1,4 +1,4 @@
-"""The figures of protocols, as a table and as JSON."""
+"""Scores of protocols, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Scored(TypedDict):
 
     Keys:
         about: the rule in one line.
-        source: the name and split of the data.
+        source: name and split of the data.
         episodes_sha256: the checksum of the frozen episodes.
-        unit: what the bootstrap draws, ``episodes`` or ``groups``.
-        settings: an entry for each mode, S and P.
+        unit: the resampling unit of the bootstrap, ``episodes`` or ``groups``.
+        settings: one entry per mode, S and P.
     """
 
     about: str
@@ -54,7 +54,7 @@ HEADER = ("protocol", "mode", "S", "P", "figure", "value", "95 % interval", "ove
 
 
 def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> Scored:
-    """The figures of all settings, computed from the measured rows."""
+    """Compute the figures of all settings from the measured rows."""
     settings = [
         Setting(
             mode=mode,
@@ -76,7 +76,7 @@ def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> S
 
 
 def _lacking(episodes: Sequence[FrozenEpisode], shots: int, points: str) -> Lacking:
-    """How many of the episodes have fewer shots, or fewer dots of a label, than the setting."""
+    """Count the episodes that have fewer shots, or fewer dots of a label, than the setting."""
     few_dots = 0
     for episode in episodes if points.isdigit() else ():
         shown = episode.support[: shots * episode.ways]
@@ -86,7 +86,7 @@ def _lacking(episodes: Sequence[FrozenEpisode], shots: int, points: str) -> Lack
 
 
 def notes(scored: Mapping[str, Scored]) -> list[str]:
-    """The settings in which some episodes had fewer shots or dots; see `guided_seg.report.results.notes`."""
+    """Notes on settings in which some episodes have fewer shots or dots; see `guided_seg.report.results.notes`."""
     return [
         note
         for name, found in scored.items()
@@ -96,7 +96,7 @@ def notes(scored: Mapping[str, Scored]) -> list[str]:
 
 
 def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Columns]]:
-    """The rows of each (mode, S, P), as columns."""
+    """Yield the rows of each (mode, S, P), as columns."""
     found: dict[tuple[str, int, str], list[Row]] = {}
     for row in rows:
         found.setdefault((row["mode"], row["shots"], row["points"]), []).append(row)
@@ -105,7 +105,7 @@ def by_setting(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int, str], Colu
 
 
 def terminal(scored: Mapping[str, Scored], title: str = "") -> Table:
-    """The table for the terminal, a row for each figure."""
+    """The table for the terminal, with a row per figure."""
     rows = [
         (
             *(name, setting["mode"], setting["shots"], setting["points"], figure),
@@ -128,16 +128,16 @@ def markdown(scored: Mapping[str, Scored]) -> str:
 
 
 def number(figure: str, value: float, sign: bool = False) -> str:
-    """A figure as text: numbers of clicks as they are, all others in percent."""
+    """Format a figure: a number of clicks unchanged, all others in percent."""
     plus = "+" if sign else ""
     return f"{value:{plus}.2f}" if figure.startswith("NoC") else f"{100 * value:{plus}.1f}"
 
 
 def span(figure: str, ends: Sequence[float], sign: bool = False) -> str:
-    """An interval as text; see `number`."""
+    """Format an interval; see `number`."""
     return " to ".join(number(figure, end, sign) for end in ends)
 
 
 def plain(scored: Mapping[str, Scored]) -> dict[str, Any]:
-    """For `guided_seg.report.results.write_json`."""
+    """Convert to plain dictionaries for `guided_seg.report.results.write_json`."""
     return {name: dict(found) for name, found in scored.items()}

@@ -1,6 +1,6 @@
-"""The figures of a protocol, their intervals, and the difference of two models on the same episodes.
+"""Figures of a protocol with confidence intervals, and paired differences of two models on the same episodes.
 
-A statistic takes measured rows and how often each row counts in each draw of a bootstrap, and gives a value per draw.
+A statistic maps the measured rows and their weights in each bootstrap draw to one value per draw.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from guided_seg.metrics import few_shot
 from guided_seg.metrics.intervals import DRAWS, bootstrap, t_interval
 
 Columns = Mapping[str, np.ndarray]
-"""The measured rows: name -> column, all of N rows."""
+"""The measured rows as columns: name -> array of length N."""
 
 Weights = Float[np.ndarray, "D N"]
-"""How often each of N rows counts in each of D draws."""
+"""The number of times that each of N rows occurs in each of D bootstrap draws."""
 Values = Float[np.ndarray, " D"]
 Statistic = Callable[[Columns, Weights], Values]
 
 
 class Interval(TypedDict):
-    """A figure with its intervals.
+    """A figure with its confidence intervals.
 
     Keys:
-        value: the figure; over several seeds the mean of theirs.
-        ci95: its 95 % interval under a bootstrap over episodes or groups.
-        ci95_seeds: its 95 % interval over seeds, by Student's t; None for one seed.
+        value: the figure; the mean over seeds if there are several.
+        ci95: 95 % bootstrap interval over episodes or groups.
+        ci95_seeds: 95 % interval over seeds, by Student's t; None for one seed.
     """
 
     value: float
@@ -40,12 +40,12 @@ class Interval(TypedDict):
 
 
 def positive_iou(table: Columns, weights: Weights) -> Values:
-    """Σ intersection / Σ union of the positives over all episodes (concepts, rule 8)."""
+    """Σ intersection / Σ union of the positive labels over all episodes (concepts, rule 8)."""
     return _ratio(weights @ table["fg_i"], weights @ table["fg_u"])
 
 
 def class_miou(table: Columns, weights: Weights) -> Values:
-    """`guided_seg.metrics.few_shot.class_miou`; a class that was not drawn is left out."""
+    """`guided_seg.metrics.few_shot.class_miou`, over the classes in the draw."""
     return few_shot.class_miou(table["group"], _counts(table), weights)
 
 
@@ -64,13 +64,13 @@ def mean_of(column: str) -> Statistic:
 
 
 def group_mean(column: str) -> Statistic:
-    """The mean over groups of the mean within each group, such as over the frames of an object."""
+    """The mean over groups of the mean within each group, such as the frames of an object."""
 
     def statistic(table: Columns, weights: Weights) -> Values:
         names, own = np.unique(table["group"], return_inverse=True)
         member = np.eye(len(names))[own]
         total, there = weights @ (member * table[column][:, None]), weights @ member
-        # a group drawn twice counts twice: its share is the mean weight of its rows
+        # a group drawn twice counts twice: the weight of a group is the mean weight of its rows
         share = there / member.sum(0)
         return _ratio((share * total / np.where(there > 0, there, 1)).sum(1), share.sum(1))
 
@@ -100,7 +100,7 @@ STATISTICS: dict[str, Statistic] = {
 
 
 def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
-    """Raise `DataError` for a name that is not in `STATISTICS`, or that needs other columns than the measured ones."""
+    """Raise `DataError` for a name that is not in `STATISTICS` or that needs columns that are not measured."""
     if not names:
         raise DataError(f"figures=[]: expected at least one of {', '.join(STATISTICS)}.")
     row = table_of([dict.fromkeys(("group", *columns), 1)])
@@ -116,7 +116,7 @@ def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
 
 
 def _cure(figure: str) -> str:
-    """What to do about a figure whose columns are not measured."""
+    """Advice for a figure whose columns are not measured."""
     kind, _, threshold = figure.partition("@")
     if kind in ("NoC", "NoF"):
         return f"leave it out, or add {threshold} to thresholds"
@@ -124,30 +124,30 @@ def _cure(figure: str) -> str:
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Columns:
-    """Rows as columns."""
+    """Convert rows to columns."""
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def measure(table: Columns, name: str, unit: str) -> Interval:
-    """A figure with its intervals.
+    """Compute a figure with its confidence intervals.
 
     Args:
         table: the measured rows.
-        name: one of `STATISTICS`.
-        unit: what the bootstrap draws, ``episodes`` or whole ``groups``.
+        name: a key of `STATISTICS`.
+        unit: the resampling unit of the bootstrap, ``episodes`` or whole ``groups``.
     """
     return _interval(table, unit, _by_seed(table, name))
 
 
 def paired(ours: Columns, theirs: Columns, name: str, unit: str) -> Interval:
-    """The difference of two models on the same rows, ours minus theirs; the bootstrap draws the rows in pairs."""
+    """The difference of two models on the same rows, ours minus theirs, with paired bootstrap intervals."""
     our, their = _by_seed(ours, name), _by_seed(theirs, name)
     return _interval(ours, unit, lambda weights: our(weights) - their(weights))
 
 
 def _by_seed(table: Columns, name: str) -> Callable[[Weights], Float[np.ndarray, "D S"]]:
-    """A function that gives the figure of each seed in each draw; NaN for a seed of which no row was drawn."""
-    # groups as numbers, which sort several times as fast as names
+    """A function from weights to the figure of each seed in each draw; NaN for a seed without rows in the draw."""
+    # numbers sort several times as fast as names
     table = {**table, "group": np.unique(table["group"], return_inverse=True)[1]}
     seeds = np.unique(table["seed"])
     each = [table["seed"] == seed for seed in seeds] if len(seeds) > 1 else [slice(None)]  # a mask would copy
@@ -173,5 +173,5 @@ def _interval(table: Columns, unit: str, by_seed: Callable[[Weights], Float[np.n
 
 
 def _ratio(inside: Values, union: Values) -> Values:
-    """The ratio; 1 where both are 0."""
+    """Divide elementwise; 0 / 0 is 1."""
     return np.where(union > 0, inside / np.where(union > 0, union, 1), 1.0)

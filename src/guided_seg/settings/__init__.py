@@ -1,1 +1,1 @@
-"""What every setting may be, and what is wrong with a command line."""
+"""Valid values of settings, and checks of command lines."""

@@ -1,4 +1,4 @@
-"""The YAML files of the configs: groups, their options, and the defaults of a primary config."""
+"""Read the YAML config files: groups, their options, and the defaults of a primary config."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def place(path: str) -> Traversable:
     """The folder of a search path: ``file://FOLDER`` or ``pkg://PACKAGE``."""
     scheme, _, name = path.rpartition("://")
     if scheme == "pkg":
-        with suppress(ImportError, ValueError, TypeError):  # Hydra says itself that there is no such package
+        with suppress(ImportError, ValueError, TypeError):  # Hydra reports missing packages itself
             return files(name)
     return Path(name)
 
 
 def options(group: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
-    """The options of a group, those of its subfolders as ``folder/option``, by name.
+    """Yield the options of a group by name, those of its subfolders as ``folder/option``.
 
-    A file whose name begins with ``_`` is a part of others.
+    Files whose names begin with ``_`` are parts of others.
     """
     for entry in _entries(group):
         if entry.is_dir():
@@ -42,13 +42,13 @@ def groups(conf: Traversable, prefix: str = "") -> Iterator[tuple[str, list[str]
 
 
 def content(config: Traversable) -> dict[str, Any]:
-    """What a config file holds; nothing if there is no such file."""
+    """The content of a config file; empty if there is no such file."""
     found = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else None
     return found if isinstance(found, dict) else {}
 
 
 def defaults(config: Traversable) -> dict[str, Any]:
-    """The groups in the defaults list of a config, with what is chosen; ``override /`` and ``optional`` stay."""
+    """The choices in the defaults list of a config, by group; ``override /`` and ``optional`` are kept."""
     lines: Sequence[Any] = content(config).get("defaults", [])
     return {group: value for line in lines if isinstance(line, dict) for group, value in line.items()}
 

@@ -20,22 +20,23 @@ def _option(default: Any, rule: Rule) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeOptions:
-    """What a training episode shows and asks; how many dots it has is `PointRange`.
+    """What a training episode contains, apart from the number of dots, see `PointRange`.
 
-    A new option is a field here and a key of ``episode`` in conf/config.yaml.
+    A new option needs a field here and a key of ``episode`` in conf/config.yaml.
 
     Attributes:
-        shots: least and most S, the annotated images of a support.
-        objects: least and most positive labels K - 1 of a task, if the source has tasks with that many.
-        turns: number of consecutive episodes about the same images, which are encoded only once (see `collate`).
-            In an interactive task the later ones ask about another object of the image, a pasted one, or the same
-            object with other dots. In any other task query and first shot swap places.
-        united: share of the later interactive questions that ask for an object and one that touches it as a single
-            object. Only the dots tell what belongs together, such as a rider and the horse.
-        earlier: share of video tasks that come with an earlier answer, see `data.sampling.earlier_masks.disturb`.
-        corrections: share of training batches that are answered first, without a gradient, and then trained on with
-            further dots where that answer was wrong, see `guided_seg.training.corrections`.
-        recalled: share of training batches whose earlier answers are the network's own, see there.
+        shots: range of S, the number of annotated images in a support.
+        objects: range of the number of positive labels K - 1, if the source has such tasks.
+        turns: number of consecutive episodes on the same images, which are encoded only once (see `collate`). Later
+            interactive episodes have another object of the image, a pasted one, or the same object with other dots. In
+            all other tasks, query and first shot swap places.
+        united: share of the later interactive episodes whose target is an object united with one that touches it. Only
+        the
+            dots show that they belong together, such as a rider and the horse.
+        earlier: share of video tasks with an earlier prediction, see `data.sampling.earlier_masks.disturb`.
+        corrections: share of training batches that are first predicted without gradients, and then trained on with more
+            dots on the errors, see `guided_seg.training.corrections`.
+        recalled: share of training batches whose earlier predictions are the network's own, see there.
 
     Raises:
         DataError: a value outside its range.
@@ -69,5 +70,5 @@ class EpisodeOptions:
 
 
 def rules() -> Iterator[tuple[str, Rule]]:
-    """The name of each option, and which values it may have."""
+    """Yield the name of each option and the rule for its values."""
     return ((option.name, option.metadata["rule"]) for option in fields(EpisodeOptions))

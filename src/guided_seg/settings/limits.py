@@ -1,7 +1,7 @@
-"""What every setting of the configs may be: one table, by dotted keys.
+"""Table of valid values of all settings in the configs, by dotted keys.
 
-A setting that is not here is free text, or is checked by the class that it belongs to, which knows more of it. A test
-goes through all configs and asks for each number and each switch to be here.
+Settings that are not in it are free text, or are checked by their own class, which knows more about them. A test
+verifies that every number and switch in the configs is in it.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from guided_seg.settings import episode_options
 from guided_seg.settings.ranges import Choice, Either, Every, Named, Number, Refused, Rule, Text, Whole
 
 K_WAY = ("native", "one_vs_rest")
-"""How tasks of several positive labels are answered: all at once, or as a union of binary tasks."""
+"""Methods to segment several positive labels: all together, or as a union of binary tasks."""
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "auto")
-"""The precisions of training: images and annotations stay in 32 bits, so no network can be wholly in 16 or 64."""
+"""Precisions of training. Images and annotations stay in 32 bits, so pure 16 or 64 bits are impossible."""
 
 DRAWS = ("spread", "random")
-"""How a protocol chooses its episodes, see `guided_seg.data.frozen.freeze.Plan`."""
+"""How protocols select episodes, see `guided_seg.data.frozen.freeze.Plan`."""
 
 STRATEGIES = ("error", "random")
-"""Where clicks fall, see `guided_seg.protocols.clicks.Clicks`."""
+"""Placement of simulated clicks, see `guided_seg.protocols.clicks.Clicks`."""
 
 UNITS = ("episodes", "groups")
-"""What a bootstrap draws."""
+"""Resampling units of the bootstrap."""
 
 MEMORIES = ("none", "map", "moved", "shot", "both")
-"""How a network uses its answer to the previous frame, see `guided_seg.model.video.previous_frame.Memory`."""
+"""Previous-frame propagation, see `guided_seg.model.video.previous_frame.Memory`."""
 
 _SWITCH = Choice((True, False))
 _SHARE = Number(0, 1)
@@ -199,4 +199,4 @@ _REMOVED = {
 }
 
 RULES: Final[dict[str, Rule]] = _REMOVED | _RUN | _EPISODES | _DATA | _NETWORK | _TRAINING
-"""Globs of dotted keys, separated by blanks, and what a setting of such a key may be; the first that fits counts."""
+"""Rules by globs of dotted keys, separated by blanks; the first matching one applies."""

@@ -1,4 +1,4 @@
-"""Check the overrides of a command line before Hydra reads them: one sentence for each slip, with a suggestion."""
+"""Check the overrides of a command line before Hydra reads them: one sentence per mistake, with a did-you-mean."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from guided_seg.settings.preflight import check_folder, check_missing, check_set
 from guided_seg.settings.ranges import Refused
 
 SWEEP = "sweep"
-"""The group of files that list the values of several runs."""
+"""The group of files with the values of several runs."""
 
 _SEARCHPATH = "hydra.searchpath"
 
 
 class _Known(NamedTuple):
-    """What the config files offer.
+    """The content of the config files.
 
     Attributes:
         groups: each group and its options.
-        defaults: what the primary config chooses of each group; a list where it takes several options.
+        defaults: the choice of the primary config in each group; a list if it allows several options.
         content: the primary config itself.
     """
 
@@ -42,7 +42,7 @@ class _Known(NamedTuple):
 
 
 def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | None:
-    """The first thing that keeps the config from being composed, or None; Hydra's state stays as it was."""
+    """The first error that prevents composition, or None. Hydra's state is restored."""
     arguments, unknown = _options().parse_known_args(list(argv))
     if unknown and "=" in unknown[0] and not unknown[0].startswith("-"):
         return f"An option stands between {unknown[0]} and other settings; put options such as -m before all of them."
@@ -58,7 +58,7 @@ def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | No
             warnings.simplefilter("ignore")  # Hydra repeats them
             _check(arguments.config_name or config_name, arguments, module)
     except CompositionError as problem:
-        # the other jobs of a sweep may be possible: this one is refused when its turn comes
+        # other jobs of a sweep may be valid, so each one is refused separately
         return None if _several(arguments) else str(problem)
     except UserError as problem:
         return str(problem)
@@ -68,7 +68,7 @@ def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | No
 
 
 def _options() -> ArgumentParser:
-    """Hydra's command line, which it has no public parser for."""
+    """Hydra's argument parser, which is not public."""
     parser = ArgumentParser(add_help=False)
     parser.add_argument("overrides", nargs="*")
     for names in ("--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m"):
@@ -95,7 +95,7 @@ def _check(config_name: str, arguments: Namespace, module: str) -> None:
         if override.is_sweep_override() and not several:
             _refuse_sweep(override, known)
         _check_option(override, known)
-        if isinstance(known.defaults.get(override.key_or_group), list):  # a plus too many is no error to Hydra there
+        if isinstance(known.defaults.get(override.key_or_group), list):  # Hydra accepts an extra plus here
             _check_plus(override, known)
         if override.key_or_group == SWEEP:
             _check_sweep_file(override, several)
@@ -122,18 +122,18 @@ def _read(config_name: str, roots: Sequence[Traversable]) -> _Known:
 
 
 def _file(roots: Sequence[Traversable], name: str) -> Traversable:
-    """The config of this name in the first place that has it."""
+    """The config of this name in the first location that has it."""
     files = [root / f"{name.removesuffix('.yaml')}.yaml" for root in roots]
     return next((file for file in files if file.is_file()), files[0])
 
 
 def _composed(config_name: str, overrides: Iterable[Override] = ()) -> DictConfig:
-    """The config of the first job, which takes a part of a second."""
+    """Compose the config of the first job; takes a fraction of a second."""
     return compose(config_name, [_first_line(override) for override in overrides], return_hydra_config=True)
 
 
 def _find_slip(config_name: str, overrides: Sequence[Override], known: _Known) -> None:
-    """Refuse the override because of which nothing can be composed, if it is one of ours to explain."""
+    """Refuse the override that prevents composition, if we can explain it."""
     for override in overrides:
         _check_plus(override, known)
     chosen = [override for override in overrides if override.key_or_group in known.groups]
@@ -148,7 +148,7 @@ def _several(arguments: Namespace) -> bool:
 
 
 def _check_sweep_file(override: Override, several: bool) -> None:
-    """Hydra would run one job and say nothing of the others."""
+    """Refuse a sweep file without -m: Hydra would run only one job, without a warning."""
     if not several:
         raise UserError(f"{override.input_line} is a file of several runs; add -m, or leave it out for one run.")
     if len(_values(override)) != 1:
@@ -156,7 +156,7 @@ def _check_sweep_file(override: Override, several: bool) -> None:
 
 
 def _defaults(config: Traversable, roots: Sequence[Traversable]) -> dict[str, Any]:
-    """What a config and those that it is made of choose of each group."""
+    """The choices of a config, and of those that it includes, by group."""
     found: dict[str, Any] = {}
     for line in config_files.content(config).get("defaults", []):
         if isinstance(line, dict):
@@ -174,7 +174,7 @@ def _check_null(override: Override, known: _Known) -> None:
 
 
 def _check_sweep_values(override: Override, groups: Iterable[str]) -> None:
-    """Refuse a value of a later job, so that it is not found after hours."""
+    """Refuse an invalid value of a later job, which would otherwise be found after hours."""
     if override.is_discrete_sweep() and override.key_or_group not in groups:
         for value in override.sweep_iterator():
             check_value(override.key_or_group, value.text if isinstance(value, QuotedString) else value)
@@ -191,7 +191,7 @@ def _refuse_sweep(override: Override, known: _Known) -> None:
 
 
 def _check_option(override: Override, known: _Known) -> None:
-    """Refuse an option that its group lacks."""
+    """Refuse an unknown option of a group."""
     group = override.key_or_group
     if group not in known.groups:
         return _check_new_name(override, known.groups)
@@ -206,7 +206,7 @@ def _check_option(override: Override, known: _Known) -> None:
 
 
 def _in_place_of_null(group: str, known: _Known) -> str:
-    """What to give instead of ``group=null``: most groups are needed, so that the command fails without them."""
+    """Advice for ``group=null``, which makes the command fail, as most groups are required."""
     default = known.defaults.get(group, "???")
     if default == []:
         return f"for none write '{group}=[]'"
@@ -216,7 +216,7 @@ def _in_place_of_null(group: str, known: _Known) -> str:
 
 
 def _check_plus(override: Override, known: _Known) -> None:
-    """Refuse a plus too many or too few before a group."""
+    """Refuse an extra or missing plus before a group."""
     group, values = override.key_or_group, _values(override)
     if group not in known.groups or override.package is not None or override.is_force_add() or not values:
         return
@@ -227,7 +227,7 @@ def _check_plus(override: Override, known: _Known) -> None:
 
 
 def _check_new_name(override: Override, groups: Iterable[str]) -> None:
-    """A plus before what is nearly a group is a slip, which Hydra would silently take as a new setting."""
+    """Refuse a plus before a misspelt group, which Hydra would silently accept as a new setting."""
     name = override.key_or_group
     if not override.is_add() or override.is_force_add() or "." in name:
         return
@@ -237,7 +237,7 @@ def _check_new_name(override: Override, groups: Iterable[str]) -> None:
 
 
 def _values(override: Override) -> list[str]:
-    """The options that a group override names: one, those of a list, or those of a sweep."""
+    """The options in a group override: one, those of a list, or those of a sweep."""
     if override.is_sweep_override():
         return [str(value) for value in override.sweep_string_iterator()]
     value = [] if override.is_delete() else override.value()
@@ -245,7 +245,7 @@ def _values(override: Override) -> list[str]:
 
 
 def _first_line(override: Override) -> str:
-    """The override with the first value of its sweep, as the first job will get it."""
+    """The override with the first value of its sweep, as in the first job."""
     if not override.is_sweep_override():
         return str(override.input_line)
     first = next(iter(override.sweep_string_iterator()), "")
@@ -271,7 +271,7 @@ def _check_key(override: Override, keys: Iterable[str], known: _Known) -> None:
 
 
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The candidate with the last part of ``name``, or the one most like it, as a whole or in its last part.
+    """The candidate with the same last part as ``name``, or the most similar one, as a whole or in its last part.
 
     Example:
         >>> nearest("max_step", ["seed", "trainer.max_steps"])

@@ -1,8 +1,8 @@
-"""Settings that are paths: taken from the command line as the shell hands them over, with ``~`` expanded.
+"""Settings that are paths: used as the shell passes them, with ``~`` expanded.
 
-Hydra reads every value with its grammar, in which spaces, parentheses, commas, quotes, ``=``, ``#``, ``~`` and all
-letters beyond ASCII mean something or are refused. A path is free text, so its value is put in Hydra's quotes before
-Hydra, or a check of ours, sees it.
+Hydra parses every value with its grammar, in which spaces, parentheses, commas, quotes, ``=``, ``#``, ``~`` and all
+non-ASCII letters are special or refused. A path is free text, so it is quoted before Hydra, or one of our checks, reads
+it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PATHS = (
     *("output_dir", "feature_cache", "folder", "archives", "logger.*.save_dir"),
     *("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"),
 )
-"""The settings that are paths, as globs; an override of any other key is read with Hydra's grammar."""
+"""Globs of the settings that are paths; all other overrides use Hydra's grammar."""
 
 _OVERRIDE = re.compile(r"(?P<head>\+{0,2}(?P<key>[\w.$-]+)=)(?P<value>.*)", re.DOTALL)
 _QUOTED_OR_COMMA = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|(,)", re.DOTALL)
@@ -43,11 +43,10 @@ def is_path(key: str) -> bool:
 
 
 def take_paths_as_written(argv: Sequence[str]) -> list[str]:
-    """The command line with every path in Hydra's quotes where it needs them, and ``~`` expanded.
+    """Quote every path in the command line for Hydra if necessary, and expand ``~``.
 
-    What exists under the name as written is meant, whatever the name looks like. Otherwise ``null``, an interpolation
-    such as ``${oc.env:DATA}`` and what is in Hydra's quotes already keep their meaning, and in a sweep (``-m``) commas
-    separate the paths of several runs.
+    A path that exists as written is used unchanged. Otherwise ``null``, an interpolation such as ``${oc.env:DATA}`` and
+    quoted values keep their meaning, and in a sweep (``-m``) commas separate the paths of several runs.
 
     Raises:
         UserError: a path is empty, or an argument is not text.
@@ -57,12 +56,12 @@ def take_paths_as_written(argv: Sequence[str]) -> list[str]:
 
 
 def is_sweep(argv: Sequence[str]) -> bool:
-    """Whether the command line asks for several runs."""
+    """Whether the command line requests several runs."""
     return any(word in ("-m", "--multirun", "hydra.mode=MULTIRUN") for word in argv)
 
 
 def suggestion(line: str) -> str | None:
-    r"""The word to type in a shell for an override that Hydra's grammar refuses, or None where quotes do not help.
+    r"""The shell word for an override that Hydra's grammar refuses, or None if quotes do not help.
 
     Example:
         >>> suggestion('data.held_out=[red (dark),"blue"]')
@@ -73,7 +72,7 @@ def suggestion(line: str) -> str | None:
 
 
 def parse(line: str) -> Override:
-    """An override as Hydra reads it. Raises `UserError` if its grammar refuses the text."""
+    """Parse an override with Hydra's grammar. Raises `UserError` if it refuses the text."""
     try:
         return OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides([line])[0]
     except OverrideParseException as error:
@@ -92,7 +91,7 @@ def parse(line: str) -> Override:
 
 
 _TYPOGRAPHIC = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "- (or --)", "—": "--"}
-"""What word processors make of quotation marks and dashes, and what to type."""
+"""Quotation marks and dashes of word processors, and their replacements."""
 
 
 def _as_written(word: str, several: bool) -> str:
@@ -105,13 +104,13 @@ def _as_written(word: str, several: bool) -> str:
                 f"{word} names no path; is there a blank after the =, or was a variable of the shell empty?"
             )
         return match["head"] + _value(match["value"], several)
-    # what is refused though it has none of the grammar's own signs is text, such as a name with an accent
+    # refused values without special characters are text, such as a name with an accent
     plain = not _SIGNS & set(match["value"].removeprefix("[").removesuffix("]").replace(",", ""))
     return (_with_quotes(word) or word) if plain and _parsed(word) is None else word
 
 
 def _with_quotes(word: str) -> str | None:
-    """An override with its value in quotes where Hydra needs them; in a list, each item that needs them."""
+    """Quote the value of an override for Hydra if necessary; in a list, each item that needs it."""
     key, _, value = word.partition("=")
     if value[:1] == "[" and value[-1:] == "]":
         value = f"[{','.join(map(_item, _parts(value[1:-1])))}]"
@@ -137,7 +136,7 @@ def _value(text: str, several: bool) -> str:
 
 
 def _at_home(text: str) -> str:
-    path = expanduser(text)  # noqa: PTH111  # pathlib would write the rest of it in another way
+    path = expanduser(text)  # noqa: PTH111  # pathlib would normalise the rest of it
     if path.startswith("~"):
         user = text.partition("/")[0]
         raise UserError(f"{text}: there is no user {user} whose home that could be; a folder of that name is ./{user}.")
@@ -145,7 +144,7 @@ def _at_home(text: str) -> str:
 
 
 def _plain_or_quoted(text: str) -> str:
-    """Names of run folders hold the overrides, so a value that means the same without quotes stays without."""
+    """Quote a value only if necessary, because names of run folders contain the overrides."""
     found = _parsed(f"key={text}")
     return text if found is not None and found.value() == text else _quote(text)
 
@@ -155,7 +154,7 @@ def _quote(text: str) -> str:
 
 
 def _unquoted(text: str) -> str | None:
-    """What is between the quotes of a value that is in quotes, or None."""
+    """The text inside the quotes of a quoted value, or None."""
     if len(text) < 2 or text[0] != text[-1] or text[0] not in "'\"":
         return None
     found = _parsed(f"key={text}")
@@ -171,7 +170,7 @@ def _parsed(word: str) -> Override | None:
 
 
 def _interpolates(text: str) -> bool:
-    """Whether OmegaConf can read the text as one with ``${...}`` in it."""
+    """Whether OmegaConf can parse the text as an interpolation, with ``${...}`` in it."""
     if "${" not in text:
         return False
     try:
@@ -182,12 +181,12 @@ def _interpolates(text: str) -> bool:
 
 
 def _escaped(text: str) -> str:
-    """The text for OmegaConf, for which ``${`` begins an interpolation unless a backslash stands before it."""
+    """Escape ``${`` with a backslash, so that OmegaConf does not interpolate it."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 def _parts(text: str) -> list[str]:
-    """The text between commas that are outside quotes."""
+    """Split text at commas outside quotes."""
     parts, start = [], 0
     for match in _QUOTED_OR_COMMA.finditer(text):
         if match[1]:
@@ -197,5 +196,5 @@ def _parts(text: str) -> list[str]:
 
 
 def _item(text: str) -> str:
-    """An item of a list, in quotes where Hydra needs them."""
+    """Quote an item of a list for Hydra if necessary."""
     return text if _parsed(f"key={text}") else _quote(text)

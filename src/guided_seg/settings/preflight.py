@@ -1,4 +1,4 @@
-"""What must hold of a composed config before its run starts."""
+"""Check a composed config before its run starts."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from guided_seg.settings.ranges import Rule, as_word
 
 
 def settings(cfg: DictConfig) -> dict[str, Any]:
-    """Every setting by its dotted key, those in lists by their number; interpolations are left as written."""
+    """All settings by dotted key, with list items by number; interpolations are not resolved."""
     return dict(_flatten(OmegaConf.to_container(cfg, resolve=False)))
 
 
 def check_missing(cfg: DictConfig) -> None:
-    """Refuse a setting that has no value yet, unless a sweeper may fill it in."""
+    """Refuse a setting without a value, unless a sweeper may set it."""
     missing = [key for key, value in settings(cfg).items() if value == "???" and not key.startswith("hydra.")]
     if missing and not cfg.hydra.sweeper.get("params"):
         raise UserError(f"{missing[0]} has no default; add {missing[0]}=... to the command.")
 
 
 def check_folder(cfg: DictConfig, several: bool) -> None:
-    """Refuse a run folder that cannot be made, which Hydra would do with a traceback.
+    """Refuse a run folder that cannot be created, for which Hydra would show a traceback.
 
     Args:
-        cfg: the config, with Hydra's own part.
+        cfg: the config, including Hydra's own part.
         several: whether it is the folder of a sweep.
     """
     folder = _run_folder(cfg, several)
@@ -44,10 +44,10 @@ def check_folder(cfg: DictConfig, several: bool) -> None:
 
 
 def check_can_be_made(folder: Path, what: str, key: str) -> None:
-    """Refuse a folder that can neither be made nor be written to; ``what`` it is and the ``key`` that names it."""
+    """Refuse a folder that cannot be created or written to. Messages use its name ``what`` and its setting ``key``."""
     try:
         above = next(path for path in (folder, *folder.parents) if path.exists())
-    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+    except OSError as error:  # the name is too long, or the folder is not readable
         why = str(error.strerror).lower()
         raise UserError(f"The {what} {folder} cannot be made: {why}; choose another with {key}=...") from error
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
@@ -56,14 +56,14 @@ def check_can_be_made(folder: Path, what: str, key: str) -> None:
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Raise `UserError` for the first setting that has a value it may not have, see `settings.limits.RULES`."""
+    """Raise `UserError` for the first setting with an invalid value, see `settings.limits.RULES`."""
     for key in settings(cfg):
         if rule_of(key) is not None and _is_ours(cfg, key) and (found := _values(cfg, key)):
             check_value(key, found[0])
 
 
 def check_value(key: str, value: Any) -> None:
-    """Raise `UserError` if the setting of this dotted key may not have this value."""
+    """Raise `UserError` if the value of the setting with this dotted key is invalid."""
     rule = rule_of(key)
     if rule is not None and not rule.accepts(value):
         example = f", as in '{key}=[{as_word(value)}]'" if rule.accepts([value]) else ""
@@ -72,7 +72,7 @@ def check_value(key: str, value: Any) -> None:
 
 @cache
 def rule_of(key: str) -> Rule | None:
-    """The rule of a setting by its dotted key; None where there is none."""
+    """The rule of a setting by its dotted key; None if there is none."""
     for patterns, rule in RULES.items():
         if any(fnmatchcase(key, pattern) for pattern in patterns.split()):
             return rule
@@ -80,7 +80,7 @@ def rule_of(key: str) -> Rule | None:
 
 
 def _is_ours(cfg: DictConfig, key: str) -> bool:
-    """Whether the rules know the settings of its group; those of a plugin's class are its own."""
+    """Whether the rules apply to a setting's group; plugin classes have their own settings."""
     group, *rest = key.split(".")
     if group not in _OF_A_CLASS:
         return True
@@ -93,11 +93,11 @@ _OF_A_CLASS = (
     *("data", "mode", "backbone", "fusion", "annotation", "conditioning", "decoder", "baseline", "loss", "trainer"),
     "protocol",
 )
-"""The groups that name a class, whose settings they hold."""
+"""Groups that name a class and contain its settings."""
 
 
 def _values(cfg: DictConfig, key: str) -> list[Any]:
-    """The value of a setting as plain Python; none where it cannot be told yet."""
+    """The value of a setting as plain Python, in a list; empty if it is not known yet."""
     try:
         found = OmegaConf.select(cfg, key, throw_on_missing=True)
         return [OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found]
@@ -106,7 +106,7 @@ def _values(cfg: DictConfig, key: str) -> list[Any]:
 
 
 def _run_folder(cfg: DictConfig, several: bool) -> Path | None:
-    """The folder, or None where it depends on what only the running job knows."""
+    """The run folder, or None if it depends on values of the running job."""
     state = HydraConfig.instance()
     before = state.cfg
     try:
@@ -121,7 +121,7 @@ def _run_folder(cfg: DictConfig, several: bool) -> Path | None:
 
 
 def _refusal_behind(error: BaseException) -> UserError | None:
-    """What a resolver of ours refused; OmegaConf keeps it only as the context of its own errors."""
+    """The error of one of our resolvers; OmegaConf keeps it only as the context of its own."""
     while not isinstance(error, UserError):
         if error.__context__ is None:
             return None

@@ -1,4 +1,4 @@
-"""Rules for the values of a setting. `guided_seg.settings.limits` has the table of all settings."""
+"""Rules for valid values of a setting. `guided_seg.settings.limits` has the table of all settings."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import PurePath
 from typing import Any
 
 LARGEST = 2**31 - 1
-"""The largest whole number where nothing else limits a setting."""
+"""The largest whole number of a setting without another limit."""
 
 
 class Rule(ABC):
-    """Which values a setting may have."""
+    """Base class of rules for valid values."""
 
     @abstractmethod
     def accepts(self, value: Any) -> bool:
-        """Whether the setting may have this value; ``value`` is plain Python."""
+        """Whether ``value``, in plain Python, is valid."""
 
     @abstractmethod
     def wanted(self, value: Any) -> str:
-        """What the setting may be, for a message about a ``value`` that it may not have."""
+        """The valid values, for a message about an invalid ``value``."""
 
 
 @dataclass(frozen=True)
 class Whole(Rule):
-    """Whole numbers from ``least`` to ``most``, and these words; None stands for ``null``."""
+    """Whole numbers from ``least`` to ``most``, or certain words; None is ``null``."""
 
     least: int
     most: int = LARGEST
@@ -45,7 +45,7 @@ class Whole(Rule):
 
 @dataclass(frozen=True)
 class Number(Rule):
-    """Finite numbers from ``least`` to ``most``, and these words; ``above`` and ``below`` leave out the ends."""
+    """Finite numbers from ``least`` to ``most``, or certain words; ``above`` and ``below`` exclude the ends."""
 
     least: float
     most: float = math.inf
@@ -69,7 +69,7 @@ class Number(Rule):
 
 @dataclass(frozen=True)
 class Choice(Rule):
-    """One of these values, or of their other ``names``, which no message shows."""
+    """Certain values, or their alternative ``names``, which are not in messages."""
 
     options: tuple[Any, ...]
     names: tuple[Any, ...] = ()
@@ -86,7 +86,7 @@ class Choice(Rule):
 
 @dataclass(frozen=True)
 class Text(Rule):
-    """Text that is not empty; ``words`` say what it is."""
+    """Non-empty text, described by ``words``."""
 
     words: str = "a path or a name"
 
@@ -103,15 +103,15 @@ class Text(Rule):
 
 @dataclass(frozen=True)
 class Every(Rule):
-    """A list whose items each follow a rule.
+    """A list with a rule for its items.
 
     Attributes:
-        rule: of each item.
-        words: what the list is, for messages.
-        length: of the list; None for any.
+        rule: rule for each item.
+        words: description of the list, for messages.
+        length: required length; None for any.
         empty: whether it may be empty.
-        rising: whether no item may be below the one before.
-        different: whether no item may come twice.
+        rising: whether items must not decrease.
+        different: whether items must be distinct.
     """
 
     rule: Rule
@@ -136,7 +136,7 @@ class Every(Rule):
 
 @dataclass(frozen=True)
 class Named(Rule):
-    """A mapping of names to values that each follow a rule; ``some`` of them must be above 0."""
+    """A mapping from names to values with a rule; ``some`` of them must be above 0."""
 
     rule: Rule
     words: str
@@ -154,7 +154,7 @@ class Named(Rule):
 
 @dataclass(frozen=True)
 class Either(Rule):
-    """What one of several rules accepts."""
+    """Values that one of several rules accepts."""
 
     rules: tuple[Rule, ...]
 
@@ -171,7 +171,7 @@ class Either(Rule):
 
 @dataclass(frozen=True)
 class Refused(Rule):
-    """No value at all: the setting would break a run, or the run sets it itself."""
+    """No valid value: the setting would break a run, or the run sets it itself."""
 
     reason: str
 
@@ -193,7 +193,7 @@ def _or(words: Iterable[Any]) -> str:
 
 
 def as_word(value: Any) -> str:
-    """A value as it is written in a config."""
+    """Format a value as in a config."""
     if isinstance(value, list | tuple):
         return f"[{','.join(map(as_word, value))}]"
     if isinstance(value, dict):

@@ -1,1 +1,1 @@
-"""The LightningModule, its callbacks and the loggers."""
+"""Training, validation and test of a network with Lightning; sweeps; and the feature cache."""

@@ -1,4 +1,4 @@
-"""Whether a run can train from a feature cache, and how large that will be; all told before work starts."""
+"""Check, before work starts, that a run can train from a feature cache, and estimate the size of the cache."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from guided_seg.model.network import StagedNetwork
 from guided_seg.settings.preflight import check_can_be_made
 from guided_seg.training.feature_cache import SETTING, FeatureCache
 
-_LOOKED_AT = 20  # images whose mean size stands for that of all
+_LOOKED_AT = 20  # images to estimate the mean size from
 _PRECISION = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def open_cache(cfg: DictConfig, network: StagedNetwork, data: Episodes, modes: Sequence[Mode]) -> FeatureCache | None:
-    """The cache that ``cfg.feature_cache`` asks for, None where it asks for none; says how large it will be.
+    """Open the cache of ``cfg.feature_cache``, or return None if it is null. Print the expected size.
 
-    Nothing is written; that begins with the first image that is encoded.
+    Nothing is written before the first image is encoded.
 
     Args:
         cfg: the config of the main command.
-        network: what is trained.
-        data: set up to fit and to test.
-        modes: those that will be tested.
+        network: the network to train.
+        data: data that is set up to fit and to test.
+        modes: the modes to test.
 
     Raises:
-        CompositionError: the features change in training, or images never come again.
-        UserError: the folder cannot be made, or its disk has too little space.
+        CompositionError: features change during training, or images never repeat.
+        UserError: the folder cannot be created, or its disk is too full.
     """
     if cfg.feature_cache is None:
         return None
@@ -62,7 +62,7 @@ def open_cache(cfg: DictConfig, network: StagedNetwork, data: Episodes, modes: S
 
 
 class _Images(NamedTuple):
-    """How many images are encoded at most, and their mean height and width."""
+    """Maximum number of images to encode, and their mean height and width."""
 
     number: int
     size: tuple[int, int]
@@ -95,7 +95,7 @@ def _training(data: Episodes, steps: int) -> _Images:
             f"{SETTING} keeps what is asked for again, but each augmented crop is a new image; choose "
             f"data.augment=null, a number of crops of each image as in data.augment.variants=8, or {SETTING}=null."
         )
-    # several objects of a task share a crop, so there are as many as there are choices of objects
+    # several objects of a task share a crop, so there is one per combination of objects
     crops = draws if data.options.objects[1] > 1 else augment.variants * len(source.targets())
     return _Images(min(draws, crops), (augment.size, augment.size))
 
@@ -107,7 +107,7 @@ def _evaluation(data: Episodes, modes: Sequence[Mode]) -> list[_Images]:
 
 
 def _shown(source: Source, loaders: Sequence[DataLoader[Episode]], shots: int) -> _Images:
-    """Of fixed episodes, each with a query and so many images that show it."""
+    """The images of fixed episodes: one query and ``shots`` support images each."""
     batches = sum(len(loader) * (loader.batch_size or 1) for loader in loaders)
     return _Images(min(batches * (1 + shots), len(source.image_keys())), _mean_size(source))
 
@@ -126,6 +126,6 @@ def _mean_size(source: Source) -> tuple[int, int]:
     keys = source.image_keys()
     sizes = []
     for key in keys[:: -(-len(keys) // _LOOKED_AT)]:
-        with suppress(BrokenFile):  # which are counted, and fatal if many, in training
+        with suppress(BrokenFile):  # counted during training, and fatal if there are many
             sizes.append(source.load(key).labels.shape)
     return tuple(round(sum(sides) / len(sides)) for sides in zip(*sizes, strict=True)) if sizes else (1, 1)

@@ -1,4 +1,4 @@
-"""Watching a run: broken files, pictures of episodes, and where the time goes."""
+"""Lightning callbacks and profilers: broken files, data-loading time and peak memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class BrokenFiles(Callback):
-    """Reports, skips and counts files that cannot be read in a long run; too many are fatal.
+    """Report, count and skip unreadable files; stop if there are too many.
 
     Args:
-        limit: the largest share of the episodes so far that met a broken file.
-        grace: episodes before the share is looked at.
+        limit: largest share of episodes with a broken file.
+        grace: number of episodes that the share is computed over at least.
     """
 
     def __init__(self, limit: float = 0.01, grace: int = 100) -> None:
@@ -61,7 +61,7 @@ class BrokenFiles(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts go on after a resume."""
+        """Keep the counts for a resume."""
         return {"episodes": self.episodes, "broken": self.broken}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ class BrokenFiles(Callback):
 
 
 class Clock(Profiler):
-    """How much of training is spent waiting for data."""
+    """Measure the share of training time spent waiting for data."""
 
     _WAIT, _WORK = "train_dataloader_next", "run_training_batch"
 
@@ -93,13 +93,13 @@ class Clock(Profiler):
 
     @property
     def data_wait_share(self) -> float:
-        """Seconds waiting for batches over seconds of waiting and training; 0 where nothing was trained."""
+        """Seconds waiting for batches / seconds waiting and training; 0 without training."""
         both = sum(self._total.values())
         return self._total[self._WAIT] / both if both else 0.0
 
 
 def peak_memory() -> int:
-    """Bytes that this process and its largest child held at their peak."""
+    """Sum of the peak memory of this process and of its largest child, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit

@@ -1,4 +1,4 @@
-"""What training makes of the network's own answers: dots where they are wrong, and earlier answers as they are."""
+"""Train on the network's own predictions: corrective dots on errors, and own masks as earlier predictions."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from guided_seg.episode import IGNORE, Batch
 from guided_seg.metrics.simulated_clicks import Click, next_click
 
 MOST = 3
-"""Dots that a round adds to an image at most."""
+"""Maximum number of dots to add to an image in one round."""
 
 
 def corrected(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Batch:
-    """The batch with one to `MOST` more dots on each query that is shown by dots on itself, where the answer is wrong.
+    """Add one to `MOST` dots on errors of each query that is annotated by dots.
 
-    Half of the dots go where the largest error is deepest, as the simulated user of the evaluation does, and half
-    anywhere in it, as people do not measure. (Iterative training after Mahadevan et al., 2018, and RITM.)
+    Half of the dots are where the largest error is deepest, as in the simulated clicks of the evaluation. The others
+    are random pixels of that error, as people do not measure. (Iterative training: Mahadevan et al., 2018, and RITM.)
 
     Args:
         batch: B episodes.
-        prediction: int ``[B, H, W]`` the answers to it.
+        prediction: int ``[B, H, W]``, the predicted labels of the batch.
         rng: the source of randomness.
     """
     dense = set(batch.mask_shot.tolist())
@@ -41,14 +41,14 @@ def corrected(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Bat
 
 
 def recalled(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Batch:
-    """The batch with the network's own answers, a little moved, as the earlier answers of the episodes that have one.
+    """Replace the earlier predictions of a batch by the network's own, slightly shifted.
 
-    Masks that are spoilt at random are not wrong where a network is, which takes what resembles the object for the
-    object. With its own answers it learns what of them to believe, or a video's errors would confirm themselves.
+    Randomly corrupted masks do not have the errors of a network, which confuses similar objects. From its own
+    predictions a network learns what to trust; otherwise its errors in a video would reinforce themselves.
 
     Args:
         batch: B episodes.
-        prediction: int ``[B, H, W]`` the answers to it without any earlier one.
+        prediction: int ``[B, H, W]``, the labels that the network predicts without an earlier prediction.
         rng: the source of randomness.
     """
     if batch.previous is None:

@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of images, kept on disk, so that training computes only what is trained."""
+"""Cache the features of a frozen backbone on disk, so that training computes only the trained part."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ from guided_seg.model.features import Features
 from guided_seg.model.network import gather
 
 SETTING = "feature_cache"
-"""The setting that names the folder, for messages."""
+"""The name of the setting, for messages."""
 
 _FORMAT = 1
 
 
 class FeatureCache:
-    """Encodes as a network does, but takes the maps of the frozen part from files where an image was encoded before.
+    """An encoder that reads the feature maps of the frozen backbone from files, if the image was encoded before.
 
-    Only `Backbone.trunk` is kept, image by image; `Backbone.finish`, which is trained, is always computed. The file
-    of an image is named by the checksum of its pixels, and its folder by that of the backbone, see `backbone_name`; so
-    runs of other heads, seeds and data share what they can, and another backbone never reads what is not its own. Files
-    are memory-mapped, and appear whole or not at all, so any number of processes may fill the same folder; one that
-    is not whole is encoded again.
+    Only `Backbone.trunk` is cached, per image. `Backbone.finish`, which is trained, is always computed. The file name
+    is the checksum of the image's pixels, and the folder name that of the backbone, see `backbone_name`. So runs with
+    other heads, seeds and data share files, and no backbone reads those of another. Files are memory-mapped and written
+    atomically, so any number of processes may fill the same folder. Damaged files are encoded again.
 
     Args:
-        backbone: all of whose stages are frozen.
-        folder: where the folders of backbones lie; made when the first image is kept.
-        skips: whether the earlier maps are needed, and kept, as well.
+        backbone: a backbone with all stages frozen.
+        folder: parent of the backbones' folders; created with the first file.
+        skips: also cache the earlier maps, for skip connections.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -53,21 +52,21 @@ class FeatureCache:
         self._names: dict[torch.dtype, str] = {}
 
     def encode(self, images: Float[Tensor, "N 3 H W"], sizes: Int[Tensor, "N 2"]) -> Features:
-        """As `Network.encode`. Raises `DataError` where the disk refuses a file."""
+        """See `Network.encode`. Raises `DataError` if a file cannot be read or written."""
         return gather(self._maps, images, sizes, self.backbone.anchor)
 
     def bytes_of(self, size: tuple[int, int]) -> int:
-        """The bytes that an image of this height and width takes; encodes a blank one, on the CPU."""
+        """Bytes per image of this height and width. Encodes a blank image on the CPU."""
         return sum(level.nbytes for level in self._encoded(torch.zeros(3, *size)))
 
     def bytes_kept(self, precision: torch.dtype) -> int:
-        """The bytes that the folder holds of this backbone, in one precision."""
+        """Bytes on disk for this backbone in one precision."""
         files = (self.folder / backbone_name(self.backbone, self.skips, precision)).glob("*.safetensors")
         return sum(path.stat().st_size for path in files)
 
     def _maps(self, images: Float[Tensor, "N 3 H W"]) -> list[Tensor]:
         levels = zip(*(self._levels(image) for image in images), strict=True)
-        # channels last, as the backbone gives them, or what follows would be rounded in another way
+        # channels last, as the backbone returns them; otherwise later layers round differently
         return self.backbone.finish([torch.stack(level).to(images.device).permute(0, 3, 1, 2) for level in levels])
 
     def _levels(self, image: Float[Tensor, "3 H W"]) -> list[Float[Tensor, "h w C"]]:
@@ -83,7 +82,7 @@ class FeatureCache:
         return [kept[str(number)] for number in range(len(kept))]
 
     def _encoded(self, image: Float[Tensor, "3 H W"]) -> list[Float[Tensor, "h w C"]]:
-        # one by one, so that what is kept does not depend on what else was in the batch
+        # image by image, so that features do not depend on the rest of the batch
         with torch.no_grad():
             levels = self.backbone.trunk(image[None])
         if not self.skips:
@@ -94,13 +93,13 @@ class FeatureCache:
         kind = image.device.type
         precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else image.dtype
         if precision not in self._names:
-            # when it is first needed: a resume has loaded the checkpoint's weights by then
+            # not before the first image: a resume has loaded the checkpoint's weights by then
             self._names[precision] = backbone_name(self.backbone, self.skips, precision)
         return self.folder / self._names[precision]
 
 
 def backbone_name(backbone: Backbone, skips: bool, precision: torch.dtype) -> str:
-    """Tells apart all that kept maps depend on but the image: the kind, its settings, and the bytes of the weights."""
+    """An identifier of everything that cached maps depend on except the image: class, settings and weights."""
     settings = (_FORMAT, backbone.stride, backbone.border, backbone.skip_channels if skips else None)
     scale = (backbone.longest, backbone.enlarge)
     digest = hashlib.sha256(f"{settings} {scale} {backbone}".encode())

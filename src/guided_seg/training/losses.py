@@ -1,4 +1,4 @@
-"""What training minimises (concepts, rule 7)."""
+"""Training loss (concepts, rule 7)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from guided_seg.errors import UserError
 
 
 class CrossEntropy:
-    """Cross-entropy over labels against the dense target, as the paper, and a share of one minus the soft IoU.
+    """Cross-entropy with the dense target, as in the paper, plus a multiple of 1 - soft IoU.
 
-    Cross-entropy weighs pixels alike, so a small object hardly counts; the IoU, which evaluation is about, weighs
-    objects alike. (The soft IoU is that of Rahman and Wang, 2016: products for intersections.)
+    Cross-entropy weights every pixel equally, so small objects hardly count. The IoU weights every object equally.
+    The soft IoU uses products as intersections (Rahman and Wang, 2016).
 
     Args:
-        iou: the weight of the soft IoU; 0 for the paper's loss.
+        iou: weight of the IoU term; 0 for the paper's loss.
 
     Raises:
-        UserError: a negative weight.
+        UserError: the weight is negative.
 
     Example:
         >>> scores, target = torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.uint8)
@@ -35,15 +35,15 @@ class CrossEntropy:
         self.iou = iou
 
     def __call__(self, scores: Float[Tensor, "B K H W"], target: UInt8[Tensor, "B H W"]) -> Float[Tensor, ""]:
-        """The loss; pixels without a label do not count."""
+        """Compute the loss over all pixels that are not void."""
         entropy = F.cross_entropy(scores, target.long(), ignore_index=IGNORE)
         return entropy + self.iou * (1 - soft_iou(scores, target).mean()) if self.iou else entropy
 
 
 def soft_iou(scores: Float[Tensor, "B K H W"], target: UInt8[Tensor, "B H W"]) -> Float[Tensor, "B L"]:
-    """The IoU of each of the L = K - 1 positive labels with probabilities in place of a decision.
+    """The IoU of each of the L = K - 1 positive labels, with probabilities instead of decisions.
 
-    One pixel is added to both counts, so that an object that is neither there nor found has 1.
+    One pixel is added to intersection and union, so the IoU of an absent object that is not predicted is 1.
     """
     chances = scores.softmax(1)[:, 1:] * (target != IGNORE)[:, None]
     labels = torch.arange(1, scores.shape[1], device=target.device).view(-1, 1, 1)

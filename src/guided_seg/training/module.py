@@ -1,4 +1,4 @@
-"""The LightningModule around a network's guide and segmentor: loss, optimisation, validation and test."""
+"""LightningModule for episodic training of a guided network: loss, optimiser, validation and test."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 VALIDATION: Setting = (1, 5)
-"""The setting that models are selected by, on validation classes and scenes."""
+"""The (S, P) of validation, by which checkpoints are selected, on validation classes and scenes."""
 
 
 _RATES = {"lr", "initial_lr", "max_lr", "min_lr"}
 
 
 class EpisodicSegmentation(LightningModule):
-    """Trains and scores a network on episodes (paper, section 4.3).
+    """Train and test a network on episodes (paper, section 4.3).
 
     Args:
         network: guide and segmentor, or a baseline.
-        optimizer: makes the optimiser of the trainable parameters.
-        schedule: makes the learning rate's schedule from the optimiser and ``total_steps``; None for a constant.
-        settings: the (S, P) that `test` asks for, on the same queries.
-        dot_seed: of the dots in validation and test.
-        config: plain values that rebuild the network; every checkpoint carries them.
-        log_every: training steps between two records; the metrics of the others are not computed.
-        cache: encodes in place of the network, whose backbone is frozen.
-        loss: of scores and target; the paper's by default.
-        options: of training episodes; ``corrections`` and ``recalled`` are used here.
-        pretrained_lr: the learning rate of the backbone's pretrained stages, as far as they are trained, in proportion
-            to all else's.
+        optimizer: factory of the optimiser, called with parameter groups.
+        schedule: factory of the learning rate schedule, from the optimiser and ``total_steps``; None for a constant
+            rate.
+        settings: the (S, P) of the test, on the same queries.
+        dot_seed: random seed of the dots in validation and test.
+        config: plain values that rebuild the network; stored in every checkpoint.
+        log_every: training steps between two log entries; metrics are computed only then.
+        cache: encoder to use instead of the network's, whose backbone is frozen.
+        loss: function of scores and target; cross-entropy by default, as in the paper.
+        options: options of training episodes, of which ``corrections`` and ``recalled`` are used here.
+        pretrained_lr: learning rate of the trained pretrained stages, as a multiple of that of the other parameters.
     """
 
     def __init__(
@@ -88,22 +88,22 @@ class EpisodicSegmentation(LightningModule):
 
     @property
     def guide(self) -> Guide:
-        """g, which makes z of the support. Raises `AttributeError` for a baseline, which has none."""
+        """The guide g, which computes z from the support. Raises `AttributeError` for a baseline, which has none."""
         guide: Guide = self.network.guide  # type: ignore[assignment]
         return guide
 
     @property
     def segmentor(self) -> Segmentor:
-        """f, which segments a query by z: conditioning and decoder."""
+        """The segmentor f, which segments a query given z: conditioning and decoder."""
         segmentor: Segmentor = self.network.segmentor  # type: ignore[assignment]
         return segmentor
 
     def forward(self, batch: Batch) -> Tensor:
-        """Scores ``[B, K, H, W]``."""
+        """Compute scores ``[B, K, H, W]``."""
         return self.network(batch, encode_once((self.cache or self.network).encode, batch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch (concepts, rule 7)."""
+        """Compute the loss of a batch (concepts, rule 7)."""
         features = encode_once((self.cache or self.network).encode, batch)
         scores = self.network(self._with_answers(batch, features), features)
         loss = self.loss(scores, batch.target)
@@ -114,7 +114,7 @@ class EpisodicSegmentation(LightningModule):
         return loss
 
     def _with_answers(self, batch: Batch, features: Features) -> Batch:
-        """The batch with what is made of the network's own answers to it, in the shares of batches asked for."""
+        """Add corrective dots or predictions of the network itself to a random share of batches."""
         options = self.options
         if not (options.corrections or options.recalled):
             return batch
@@ -129,7 +129,7 @@ class EpisodicSegmentation(LightningModule):
         return corrected(batch, answer, rng) if correct else batch
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count one-shot episodes, of any modes."""
+        """Count one-shot episodes of any mode."""
         prediction = self(restrict(batch, *VALIDATION, self.dot_seed)).argmax(1)
         for mode in {meta["mode"] for meta in batch.metas}:
             kept = [meta["mode"] == mode and _asked(meta, VALIDATION[0]) for meta in batch.metas]
@@ -138,9 +138,9 @@ class EpisodicSegmentation(LightningModule):
             metric.update(prediction[rows], batch.target[rows], *_numbers(batch, rows))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the positive IoU of each mode and their mean, by which the best checkpoint is chosen."""
+        """Log the positive IoU of each mode, and their mean, which selects the best checkpoint."""
         found = {}
-        # all modes, as every process must ask for the same, and one of them may have seen no episode of a mode
+        # all modes, as every process must synchronise the same metrics, even without an episode of a mode
         for mode, metric in self.validation.items():
             if metric.to(self.device).counted():
                 found[mode] = metric.compute()["positive_iou"]
@@ -149,7 +149,7 @@ class EpisodicSegmentation(LightningModule):
         self.log("val/positive_iou", sum(found.values()) / max(len(found), 1), prog_bar=True)
 
     def on_test_start(self) -> None:
-        """Forget the scores of an earlier test; every process keeps the same modes and settings, seen or not."""
+        """Reset the scores. Every process needs the same modes and settings, with or without episodes of them."""
         self.scores = {
             mode: {setting: new_metric(mode).to(self.device) for setting in settings_of(mode, self.settings)}
             for mode in MODES
@@ -157,7 +157,7 @@ class EpisodicSegmentation(LightningModule):
         self.groups, self._fewer = {}, {}
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Encode once, then guide by every (S, P)."""
+        """Encode once, then guide with every (S, P)."""
         mode: Mode = batch.metas[0]["mode"]
         features = encode_once((self.cache or self.network).encode, batch)
         for setting in settings_of(mode, self.settings):
@@ -171,7 +171,7 @@ class EpisodicSegmentation(LightningModule):
         self.groups |= {group_number(name): name for meta in batch.metas for name in _groups(meta)}
 
     def results(self) -> dict[Mode, dict[Setting, Scores]]:
-        """What the last test found; under distribution every process must ask."""
+        """The scores of the last test. In distributed runs, every process must call this."""
         found = {
             mode: {setting: metric.compute() for setting, metric in metrics.items() if metric.counted()}
             for mode, metrics in self.scores.items()
@@ -179,7 +179,7 @@ class EpisodicSegmentation(LightningModule):
         return {mode: scores for mode, scores in found.items() if scores}
 
     def fewer(self) -> dict[tuple[Mode, Setting], tuple[int, int]]:
-        """How many episodes of the last test had fewer shots, and fewer dots, than asked for; see `results`."""
+        """Numbers of test episodes that had fewer shots, and fewer dots, than the setting; see `results`."""
         found: dict[tuple[Mode, Setting], tuple[int, int]] = {}
         for (mode, setting, _), (shots, dots) in _of_all_processes(self._fewer).items():
             before = found.get((mode, setting), (0, 0))
@@ -187,7 +187,7 @@ class EpisodicSegmentation(LightningModule):
         return found
 
     def results_by_group(self) -> Iterator[tuple[Mode, Setting, str, float]]:
-        """The IoU of each class or object, as `EpisodeIoU` counts it within a group; see `results`."""
+        """Yield the IoU of each class or object, pooled within the group as in `EpisodeIoU`; see `results`."""
         names = _of_all_processes(self.groups)
         for mode, metrics in self.scores.items():
             for setting, metric in metrics.items():
@@ -195,7 +195,7 @@ class EpisodicSegmentation(LightningModule):
                     yield mode, setting, names[group], value
 
     def configure_optimizers(self) -> Any:
-        """The optimiser, with its schedule stepped after every batch."""
+        """Create the optimiser, and a schedule with one step per batch."""
         assert self._optimizer is not None
         slow = {id(weight) for stage in self.network.backbone.stages() for weight in stage.parameters()}
         trained = _trainable(self.network.parameters())
@@ -207,7 +207,7 @@ class EpisodicSegmentation(LightningModule):
         if self._schedule is not None:
             schedule = self._schedule(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         for group in optimizer.param_groups[1:]:
-            # schedules keep the learning rates that they go between in the group, and some in a list of their own
+            # schedules keep their learning rates in the parameter group, and some in a list of their own
             group |= {key: self.pretrained_lr * group[key] for key in _RATES & group.keys()}
             if schedule is not None and schedule.base_lrs:
                 schedule.base_lrs[1] *= self.pretrained_lr
@@ -216,12 +216,12 @@ class EpisodicSegmentation(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Checkpoints hold plain tensors and plain values, so that ``weights_only`` loading opens them."""
+        """Store plain tensors and values only, so that ``weights_only`` loading works."""
         checkpoint["config"] = self.config
 
 
 def new_metric(mode: Mode) -> EpisodeIoU:
-    """IoU as the mode counts it: in video, mean J over frames and an interval over objects."""
+    """The IoU metric of a mode. In video: mean J over frames, with an interval over objects."""
     return EpisodeIoU("mean", "groups") if mode == "video" else EpisodeIoU()
 
 
@@ -235,7 +235,7 @@ def _groups(meta: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _numbers(batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The numbers of the episodes that ``rows`` keeps, and of the group of each of their positive labels."""
+    """The numbers of the episodes in ``rows``, and the group number of each of their positive labels."""
     metas = [meta for meta, kept in zip(batch.metas, rows.tolist(), strict=True) if kept]
     groups = torch.full((len(metas), batch.num_labels - 1), NO_LABEL)
     for row, meta in zip(groups, metas, strict=True):
@@ -245,7 +245,7 @@ def _numbers(batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _of_all_processes(entries: dict[K, V]) -> dict[K, V]:
-    """The entries of every process."""
+    """Merge the entries of all processes."""
     if not (dist.is_available() and dist.is_initialized()):
         return entries
     found: list[Any] = [None] * dist.get_world_size()

@@ -1,4 +1,4 @@
-"""Evaluation of a checkpoint on any source."""
+"""Evaluate a checkpoint on any source, without a protocol."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def score(cfg: DictConfig, out: Path) -> Results:
 
     Args:
         cfg: the composed config of ``guided_seg.evaluate``.
-        out: the folder for them.
+        out: the output folder.
 
     Raises:
         UserError: the checkpoint, the data or the mode cannot be used.
     """
     quiet_lightning()
-    torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it, for the whole process
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, for the whole process
     settings = evaluation_settings(cfg)
     check_accelerator(cfg.accelerator)
     network, trained = load_network(cfg.checkpoint)
@@ -49,7 +49,7 @@ def score(cfg: DictConfig, out: Path) -> Results:
     module = EpisodicSegmentation(asked, settings=settings, dot_seed=cfg.evaluation.seed)
     trainer = _trainer(cfg.accelerator, cfg.max_broken)
     for name in ("evaluation.json", "evaluation.md", "groups.csv"):
-        (out / name).unlink(missing_ok=True)  # scores of an earlier evaluation must never stand beside another config
+        (out / name).unlink(missing_ok=True)  # old scores must never be stored with a new config
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     results, collector = score_modes(trainer, module, data, modes)
     write_json(out / "evaluation.json", results)

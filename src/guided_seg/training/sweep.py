@@ -1,7 +1,7 @@
-"""The jobs of a sweep: what is complete is skipped, what was cut off goes on, what fails is told at the end.
+"""Run the jobs of a sweep: skip complete ones, resume interrupted ones, and report failures at the end.
 
-Hydra's own launcher stops a sweep where a job exits, and tells of one failure alone, after the last job. So a job of a
-sweep never raises: it leaves its reason in its folder (`ERROR`), and `report` lists what went wrong.
+Hydra's own launcher stops a sweep when a job exits, and reports only one failure, after the last job. So a job of a
+sweep never raises. It writes the reason to its folder (`ERROR`), and `report` lists all failures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from guided_seg.errors import CompositionError, UserError
 Status = Literal["done", "skipped", "refused", "failed"]
 
 ERROR = "error.txt"
-"""The file of a job that did not finish: ``refused: SENTENCE`` or ``failed: REASON``, then the traceback."""
+"""File of an unfinished job: ``refused: SENTENCE`` or ``failed: REASON``, then the traceback."""
 
 _MEANING: dict[Status, str] = {
     "done": "done now",
@@ -38,13 +38,13 @@ _MEANING: dict[Status, str] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended.
+    """The result of a job.
 
     Attributes:
-        overrides: of the command line and of the sweep.
-        folder: its run folder.
-        status: ``done`` now, ``skipped`` as complete before, ``refused`` (`CompositionError`) or ``failed``.
-        reason: one line that says why, where it was refused or failed.
+        overrides: overrides of the command line and of the sweep.
+        folder: the run folder.
+        status: ``done``, ``skipped`` (complete before), ``refused`` (`CompositionError`) or ``failed``.
+        reason: one line on why it was refused or failed.
     """
 
     overrides: tuple[str, ...]
@@ -54,23 +54,23 @@ class Outcome:
 
 
 _outcomes: list[Outcome] = []
-"""Of the sweep that this process runs; Hydra's launcher hands nothing back."""
+"""Outcomes of the sweep in this process; Hydra's launcher returns nothing."""
 
 Train = Callable[[DictConfig, Path, Path | None], float]
-"""Trains and tests a config in a folder, from a checkpoint or from the start; gives the best validation score."""
+"""Train and test a config in a folder, from a checkpoint or from scratch; returns the best validation score."""
 
 
 def run_job(train: Train, cfg: DictConfig, run_dir: Path, overrides: Sequence[str]) -> float:
-    """One job of a sweep, as far as it is not done yet.
+    """Run one job of a sweep, unless it is complete.
 
     Args:
-        train: what a job does.
+        train: the function to run.
         cfg: the job's config.
-        run_dir: its folder.
-        overrides: what the job is known by in the report.
+        run_dir: the job's folder.
+        overrides: identify the job in the report.
 
     Returns:
-        the best score in validation; NaN for a job that was refused or failed.
+        The best validation score; NaN if the job was refused or failed.
     """
     try:
         best = _complete(cfg, run_dir)
@@ -80,18 +80,18 @@ def run_job(train: Train, cfg: DictConfig, run_dir: Path, overrides: Sequence[st
             best = train(cfg, run_dir, resumable(cfg, run_dir))
         _outcomes.append(Outcome(tuple(overrides), run_dir, status))
         return best
-    except Exception as error:  # noqa: BLE001  # whatever it is, the other jobs are to run
+    except Exception as error:  # noqa: BLE001  # one job must not stop the others
         _outcomes.append(_failed(error, run_dir, tuple(overrides)))
         if cfg.get("debug"):
             traceback.print_exc()
         return math.nan
     finally:
-        # a trainer and its model refer to each other, and would keep the memory that the next job needs
+        # trainer and model refer to each other, and would occupy the memory of the next job
         gc.collect()
 
 
 def report() -> None:
-    """Say how the jobs of the sweep ended, if there was one, and exit with code 1 where any has failed."""
+    """Print how the jobs of the sweep ended, if there was one, and exit with code 1 if any failed."""
     if not _outcomes:
         return
     counts = Counter(outcome.status for outcome in _outcomes)
@@ -109,7 +109,7 @@ def report() -> None:
 
 
 def resumable(cfg: DictConfig, run_dir: Path) -> Path | None:
-    """The last checkpoint of an earlier, incomplete run of the same config, if there is one that can be read."""
+    """The last readable checkpoint of an earlier, incomplete run of the same config, if any."""
     from guided_seg.release.load import check_resumable
 
     checkpoint = run_dir / "checkpoints" / "last.ckpt"
@@ -117,13 +117,13 @@ def resumable(cfg: DictConfig, run_dir: Path) -> Path | None:
         return None
     try:
         check_resumable(checkpoint, cfg)
-    except UserError:  # cut off while it was written, or of another version: the job starts anew
+    except UserError:  # truncated or of another version: start from scratch
         return None
     return checkpoint
 
 
 def _complete(cfg: DictConfig, run_dir: Path) -> float | None:
-    """The validation score of a complete run of the same config in the folder, or None where there is no complete run.
+    """The validation score of a complete run of the same config in the folder; None if there is none.
 
     Raises:
         UserError: the folder holds a complete run of another config, which a new one would destroy.
@@ -141,7 +141,7 @@ def _complete(cfg: DictConfig, run_dir: Path) -> float | None:
 
 
 def _difference(cfg: DictConfig, run_dir: Path) -> str:
-    """The first setting in which ``config.yaml`` in the folder differs from ``cfg``; nothing where they are equal."""
+    """The first setting that differs between ``cfg`` and ``config.yaml`` in the folder; empty if there is none."""
     from guided_seg.composition.moved import renamed
     from guided_seg.settings.preflight import settings
 
@@ -154,7 +154,7 @@ def _difference(cfg: DictConfig, run_dir: Path) -> str:
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
         return f"its config.yaml cannot be read ({' '.join(str(error).split())})"
     differing = [key for key in sorted({*ours, *theirs}) if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)]
-    # the innermost key says most
+    # the innermost key is the most specific
     key = max(differing, key=lambda name: name.count("."), default="")
     return f"{key}={theirs.get(key, _ABSENT)} there, {ours.get(key, _ABSENT)} here" if key else ""
 
@@ -163,7 +163,7 @@ _ABSENT = "nothing"
 
 
 def _placed(cfg: Any) -> DictConfig:
-    """The config without the place of its folder, which may have been moved."""
+    """The config without its folder, which may have been moved."""
     return OmegaConf.merge(cfg, {"output_dir": ""})  # type: ignore[return-value]
 
 
@@ -172,7 +172,7 @@ def _failed(error: Exception, run_dir: Path, overrides: tuple[str, ...]) -> Outc
     reason = user_sentence(error) or f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
     trace = "".join(traceback.format_exception(error))
     run_dir.mkdir(parents=True, exist_ok=True)
-    # a complete run of another config keeps its folder as it is
+    # never write into a complete run of another config
     if not (run_dir / "metrics.json").exists():
         (run_dir / ERROR).write_text(f"{status}: {reason}\n\n{trace}", encoding="utf-8")
     return Outcome(overrides, run_dir, status, reason)

@@ -1,4 +1,4 @@
-"""Pictures of the first test episodes, as they are asked and answered."""
+"""Collect the first test episodes and their predictions for figures."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from guided_seg.training.module import EpisodicSegmentation
 
 
 class CollectPanels(Callback):
-    """Keeps the first test episodes of each mode, one per class or object; none are chosen by hand.
+    """Collect the first test episodes of each mode, one per class or object, without any selection by hand.
 
     Args:
-        setting: the (S, P) that is shown.
-        per_mode: how many of each mode.
+        setting: the (S, P) to show.
+        per_mode: number of episodes per mode.
     """
 
     def __init__(self, setting: Setting, per_mode: int = 3) -> None:
@@ -34,7 +34,7 @@ class CollectPanels(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take what is still missing from this batch; frames of one video are one object."""
+        """Add episodes of new classes or objects from this batch; all frames of a video are one object."""
         assert isinstance(pl_module, EpisodicSegmentation)
         rows = self.rows.setdefault(batch.metas[0]["mode"], {})
         new = {
@@ -48,7 +48,7 @@ class CollectPanels(Callback):
 
 
 def panel(batch: Batch, prediction: torch.Tensor, episode: int) -> Panel:
-    """The panel of one episode of a batch."""
+    """Make the panel of one episode of a batch."""
     shots = []
     for shot in torch.nonzero(batch.shot_episode == episode).flatten().tolist():
         image = int(batch.shot_image[shot])

@@ -1,4 +1,4 @@
-"""Testing a network in every mode at every (S, P), and reporting what came out."""
+"""Test a network in every mode at every (S, P), and report the results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from guided_seg.training.test_panels import CollectPanels
 def score_modes(
     trainer: Trainer, module: EpisodicSegmentation, data: Episodes, modes: list[Mode]
 ) -> tuple[Results, CollectPanels]:
-    """The scores in each mode, and the first episodes of each with their predictions."""
+    """Test each mode. Return the scores and the first episodes of each mode with their predictions."""
     shown = [setting for setting in module.settings if setting[1] is not None] or module.settings
     collector = CollectPanels(min(shown, key=lambda setting: (setting[0], abs((setting[1] or 5) - 5))))
     trainer.callbacks.append(collector)  # type: ignore[attr-defined]
@@ -41,7 +41,7 @@ def score_modes(
 
 
 def named(module: EpisodicSegmentation) -> Results:
-    """The results of the last test under their names, such as ``s1_p5``."""
+    """The results of the last test by setting name, such as ``s1_p5``."""
     fewer = module.fewer()
     return {
         mode: {
@@ -55,14 +55,14 @@ def named(module: EpisodicSegmentation) -> Results:
 
 
 def write_groups(found: Iterable[tuple[Mode, Setting, str, float]], path: Path) -> None:
-    """The IoU of every class or object at every (S, P), as a CSV file."""
+    """Write the IoU of every class or object at every (S, P) to a CSV file."""
     rows = [(mode, shots, points or "dense", group, f"{iou:.4f}") for mode, (shots, points), group, iou in found]
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("mode", "shots", "points", "group", "iou"), *rows])
 
 
 def draw(results: Results, collector: CollectPanels, folder: Path, loggers: list[Logger], step: int) -> None:
-    """Write the panels of each mode and the curve of IoU against P, and give them to the loggers."""
+    """Write the panels of each mode and the curve of IoU against P, and log them."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = {mode: list(shown.values()) for mode, shown in collector.rows.items()}
     pictures = {f"episodes_{mode}": panels(shown, folder / f"episodes_{mode}.png") for mode, shown in rows.items()}
@@ -76,7 +76,7 @@ def draw(results: Results, collector: CollectPanels, folder: Path, loggers: list
 
 @contextmanager
 def lightning_refusals(setting: str) -> Iterator[None]:
-    """Turn what Lightning's Trainer refuses, such as a GPU that is not there, into a `UserError` under ``setting``."""
+    """Convert errors of Lightning's Trainer, such as for a missing GPU, to a `UserError` about ``setting``."""
     try:
         yield
     except (ValueError, TypeError, MisconfigurationException, InstantiationException) as error:
@@ -84,13 +84,13 @@ def lightning_refusals(setting: str) -> Iterator[None]:
 
 
 def _first_sentence(error: BaseException) -> str:
-    """The first line, and the next where it is not the end of a sentence (what there is, after what was asked for)."""
+    """The first line; and the next, if the first ends in mid-sentence (what was found, after what was expected)."""
     first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return first if first.endswith((".", "!")) or not rest else f"{first} {rest[0]}"
 
 
 def quiet_lightning() -> None:
-    """Leave the terminal to progress bars, the table and what goes wrong."""
+    """Silence Lightning except for progress bars, tables and errors."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     known = (".*does not have many workers.*", ".*LeafSpec.*", ".*exists and is not empty.*")
     agreed = ".*recommended to use `self.log.*sync_dist=True.*"  # processes agree on each metric before it is logged

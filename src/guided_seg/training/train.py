@@ -1,4 +1,4 @@
-"""One run: train, keep the best checkpoint, test it in every mode, report."""
+"""Train a network, keep the best checkpoint, test it in every mode, and report."""
 
 from __future__ import annotations
 
@@ -42,32 +42,32 @@ from guided_seg.training.update_time import UpdateTime
 
 
 def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
-    """Train and test what ``cfg`` composes.
+    """Train and test the network of ``cfg``.
 
     Args:
         cfg: the composed config of the main command.
-        run_dir: the run folder, in which everything is left; it is complete once it holds metrics.json.
-        resume: a checkpoint to go on from; the one that ``cfg.ckpt_path`` names by default.
+        run_dir: the run folder, for all output; it is complete when it contains metrics.json.
+        resume: checkpoint to resume; by default that of ``cfg.ckpt_path``.
 
     Returns:
-        the best positive IoU in validation, for sweeps.
+        The best positive IoU in validation, for sweeps.
 
     Raises:
-        UserError: the composition, the data or the checkpoint cannot be used; before any training.
+        UserError: the composition, the data or the checkpoint cannot be used; raised before training.
     """
     began = time.perf_counter()
     quiet_lightning()
-    torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it, for the whole process
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, for the whole process
     evaluation_settings(cfg)
     _check_trainer(cfg)
     resume = resume or last_checkpoint(run_dir, cfg.ckpt_path)
     if resume:
         check_resumable(resume, cfg)
-    # in a sweep Hydra chooses the folder
+    # Hydra chooses the folder of a sweep's job
     cfg = OmegaConf.merge(cfg, {"output_dir": str(run_dir)})  # type: ignore[assignment]
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
-    # scores of an earlier run must never stand beside another config
+    # old scores must never be stored with a new config
     (run_dir / "metrics.json").unlink(missing_ok=True)
     OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
     loggers = build_loggers(cfg.logger, run_dir, resume is not None)
@@ -80,7 +80,7 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
         raise KeyboardInterrupt from stop
     finally:
         close_loggers(loggers, status)
-    console = Console(markup=False, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]  # one process speaks for all
+    console = Console(markup=False, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]  # one process prints
     console.print(table(outcome.results, title=f"{cfg.name} on {cfg.data.name}"))
     console.print(_in_words(outcome.facts), soft_wrap=True, highlight=False)
     console.print(str(run_dir), soft_wrap=True, highlight=False)
@@ -88,7 +88,7 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
 
 
 class _Outcome(NamedTuple):
-    """What a run found: test scores, facts of the run, and the best positive IoU in validation."""
+    """Test scores, facts about the run, and the best positive IoU in validation."""
 
     results: Results
     facts: dict[str, float]
@@ -96,11 +96,11 @@ class _Outcome(NamedTuple):
 
 
 def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
-    """The module and its data; whatever is wrong with either is found here."""
+    """Build the module and its data, and check both."""
     settings = evaluation_settings(cfg)
     check_known(cfg)
     network = build_network(cfg)
-    if cfg.trainer.precision == "auto":  # before the config is written, so that it says what was used
+    if cfg.trainer.precision == "auto":  # before the config is saved, so that it records the choice
         device = device_of(cfg.trainer.accelerator)
         cfg.trainer.precision = lightning_precision(fastest(network.backbone, device, training=True))
     if cfg.start_from is not None:
@@ -155,18 +155,18 @@ def _run(
         write_groups(groups, run_dir / "groups.csv")
         draw(results, collector, run_dir / "figures", loggers, trainer.global_step)
         _draw_learning(run_dir, loggers, trainer.global_step)
-        # last, as it marks the run as complete
+        # last, because it marks the run as complete
         write_json(run_dir / "metrics.json", {**results, "run": facts})
     return _Outcome(results, facts, validation)
 
 
 def _check_trainer(cfg: DictConfig) -> None:
-    """Make a bare trainer, in milliseconds, so that Lightning refuses what it cannot do before data are read."""
+    """Build a bare trainer, in milliseconds, so that Lightning refuses bad settings before data are read."""
     check_accelerator(cfg.trainer.accelerator, "trainer.accelerator")
     bare: dict[str, Any] = dict.fromkeys(
         ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
     )
-    if cfg.trainer.precision == "auto":  # which is ours, and is decided once there is a network
+    if cfg.trainer.precision == "auto":  # not a Lightning value; chosen later, for the network
         bare["precision"] = "32-true"
     with lightning_refusals("trainer"):
         instantiate(cfg.trainer, **bare)
@@ -175,7 +175,7 @@ def _check_trainer(cfg: DictConfig) -> None:
 def build_trainer(
     cfg: DictConfig, loggers: list[Logger], run_dir: Path, clock: Clock, checkpoints: list[ModelCheckpoint], epoch: int
 ) -> Trainer:
-    """The trainer of a run, with its callbacks; ``epoch`` is how many batches an epoch has."""
+    """Build the trainer of a run, with its callbacks. ``epoch`` is the number of batches per epoch."""
     callbacks: list[Any] = [*checkpoints, BrokenFiles(cfg.max_broken)]
     if cfg.trainer.enable_progress_bar:
         callbacks.append(RichProgressBar(leave=True))
@@ -197,11 +197,11 @@ def build_trainer(
 
 
 def _checkpoints(run_dir: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
-    """The best checkpoint, and the last."""
+    """Callbacks for the best and the last checkpoint."""
     options: dict[str, Any] = {"save_on_train_epoch_end": False, "enable_version_counter": False}
     folder = run_dir / "checkpoints"
     best = ModelCheckpoint(folder, "best", monitor="val/positive_iou", mode="max", **options)
-    # Lightning's save_last saves only where the best changes, so a resume would repeat what came after it
+    # Lightning's save_last saves only when the best changes, so a resume would repeat the steps since then
     return best, ModelCheckpoint(folder, "last", **options)
 
 

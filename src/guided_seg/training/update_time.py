@@ -1,4 +1,4 @@
-"""What a new dot costs, measured on the device that a test runs on (paper, section 5.4)."""
+"""Measure the time to encode an image and to add a dot, on the device of the test (paper, section 5.4)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ SHOTS, POINTS = 1, 5
 """The episode that is timed: one annotated image with five dots per label."""
 
 _WARM_UP, _REPETITIONS = 3, 20
-_ROOM = 2.0**20  # megabytes: everything is kept
-_PATIENCE, _LEAST = 20.0, 3  # seconds, after which so few repetitions do, as where every dot trains the network
+_ROOM = 2.0**20  # megabytes: nothing is evicted
+_PATIENCE, _LEAST = 20.0, 3  # after this many seconds, 3 repetitions suffice (fine-tuning takes seconds per dot)
 
 
 class UpdateTime(Callback):
-    """Times one episode before a test starts; the figures are in ``milliseconds`` then.
+    """Time one episode before a test starts, and store the result in ``milliseconds``.
 
     Args:
-        episode: gives the episode, as a batch of one with dense masks.
-        seed: of its dots.
+        episode: returns the episode, as a batch of one with dense masks.
+        seed: random seed of its dots.
     """
 
     def __init__(self, episode: Callable[[], Batch], seed: int) -> None:
@@ -40,7 +40,7 @@ class UpdateTime(Callback):
         self.milliseconds: dict[str, float] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The network is on its device and in evaluation mode by now."""
+        """Measure now, as the network is on its device and in evaluation mode."""
         network = pl_module.network
         assert isinstance(network, Network)
         batch = restrict(self.episode(), SHOTS, POINTS, self.seed).to(pl_module.device)
@@ -49,17 +49,18 @@ class UpdateTime(Callback):
 
 
 def update_times(network: Network, batch: Batch) -> dict[str, float]:
-    """Medians in milliseconds over 20 repetitions after a warm-up, on the device that both are on.
+    """Measure median times in milliseconds over 20 repetitions after a warm-up, on the device of network and batch.
 
-    What takes longer than 20 seconds in all is repeated three times or more.
+    After 20 seconds, three repetitions suffice.
 
     Args:
-        network: in evaluation mode.
+        network: a network in evaluation mode.
         batch: one episode.
 
     Returns:
-        ``encode_ms``, the encoder on the query image, and ``update_ms``, the answer after one more dot of the first
-        positive label. As in a session, features are kept, and so is what the dot does not change.
+                ``encode_ms``, the time to encode the query image, and ``update_ms``, the time to predict after one more
+                dot of the first positive label. As in a session, features and everything else that the dot does not
+                change are cached.
     """
 
     def encode(images: Tensor) -> list[Features]:
@@ -82,7 +83,7 @@ def _image(batch: Batch, row: int) -> Image:
 
 
 def _annotated(batch: Batch, shot: int, changes: Iterator[int]) -> Annotated:
-    """A shot whose label 1 is another one each time that it is asked for."""
+    """A shot whose label 1 has a new annotation in each call, so that it is never cached."""
     dots = batch.points[batch.points[:, 0] == shot, 1:]
     labels = frozenset(dots[:, 2].tolist())
     image = _image(batch, int(batch.shot_image[shot]))
@@ -105,7 +106,7 @@ def _seconds(work: Callable[[], Any], place: Tensor) -> float:
 
 
 def _wait(place: Tensor) -> None:
-    """Until the device is done, as a GPU takes orders faster than it works."""
+    """Wait until the device is done, as GPU kernels run asynchronously."""
     if place.device.type == "cuda":
         torch.cuda.synchronize(place.device)
     elif place.device.type == "mps":

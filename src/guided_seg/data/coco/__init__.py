@@ -1,1 +1,1 @@
-"""COCO and formats like it: instances as polygons and run lengths."""
+"""COCO and similar formats: instances as polygons and run lengths."""

@@ -1,4 +1,4 @@
-"""COCO: instances of its eighty classes or of your own, from its JSON or from polygon label files."""
+"""COCO: its eighty classes or your own, from COCO's JSON or from polygon label files."""
 
 from __future__ import annotations
 
@@ -32,46 +32,45 @@ COCO_CLASSES = (
     *("microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear"),
     *("hair drier", "toothbrush"),
 )
-"""The classes in the official order; value 1 is the first, and number 0 of a polygon label file."""
+"""The classes in the official order; the first has value 1, and number 0 in polygon label files."""
 
 VAL = 0.05
-"""The share of the official train that is val."""
+"""Share of the official train set used as val."""
 TESTED = ("held_out", "all")
-"""Which classes test asks for."""
+"""Choices for the classes of the test."""
 
 
 class Coco(FileSource):
-    """COCO in its own layout, or your own data in its formats, with classes held out of training.
+    """COCO in its own layout, or your own data in its formats, with held-out classes.
 
     *The official layout:* ``annotations/instances_train2017.json``, ``instances_val2017.json``, ``train2017/`` and
-    ``val2017/``. ``test`` is the official val. A twentieth of the official train, chosen by a hash of the file's name,
-    is ``val``, so that model selection does not see the test. *Polygon label files:* ``images/ID.jpg`` and
-    ``labels/ID.txt`` with a line ``class x1 y1 x2 y2 ...`` for each instance, x and y as shares of width and height.
-    Splits are train.txt, val.txt and test.txt in the root; without any of them two tenths of the images are ``test``,
-    one is ``val`` and the rest ``train``, by a hash of the name, so that no image moves when others come or go.
-    *Exports of annotation tools:* a JSON file or label files in folders of each split, or one JSON file for all
-    images, see `guided_seg.data.coco.coco_layouts`. Classes are those of the file, or of data.yaml or classes.txt.
+    ``val2017/``. ``test`` is the official val. ``val`` is a twentieth of the official train, chosen by a hash of the
+    file name, so that model selection does not use the test. *Polygon label files:* ``images/ID.jpg`` and
+    ``labels/ID.txt`` with a line ``class x1 y1 x2 y2 ...`` per instance, x and y as fractions of width and height.
+    Splits are train.txt, val.txt and test.txt in the root. Without any of them, a hash of the name assigns two tenths
+    of the images to ``test``, one to ``val`` and the rest to ``train``, independently of other images. *Exports of
+    annotation tools:* a JSON file or label files in folders of each split, or one JSON file for all images, see
+    `guided_seg.data.coco.coco_layouts`. Classes are those of the file, or of data.yaml or classes.txt.
 
-    Interactive tasks are instances, semantic tasks are classes, and IoU is grouped by class. A crowd is void; it bars
-    its image from training where its class is held out. Of instances that overlap the smaller one is on top, in class
-    maps as well. Images without an instance are not used.
+    Interactive tasks are instances, semantic tasks are classes, and IoU is grouped by class. Crowds are void, and
+    exclude their image from training if their class is held out. Smaller instances are on top of larger ones, in class
+    maps as well. Images without instances are not used.
 
     Args:
-        root: the folder that holds annotations/ and the images, or images/ and labels/.
+        root: folder with annotations/ and the images, or with images/ and labels/.
         split: train, val or test.
-        held_out: names of classes, or one name, or the number 0 to 3 of a fold of COCO-20i.
+        held_out: names of classes, one name, or a COCO-20i fold 0 to 3.
         year: 2017 or 2014, in the names of the official layout.
         min_pixels: smaller instances and regions, and those with fewer pixels around them, are not tasks.
-        cache_mb: megabytes of decoded samples that each process keeps.
-        balance: how evenly classes are drawn, see `IndexedSource`.
-        oracle: held-out classes are in train and val as well; their images are still not those of test.
+        cache_mb: size of each process's LRU cache of decoded samples, in megabytes.
+        balance: class-balanced sampling, see `IndexedSource`.
+        oracle: train and val also contain the held-out classes, but never test images.
         mixed_images: images of open and held-out classes: drop, or background; see `open_keys`.
-        test_classes: held_out: test asks for the held-out classes alone, if any; or all: for every class.
-        test_images: test on so many images alone, those whose names have the least hash; the others of test are in
-            no split. None for all.
+        test_classes: classes of the test: held_out, only the held-out classes, if any; or all.
+        test_images: number of test images, those with the lowest hashes; the other ones are in no split. None for all.
 
     Attributes:
-        annotated: the images of the split, and the ids that a JSON file gives to images and classes.
+        annotated: the images of the split, and the ids of images and classes in the JSON file.
 
     Raises:
         DataError: a missing folder or file, an unknown split or class, or a file that cannot be used.
@@ -120,14 +119,14 @@ class Coco(FileSource):
 
 
 class _Content(NamedTuple):
-    """Pixels of each class in an image, and the classes of its instances that are large enough."""
+    """Pixel count of each class in an image, and the classes of instances that are large enough."""
 
     classes: Counts
     objects: dict[int, int]
 
 
 def _wanted(split: Split, file: str) -> bool:
-    """Whether an image of an official file is of the split: a share of train, by a hash of its name, is val."""
+    """Whether an image of an official file is in the split; a hash of the name selects a share of train as val."""
     return split == "test" or (hashed(Path(file).stem) < VAL) == (split == "val")
 
 
@@ -166,11 +165,11 @@ def _inspect(item: Item, min_pixels: int) -> _Content:
     pair = _pair(item, "object")
     pair.check_both_exist()
     annotated = item.read(item.mask)
-    pair.check_sizes(image_size(item.image), annotated.size)  # before anything of a size that a file says is painted
+    pair.check_sizes(image_size(item.image), annotated.size)  # before painting anything of a size from a file
     seen = count_values(check_pair(pair))
     classes, objects = {0: seen.get(0, 0)}, {}
     for number, instance in enumerate(annotated.instances, 1):
-        # a crowd, or an instance under others, has no pixels of its class, but bars its image all the same
+        # a crowd, or a hidden instance, has no pixels of its class, but still excludes its image
         classes[instance.value] = classes.get(instance.value, 0) + seen.get(number, 0)
         if is_task(seen, number, max(min_pixels, 1)):
             objects[number] = instance.value

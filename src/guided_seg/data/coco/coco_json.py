@@ -1,4 +1,4 @@
-"""Instances from a JSON file in COCO's format. Every value is checked when it is read, and named when it is wrong."""
+"""Read instances from JSON in COCO's format. Every value is checked, and named in the message if it is wrong."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Id = Hashable
 
 
 class Instances(NamedTuple):
-    """What such a file says.
+    """The content of a JSON file.
 
     Attributes:
-        names: the classes; value 1 is the first.
-        images: those that are wanted and have annotations, by their id.
+        names: the classes; the first has value 1.
+        images: the requested images with annotations, by id.
         categories: the id of each class in the file.
     """
 
@@ -35,18 +35,18 @@ class Instances(NamedTuple):
 
 
 def read_instances(path: Path, names: Sequence[str] | None, wanted: Callable[[str], bool]) -> Instances:
-    """The images of a JSON file that have annotations.
+    """Read the annotated images of a JSON file.
 
-    A part of fewer than three points is no area and is passed over. An annotation without any area keeps its place, as
-    an instance without a pixel. A warning gives the number of these, and of annotations whose image is not in the file.
+    Parts with fewer than three points have no area and are skipped. An annotation without any area remains as an
+    instance without pixels. A warning counts these, and annotations whose image is not in the file.
 
     Args:
         path: the file.
-        names: the classes that there are; None for those of the file, in the order of their ids.
-        wanted: whether an image is, by its file name.
+        names: the known classes; None for those of the file, in the order of their ids.
+        wanted: whether to read an image, given its file name.
 
     Raises:
-        DataError: the file is missing or not COCO's JSON, or a value in it cannot be used; the message names the
+        DataError: the file is missing or not COCO's JSON, or a value in it is invalid; the message names the
             annotation, the image or the category.
     """
     if not is_there(path):
@@ -103,7 +103,7 @@ class _Categories(NamedTuple):
 class _Image(NamedTuple):
     file: str
     size: Size | None
-    """None where the image is not wanted."""
+    """None if the image is not requested."""
 
 
 def _images(path: Path, entries: Sequence[Mapping[str, Any]], wanted: Callable[[str], bool]) -> dict[Id, _Image]:
@@ -136,7 +136,7 @@ def _images(path: Path, entries: Sequence[Mapping[str, Any]], wanted: Callable[[
 
 @dataclass
 class _Reader:
-    """Collects the instances of each image."""
+    """Collects the instances per image."""
 
     path: Path
     values: Mapping[Id, int]

@@ -1,4 +1,4 @@
-"""Where COCO's images and annotations lie: the official layout, and those of tools that export its formats."""
+"""Find COCO's images and annotations: the official layout, and exports of annotation tools."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ LAYOUT = (
     "COCO's JSON as docs/data.md shows it, such as train/_annotations.coco.json beside its images"
 )
 HASHED_SPLITS = {"test": (0.0, 0.2), "val": (0.2, 0.3), "train": (0.3, 1.0)}
-"""Without lists, the place of an image's name, see `hashed`, in each split."""
+"""Without lists, the range of `hashed` names for each split."""
 
 FOLDERS: Mapping[Split, Sequence[str]] = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-"""What tools call the folders of a split."""
+"""Names of the split folders in various tools."""
 ONE_FILE = (
     *(
         "_annotations.coco.json",
@@ -37,12 +37,12 @@ ONE_FILE = (
         "annotations.json",
     ),
 )
-"""A file for all images: Roboflow, CVAT, Label Studio and labelme2coco."""
+"""One file for all images: Roboflow, CVAT, Label Studio and labelme2coco."""
 CLASS_FILES = ("data.yaml", "dataset.yaml", "classes.txt", "labels/classes.txt")
 
 
 class Item(NamedTuple):
-    """An image, the file in which its instances are written down, and what reads them."""
+    """An image, the file with its instances, and a function to read them."""
 
     image: Path
     mask: Path
@@ -53,10 +53,10 @@ class Items(NamedTuple):
     """The annotated images of a split.
 
     Attributes:
-        items: by name: that of the file without its suffix, or with it where two would have the same name.
-        classes: their names; value 1 is the first. Empty: COCO's.
-        image_ids: the id of each image in its JSON file; empty without one.
-        category_ids: the id of each class there.
+        items: items by name: the file name without its suffix, or with it if two names would be equal.
+        classes: names of classes; the first has value 1. Empty for COCO's.
+        image_ids: the id of each image in the JSON file; empty without one.
+        category_ids: the id of each class in the JSON file.
     """
 
     items: dict[str, Item]
@@ -66,14 +66,14 @@ class Items(NamedTuple):
 
 
 def find_items(root: Path, split: Split, year: str, names: Sequence[str], wanted: Callable[[str], bool]) -> Items:
-    """The items of a split in whichever layout the root has.
+    """Find the items of a split in any supported layout.
 
     Args:
         root: the data root.
         split: the split.
-        year: in the names of the official layout.
+        year: year in the names of the official layout.
         names: COCO's classes.
-        wanted: whether an image of the official layout is of the split, by its file name.
+        wanted: whether an image of the official layout is in the split, given its file name.
 
     Raises:
         DataError: a folder or a file is missing, or a file cannot be used.
@@ -96,7 +96,7 @@ def find_items(root: Path, split: Split, year: str, names: Sequence[str], wanted
 
 
 def _json_parts(root: Path) -> Iterator[tuple[Split, tuple[Path, ...]]]:
-    """The JSON file of each split, with the folders in which its images may lie: Roboflow's and CVAT's layout."""
+    """Yield the JSON file and the possible image folders of each split: Roboflow's and CVAT's layout."""
     for split, names in FOLDERS.items():
         for name in names:
             beside, apart = root / name / ONE_FILE[0], root / "annotations" / f"instances_{name}.json"
@@ -122,14 +122,14 @@ def _part(root: Path, split: Split, parts: Mapping[Split, tuple[Path, ...]]) -> 
 
 
 def _chosen(root: Path, names: Sequence[str], split: Split, where: Path) -> Sequence[str]:
-    """The names on the list of a split, or without lists those of a share of all."""
+    """The names on the list of a split, or without lists a share of all."""
     listed = listed_items(root, names, split, where)
     least, most = HASHED_SPLITS[split]
     return [name for name in names if least <= hashed(name) < most] if listed is None else listed
 
 
 def _items(split: Split, folders: Sequence[Path], path: Path, found: Instances) -> Items:
-    """What a JSON file annotates, with the image files."""
+    """The items of a JSON file, with their image files."""
     beside = {file.name for file in visible(folders[0])} if folders[0].is_dir() else set()
     files: dict[Id, tuple[Path, str]] = {}
     missing = []
@@ -154,9 +154,9 @@ def _items(split: Split, folders: Sequence[Path], path: Path, found: Instances) 
 
 
 def _find(folders: Sequence[Path], name: str) -> tuple[Path, str] | None:
-    """The file that a JSON file means, and its name below its folder.
+    """Find the file for a name in a JSON file. Returns its path, and its name relative to its folder.
 
-    Tools write it with Windows' separators, as a whole path of another computer, or as a part of an address.
+    Tools write Windows separators, absolute paths of another computer, or parts of a URL.
     """
     plain = name.replace("\\", "/")
     address = unquote(plain.partition("?")[0])
@@ -169,7 +169,7 @@ def _find(folders: Sequence[Path], name: str) -> tuple[Path, str] | None:
 
 
 def _names(files: Mapping[Id, tuple[Path, str]], path: Path) -> dict[Id, str]:
-    """A name for each image: its file's, without the suffix where that tells all apart."""
+    """A unique name for each image: its file name, without the suffix if possible."""
     seen: dict[Path, Id] = {}
     for number, (file, _) in files.items():
         if file in seen:
@@ -188,7 +188,7 @@ def _known(annotated: Annotated, _: Path) -> Annotated:
 
 
 def _polygons(root: Path, split: Split, names: Sequence[str]) -> Items:
-    """The items of polygon label files, in folders of each split or together."""
+    """The items of polygon label files, in folders per split or together."""
     classes = _class_names(root)
     parts = {
         part: (images, labels)
@@ -222,7 +222,7 @@ def _polygons(root: Path, split: Split, names: Sequence[str]) -> Items:
 
 
 def _class_names(root: Path) -> tuple[str, ...]:
-    """The names of classes in a file beside the labels; none without one."""
+    """The class names in a file next to the labels; empty without one."""
     path = next((root / name for name in CLASS_FILES if (root / name).is_file()), None)
     if path is None:
         return ()

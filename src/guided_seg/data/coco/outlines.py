@@ -1,4 +1,4 @@
-"""Instances as outlines or run lengths, and the label maps that they paint."""
+"""Instances as polygons or run lengths, and their label maps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from guided_seg.errors import BrokenFile, DataError
 from guided_seg.files.text import is_there, read_text, shown
 
 SLACK = 0.01
-"""Exports round: a polygon may leave its image by this share of it, which is cut off."""
+"""Polygons may exceed the image by this share of it, as exports round coordinates; the excess is clipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Instance:
     """One annotated instance.
 
     Attributes:
-        value: of its class, from 1.
-        runs: its pixels, run-length encoded as pycocotools does.
-        crowd: a region of many that are not told apart.
+        value: value of its class, from 1.
+        runs: its pixels, in the run-length encoding of pycocotools.
+        crowd: whether it is a group of objects without separate masks.
     """
 
     value: int
@@ -37,25 +37,25 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """An image's file name, its size and its instances; number i + 1 on the object map is the i-th of them."""
+    """An image's file name, size and instances; on the object map, instance i (from 0) has the value i + 1."""
 
     file: str
     size: Size
     instances: tuple[Instance, ...]
 
     def paint(self, by_class: bool) -> UInt8[np.ndarray, "H W"]:
-        """The label map.
+        """Paint the label map.
 
-        Where instances overlap, the smaller one is on top: larger ones are painted first, those of equal area in their
-        order. A crowd is void where no other instance lies.
+        Larger instances are painted first, so smaller ones are on top; equal areas keep their order. A crowd is void
+        except under other instances.
 
         Args:
-            by_class: paint each with the value of its class, not with its number.
+            by_class: paint class values instead of instance numbers.
         """
         numbered = list(enumerate(self.instances, 1))
         areas = area([instance.runs for instance in self.instances])
         numbered.sort(key=lambda item: (not item[1].crowd, -areas[item[0] - 1]))
-        labels = np.zeros(self.size[::-1], np.uint8)  # column by column, as run lengths go, is twice as fast
+        labels = np.zeros(self.size[::-1], np.uint8)  # column-major, as run lengths are, is twice as fast
         for number, instance in numbered:
             value = IGNORE if instance.crowd else instance.value if by_class else number
             labels[decode(instance.runs).T.view(bool)] = value
@@ -63,15 +63,15 @@ class Annotated:
 
 
 def read_polygons(image: Path, classes: int, path: Path) -> Annotated:
-    """The instances of a label file: a line each, ``class x1 y1 x2 y2 ...``, the class from 0, x and y in 0..1.
+    """Read a label file with one instance per line, ``class x1 y1 x2 y2 ...``; classes from 0, x and y in 0..1.
 
     Args:
         image: the image, whose size scales the polygons.
-        classes: how many there are.
+        classes: number of classes.
         path: the label file.
 
     Raises:
-        BrokenFile: missing, or a line is something else.
+        BrokenFile: missing, or a line is invalid.
     """
     size = image_size(image)
     if not is_there(path):
@@ -102,7 +102,7 @@ def _polygon(where: str, line: str, classes: int, size: Size) -> Instance:
 
 
 def checked_number(instances: Sequence[Instance], path: Path, image: str) -> tuple[Instance, ...]:
-    """The instances of an image in a file. Raises `DataError` where there are more than a label map tells apart."""
+    """Return the instances of an image. Raises `DataError` if there are too many for a label map."""
     if len(instances) >= IGNORE:
         raise DataError(
             f"An image of {path} has {len(instances)} instances, but a label map tells {IGNORE - 1} apart; leave out "

@@ -1,4 +1,4 @@
-"""Masks as run lengths. All that reaches the C code of pycocotools passes here, since that code checks nothing."""
+"""Masks as run lengths. All input to the C code of pycocotools is checked here, since that code checks nothing."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 FAR = 10
-"""How many image sizes outside of the image a point may lie. Further out it is a mistake."""
+"""Largest distance of a point from the image, in image sizes; points beyond are errors."""
 
 _LONGEST_SIDE, _MOST_PIXELS = 2**20, 2**30  # C multiplies sides by 5 x FAR, and counts pixels, in 32 bits
-_MOST_STEPS = 2**24  # C keeps each step of an outline, a fifth of a pixel, in memory
-_LONGEST_CODE = 6  # characters of one run length in text, of 5 bits each
+_MOST_STEPS = 2**24  # C keeps each step of a polygon outline, a fifth of a pixel, in memory
+_LONGEST_CODE = 6  # characters per run length in text, 5 bits each
 
 
 class BadOutline(ValueError):
-    """Numbers that are no mask. The message goes on after "Annotation 5 "."""
+    """Numbers that do not describe a mask. The message continues "Annotation 5 "."""
 
 
 def check_size(size: Sequence[Any]) -> Size:
-    """Height and width as whole numbers; 96.0 is 96.
+    """Convert height and width to whole numbers; 96.0 is 96.
 
     Raises:
-        BadOutline: they are no whole numbers from 1, or more than any image has.
+        BadOutline: they are not whole numbers from 1, or too large for an image.
     """
     whole = [value for value in size if type(value) in (int, float) and abs(value) < 1e15 and value == int(value)]
     if len(size) != 2 or len(whole) != 2 or min(whole) < 1:
@@ -42,15 +42,15 @@ def check_size(size: Sequence[Any]) -> Size:
 
 
 def of_segmentation(found: Any, size: Size) -> dict[str, Any] | None:
-    """The run lengths of what COCO's JSON has as ``segmentation``.
+    """Convert ``segmentation`` of COCO's JSON to run lengths.
 
     Args:
         found: a list of polygons ``[x1, y1, x2, y2, ...]``, one polygon, run lengths (``size`` and ``counts``, a list
             or text), or a list of these.
-        size: of the image.
+        size: size of the image.
 
     Returns:
-        Run lengths as pycocotools has them. None where nothing is outlined: no part has three points.
+        Run lengths in the format of pycocotools. None if no part has three points.
 
     Raises:
         BadOutline: anything else.
@@ -68,23 +68,23 @@ def of_segmentation(found: Any, size: Size) -> dict[str, Any] | None:
 
 
 def of_polygons(polygons: Sequence[Sequence[float]], size: Size) -> dict[str, Any] | None:
-    """The run lengths of the area inside any of these polygons ``[x1, y1, x2, y2, ...]``; what is outside is cut off.
+    """The run lengths of the union of polygons ``[x1, y1, x2, y2, ...]``, clipped to the image.
 
     Args:
-        polygons: numbers, in pixels, of three or more points each.
-        size: of the image.
+        polygons: coordinates in pixels, three or more points each.
+        size: size of the image.
 
     Returns:
         Run lengths; None without polygons.
 
     Raises:
-        BadOutline: a coordinate is NaN, infinite or far outside of the image, or the outline is endless.
+        BadOutline: a coordinate is NaN, infinite or far outside the image, or the outline is too long.
     """
     height, width = size
     for polygon in polygons:
         xs, ys = polygon[::2], polygon[1::2]
         inside = min(xs) >= 0 <= min(ys) and max(xs) <= width and max(ys) <= height
-        inside = inside and sum(polygon) >= 0  # least and greatest may pass over a NaN, a sum does not
+        inside = inside and sum(polygon) >= 0  # min and max may skip a NaN, a sum does not
         if not inside:
             _check_near(xs, "x", width)
             _check_near(ys, "y", height)
@@ -95,24 +95,24 @@ def of_polygons(polygons: Sequence[Sequence[float]], size: Size) -> dict[str, An
 
 
 def nothing(size: Size) -> dict[str, Any]:
-    """The run lengths of a mask without a pixel."""
+    """The run lengths of an empty mask."""
     found: dict[str, Any] = pycoco.frPyObjects({"size": list(size), "counts": [size[0] * size[1]]}, *size)
     return found
 
 
 def area(runs: Sequence[dict[str, Any]]) -> list[int]:
-    """Pixels of each mask."""
+    """Number of pixels of each mask."""
     found: list[int] = pycoco.area(list(runs)).tolist() if runs else []
     return found
 
 
 def decode(runs: dict[str, Any]) -> UInt8[np.ndarray, "H W"]:
-    """The mask, of 0 and 1; its memory goes column by column."""
+    """Decode a mask to 0 and 1, in column-major memory."""
     return np.asarray(pycoco.decode(runs), np.uint8)
 
 
 def _is_polygon(part: Any) -> bool:
-    """Whether a part has an area. Raises `BadOutline` where it is no list of pairs of numbers."""
+    """Whether a part has an area. Raises `BadOutline` if it is not a list of coordinate pairs."""
     if not isinstance(part, list):
         raise BadOutline(f"has the polygon {_short(part)}; expected a list of numbers x1, y1, x2, y2, ...")
     if not set(map(type, part)) <= {int, float}:
@@ -160,7 +160,7 @@ def _of_list(counts: list[Any]) -> np.ndarray:
 
 
 def _of_text(counts: str) -> np.ndarray:
-    """The run lengths in a text: 5 bits a character, the lowest first; from the fourth on they are differences."""
+    """Decode run lengths from text: 5 bits per character, lowest first; from the fourth on they are differences."""
     codes = np.frombuffer(counts.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero(codes & 32 == 0)
     lengths = np.diff(ends, prepend=-1)
@@ -170,7 +170,7 @@ def _of_text(counts: str) -> np.ndarray:
         raise BadOutline(f"has the run lengths {_short(counts)}, and one run is longer than any image")
     places = np.arange(len(codes)) - np.repeat(ends - lengths + 1, lengths)
     runs = np.add.reduceat((codes & 31) << 5 * places, ends - lengths + 1)
-    runs -= np.where(codes[ends] & 16, 1 << 5 * lengths, 0)  # the highest bit is the sign
+    runs -= np.where(codes[ends] & 16, 1 << 5 * lengths, 0)  # sign-extend from the highest bit
     runs[1::2], runs[2::2] = runs[1::2].cumsum(), runs[2::2].cumsum()
     return runs
 

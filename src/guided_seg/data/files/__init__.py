@@ -1,1 +1,1 @@
-"""Image and mask files: decoding, pairing, checking."""
+"""Read image and mask files: decoding, pairing and checking."""

@@ -1,7 +1,7 @@
-"""What the bytes of an image file say: its kind, its header, its orientation, and whether they are all there.
+"""Inspect the bytes of an image file: format, header, orientation and completeness.
 
-Headers are read by Pillow, through the class of the format itself: `Image.open` would refuse large images, by a limit
-that belongs to the whole process.
+Pillow reads headers through the class of each format. `Image.open` would refuse large images, by a limit that is global
+to the process.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ Bytes = BytesIO | BufferedReader
 """An open file."""
 
 BEGINNING = 512
-"""Bytes that tell what a file is."""
+"""Number of bytes that identify a file format."""
 
 _TAIL = 64
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _JPEG_MARK, _JPEG_SCAN, _JPEG_EXIF_OR_XMP = 0xFF, 0xDA, 0xE1
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
-"""Headers of sequential and progressive pictures; what holds another goes to Pillow."""
+"""Start-of-frame markers of sequential and progressive JPEGs; Pillow reads files with others."""
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB\x60\x82"
 
 _FORMATS = ("PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "PPM", "JPEG2000")
-"""What is read besides JPEG and HEIC. Others are left out: PostScript, for one, would start a program."""
+"""Supported formats besides JPEG and HEIC. Others are excluded: PostScript, for one, would start a program."""
 
 _RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw")
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -54,29 +54,29 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
     8: lambda a: a[:, ::-1].swapaxes(0, 1),
 }
-"""How stored pixels are turned, by the value of the EXIF tag Orientation."""
+"""How to rotate or mirror stored pixels, by the value of the EXIF tag Orientation."""
 
 
 def open_header(file: Bytes, path: PurePath) -> Image.Image:
-    """The image of an open file, with its header read and its pixels not.
+    """Open an image and read its header, but not its pixels.
 
     Args:
-        file: at its start.
-        path: what it is called.
+        file: the open file, at its start.
+        path: its path, for messages.
 
     Raises:
-        DataError: a camera raw file (Pillow would read its thumbnail), or HEIC without pillow-heif installed.
-        Exception: what Pillow raises where the bytes are no image; there is no common class.
+        DataError: a camera raw file (Pillow would read its thumbnail), or HEIC without pillow-heif.
+        Exception: the error of Pillow if the bytes are not an image; there is no common class.
     """
     if path.suffix.lower() in _RAW:
         raise DataError(f"The image {path} is a camera raw file, which is not read; {_EXPORT}.")
     start = file.read(BEGINNING)
     file.seek(0)
-    if start.startswith(_JPEG_START):  # of a file with several JPEGs (MPO) this is the first
+    if start.startswith(_JPEG_START):  # the first one, if the file has several JPEGs (MPO)
         return JpegImageFile(file)
     if start[4:8] == b"ftyp" and start[8:12] in _HEIF and b"avif" not in start[12:64]:
         return _open_heif(file, path)
-    for load_plugins in (Image.preinit, Image.init):  # the second takes a tenth of a second
+    for load_plugins in (Image.preinit, Image.init):  # the second needs a tenth of a second
         load_plugins()
         for name in _FORMATS:
             factory, accepts = Image.OPEN.get(name, (None, None))
@@ -86,9 +86,9 @@ def open_header(file: Bytes, path: PurePath) -> Image.Image:
 
 
 def plain_jpeg(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a JPEG that holds neither EXIF nor XMP, so that nothing turns it; None of any other file.
+    """Height and width of a JPEG without EXIF and XMP, and so without rotation; None for any other file.
 
-    Most images of data sets are such files, and Pillow takes a tenth of their decoding to say so.
+    Most images of data sets are such files, and Pillow would need a tenth of their decoding time to find out.
     """
     found = None
     if not data.startswith(_JPEG_START):
@@ -104,12 +104,12 @@ def plain_jpeg(data: bytes) -> tuple[int, int] | None:
 
 
 def size(image: Image.Image) -> tuple[int, int]:
-    """Height and width once turned."""
+    """Height and width after rotation."""
     return (image.width, image.height) if orientation(image) >= 5 else (image.height, image.width)
 
 
 def orientation(image: Image.Image) -> int:
-    """How to turn the pixels, 1 to 8 as in EXIF: by the EXIF tag, or by XMP where EXIF has none, as Pillow does."""
+    """The orientation of the pixels, 1 to 8 as in EXIF: from the EXIF tag, or else from XMP, as in Pillow."""
     if image.format in _TURNED_BY_DECODER or not _HOLDS_ORIENTATION & image.info.keys():
         return 1
     try:
@@ -121,12 +121,12 @@ def orientation(image: Image.Image) -> int:
 
 
 def turn(pixels: A, how: int) -> A:
-    """Pixels ``[H, W, ...]`` turned by an orientation, contiguous."""
+    """Rotate or mirror pixels ``[H, W, ...]`` by an EXIF orientation; contiguous."""
     return np.ascontiguousarray(_TURNS[how](pixels)) if how in _TURNS else pixels  # type: ignore[return-value]
 
 
 def eight_bits(pixels: UInt8[np.ndarray, "*shape"] | UInt16[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """8 of 16 bits: the upper ones of the 8, 10, 12, 14 or 16 that are used, since scanners and sensors use fewer.
+    """Convert 16 to 8 bits: the upper 8 of the 8, 10, 12, 14 or 16 bits in use, since many scanners use fewer than 16.
 
     Example:
         >>> eight_bits(np.array([0, 2048, 4095], np.uint16)).tolist()
@@ -139,10 +139,10 @@ def eight_bits(pixels: UInt8[np.ndarray, "*shape"] | UInt16[np.ndarray, "*shape"
 
 
 def is_whole(file: Bytes) -> bool:
-    """Whether nothing is missing at the end of a JPEG, PNG or WebP file; bytes after its end are allowed.
+    """Whether a JPEG, PNG or WebP file is complete; extra bytes after its end are allowed.
 
-    Reads a few bytes of most files. Formats that cannot be told so are left to their decoder. The JPEG decoder fills
-    what is missing with grey and says nothing.
+    Reads a few bytes of most files. Other formats are left to their decoder. The JPEG decoder silently fills missing
+    parts with grey.
     """
     file.seek(0)
     start = file.read(16)
@@ -159,10 +159,10 @@ def is_whole(file: Bytes) -> bool:
 
 
 def what_else(data: bytes) -> str | None:
-    """What a file that is no image is instead, and what to do, to follow "is"; None where that is unknown.
+    """What a non-image file is, with advice, to follow "is" in a message; None if unknown.
 
     Args:
-        data: its first bytes; 512 will do.
+        data: its first bytes; 512 suffice.
     """
     text = data[:BEGINNING].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not data:
@@ -211,15 +211,15 @@ def _open_heif(file: Bytes, path: PurePath) -> Image.Image:
 
 
 def _jpeg_ends_inside(file: Bytes) -> bool:
-    """Whether the end marker comes after the picture itself: cameras and editors append data of their own."""
+    """Whether the end marker follows the image; cameras and editors append their own data."""
     file.seek(0)
     data = file.read()
     *_, (_, scan) = _jpeg_segments(data)
-    return _JPEG_END in data[scan:]  # a thumbnail in the header has an end marker as well
+    return _JPEG_END in data[scan:]  # thumbnails in the header have end markers as well
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Marker and place of each segment of a JPEG's header, and last of what follows it: the scan in a sound file."""
+    """Marker and offset of each segment in a JPEG's header, ending with the scan in an intact file."""
     at = len(_JPEG_START)
     while at + 4 <= len(data) and data[at] == _JPEG_MARK:
         yield data[at + 1], at
@@ -230,7 +230,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _png_ends_inside(file: Bytes) -> bool:
-    """Whether the chunks lead to a last one; what comes after it is no part of the picture."""
+    """Whether the chunks end with a last one; data after it does not belong to the image."""
     file.seek(8)
     while len(header := file.read(8)) == 8 and header[4:].isalpha():
         if header[4:] == b"IEND":

@@ -1,4 +1,4 @@
-"""How a survey of files treats faults: the first one ends it, or all are listed."""
+"""Handling of faulty files in a survey: stop at the first fault, or list all."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from guided_seg.errors import DataError
 
 @dataclass(frozen=True)
 class Survey:
-    """How files are surveyed.
+    """Options and results of a survey of files.
 
     Attributes:
         workers: threads that read files.
-        lenient: list faults instead of ending with the first.
-        broken: the faults, by the key of what has them.
+        lenient: list faults instead of stopping at the first.
+        broken: the faults, by key.
     """
 
     workers: int = 2
@@ -30,13 +30,13 @@ _SURVEY: ContextVar[Survey] = ContextVar("survey", default=Survey())  # noqa: B0
 
 
 def current() -> Survey:
-    """The survey that is under way, a strict one by default."""
+    """The current survey; strict by default."""
     return _SURVEY.get()
 
 
 @contextmanager
 def leaving_out_broken(workers: int = 2) -> Iterator[dict[str, str]]:
-    """Sources opened within leave out what they cannot read and list it, key -> sentence, in what this yields.
+    """Open sources without unreadable files. Yields the list of faults, key -> sentence.
 
     Args:
         workers: threads that read files.
@@ -50,7 +50,7 @@ def leaving_out_broken(workers: int = 2) -> Iterator[dict[str, str]]:
 
 
 def refuse(where: Path, fault: str) -> None:
-    """List the fault of a file or folder, or raise `DataError` where faults are not listed."""
+    """Add the fault of a file or folder to the list, or raise `DataError` in a strict survey."""
     survey = current()
     if not survey.lenient:
         raise DataError(fault)
@@ -58,14 +58,14 @@ def refuse(where: Path, fault: str) -> None:
 
 
 def nothing_to_segment(name: str, keys: Collection[str], files: Collection[Path]) -> DataError:
-    """Why a source has no tasks: the faults of its files, if they have any, or else its settings.
+    """The error for a source without tasks: the faults of its files, if any, or else its settings.
 
     Args:
-        name: of the source.
-        keys: of its pairs.
-        files: their masks, and the folders of these.
+        name: name of the source.
+        keys: keys of its pairs.
+        files: its masks, and their folders.
     """
-    # of COCO the key is that of the image, without what its map shows
+    # in COCO, the key is that of the image, without the kind of its map
     own = {*keys, *(key.split("/", 1)[-1] for key in keys), *map(str, files)}
     faults = list(dict.fromkeys(fault for key, fault in current().broken.items() if key in own))
     if not faults:

@@ -1,6 +1,6 @@
-"""What the values of grey masks mean: labels with 255 for void, or black and white.
+"""The meaning of values in grey masks: labels with 255 for void, or black and white.
 
-This is one decision for a data set. A single mask of 0 and 255 does not tell.
+It is decided once per data set, because a single mask with values 0 and 255 is ambiguous.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ _OPTION = (
 
 
 def suffixes_of(masks: str) -> Sequence[str]:
-    """What names of masks end in."""
+    """File name suffixes of masks."""
     return BRIGHT_SUFFIXES if masks == BLACK_WHITE else MASK_SUFFIXES
 
 
 def count_masks(
     pairs: Mapping[str, Pair], items: Iterable[Sequence[str]], others: Iterable[Path], masks: str, what: str
 ) -> tuple[dict[str, Pair], dict[str, Counts]]:
-    """Check all pairs, decide what their grey masks mean, and count pixels.
+    """Check all pairs, decide the meaning of their grey masks, and count pixels.
 
     Args:
         pairs: the files of a split.
         items: the keys of each image, or of the frames of each video.
-        others: masks of the rest of the data set, looked at only where the split's do not decide.
-        masks: ``auto``: 255 is the object where every grey mask holds 0 and 255 alone, and void otherwise;
-            ``labels``: 255 is void; ``black_white``: 128 and more is the object, in masks of any kind.
-        what: the text beside the progress bar.
+        others: masks of the other splits, read only if those of the split do not decide.
+        masks: ``auto``: 255 is the object if every grey mask has only 0 and 255, and void otherwise; ``labels``: 255 is
+            void; ``black_white``: 128 and more is the object, in masks of any kind.
+        what: text of the progress bar.
 
     Returns:
-        the pairs as they are to be read, and the pixels of each label (void left out) of those that can be used.
+        The pairs with the right reader, and the pixel counts of each label (without void) of the usable ones.
 
     Raises:
-        DataError: ``masks`` is unknown, or a fault of a file, see `survey`.
+        DataError: ``masks`` is unknown, or a file is faulty, see `survey`.
     """
     if masks not in MASKS:
         raise unknown("data.masks", masks, MASKS)
@@ -83,7 +83,7 @@ def _is_white(mask: Path, counts: Counts) -> bool:
 def _labelled(
     pairs: Mapping[str, Pair], seen: Mapping[str, Counts], white: Iterable[str], others: Iterable[Path]
 ) -> Path | None:
-    """A grey mask whose values are labels, if there is any."""
+    """A grey mask with label values, if there is any."""
     rest = seen.keys() - set(white)
     found = next((pairs[key].mask for key in seen if key in rest and _has_labels(pairs[key].mask, seen[key])), None)
     if found is not None:
@@ -92,7 +92,7 @@ def _labelled(
 
 
 def _has_labels(mask: Path, counts: Counts) -> bool:
-    """Whether a grey mask holds labels. What a palette or one bit means is plain, and tells nothing of grey ones."""
+    """Whether a grey mask has label values. Palette and 1-bit masks are unambiguous and do not count."""
     return bool(counts.keys() - {0, IGNORE}) and mask_mode(mask) not in NOT_GREY
 
 
@@ -100,7 +100,7 @@ def _other_has_labels(mask: Path) -> bool:
     try:
         return _has_labels(mask, count_all(read_labels(mask)))
     except DataError:
-        return False  # told where its own split is opened
+        return False  # reported with its own split
 
 
 def _refuse_white(
@@ -110,7 +110,7 @@ def _refuse_white(
     white: set[str],
     labelled: Path,
 ) -> None:
-    """Refuse black and white items beside labelled ones, as nothing is left of them once 255 is void."""
+    """Refuse black and white items among labelled ones: with 255 as void, nothing would remain of them."""
     for keys in items:
         there = [key for key in keys if key in seen]
         if any(key in white for key in there) and not any(seen[key].keys() - {0, IGNORE} for key in there):

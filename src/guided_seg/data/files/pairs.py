@@ -1,4 +1,4 @@
-"""Sources over image and mask files: the pairs on disk and their loading."""
+"""Sources of image and mask files: pairs on disk, and how to load them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ IMAGE_SUFFIXES = (
 MASK_SUFFIXES = (".png",)
 
 BRIGHT_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
-"""Suffixes of masks that ``data.masks=black_white`` thresholds: a lossy format does no harm there."""
+"""Suffixes of masks that ``data.masks=black_white`` thresholds; lossy formats are safe there."""
 
 SYSTEM_NAMES = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
-"""What macOS, Synology and Windows leave in folders."""
+"""Files and folders that macOS, Synology and Windows create."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Pair:
 
     Attributes:
         image: the image file.
-        mask: the file that ``read`` makes a label map of.
-        read: reads label values from a mask file; raises `BrokenFile`.
+        mask: the mask file.
+        read: reads label values from the mask file; raises `BrokenFile`.
     """
 
     image: Path
@@ -56,7 +56,7 @@ class Pair:
             )
 
     def _fit(self, image: Sequence[int], mask: Sequence[int]) -> str:
-        """How to make a mask of another size fit."""
+        """Advice on how to make a mask of another size fit."""
         if tuple(image) != tuple(mask)[::-1]:
             return "resize the mask (nearest neighbour)"
         if (how := image_orientation(self.image)) == 1:
@@ -68,7 +68,7 @@ class Pair:
         )
 
     def check_both_exist(self) -> None:
-        """Raise `DataError` where one of the two files is missing."""
+        """Raise `DataError` if a file is missing."""
         if not self.image.is_file() and not self.mask.is_file():
             raise DataError(
                 f"Neither the image {self.image} nor its mask {self.mask} exists; add both, or correct their name in "
@@ -93,14 +93,14 @@ class Pair:
 
 
 class FileSource(IndexedSource):
-    """An `IndexedSource` over files; its keys are short names such as ``"bear/00000"``.
+    """An `IndexedSource` of files; keys are short names such as ``"bear/00000"``.
 
     Args:
         name: for messages and meta.
         pairs: the files of each key.
-        tables: the tasks, all over keys of ``pairs``.
-        cache_mb: how many megabytes of decoded samples each process keeps; 0 keeps none.
-        balance: how evenly classes are drawn, see `IndexedSource`.
+        tables: the tasks, with keys of ``pairs``.
+        cache_mb: size of each process's LRU cache of decoded samples, in megabytes; 0 for none.
+        balance: class-balanced sampling, see `IndexedSource`.
 
     Raises:
         DataError: the tables are empty.
@@ -123,11 +123,11 @@ class FileSource(IndexedSource):
 
     @property
     def pairs(self) -> Mapping[str, Pair]:
-        """The files of each key of the split, whether or not a task shows them."""
+        """The files of each key of the split, including keys without tasks."""
         return self._pairs
 
     def load(self, key: Hashable) -> Sample:
-        """The image and its label map. Raises `BrokenFile` where one cannot be read or their sizes differ."""
+        """Load an image and its label map. Raises `BrokenFile` if one cannot be read or their sizes differ."""
         pair = self._pairs[str(key)]
         return self._cache.get(key, lambda: read_pair(pair))
 
@@ -152,7 +152,7 @@ def read_pair(pair: Pair) -> Sample:
 
 
 BLACK_AND_WHITE = partial(read_labels, binary=True)
-"""Reads any label map, and black and white masks as 0 and 1."""
+"""Reads any label map; black and white masks become 0 and 1."""
 
 
 def pair_up(
@@ -163,18 +163,18 @@ def pair_up(
     suffixes: Sequence[str] = IMAGE_SUFFIXES,
     mask_suffixes: Sequence[str] = MASK_SUFFIXES,
 ) -> dict[str, Pair]:
-    """The images and masks of equal stem in two folders, in natural order (2 before 10).
+    """Pair images and masks with equal stems in two folders, in natural order (2 before 10).
 
     Args:
-        images: a folder of image files; other files in it are passed over.
+        images: a folder of image files; other files are ignored.
         masks: a folder of masks.
-        prefix: what the keys start with, before the stem.
+        prefix: prefix of the keys, before the stem.
         read: reads a mask.
-        suffixes: what names of images end in.
-        mask_suffixes: what names of masks end in.
+        suffixes: suffixes of images.
+        mask_suffixes: suffixes of masks.
 
     Raises:
-        DataError: no images, an image without its mask, a mask without its image, two images of one stem.
+        DataError: no images, an image without its mask, a mask without its image, or two images with one stem.
     """
     left, right = by_stem(images, suffixes), by_stem(masks, mask_suffixes)
     if not left:
@@ -186,7 +186,7 @@ def pair_up(
 
 
 def _instead(path: Path, kind: str) -> str:
-    """A further sentence where the folder of a missing mask has a file of nearly its name."""
+    """A did-you-mean sentence, if the folder of a missing mask has a file with a similar name."""
     there = image_files(path.parent, BRIGHT_SUFFIXES) if kind == "mask" and path.parent.is_dir() else []
     found = next((file.name for file in there if file.stem.lower().startswith(path.stem.lower())), None)
     if found is None:
@@ -198,7 +198,7 @@ def _instead(path: Path, kind: str) -> str:
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
-    """A sort key that reads numbers as numbers.
+    """A sort key for natural order: digits compare as numbers.
 
     Example:
         >>> sorted(["10", "9", "a2", "a10"], key=natural)
@@ -209,16 +209,16 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
 
 
 def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """The files of some suffixes in a folder, by stem.
+    """Files with certain suffixes in a folder, by stem.
 
     Raises:
-        DataError: the folder is missing, or two files have one stem.
+        DataError: the folder is missing, or two files have the same stem.
     """
     if not folder.is_dir():
         raise DataError(f"The folder {folder} is missing; images and masks lie in folders of equal names.")
     found: dict[str, Path] = {}
     for path in image_files(folder, suffixes):
-        stem = same_form(path.stem)  # so that an image and its mask pair up whichever system named them
+        stem = same_form(path.stem)  # one Unicode form, as systems write accents differently
         if stem in found:
             raise DataError(f"Both {found[stem].name} and {path.name} lie in {folder}; keep one of them.")
         found[stem] = path
@@ -226,9 +226,9 @@ def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
 
 
 def image_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """The files in a folder whose names end in one of ``suffixes``, in upper or lower case, in natural order.
+    """Files in a folder whose names end in one of ``suffixes``, ignoring case, in natural order.
 
-    Folders are passed over, whatever their names, and so is all that is not `visible`.
+    Folders and files that are not `visible` are ignored.
 
     Raises:
         DataError: the folder cannot be read.
@@ -238,7 +238,7 @@ def image_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[
 
 
 def visible(folder: Path) -> list[Path]:
-    """What a folder holds, without hidden files and what systems leave there, in the order of names.
+    """The content of a folder without hidden and system files, in the order of names.
 
     Raises:
         DataError: the folder cannot be read.
@@ -248,7 +248,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is that of a hidden file or folder, or of one that a system made for itself.
+    """Whether a name is that of a hidden or system file or folder.
 
     Example:
         >>> [name for name in ("._1.jpg", ".DS_Store", "__MACOSX", "@eaDir", "1.jpg") if not is_hidden(name)]

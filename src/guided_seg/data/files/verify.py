@@ -1,6 +1,6 @@
-"""The check of all files before training: each fault is one clear `DataError`; labels are counted as well.
+"""Check all files before training and count their labels. Each fault is one clear `DataError`.
 
-Within `faults.leaving_out_broken` faults are listed instead, so that an archive can be described as it is.
+Within `faults.leaving_out_broken`, faults are listed instead, to describe a data set as it is.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from guided_seg.errors import BrokenFile, DataError, why_unreadable
 from guided_seg.files.text import read_text, shown
 from guided_seg.machine.waiting import SHOW_AFTER
 
-_LONGEST = 500  # letters of a line of a list, which may hold two paths
+_LONGEST = 500  # characters per line of a list, which may have two paths
 
 T = TypeVar("T")
 
 
 def open_root(root: str | Path, layout: str, folders: Sequence[str], option: str = "data.root") -> Path:
-    """The absolute root that ``option`` gave. Raises `DataError` where it or one of its ``folders`` is missing."""
+    """The absolute path of the root in ``option``. Raises `DataError` if it or one of its ``folders`` is missing."""
     path = Path(root).expanduser().absolute()
     with reading(path):
         if path.is_file():
@@ -52,16 +52,16 @@ def open_root(root: str | Path, layout: str, folders: Sequence[str], option: str
 
 
 def _near(root: Path, folders: Sequence[str], option: str) -> str:
-    """A further sentence where the folders lie one level above or below."""
+    """A hint, if the folders are one level above or below."""
     for place in (root.parent, *visible(root)):
-        # not is_dir(), which raises an error where one may not look
+        # not is_dir(), which raises an error without permission
         if all(os.path.isdir(place / folder) for folder in folders):  # noqa: PTH112
             return f" They are in {place}, so set {option} to that."
     return ""
 
 
 def read_list(path: Path) -> list[str]:
-    """The lines of a list file, once each and without blank ones.
+    """The distinct lines of a list file, without blank ones.
 
     Raises:
         DataError: the file is missing, empty, not text, or has a line that is too long for a name.
@@ -78,10 +78,10 @@ def read_list(path: Path) -> list[str]:
 
 
 def read_names(path: Path) -> list[str]:
-    """The lines of a file in which line 1 names value 1, line 2 value 2, and so on; blank lines may end it.
+    """The lines of a file in which line i names value i; blank lines may follow at the end.
 
     Raises:
-        DataError: the file cannot be read, or has a blank line or the same name twice, which would shift the numbers.
+        DataError: the file cannot be read, or has a blank line or a name twice, which would shift the numbers.
     """
     lines = [line.strip() for line in read_text(path, "list", DataError).rstrip().splitlines()]
     for number, line in enumerate(lines, 1):
@@ -98,7 +98,7 @@ def read_names(path: Path) -> list[str]:
 
 
 def check_apart(train: Iterable[str], tested: Iterable[str]) -> None:
-    """Raise `DataError` where the lists of train and of what selects or tests a model share a name."""
+    """Raise `DataError` if the training list shares a name with the lists for model selection or testing."""
     both = sorted(set(train) & set(tested))
     if both:
         raise DataError(
@@ -108,10 +108,10 @@ def check_apart(train: Iterable[str], tested: Iterable[str]) -> None:
 
 
 def check_pair(pair: Pair) -> UInt8[np.ndarray, "H W"]:
-    """The label map of a pair that can be used.
+    """Check a pair and return its label map.
 
     Raises:
-        DataError: a file is missing or broken, or the sizes differ; the image is not decoded for this.
+        DataError: a file is missing or broken, or the sizes differ. The image is not decoded.
     """
     pair.check_both_exist()
     labels = pair.read(pair.mask)
@@ -121,7 +121,7 @@ def check_pair(pair: Pair) -> UInt8[np.ndarray, "H W"]:
 
 
 def check_labels(pair: Pair) -> tuple[UInt8[np.ndarray, "H W"], Counts]:
-    """The label map of a pair, and the pixels of each value, void left out.
+    """Check a pair; return its label map and the pixel count of each value, without void.
 
     Raises:
         DataError: see `check_pair`; or a grey mask has soft edges, see `check_plausible`.
@@ -134,33 +134,33 @@ def check_labels(pair: Pair) -> tuple[UInt8[np.ndarray, "H W"], Counts]:
 
 
 def count_labels(pair: Pair) -> Counts:
-    """Pixels of each label value of the mask, void left out. Raises `DataError` as `check_labels` does."""
+    """Pixel count of each label value of a mask, without void. Raises the errors of `check_labels`."""
     return check_labels(pair)[1]
 
 
 def count_values(labels: UInt8[np.ndarray, "H W"]) -> Counts:
-    """Pixels of each label value, void left out."""
+    """Pixel count of each label value, without void."""
     counts = count_all(labels)
     counts.pop(IGNORE, None)
     return counts
 
 
 def count_all(labels: UInt8[np.ndarray, "H W"]) -> Counts:
-    """Pixels of each value, void as well."""
+    """Pixel count of each value, including void."""
     counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
     return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
 
 def check_plausible(mask: Path, labels: UInt8[np.ndarray, "H W"], counts: Counts, advice: str) -> None:
-    """Raise `BrokenFile` where a mask is a black and white picture with soft edges, or a photograph.
+    """Raise `BrokenFile` if a mask is a photograph, or a black and white picture with soft edges.
 
-    Anti-aliasing, scaling, blurring and JPEG leave grey pixels between black and white ones. Labels fill areas; such
-    greys do not: hardly a pixel has only its like around it. Palette masks are label maps whatever they show.
+    Anti-aliasing, scaling, blurring and JPEG produce grey pixels between black and white ones. Labels fill areas, but
+    these grey values hardly ever have only equal neighbours. Palette masks always count as label maps.
 
     Args:
         mask: the file.
         labels: its values.
-        counts: the pixels of each.
+        counts: the pixel count of each value.
         advice: what to do.
     """
     if mask.suffix.lower() in MASK_SUFFIXES and _is_soft(labels, counts) and mask_mode(mask) not in NOT_GREY:
@@ -175,10 +175,10 @@ def check_plausible(mask: Path, labels: UInt8[np.ndarray, "H W"], counts: Counts
 SOFT_ADVICE = "save it as PNG without smoothing"
 
 _DARK, _BRIGHT = 15, 240
-"""What may be black and white but for the traces of a JPEG."""
+"""Values up to the first and from the second are black and white, apart from JPEG artefacts."""
 _FEW, _MOST = 0.02, 0.9
 _MANY = 8
-"""So many greys that fill no area are no labels, wherever they lie."""
+"""From this number on, grey values that fill no area are not labels, wherever they are."""
 
 
 def _is_soft(labels: UInt8[np.ndarray, "H W"], counts: Counts) -> bool:
@@ -189,7 +189,7 @@ def _is_soft(labels: UInt8[np.ndarray, "H W"], counts: Counts) -> bool:
     near = np.ones((3, 3), np.uint8)
     least, most = cv2.erode(labels, near), cv2.dilate(labels, near)
     flat = least == most
-    if not greys:  # a JPEG of high quality
+    if not greys:  # a high-quality JPEG
         nearly_black = any(0 < value <= _DARK for value in counts)
         return nearly_black and bool(flat[(labels > 0) & (labels < IGNORE)].mean() <= _FEW)
     grey = (labels > _DARK) & (labels < _BRIGHT)
@@ -197,22 +197,23 @@ def _is_soft(labels: UInt8[np.ndarray, "H W"], counts: Counts) -> bool:
         return False
     if greys >= _MANY or nearly_white:
         return True
-    # a few pixels away there is black on one side and white on the other
+    # soft edges have black and white within a few pixels
     far = np.ones((7, 7), np.uint8)
     between = (cv2.erode(least, far)[grey] <= _DARK) & (cv2.dilate(most, far)[grey] >= _BRIGHT)
     return bool(between.mean() >= _MOST)
 
 
 def survey(keys: Iterable[str], inspect: Callable[[str], T], what: str) -> dict[str, T]:
-    """``inspect`` every key on threads, with a progress bar on stderr if it takes more than a second.
+    """Run ``inspect`` on every key in threads, with a progress bar on stderr after the first second.
 
     Args:
-        keys: what to inspect.
-        inspect: its first error, in the order of ``keys``, ends the survey, unless this is `leaving_out_broken`.
-        what: the text beside the bar.
+        keys: the keys.
+        inspect: the check. Its first error, in the order of ``keys``, ends the survey, except within
+            `leaving_out_broken`.
+        what: text of the progress bar.
 
     Returns:
-        what was found for each key; keys that are left out as broken are not in it.
+        The result for each key, without keys left out as broken.
     """
     keys, found, began, how = list(keys), {}, time.monotonic(), current()
     console = Console(stderr=True)
@@ -234,7 +235,7 @@ def survey(keys: Iterable[str], inspect: Callable[[str], T], what: str) -> dict[
 
 
 def check_named(values: Iterable[int], known: Iterable[int], path: Path) -> None:
-    """Raise `DataError` where a mask holds a class value that has no name."""
+    """Raise `DataError` if a mask has a class value without a name."""
     stray = set(values) - set(known) - {0}
     if stray:
         refuse(
@@ -245,10 +246,10 @@ def check_named(values: Iterable[int], known: Iterable[int], path: Path) -> None
 
 
 def check_labelled(counts: Iterable[Counts], where: Path) -> None:
-    """Raise `DataError` where one label is all that there is in a mask, or in the masks of a video."""
+    """Raise `DataError` if a mask, or the masks of a video, have only one label."""
     all_counts = list(counts)
     values = sorted({value for count in all_counts for value in count})
-    if all_counts and len(values) < 2:  # without any, all of them were left out as broken
+    if all_counts and len(values) < 2:  # without counts, all were left out as broken
         found = f"only the label {values[0]}" if values else f"nothing but void ({IGNORE})"
         refuse(
             where,
@@ -258,7 +259,7 @@ def check_labelled(counts: Iterable[Counts], where: Path) -> None:
 
 
 def _or_fault(inspect: Callable[[str], T], lenient: bool) -> Callable[[str], T | DataError]:
-    """``inspect``, but a fault of the file is its result and not its end."""
+    """Wrap ``inspect`` to return a fault instead of raising it, if lenient."""
 
     def inspected(key: str) -> T | DataError:
         try:

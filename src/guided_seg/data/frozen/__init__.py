@@ -1,1 +1,1 @@
-"""Frozen episodes: the questions of an evaluation in a file."""
+"""Frozen episodes: the episodes of an evaluation in a file."""

@@ -1,8 +1,8 @@
-"""Frozen episodes: the questions of an evaluation in one small file, the same on every machine and for every model.
+"""Frozen episodes: the episodes of an evaluation in one small file, equal on every machine and for every model.
 
-A file names images, label values and dots, and holds no pixels. Dots are in pixels of the image at its own size, so
-they survive any size at which a protocol shows it. Of each image the file keeps its size and a checksum of its labels,
-by which other data is recognised; and a checksum of itself, by which a change is.
+A file has image keys, label values and dots, but no pixels. Dots are in pixels of the original image size, so they are
+valid at any size that a protocol uses. The file stores the size and a checksum of the labels of each image, to detect
+other data, and a checksum of itself, to detect changes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from guided_seg.errors import DataError
 from guided_seg.files.writing import whole_file
 
 FORMAT = 1
-"""The version of the file's layout."""
+"""The version of the file format."""
 
 
 class Mark(NamedTuple):
-    """By what an image is recognised: its height and width, and a checksum of its label map."""
+    """Identifies an image: height, width and a checksum of its label map."""
 
     height: int
     width: int
@@ -41,9 +41,9 @@ class FrozenView:
     """An image of an episode.
 
     Attributes:
-        key: what `guided_seg.data.source.Source.load` takes.
-        values: the label values that are positive 1, 2, ... in this order.
-        dots: rows of (row, column, label) at the image's own size. The first P of each label are the P dots.
+        key: the key for `guided_seg.data.source.Source.load`.
+        values: the values of the positive labels 1, 2, ... in this order.
+        dots: rows of (row, column, label) at the original image size. The first P of each label are the P dots.
     """
 
     key: Hashable
@@ -53,16 +53,16 @@ class FrozenView:
 
 @dataclass(frozen=True, slots=True)
 class FrozenEpisode:
-    """A question: who is segmented, shown by whom; see `guided_seg.data.source.Task`.
+    """A frozen episode: query and support; see `guided_seg.data.source.Task`.
 
     Attributes:
         mode: interactive, semantic or video.
-        seed: of the draw that it belongs to.
+        seed: random seed of its draw.
         query: the image to segment.
         support: the annotated images, the first S x ``ways`` of them for S shots.
         groups: the class or object of each positive label.
-        ways: how many images of the support make one shot.
-        last: it is the last frame of its video, which DAVIS does not score.
+        ways: number of support images per shot.
+        last: whether it is the last frame of its video, which DAVIS does not score.
     """
 
     mode: Mode
@@ -76,14 +76,14 @@ class FrozenEpisode:
 
 @dataclass(frozen=True)
 class FrozenEpisodes:
-    """The questions of an evaluation.
+    """The episodes of an evaluation.
 
     Attributes:
-        source: the name of the data.
-        split: of the data.
-        rule: how the episodes were chosen, as plain values.
-        images: each image that an episode names.
-        episodes: the questions, in order.
+        source: name of the data.
+        split: split of the data.
+        rule: how the episodes were selected, as plain values.
+        images: each image of the episodes.
+        episodes: the episodes, in order.
     """
 
     source: str
@@ -94,7 +94,7 @@ class FrozenEpisodes:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of all that the file says, as hexadecimal digits."""
+        """SHA-256 of the file's content, as hexadecimal digits."""
         return _digest(self._content())
 
     def _content(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class FrozenEpisodes:
         }
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """Write the file whole or not at all; the same episodes are the same bytes."""
+        """Write the file atomically; equal episodes give equal bytes."""
         content = self._content()
         text = _canonical(content | {"checksum": _digest(content)})
         with whole_file(path) as partial:
@@ -118,10 +118,10 @@ class FrozenEpisodes:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> FrozenEpisodes:
-        """The episodes of a file.
+        """Read the episodes of a file.
 
         Raises:
-            DataError: it is missing, damaged, changed, of another version, or holds what no episode can be.
+            DataError: the file is missing, damaged, changed, of another version, or has invalid episodes.
         """
         content = _open(Path(path))
         expected = content.pop("checksum", None)
@@ -139,7 +139,7 @@ class FrozenEpisodes:
 
 
 def mark_of(sample: Sample) -> Mark:
-    """By what the image of a sample is recognised."""
+    """The mark of a sample's image."""
     height, width = sample.labels.shape
     return Mark(height, width, zlib.crc32(sample.labels.tobytes()))
 
@@ -174,11 +174,11 @@ def _pack(episode: FrozenEpisode, number: Mapping[Hashable, int]) -> list[Any]:
 
 
 class _Impossible(ValueError):
-    """A value that no episode has; the message says where and what."""
+    """An invalid value in an episode; the message says where and what."""
 
 
 def _unpack_all(content: Mapping[str, Any]) -> tuple[str, str, dict[str, Any], dict[Hashable, Mark], tuple[Any, ...]]:
-    """The fields of `FrozenEpisodes`. A checksum shows that a file was changed, but not by whom it was made."""
+    """Unpack and check the fields of `FrozenEpisodes`. The checksum does not protect against wrong writers."""
     kinds = {"source": str, "split": str, "rule": dict, "images": list, "episodes": list}
     for name, kind in kinds.items():
         if not isinstance(content.get(name), kind):
@@ -216,13 +216,13 @@ def _unpack(where: str, entry: Any, images: Sequence[tuple[Hashable, Mark]]) -> 
 
 
 def _unpack_view(where: str, view: Any, number: int, images: Sequence[tuple[Hashable, Mark]]) -> FrozenView:
-    """A view with as many values as the episode has groups, and dots inside of its image."""
+    """Unpack a view. It must have one value per group of the episode, and all dots inside its image."""
     match view:
         case [image, [*values], [*dots]] if _whole(image, 0, len(images)):
             key, mark = images[image]
         case _:
             raise _Impossible(f"{where} has the view {_short(view)}; there are {len(images)} images")
-    # There are millions of values and dots, so they are compared in place.
+    # a file has millions of values and dots, so compare in place
     whole = all(type(value) is int and 0 <= value < IGNORE for value in values)
     if not whole or len(set(values)) != number or len(values) != number:
         raise _Impossible(f"{where} has the label values {_short(values)} for {number} groups")
@@ -248,7 +248,7 @@ def _whole(value: Any, least: int, end: float = float("inf")) -> bool:
 
 
 def _key(value: Any) -> Hashable:
-    """The key of an image; JSON has no tuples."""
+    """Convert the key of an image from JSON, which has no tuples."""
     if isinstance(value, list):
         return tuple(map(_key, value))
     if type(value) not in (str, int):

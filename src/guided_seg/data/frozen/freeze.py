@@ -1,4 +1,4 @@
-"""Choosing the episodes of a protocol and freezing them."""
+"""Select the episodes of a protocol and freeze them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from guided_seg.settings.limits import DRAWS
 
 @dataclass(frozen=True)
 class Plan:
-    """How episodes are chosen.
+    """How to select episodes.
 
     Attributes:
-        modes: those asked for; what the data lacks is left out.
-        episodes: of each mode (and seed); None for all that the data has.
-        draw: ``spread``: the fixed tasks of the data, evenly spread; ``random``: a random class or object, all alike,
-            and then a random image of it and random support, as few-shot protocols do it.
-        seeds: of as many draws of ``episodes`` each.
+        modes: the modes; those that the data lacks are skipped.
+        episodes: number per mode (and seed); None for all of the data.
+        draw: ``spread``: the fixed tasks of the data, evenly spread; ``random``: a random class or object, with equal
+            probability, then a random image of it and random support, as in few-shot protocols.
+        seeds: random seeds, each for a draw of ``episodes``.
         shots: the largest S.
-        points: the largest P; 0 where only full masks are asked for.
+        points: the largest P; 0 for full masks only.
         objects: positive labels of a task.
 
     Raises:
-        DataError: a value that cannot be.
+        DataError: a value is invalid.
     """
 
     modes: Sequence[Mode]
@@ -60,15 +60,15 @@ class Plan:
 
 
 def freeze(source: Source, split: str, plan: Plan, progress: bool = False) -> FrozenEpisodes:
-    """Choose the episodes, draw their dots, and note by what their images are recognised.
+    """Select the episodes, draw their dots, and store the marks of their images.
 
-    The dots are those of `data.sampling.points.restrict`, so that a frozen evaluation asks what another one does.
+    The dots are those of `data.sampling.points.restrict`, so frozen and other evaluations use the same dots.
 
     Args:
         source: the data of ``split``.
-        split: its name.
-        plan: what to choose.
-        progress: show a bar.
+        split: name of the split.
+        plan: how to select episodes.
+        progress: show a progress bar.
 
     Raises:
         DataError: the data has no task of these modes.
@@ -111,7 +111,7 @@ def _tasks(source: Source, mode: Mode, plan: Plan, seed: int) -> Iterator[_Drawn
 
 
 def _members(source: Source, mode: Mode, plan: Plan, seed: int, total: int) -> dict[str, list[int]]:
-    """The fixed tasks of each class or object."""
+    """The fixed tasks of each class or object, by index."""
     members: dict[str, list[int]] = {}
     for index in range(total):
         task = source.fixed(mode, index, 0, np.random.default_rng((seed, index)), plan.objects)
@@ -121,7 +121,7 @@ def _members(source: Source, mode: Mode, plan: Plan, seed: int, total: int) -> d
 
 def _freeze(source: Source, plan: Plan, images: dict[Hashable, Mark], drawn: _Drawn) -> FrozenEpisode:
     def look(view: View) -> Sample | None:
-        # labels are needed for dots, and once for each image to recognise it
+        # labels are needed for dots, and once per image for its mark
         if view.key in images and not plan.points:
             return None
         sample = source.load(view.key)

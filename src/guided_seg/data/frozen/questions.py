@@ -1,4 +1,4 @@
-"""Frozen episodes with their pixels: what a protocol asks a network."""
+"""Frozen episodes with their pixels: the input of protocols."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A frozen episode and its pixels.
+    """A frozen episode with its pixels.
 
     Attributes:
-        number: its place in the file.
-        frozen: as the file has it.
+        number: its index in the file.
+        frozen: the episode in the file.
         dense: the episode with full masks.
-        dots: int64 ``[P, 3]`` rows of (row, column, label) for each shot, at the size of its image here.
+        dots: int64 ``[P, 3]`` rows of (row, column, label) for each shot, at the size of the loaded image.
     """
 
     number: int
@@ -40,9 +40,9 @@ class Question:
     dots: tuple[Int[Tensor, "_ 3"], ...]
 
     def ask(self, shots: int, points: int | None) -> Episode | None:
-        """The episode with its first ``shots`` shots of ``points`` dots per label; None for full masks.
+        """The episode with its first ``shots`` shots and ``points`` dots per label, or full masks if None.
 
-        None where the query would be in its own support (a frame of a video that is annotated).
+        Returns None if the support would contain the query (an annotated video frame).
         """
         number = shots * self.frozen.ways
         if self.frozen.mode != "interactive" and self.frozen.query.key in self.keys(number):
@@ -54,31 +54,31 @@ class Question:
         return self.with_support(support)
 
     def with_support(self, support: Sequence[Shot]) -> Episode:
-        """The episode, shown by other shots."""
+        """The episode with another support."""
         return Episode(self.dense.query, self.dense.target, support, self.dense.meta, self.dense.num_labels)
 
     def keys(self, number: int) -> list[Hashable]:
-        """The images of the first ``number`` shots."""
+        """The keys of the images in the first ``number`` shots."""
         return [view.key for view in self.frozen.support[:number]]
 
 
 class Questions(Dataset[Question]):
-    """The questions of a file, loaded from the data that they were frozen on.
+    """A dataset of the episodes of a file, loaded from the data that they were frozen on.
 
     Args:
         source: the data.
         frozen: the file.
-        size: height and width to which images are resized (bilinearly) and masks with them (nearest), as some protocols
-            ask; None leaves them as they are.
+        size: height and width to resize images (bilinear) and masks (nearest) to, as some protocols require; None for
+            the original size.
 
     Raises:
-        DataError: (on loading) an image is not the one that the episodes were frozen on.
+        DataError: (on loading) an image differs from the one that was frozen.
         BrokenFile: (on loading) an image cannot be read.
     """
 
     def __init__(self, source: Source, frozen: FrozenEpisodes, size: Size | None = None) -> None:
         self.source, self.frozen, self.size = source, frozen, size
-        # neighbouring questions share support: a tensor is made once, and recognised by its identity in `collate`
+        # consecutive episodes share support images; `collate` recognises shared tensors by identity
         self._recent: dict[Hashable, tuple[Sample, Tensor, Size]] = {}
 
     def __len__(self) -> int:
@@ -119,7 +119,7 @@ class Questions(Dataset[Question]):
             return self.source.load(key)
         except DataError:
             raise
-        except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:  # a key from a file is anything
+        except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:  # keys from a file are arbitrary
             raise DataError(
                 f"The frozen episodes name the image {key!r}, which this data does not have; use the data that they "
                 "were frozen on, or freeze them again on this."
@@ -136,7 +136,7 @@ class Questions(Dataset[Question]):
 
 
 def resize(sample: Sample, size: Size) -> Sample:
-    """The image (bilinear) and its labels (nearest) at another height and width."""
+    """Resize an image (bilinear) and its labels (nearest)."""
     shape = (size[1], size[0])
     image = cv2.resize(sample.image, shape, interpolation=cv2.INTER_LINEAR)
     labels = cv2.resize(sample.labels, shape, interpolation=cv2.INTER_NEAREST_EXACT)
@@ -144,7 +144,7 @@ def resize(sample: Sample, size: Size) -> Sample:
 
 
 def resize_dots(dots: Int[Tensor, "P 3"], old: Size, new: Size) -> Int[Tensor, "P 3"]:
-    """Dots of an image of one size on the same image at another: the pixel that holds the old one's centre.
+    """Rescale dots to another image size: to the pixel that contains the centre of the old one.
 
     Example:
         >>> resize_dots(torch.tensor([[9, 5, 1]]), (10, 10), (20, 5)).tolist()
@@ -163,5 +163,5 @@ def first_of_each(dots: Int[Tensor, "P 3"], number: int) -> Int[Tensor, "D 3"]:
 
 
 def shot_with(shot: Shot, dots: Int[Tensor, "P 3"]) -> Shot:
-    """The shot annotated by dots instead."""
+    """The shot with dots as its annotation."""
     return Shot(shot.image, points=dots, is_query=shot.is_query, meta=shot.meta)

@@ -1,1 +1,1 @@
-"""Making data ready: archives, download, unpacking, reading every file, overview."""
+"""Prepare data: download and unpack archives, check every file, and report."""

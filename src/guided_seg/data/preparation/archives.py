@@ -1,4 +1,4 @@
-"""The archives that data comes in: what they hold, which of them are needed, and whether one is whole."""
+"""Archives of data sets: their content, and which are missing or damaged."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from guided_seg.files.disk import CHUNK, byte_bar
 
 @dataclass(frozen=True)
 class Archive:
-    """One official archive; conf/prepare.yaml lists them.
+    """An official archive, as listed in conf/prepare.yaml.
 
     Attributes:
-        url: where it is published.
+        url: its URL.
         name: its file name.
-        makes: what it puts into the data root: paths that the source cannot do without.
-        folder: the folder inside it whose content goes to the data root; ``*`` stands for any name.
-        size: in bytes, where it is known.
-        checksum: ``md5:...`` or ``sha256:...``, where one is published.
-        when: settings of the data for which it is needed, such as the year.
+        makes: paths that it adds to the data root and the source requires.
+        folder: the folder in it whose content belongs to the data root; ``*`` for any name.
+        size: size in bytes, if known.
+        checksum: ``md5:...`` or ``sha256:...``, if published.
+        when: settings of the data that need it, such as the year.
     """
 
     url: str
@@ -40,10 +40,10 @@ class Archive:
 
 
 def missing(archives: Sequence[Archive], root: Path) -> list[Archive]:
-    """The archives of which nothing is in ``root``.
+    """The archives whose content is missing in ``root``.
 
     Raises:
-        DataError: the root is a file, or holds only a part of what one of them makes.
+        DataError: the root is a file, or contains only a part of an archive.
     """
     if root.exists() and not root.is_dir():
         raise DataError(f"The data root {root} is a file; set data.root to a folder, which need not exist yet.")
@@ -61,7 +61,7 @@ def missing(archives: Sequence[Archive], root: Path) -> list[Archive]:
 
 
 def check(path: Path, archive: Archive) -> None:
-    """Raise `DataError` unless the file has the size and the checksum of the archive, as far as they are known."""
+    """Raise `DataError` if the file differs from the archive's size or checksum, if known."""
     size = path.stat().st_size
     if archive.size is not None and size != archive.size:
         fault = "is cut off" if size < archive.size else "is another file"

@@ -1,4 +1,4 @@
-"""Archives from the network: resumed where they broke off, checked before they count as there."""
+"""Download archives: resume interrupted downloads, and verify them before use."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _BROKEN_OFF = (URLError, HTTPException, ConnectionError, TimeoutError, SSLError)
 
 
 class Unreachable(DataError):
-    """An address from which nothing comes; the message is the reason."""
+    """No data from a URL; the message is the reason."""
 
 
 def obtain(needed: Sequence[Archive], folder: Path, again: str) -> list[Path]:
-    """The files of the archives: those that lie in ``folder``, and the others downloaded to it.
+    """Get the files of archives: those in ``folder``, and the others by download to it.
 
     Args:
         needed: the archives.
-        folder: where they are looked for and kept.
-        again: the command to repeat, for the sentence that says which files to put where without a network.
+        folder: folder of existing and downloaded archives.
+        again: the command to repeat, for the message about manual downloads.
 
     Raises:
-        DataError: an archive is not whole, cannot be reached, or does not fit on the disk.
+        DataError: an archive is damaged, cannot be reached, or does not fit on the disk.
     """
     absent = [archive for archive in needed if not (folder / archive.name).is_file()]
     for archive in needed:
@@ -49,11 +49,11 @@ def obtain(needed: Sequence[Archive], folder: Path, again: str) -> list[Path]:
 
 
 def download(archive: Archive, path: Path) -> None:
-    """Download an archive to ``path``; what is there of it lies in ``<path>.partial``, which a later call continues.
+    """Download an archive to ``path``, via ``<path>.partial``, which a later call resumes.
 
     Raises:
-        Unreachable: nothing comes; what came before is kept.
-        DataError: what came is not the archive, which is removed, or the disk refuses it.
+        Unreachable: the server sends nothing; the partial file is kept.
+        DataError: the data is not the archive, and is removed; or the disk refuses it.
     """
     partial = _partial(path)
     with disk_refusals(path.parent, "archives"):
@@ -68,7 +68,7 @@ def download(archive: Archive, path: Path) -> None:
 
 
 def _continue(archive: Archive, partial: Path) -> bool:
-    """Fetch the bytes that are still missing; whether none is. A connection may break as long as each brings some."""
+    """Fetch the missing bytes; return whether all are there. Reconnects as long as each connection yields some."""
     start = _size(partial)
     if start and start == archive.size:
         return True
@@ -80,7 +80,7 @@ def _continue(archive: Archive, partial: Path) -> bool:
         whole = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
         if whole and int(whole[1]) == start:
             return True
-        partial.unlink()  # it goes on beyond the end: it belongs to another file
+        partial.unlink()  # longer than the archive: it belongs to another file
         return False
     except _BROKEN_OFF as error:
         if _size(partial) <= start:
@@ -95,7 +95,7 @@ def _continue(archive: Archive, partial: Path) -> bool:
 
 
 def _receive(archive: Archive, partial: Path, start: int) -> int | None:
-    """Add to ``partial`` what the server sends from byte ``start``, or write it anew; the size of the whole file."""
+    """Append the server's data from byte ``start`` to ``partial``, or rewrite it; return the total size."""
     asked = {"Range": f"bytes={start}-"} if start else {}
     with urlopen(Request(archive.url, headers={"User-Agent": "guided_seg", **asked}), timeout=_TIMEOUT) as reply:
         if reply.headers.get_content_type() == "text/html":

@@ -1,4 +1,4 @@
-"""Zip and tar archives unpacked whole or not at all, and never outside their folder."""
+"""Unpack zip and tar archives atomically, and never outside their folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from guided_seg.errors import DataError
 from guided_seg.files.disk import CHUNK, byte_bar, check_space, disk_refusals
 
 _STAGE = "guided_seg_preparing"
-_BLOCK = 4096  # what the smallest file takes on most disks
+_BLOCK = 4096  # size of the smallest file on most disks
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, BadGzipFile, LZMAError, StructError),
     *(ValueError, OverflowError, RuntimeError),  # such as a name with a zero byte, or a method that zipfile lacks
@@ -39,13 +39,13 @@ class _Member:
 
 @contextmanager
 def staged(root: Path) -> Iterator[Path]:
-    """A folder whose content is moved to ``root`` when the block ends, and which is removed if the block fails.
+    """A temporary folder. Its content is moved to ``root`` when the block ends, or removed if the block fails.
 
-    It lies in the root, or in the nearest folder above it that exists, so that moving is renaming on one disk. What a
-    killed run left there is removed.
+    It is in the root, or in its nearest existing parent, so that moves are renames on one disk. Remains of killed runs
+    are removed.
 
     Raises:
-        DataError: the disk refuses, or something of the same name is in the root already.
+        DataError: the disk refuses, or the root already contains something of the same name.
     """
     above = next(folder for folder in (root, *root.parents) if folder.exists())
     stage = above / f".{root.name}.{_STAGE}"
@@ -60,11 +60,11 @@ def staged(root: Path) -> Iterator[Path]:
 
 
 def unpack(path: Path, archive: Archive, into: Path) -> None:
-    """Write the files of ``archive.folder`` below ``into``.
+    """Write the files of ``archive.folder`` to ``into``.
 
     Raises:
-        DataError: the archive is damaged, lacks what it should make, has a link or a path that leads out of it, or
-            does not fit on the disk.
+        DataError: the archive is damaged or incomplete, has a link or a path that leads outside, or does not fit on the
+            disk.
     """
     try:
         with _members(path) as members:
@@ -75,7 +75,7 @@ def unpack(path: Path, archive: Archive, into: Path) -> None:
         raise
     except OSError as error:
         if error.errno not in (None, EINVAL) or error.filename is not None:
-            raise  # the disk's, not that of a place before the file's beginning
+            raise  # an error of the disk, not a seek before the start of the file
         raise _damaged(path, archive, error) from error
     except _DAMAGED as error:
         raise _damaged(path, archive, error) from error
@@ -94,7 +94,7 @@ def _damaged(path: Path, archive: Archive, error: Exception) -> DataError:
 
 @contextmanager
 def _members(path: Path) -> Iterator[list[_Member]]:
-    """The files in the archive, with those outside of what we want, so that a bad path is seen anywhere."""
+    """Yield lists of the files in the archive, including unwanted ones, so that all paths are checked."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as packed:
             infos = [info for info in packed.infolist() if not info.is_dir()]
@@ -115,7 +115,7 @@ def _inner(name: str, archive: Path) -> PurePosixPath:
 
 
 def _place(path: PurePosixPath, folder: PurePosixPath) -> PurePosixPath | None:
-    """The path below ``folder``, or None where it is not there.
+    """The path relative to ``folder``, or None if it is not inside.
 
     Example:
         >>> _place(PurePosixPath("Tutorial-1/CamVid/train/a.png"), PurePosixPath("*/CamVid"))

@@ -1,4 +1,4 @@
-"""An overview of data: tasks of each split and mode, class balance, broken files, and episodes as pictures."""
+"""Report on data: tasks per split and mode, class balance, broken files, and pictures of episodes."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ Balance = dict[str, dict[str, int]]
 """Split -> class or object -> its number of tasks."""
 
 ROWS = 20
-"""Classes or objects that a table on the terminal lists; the others are summed up in its last row."""
+"""Maximum number of classes or objects in a table on the terminal; the last row sums up the others."""
 
 UNREAD = "Only masks and the headers of images were read; `python -m guided_seg.data.prepare` decodes every image."
 
 
 def overview(cfg: DictConfig, out: Path) -> Path:
-    """Print the tables, and write them to inspect.md with a chart of the balance and a sheet of episodes of each mode.
+    """Print the tables; write them to inspect.md, with a chart of the balance and a sheet of episodes per mode.
 
     Args:
         cfg: the composed config of ``guided_seg.data.inspect``.
-        out: the folder for them.
+        out: the output folder.
 
     Returns:
-        inspect.md.
+        The path of inspect.md.
 
     Raises:
-        DataError: the data cannot be used; single broken files are listed instead.
+        DataError: the data cannot be used; single broken files are only listed.
     """
     shown, console = as_split(cfg.sheet.split), Console(markup=False, highlight=False)
     make = instantiate(cfg.data.source)
@@ -68,7 +68,7 @@ def overview(cfg: DictConfig, out: Path) -> Path:
 
 
 def balance(source: Source, mode: Mode) -> dict[str, int]:
-    """How many fixed tasks each class or object has, the most first; with one positive label.
+    """Number of fixed tasks per class or object, largest first, with one positive label.
 
     Example:
         >>> from guided_seg.data.shapes.shapes import Shapes
@@ -77,7 +77,7 @@ def balance(source: Source, mode: Mode) -> dict[str, int]:
     """
     if mode not in source.modes:
         return {}
-    if isinstance(source, IndexedSource):  # whose tables say it at once
+    if isinstance(source, IndexedSource):  # read its tables, which is faster
         tables: dict[Mode, dict[str, int]] = {
             "interactive": Counter(group for group, _ in source.objects),
             "semantic": {group: len(targets) for group, targets in source.classes.items()},
@@ -89,9 +89,9 @@ def balance(source: Source, mode: Mode) -> dict[str, int]:
 
 
 def sheet(source: Source, mode: Mode, episodes: int, shots: int, points: int, seed: int) -> list[Panel]:
-    """Fixed episodes of a mode as pictures, without those that meet a broken file.
+    """Fixed episodes of a mode as panels, without those with a broken file.
 
-    The dots are those that an evaluation with this ``seed`` asks about.
+    The dots are those of an evaluation with the same ``seed``.
     """
     asked = FixedEpisodes(source, mode, 1 if mode == "interactive" else shots, episodes, seed)
     found = (asked[(0, number)] for number in range(len(asked)))
@@ -112,7 +112,7 @@ def _tables(balances: Mapping[Mode, Balance], rows: int | None) -> list[Table]:
 
 
 def _summary(balances: Mapping[Mode, Balance]) -> Table:
-    """A row for each split and mode."""
+    """A table with a row per split and mode."""
     rows = []
     for split in SPLITS:
         for mode, of_mode in balances.items():
@@ -132,7 +132,7 @@ def _by_group(mode: Mode, of_mode: Balance, most: int | None) -> Table:
 
 
 def _faults(root: str | None, found: list[str]) -> list[str]:
-    """A sentence for each broken file, with paths relative to the root, and what was not read."""
+    """A sentence per broken file, with paths relative to the root, and a note on what was not read."""
     if root is None:
         return [f"broken: {sentence}" for sentence in found]
     return [*broken_below(Path(root).expanduser().absolute(), found), UNREAD]
@@ -143,7 +143,7 @@ def _listed(faults: list[str]) -> str:
 
 
 def _draw(cfg: DictConfig, source: Source, balances: Mapping[Mode, Balance], out: Path) -> Iterator[str]:
-    """Write the pictures and yield what shows them in Markdown."""
+    """Write the pictures and yield the Markdown that shows them."""
     counted: Mode = "semantic" if "semantic" in balances else list(balances)[-1]
     chart = balance_chart(balances[counted], f"{counted} tasks", out / "classes.png")
     yield f"## Balance\n\n![{counted} tasks of each class or object]({chart.name})\n"

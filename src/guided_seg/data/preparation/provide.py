@@ -1,4 +1,4 @@
-"""Get a data set ready: fetch and unpack its archives, decode every file, report what there is."""
+"""Prepare a data set: download and unpack its archives, decode every file, and report."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from guided_seg.data.preparation.reading import broken_below, read_all
 
 
 def provide(cfg: DictConfig, command: str = "python -m guided_seg.data.prepare") -> Path | None:
-    """Get, unpack and check the data of ``cfg.data``.
+    """Download, unpack and check the data of ``cfg.data``.
 
     Args:
         cfg: the composed config of ``guided_seg.data.prepare``.
-        command: how it is called, for the sentence that says how to start again.
+        command: the command line, for messages.
 
     Returns:
-        the data root, or None if the data is not made of files.
+        The data root, or None if the data has no files.
 
     Raises:
-        DataError: an archive cannot be got, is not whole, or does not fit on the disk; or the data cannot be used.
+        DataError: an archive is unavailable or damaged, or does not fit on the disk; or the data cannot be used.
     """
     console, make = Console(markup=False, highlight=False, soft_wrap=True), instantiate(cfg.data.source)
     if "root" not in make.keywords:
@@ -48,7 +48,7 @@ def provide(cfg: DictConfig, command: str = "python -m guided_seg.data.prepare")
 
 
 def needed_archives(cfg: DictConfig, root: Path) -> list[Archive]:
-    """The official archives of ``cfg.data`` that ``root`` lacks. Raises `DataError` where it has a part of one."""
+    """The official archives of ``cfg.data`` that ``root`` lacks. Raises `DataError` if it has a part of one."""
     if cfg.data.name not in cfg.official:
         return []
     official = cfg.official[cfg.data.name]
@@ -59,18 +59,18 @@ def needed_archives(cfg: DictConfig, root: Path) -> list[Archive]:
 
 
 def bring(needed: list[Archive], root: Path, archives: Path, again: str) -> None:
-    """Get archives and make ``root`` of them, whole or not at all.
+    """Download archives and unpack them to ``root`` atomically.
 
     Args:
         needed: the archives.
         root: the data root.
-        archives: the folder where they are looked for and kept.
-        again: the command to repeat, for the sentence that says what to do without a network.
+        archives: folder of existing and downloaded archives.
+        again: the command to repeat, for the message about manual downloads.
 
     Raises:
         DataError: see `obtain`, `staged` and `unpack`.
     """
-    with staged(root) as stage:  # first, so that a root that may not be written to is refused before a download
+    with staged(root) as stage:  # first, so that a read-only root is refused before a download
         for archive, path in zip(needed, obtain(needed, archives, again), strict=True):
             unpack(path, archive, stage)
 

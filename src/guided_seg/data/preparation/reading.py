@@ -1,4 +1,4 @@
-"""Decode every file of a data set once, to count what there is and to list what is broken."""
+"""Decode every file of a data set once, to count its content and list broken files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _EVERYTHING = {
     "min_pixels": 1,
     "oracle": False,
 }
-"""Settings with which a source leaves nothing out."""
+"""Settings with which sources exclude nothing."""
 
 
 class Found(NamedTuple):
-    """What a split has, broken files left out.
+    """The content of a split, without broken files.
 
     Attributes:
         images: number of images.
@@ -42,14 +42,14 @@ class Found(NamedTuple):
 
 
 def read_all(make: Callable[..., FileSource], workers: int = 2) -> tuple[dict[str, Found], list[str]]:
-    """What each split has if no setting leaves anything out, and a sentence for each file that cannot be used.
+    """Count the content of each split without exclusions, and list a sentence for each unusable file.
 
     Args:
-        make: makes the source of a split.
+        make: factory of the source of a split.
         workers: threads that decode.
 
     Raises:
-        DataError: the data set as a whole cannot be used: a folder or list is missing, or a split is empty.
+        DataError: the data set as a whole is unusable: a folder or list is missing, or a split is empty.
     """
     decoded: set[Hashable] = set()
     found: dict[str, Found] = {}
@@ -65,11 +65,11 @@ def read_all(make: Callable[..., FileSource], workers: int = 2) -> tuple[dict[st
                 videos=len(source.videos),
                 instances=sum(target.key in decoded for _, target in source.objects),
             )
-    return found, list(dict.fromkeys(broken.values()))  # one file may be behind several keys
+    return found, list(dict.fromkeys(broken.values()))  # several keys may share a file
 
 
 def broken_below(root: Path, sentences: Iterable[str]) -> list[str]:
-    """Lines that list broken files, with paths relative to ``root``."""
+    """Format a list of broken files, with paths relative to ``root``."""
     return [f"broken: {sentence.replace(f'{root}{os.sep}', '')}" for sentence in dict.fromkeys(sentences)]
 
 

@@ -1,1 +1,1 @@
-"""From a labelled image to an episode: dots, crops, copy-paste, earlier masks."""
+"""Sample an episode from labelled images: dots, crops, copy-paste, earlier masks."""

@@ -1,4 +1,4 @@
-"""What an earlier answer may have looked like: the true mask, moved and spoilt, for training with memory."""
+"""Simulate earlier predictions by moving and corrupting the true mask, to train with memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _SPOILT = 0.4
 
 
 def disturb(labels: UInt8[np.ndarray, "H W"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W"]:
-    """The answer to a frame shortly before, made of the truth.
+    """Simulate the prediction of a frame shortly before, from the true mask.
 
-    Each object is a little moved and deformed, too thick or too thin, and now and then has a part lost or gained.
-    (MaskTrack, Perazzi et al., 2017, deforms the masks of stills so.)
+    Each object is slightly moved, deformed, and dilated or eroded; sometimes a part is removed or added. (As MaskTrack,
+    Perazzi et al., 2017, deforms the masks of stills.)
 
     Args:
         labels: the true label of each pixel.
@@ -38,10 +38,10 @@ def disturb(labels: UInt8[np.ndarray, "H W"], rng: np.random.Generator) -> UInt8
 
 
 def shifted(labels: UInt8[np.ndarray, "H W"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W"]:
-    """All labels together as a moment before: a little moved and zoomed.
+    """Move and zoom all labels together by a small random amount.
 
     Args:
-        labels: of each pixel; what comes into view is `IGNORE`.
+        labels: the label of each pixel; pixels that enter the image become `IGNORE`.
         rng: the source of randomness.
     """
     size = np.array(labels.shape[::-1], float)

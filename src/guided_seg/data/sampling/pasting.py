@@ -1,4 +1,4 @@
-"""Copy-paste: an object of another image in front of a crop, as something that the task does not ask for."""
+"""Copy-paste augmentation: paste an object of another image onto a crop as a hard negative."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from guided_seg.data.source import Sample
 from guided_seg.episode import IGNORE
 
 Donor = Callable[[np.random.Generator], tuple[Sample, int] | None]
-"""Draws an image and the value of an object in it; None where there is no other."""
+"""Draws an image and the value of an object in it; None if there is none."""
 
 SIDES = (0.2, 0.7)
-"""The least and most of a pasted object's longer side, as shares of the crop's."""
+"""Range of a pasted object's longer side, as a share of the crop's side."""
 PASTED = 254
-"""The value of a pasted object, or the next one below that is not asked for."""
+"""The value of a pasted object, or the next lower one that is not positive."""
 HIDDEN = 0.5
-"""The most of a positive label that a pasted object may hide, as a share."""
+"""Largest share of a positive label that a pasted object may hide."""
 
 
 def paste(crop: Sample, values: tuple[int, ...], donor: Sample, value: int, rng: np.random.Generator) -> Sample:
-    """The crop with the object ``value`` of ``donor`` in front of it: mirrored or not, of any size and anywhere.
+    """Paste the object ``value`` of ``donor`` onto a crop, with random mirroring, size and position.
 
-    It is cut out by its mask, and blended over a pixel at its edge (Ghiasi et al., 2021, find no finer blending
-    needed). What it covers has a value that is not asked for, and so is negative. Where it would hide more than half of
-    a label, the crop stays as it is.
+    The object is cut out by its mask and blended over one pixel at its edge (Ghiasi et al., 2021, find that more is not
+    needed). It gets a value that is not positive, so it is negative. The crop is unchanged if the object would hide
+    more than half of a positive label.
 
     Args:
         crop: an image and its labels.
-        values: those of its labels that are positive.
+        values: the positive values of its labels.
         donor: another image and its labels.
         value: the label of the object in it.
-        rng: decides size, mirror and place.
+        rng: the source of randomness.
     """
     inside = (donor.labels == value).view(np.uint8)
     left, top, width, height = cv2.boundingRect(inside)
@@ -56,5 +56,5 @@ def paste(crop: Sample, values: tuple[int, ...], donor: Sample, value: int, rng:
 
 
 def _share(covered: np.ndarray, region: np.ndarray) -> float:
-    """How much of a region is covered."""
+    """The share of a region that is covered."""
     return float((covered & region).sum() / max(1, region.sum()))

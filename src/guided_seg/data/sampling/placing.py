@@ -1,4 +1,4 @@
-"""Where dots fall in training: anywhere, or as people place them."""
+"""Placement of dots in training: uniform, or as people place them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from guided_seg.distance import depth
 from guided_seg.episode import IGNORE
 
 BAND = 0.05
-"""How far from its border an object's ``border`` dots fall at most, as a share of the square root of its area."""
+"""Width of the band of ``border`` dots, as a share of the square root of the object's area."""
 
 
 def place_points(
@@ -24,23 +24,23 @@ def place_points(
     objects: UInt8[np.ndarray, "H W"],
     rng: np.random.Generator,
 ) -> Int[Tensor, "D 3"]:
-    """As `sample_points`, with the dots of each label where ``places`` says, as far as there is room.
+    """Like `sample_points`, but place the dots of each label as in ``places``, if there is room.
 
-    - ``uniform``: anywhere on the label.
-    - ``centre``: well inside; the chance of a pixel grows with the square of its distance to where the label's region
-      or the image ends. The simulated user of interactive evaluation clicks on the very maximum (f-BRS, Sofiiuk et
-      al., 2020), and people near it.
-    - ``border``: of a positive label just inside its outline, of the negative one just outside the object. Xu et al.
-      (DIOS, 2016) draw a part of the negative clicks in such a band, where an object must be told from what it touches.
-    - ``distractor``: of the negative label, on other objects that the source knows: other instances, classes, and
-      what was pasted. DIOS and RITM (Sofiiuk et al., 2022) draw a part of the negative clicks there. Positive labels
-      have none and take ``uniform``.
+    - ``uniform``: anywhere in the label.
+    - ``centre``: well inside. The probability of a pixel grows with the square of its distance to the border of the
+      region or image. Simulated clicks in interactive evaluation use the exact maximum (f-BRS, Sofiiuk et al., 2020);
+      people click near it.
+    - ``border``: for a positive label just inside its outline, for the negative one just outside the object. Xu et al.
+      (DIOS, 2016) draw some of the negative clicks in such a band, to separate touching objects.
+    - ``distractor``: for the negative label, on other objects of the source: other instances, other classes and pasted
+      objects. DIOS and RITM (Sofiiuk et al., 2022) draw some of the negative clicks there. Positive labels use
+      ``uniform`` instead.
 
     Args:
         mask: a label per pixel, 0 negative.
         points: P, the number of dots per label, or that of each label.
-        places: where, for each label that is annotated.
-        objects: the label map of the source; what is neither 0 nor void in it, and negative here, is another object.
+        places: the placement for each annotated label.
+        objects: label map of the source; negative pixels that are neither 0 nor void in it belong to other objects.
         rng: the source of randomness.
 
     Returns:
@@ -68,7 +68,7 @@ def place_points(
 def _weights(
     mask: UInt8[np.ndarray, "H W"], label: int, place: str, objects: UInt8[np.ndarray, "H W"]
 ) -> Float[np.ndarray, "H W"] | None:
-    """How likely each pixel is, or None for uniformly."""
+    """The sampling weight of each pixel; None for uniform."""
     region = mask == label
     if place == "centre":
         return depth(np.pad(region, 1))[1:-1, 1:-1].astype(float) ** 2
@@ -82,7 +82,7 @@ def _weights(
 def _band(
     mask: UInt8[np.ndarray, "H W"], label: int, region: Bool[np.ndarray, "H W"]
 ) -> Float[np.ndarray, "H W"] | None:
-    """The rim of a positive label, or of what is around all of them. Void between the two is passed over."""
+    """The inner rim of a positive label, or the outer rim of all of them. Void pixels between are skipped."""
     positive = (mask > 0) & (mask != IGNORE)
     inside = region if label else ~positive
     if not region.any() or not positive.any() or inside.all():
@@ -93,7 +93,7 @@ def _band(
 
 
 def _drawn(weights: Float[np.ndarray, "H W"] | None, number: int, rng: np.random.Generator) -> list[int]:
-    """Up to ``number`` distinct pixels, by weight."""
+    """Draw up to ``number`` distinct pixels by weight."""
     if weights is None:
         return []
     flat = weights.ravel()
@@ -108,7 +108,7 @@ def _drawn(weights: Float[np.ndarray, "H W"] | None, number: int, rng: np.random
 def _topped_up(
     indices: list[int], mask: UInt8[np.ndarray, "H W"], label: int, number: int, rng: np.random.Generator
 ) -> list[int]:
-    """``number`` pixels of a label, those that are missing drawn uniformly; fewer where the label has fewer."""
+    """Fill up to ``number`` pixels of a label uniformly; fewer if the label has fewer."""
     if len(indices) == number:
         return indices
     others = sample_points(mask, number, (label,), rng).tolist()

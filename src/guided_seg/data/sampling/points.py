@@ -1,4 +1,4 @@
-"""Dots: how many (P), and where; a label map becomes a sparse annotation (paper, section 3)."""
+"""Sample dots: the number per label (P) and the sparse annotation of a label map (paper, section 3)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DENSE = None
 """The P of a full mask."""
 
 VARY = ("episode", "shot", "label")
-"""Within what the P of a training episode may stay the same."""
+"""Scopes within which P of a training episode is constant."""
 
 SPACING = ("log", "uniform")
-"""How P is drawn between its least and most."""
+"""Distributions of P between its bounds."""
 
 PLACES = ("uniform", "centre", "border", "distractor")
-"""Where dots fall, see `guided_seg.data.sampling.placing`."""
+"""Placements of dots, see `guided_seg.data.sampling.placing`."""
 
 Setting = tuple[int, int | None]
 """(S, P), where P counts dots per label and None is a dense mask."""
@@ -34,17 +34,17 @@ _DRAW, _TRIES = 256, 8
 
 
 def settings_of(mode: Mode, settings: Iterable[Setting]) -> list[Setting]:
-    """The settings that mean something in ``mode``: the query itself is the only shot of an interactive task."""
+    """The settings that are valid in ``mode``: an interactive task has only one shot, the query itself."""
     return [setting for setting in settings if mode != "interactive" or setting[0] == 1]
 
 
 def sample_points(
     mask: UInt8[np.ndarray, "H W"], points: int | Mapping[int, int], labels: tuple[int, ...], rng: np.random.Generator
 ) -> Int[Tensor, "D 3"]:
-    """Up to ``points`` distinct pixels of each label, uniformly; all that there are where a label has fewer.
+    """Sample up to ``points`` distinct pixels of each label uniformly; all pixels if a label has fewer.
 
-    Pixels are drawn until enough of each label are hit, which costs microseconds at any image size; only rare labels
-    are looked up in the whole mask. From equal generators, the dots of a smaller P are among those of a larger one.
+    Rejection sampling takes microseconds at any image size; only rare labels are searched for in the whole mask. With
+    equal generators, the dots of a smaller P are a subset of those of a larger P.
 
     Args:
         mask: a label per pixel.
@@ -53,7 +53,7 @@ def sample_points(
         rng: the source of randomness.
 
     Returns:
-        rows of (row, column, label), by label.
+        Rows of (row, column, label), by label.
 
     Example:
         >>> mask = np.eye(4, dtype=np.uint8)
@@ -75,7 +75,7 @@ def sample_points(
     seed = int(rng.integers(1 << 62))
     for label, hits in found.items():
         if len(hits) < wanted[label]:
-            # a generator of its own: whether another label was looked up depends on P
+            # a separate generator: whether another label is searched for depends on P
             order = np.random.default_rng((seed, label)).permutation(np.flatnonzero(flat == label))
             hits.update(dict.fromkeys(order.tolist()))
         chosen.append(list(hits)[: wanted[label]])
@@ -89,17 +89,17 @@ class PointRange:
     """The distribution of P in training (concepts, rule 7): from ``low`` to ``high``, or dense.
 
     Attributes:
-        low: fewest dots per label; 0 only where P is uniform, and shows nothing of the label.
+        low: fewest dots per label; 0 (no dots) is only valid if P is uniform.
         high: most dots per label.
-        dense: the share of episodes annotated by full masks.
-        missing: the share of shots in which one of the labels is left out.
-        vary: within what P stays the same: all shots of an ``episode``, all labels of a ``shot``, or one ``label`` of
-            a shot. With the last two, dots and masks come mixed in one episode.
-        spacing: ``log``, so that 1 to 2 is as likely as 10 to 20, or ``uniform``, as the original drew P.
-        place: how often the dots of a label of a shot fall in each of `PLACES`, relative to the others.
+        dense: share of episodes with full masks.
+        missing: share of shots without one of the labels.
+        vary: scope of P: all shots of an ``episode``, all labels of a ``shot``, or one ``label`` of a shot. The last
+            two mix dots and masks within an episode.
+        spacing: ``log``, so that 1 to 2 is as likely as 10 to 20, or ``uniform``, as in the original.
+        place: weight of each of `PLACES` for the dots of a label in a shot.
 
     Raises:
-        DataError: a range, share, ``vary``, ``spacing`` or ``place`` that cannot be.
+        DataError: a range, share, ``vary``, ``spacing`` or ``place`` is invalid.
 
     Example:
         >>> PointRange(low=1, high=25, dense=0.0).draw(np.random.default_rng(0)) in range(1, 26)
@@ -133,13 +133,13 @@ class PointRange:
             )
 
     def draw(self, rng: np.random.Generator) -> int | None:
-        """P for one episode; None is dense."""
+        """P of one episode; None for dense."""
         return DENSE if rng.random() < self.dense else self._dots(rng)
 
     def draw_shot(
         self, of_episode: int | None, labels: tuple[int, ...], rng: np.random.Generator
     ) -> int | Mapping[int, int] | None:
-        """P of one shot, or that of each of its ``labels``; None is dense. Draws nothing if P is the episode's."""
+        """P of one shot, or of each of its ``labels``; None for dense. Uses no randomness if P is the episode's."""
         if self.vary == "episode":
             return of_episode
         of_shot = self.draw(rng)
@@ -148,7 +148,7 @@ class PointRange:
         return {label: self._dots(rng) for label in labels}
 
     def draw_places(self, labels: tuple[int, ...], rng: np.random.Generator) -> dict[int, str]:
-        """Where the dots of each of a shot's ``labels`` fall. Draws nothing if there is no choice."""
+        """The placement for each of a shot's ``labels``. Uses no randomness if there is no choice."""
         shares = {place: share for place, share in self.place.items() if share > 0}
         if len(shares) == 1:
             return dict.fromkeys(labels, *shares)
@@ -162,7 +162,7 @@ class PointRange:
         return min(int(np.exp(exponent)), self.high)
 
     def labels(self, num_labels: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """The labels that one shot annotates: all, or now and then all but one."""
+        """The labels that one shot annotates: all, or sometimes all but one."""
         labels = tuple(range(num_labels))
         if rng.random() >= self.missing:
             return labels
@@ -171,11 +171,11 @@ class PointRange:
 
 
 def restrict(batch: Batch, shots: int, points: int | None, seed: int) -> Batch:
-    """The (S, P) version of a batch whose shots carry dense masks: its first S shots with P dots per label.
+    """Make the (S, P) version of a batch with dense masks: its first S shots, with P dots per label.
 
-    Images stay as they are, so features encoded once serve every (S, P). Dots depend on ``seed`` and on each episode's
-    ``index`` in its meta alone, so P dots of one episode are the same in any batch. An episode whose meta has ``ways``
-    has that many images for one shot (see `guided_seg.data.source.Task`).
+    Images are unchanged, so features encoded once serve every (S, P). Dots depend only on ``seed`` and on each
+    episode's ``index`` in its meta, so an episode has the same dots in any batch. ``ways`` in the meta is the number of
+    images per shot (see `guided_seg.data.source.Task`).
     """
     rank = _rank(batch.shot_episode)
     most = torch.tensor([shots * meta.get("ways", 1) for meta in batch.metas], device=rank.device)
@@ -205,13 +205,13 @@ def restrict(batch: Batch, shots: int, points: int | None, seed: int) -> Batch:
 
 
 Fewer = tuple[bool, bool]
-"""Whether an episode has fewer shots, and fewer dots of a label, than were asked for."""
+"""Whether an episode has fewer shots, and fewer dots of a label, than requested."""
 
 
 def fewer_than(batch: Batch, shots: int, points: int | None) -> list[Fewer]:
-    """What the episodes of a batch of `restrict` lack of S = ``shots`` and P = ``points``.
+    """Find out whether the episodes of a batch of `restrict` have fewer than S = ``shots`` or P = ``points``.
 
-    A class may have no more images, and a label no more pixels. A label that a shot does not show lacks nothing.
+    A class may have too few images, and a label too few pixels. Labels that are absent from a shot do not count.
     """
     own = torch.bincount(batch.shot_episode, minlength=len(batch.metas)).tolist()
     dots = [False] * len(batch.metas)
@@ -226,7 +226,7 @@ def fewer_than(batch: Batch, shots: int, points: int | None) -> list[Fewer]:
 
 
 def binarize(labels: UInt8[np.ndarray, "H W"], values: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
-    """The task's labels: ``values`` become 1, 2, ..., void stays `IGNORE`, all else is negative."""
+    """Map ``values`` to labels 1, 2, ..., void to `IGNORE`, and all other values to negative."""
     table = np.zeros(256, np.uint8)
     table[IGNORE] = IGNORE
     for label, value in enumerate(values, start=1):
@@ -235,7 +235,7 @@ def binarize(labels: UInt8[np.ndarray, "H W"], values: tuple[int, ...]) -> UInt8
 
 
 def keep_labels(mask: UInt8[np.ndarray, "H W"], labels: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
-    """The mask with all but ``labels`` not annotated (`IGNORE`)."""
+    """Replace all but ``labels`` in the mask by `IGNORE`."""
     table = np.full(256, IGNORE, np.uint8)
     table[list(labels)] = labels
     return _look_up(table, mask)
@@ -247,6 +247,6 @@ def _look_up(table: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _rank(episodes: Tensor) -> Tensor:
-    """The place of each shot within its episode; shots of one episode are consecutive."""
+    """The position of each shot within its episode; shots of an episode are consecutive."""
     first = torch.searchsorted(episodes, episodes)
     return torch.arange(len(episodes), device=episodes.device) - first

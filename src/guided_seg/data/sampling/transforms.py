@@ -20,25 +20,24 @@ _SMALLEST, _LARGEST = 0.6, 4.0
 
 @dataclass(frozen=True)
 class Augment:
-    """Random scale, flip, crop and colour; one warp moves image and labels together, so they cannot come apart.
+    """Random scale, flip, crop and colour, with one warp for image and labels.
 
     Attributes:
-        size: side of the square crop, pixels; where the image ends, labels are `IGNORE`.
-        scale: least and most magnification.
-        relative: count magnification from that at which the image's longest side is ``size``, so that images of all
-            sizes are seen at the same scales.
-        flip: chance of a left-right mirror.
-        colour: strength of the change of brightness, contrast and saturation, 0 for none.
-        inside: where the image is larger than the crop, the crop lies within it, and else the image within the crop.
-        variants: how many crops there are of an image for the same values, always the same ones, whatever the run's
-            seed; None for endless ones.
-        paste: the share of crops on which an object of another image is pasted, see `guided_seg.data.sampling.pasting`.
-        extent: least and most share of the crop's side that the longer side of the object takes, in place of ``scale``,
-            so that small objects of large photos are learned from as well; no image becomes smaller than `_SMALLEST`
-            of the crop or is magnified more than `_LARGEST` times for it. None for ``scale``.
+        size: side of the square crop, in pixels; labels beyond the image are `IGNORE`.
+        scale: range of magnification.
+        relative: magnification 1 makes the image's longest side ``size``, so that images of all sizes have similar
+            scales.
+        flip: probability of a left-right mirror.
+        colour: strength of changes of brightness, contrast and saturation, 0 for none.
+        inside: keep the crop inside the image if the image is larger, else the image inside the crop.
+        variants: number of crops of an image for the same values, independent of the run's seed; None for unlimited.
+        paste: share of crops with a pasted object of another image, see `guided_seg.data.sampling.pasting`.
+        extent: range of the object's longer side as a share of the crop, instead of ``scale``, so that small objects of
+            large photos are trained on. No image becomes smaller than `_SMALLEST` of the crop or is magnified more than
+            `_LARGEST` times. None for ``scale``.
 
     Raises:
-        DataError: a size, scale, strength or number that cannot be.
+        DataError: a size, scale, strength or number is invalid.
     """
 
     size: int
@@ -67,13 +66,13 @@ class Augment:
     def __call__(
         self, sample: Sample, values: tuple[int, ...], rng: np.random.Generator, donor: Donor | None = None
     ) -> Sample:
-        """A crop of ``sample`` around a pixel of one of ``values``, if it has any.
+        """Crop ``sample`` around a pixel of one of ``values``, if it has any.
 
         Args:
             sample: an image and its labels.
-            values: those labels that are positive.
+            values: the positive labels.
             rng: the source of randomness.
-            donor: draws what may be pasted.
+            donor: draws an object to paste.
         """
         if self.variants is not None:
             rng = np.random.default_rng((_checksum(sample.image), *values, int(rng.integers(self.variants))))
@@ -106,7 +105,7 @@ class Augment:
     def _matrix(self, shape: tuple[int, ...], zoom: float, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         mirror = -1.0 if rng.random() < self.flip else 1.0
         linear = np.diag([zoom * mirror, zoom])
-        # the chosen pixel lands anywhere but in the outer sixth of the crop; on a pixel, so that it is never lost
+        # the chosen pixel is anywhere except in the outer sixth of the crop; on a pixel, so that it is never lost
         place = rng.integers(self.size // 6, self.size * 5 // 6 + 1, size=2)
         offset = place - linear @ centre
         if self.inside:
@@ -114,10 +113,10 @@ class Augment:
         return np.column_stack([linear, offset])
 
     def _into(self, shape: tuple[int, ...], linear: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        """The shortest way, in whole pixels, after which image and crop lie one within the other."""
+        """The shortest shift, in whole pixels, that puts image or crop inside the other."""
         corner = linear @ [shape[1] - 1, shape[0] - 1]
         to_first, to_last = -(offset + np.minimum(corner, 0)), self.size - 1 - (offset + np.maximum(corner, 0))
-        # between the ways that make their first or their last edges meet, either holds the other
+        # between aligning the first edges and the last edges, one contains the other
         return np.trunc(np.clip(0, np.minimum(to_first, to_last), np.maximum(to_first, to_last)))
 
     def _tint(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -130,5 +129,5 @@ class Augment:
 
 
 def _checksum(image: np.ndarray) -> int:
-    """Tells images apart wherever their files lie."""
+    """A checksum of the pixels, independent of the file's location."""
     return zlib.crc32(np.ascontiguousarray(image).data)

@@ -1,1 +1,1 @@
-"""The built-in data: endless scenes of textured, moving objects."""
+"""Built-in data: unlimited scenes of textured, moving objects."""

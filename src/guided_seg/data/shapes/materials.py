@@ -1,4 +1,4 @@
-"""Materials of the built-in `shapes`: a palette of two colours times a pattern, both functions of a number."""
+"""Materials of the built-in `shapes`: a palette of two colours times a pattern, each from a number."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 TILE = 64
-"""Textures are tiles of this many pixels that repeat without a seam."""
+"""Side of a seamless texture tile, in pixels."""
 
 
 @dataclass(frozen=True)
 class _Canvas:
-    """What a pattern draws on: columns x and rows y in 0..1, its number of waves, and its own randomness."""
+    """Input of a pattern: columns x and rows y in 0..1, a number of waves, and a random generator."""
 
     x: np.ndarray
     y: np.ndarray

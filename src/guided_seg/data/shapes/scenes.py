@@ -1,4 +1,4 @@
-"""Scenes of the built-in `shapes`: moving objects in drawing order, painted at any time."""
+"""Scenes of the built-in `shapes`: moving objects in drawing order, rendered at any time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from jaxtyping import UInt8
 
 from guided_seg.data.shapes.materials import texture
 
-# drawing sensor noise anew for each frame would cost more than the rest of the frame
+# new sensor noise for each frame would take longer than the rest of the frame
 _NOISE = np.round(5 * np.random.default_rng(0).standard_normal((512, 512, 3))).astype(np.int16)
 ABSENT = 254
-"""The label value of a material that a scene does not show; no scene has so many things."""
+"""The label value of a material that is not in a scene; no scene has that many objects."""
 _SHIFT = 4  # sub-pixel bits of OpenCV's polygon coordinates
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One moving object: its outline around the origin, in pixels, and how it moves from frame to frame."""
+    """A moving object: its outline around the origin, in pixels, and its motion."""
 
     material: int
     outline: np.ndarray
@@ -39,7 +39,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Things in drawing order over a background, under one light."""
+    """Objects in drawing order over a background, under one light."""
 
     things: tuple[Thing, ...]
     background: Thing
@@ -47,12 +47,12 @@ class Scene:
     noise_seed: int
 
     def value(self, material: int) -> int:
-        """The label value of a material: that of its first thing, or `ABSENT`."""
+        """The label value of a material: that of its first object, or `ABSENT`."""
         return next((i for i, thing in enumerate(self.things, start=1) if thing.material == material), ABSENT)
 
 
 def draw_labels(scene: Scene, time: int, size: int) -> UInt8[np.ndarray, "H W"]:
-    """The value of the thing that is seen at each pixel, 1 for the first; 0 is background."""
+    """Render the label map: the visible object at each pixel, from 1; 0 is background."""
     labels = np.zeros((size, size), np.uint8)
     for value, thing in enumerate(scene.things, start=1):
         pose = thing.pose(time, size)
@@ -62,7 +62,7 @@ def draw_labels(scene: Scene, time: int, size: int) -> UInt8[np.ndarray, "H W"]:
 
 
 def paint(scene: Scene, labels: UInt8[np.ndarray, "H W"], time: int) -> UInt8[np.ndarray, "H W 3"]:
-    """The RGB image of the scene at ``time``, to which ``labels`` belong."""
+    """Render the RGB image of the scene at ``time``, given its label map."""
     image = _surface(scene.background, time, labels.shape[0], (0, 0, labels.shape[1], labels.shape[0]))
     for value, thing in enumerate(scene.things, start=1):
         mask = (labels == value).view(np.uint8)
@@ -77,7 +77,7 @@ def paint(scene: Scene, labels: UInt8[np.ndarray, "H W"], time: int) -> UInt8[np
 
 
 def merge_classes(scene: Scene, labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """The labels with things of one material under one value, that of its first thing."""
+    """Merge objects of one material into one label, that of its first object."""
     values = [0, *(scene.value(thing.material) for thing in scene.things)]
     return np.array(values, np.uint8)[labels]
 
@@ -99,7 +99,7 @@ def outline(rng: np.random.Generator) -> np.ndarray:
 
 
 def spread(number: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Positions that overlap only somewhat: each is the farthest of a few candidates from those before."""
+    """Random positions with little overlap: each is the farthest of a few candidates from the previous ones."""
     positions: list[np.ndarray] = []
     for _ in range(number):
         candidates = rng.uniform(0.16 * size, 0.84 * size, size=(5, 2))
@@ -110,7 +110,7 @@ def spread(number: int, size: int, rng: np.random.Generator) -> list[np.ndarray]
 
 
 def _surface(thing: Thing, time: int, size: int, box: tuple[int, int, int, int]) -> np.ndarray:
-    """The thing's texture, which moves and turns with it, over a box (x, y, width, height) of the image."""
+    """The object's texture, moved and rotated with it, over a box (x, y, width, height) of the image."""
     x, y, width, height = box
     pose = thing.pose(time, size) - [[0, 0, x], [0, 0, y]]
     pose = np.hstack([pose[:, :2] * thing.zoom, pose[:, 2:]])
@@ -118,7 +118,7 @@ def _surface(thing: Thing, time: int, size: int, box: tuple[int, int, int, int])
 
 
 def _bounce(position: np.ndarray, size: int) -> np.ndarray:
-    """Fold positions back into the middle of the image, as if its border were a mirror."""
+    """Reflect positions at the image border."""
     low, span = 0.12 * size, 0.76 * size
     folded = np.mod(position - low, 2 * span)
     return low + np.where(folded > span, 2 * span - folded, folded)

@@ -1,10 +1,10 @@
-"""`shapes`: endless procedural scenes of textured, overlapping, moving objects; no download, no files.
+"""`shapes`: unlimited procedural scenes of textured, overlapping, moving objects, without download or files.
 
-A *material* (palette x pattern) is a class, an object is an instance, a scene in time is a video. Every scene holds
-several objects over a textured background, so the same scene serves several tasks and none can be solved without
-its support. Some objects share the palette but not the pattern (colour alone does not tell them apart), and some
-scenes hold *twins*: two objects of one material, which global guidance must confuse and local guidance need not
-(paper, figure 3c). Palettes of validation and test are never seen in training.
+A *material* (palette x pattern) is a class, an object is an instance, a scene over time is a video. Every scene has
+several objects on a textured background, so one scene serves several tasks, and none can be solved without its support.
+Some objects share the palette but not the pattern, so colour alone does not separate them. Some scenes have *twins*:
+two objects of one material, which local guidance can separate and global guidance cannot (paper, figure 3c). Palettes
+of validation and test are never in training.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ PALETTES: dict[Split, range] = {"train": range(80), "val": range(80, 100), "test
 """Palettes of each split: 480 training classes, 120 validation classes and 240 test classes."""
 
 Asked = int | tuple[int, ...]
-"""The material, or materials, that a scene must show; -1 for none."""
+"""The material or materials that a scene must contain; -1 for none."""
 
 
 class Shapes(Source):
     """Procedural scenes; a key is ``(kind, scene, asked, frame)`` with kind ``instance`` or ``class``.
 
     Args:
-        split: decides palettes and scenes; no scene or palette is in two splits.
+        split: determines palettes and scenes; splits share neither.
         size: height and width in pixels.
-        frames: frames of a video.
-        objects: least and most objects of a scene.
-        twins: the share of scenes in which two objects have one material.
-        siblings: the share of scenes in which two objects share their palette but not their pattern.
-        min_pixels: an object with fewer visible pixels is no task.
-        tasks: how many fixed evaluation tasks there are in each mode.
-        seed: another seed is another world.
-        oracle: train and val draw from the test palettes as well; their scenes are never those of test.
+        frames: frames per video.
+        objects: range of the number of objects in a scene.
+        twins: share of scenes with two objects of one material.
+        siblings: share of scenes with two objects of one palette but different patterns.
+        min_pixels: an object with fewer visible pixels is not a task.
+        tasks: number of fixed evaluation tasks per mode.
+        seed: random seed of all scenes.
+        oracle: train and val also use the test palettes, but never test scenes.
 
     Raises:
         DataError: an unknown split, or numbers that leave no scenes or tasks.
@@ -72,7 +72,7 @@ class Shapes(Source):
     ) -> None:
         if size < 32:
             raise DataError(f"data.size={size} leaves no room for objects; use at least 32 pixels.")
-        most = len(PALETTES["val"]) - 1  # each object and the background have palettes of their own
+        most = len(PALETTES["val"]) - 1  # each object and the background have different palettes
         if not 2 <= objects[0] <= objects[1] <= most:
             raise DataError(f"data.objects={list(objects)}: expected [least, most] with 2 <= least <= most <= {most}.")
         if not 2 <= frames <= tasks + 1:
@@ -88,7 +88,7 @@ class Shapes(Source):
         self._remember_scenes()
 
     def __getstate__(self) -> dict[str, Any]:
-        # a cache cannot be sent to a data-loading worker, where processes are spawned
+        # caches cannot be pickled for spawned data-loading workers
         return {name: value for name, value in vars(self).items() if name != "_scene"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -96,11 +96,11 @@ class Shapes(Source):
         self._remember_scenes()
 
     def _remember_scenes(self) -> None:
-        # one scene is asked for twice: once to pose a task and once to load it
+        # a scene is needed twice: to pose a task and to load it
         self._scene = lru_cache(maxsize=64)(self._make_scene)
 
     def load(self, key: Hashable) -> Sample:
-        """Draw one frame."""
+        """Render one frame."""
         assert isinstance(key, tuple)
         kind, number, asked, time = key
         scene = self._scene(number, asked)
@@ -109,11 +109,11 @@ class Shapes(Source):
         return Sample(image, labels if kind == "instance" else merge_classes(scene, labels))
 
     def most(self, mode: Mode) -> int:
-        """See `Source.most`; classes need palettes of their own, and one is left for the background."""
+        """See `Source.most`. Classes need different palettes, and one is reserved for the background."""
         return len(self.palettes) - 1 if mode == "semantic" else self.objects[1]
 
     def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
-        """A random task on scenes that are as many as 64-bit numbers."""
+        """A random task on a random scene, with a 64-bit scene number."""
         number = int(rng.integers(1 << 62))
         if mode == "semantic":
             return self._semantic(self._draw_materials(objects, rng), number, shots, rng)
@@ -123,11 +123,11 @@ class Shapes(Source):
         return self._random_video(number, time, shots, rng, objects)
 
     def count(self, mode: Mode, objects: int = 1) -> int:
-        """The number of fixed tasks; for video whole videos, of all frames but the first."""
+        """The number of fixed tasks; in video, all frames but the first of whole videos."""
         return self.tasks if mode != "video" else self.tasks // (self.frames - 1) * (self.frames - 1)
 
     def fixed(self, mode: Mode, index: int, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
-        """The task ``index`` of this split: every class in turn, every frame of a video in turn."""
+        """The task ``index`` of this split: classes take turns, and frames of a video are consecutive."""
         if mode == "semantic":
             palette = self.palettes[index % len(self.palettes)]
             material = palette * len(PATTERNS) + int(rng.integers(len(PATTERNS)))
@@ -136,7 +136,7 @@ class Shapes(Source):
         if mode == "interactive":
             return self._interactive(index, 0, rng, objects)
         video, frame = divmod(index, self.frames - 1)
-        rng = np.random.default_rng((self.seed, video))  # all frames of a video ask for the same objects
+        rng = np.random.default_rng((self.seed, video))  # all frames of a video have the same targets
         values = self._visible(video, 0, rng, objects)
         order = halving_order(self.frames)[:shots]
         return _object_task(video, values, frame + 1, order)
@@ -158,7 +158,7 @@ class Shapes(Source):
         return _object_task(number, self._visible(number, time, rng, objects), time, others[:shots])
 
     def _semantic(self, materials: list[int], number: int, shots: int, rng: np.random.Generator) -> Task:
-        """The query shows all classes, or at least two of many; each image of the support is asked for one."""
+        """The query contains all classes, or at least two of many; each support image contains one of them."""
         ways = len(materials)
         query: Asked = materials[0]
         if ways > 1:
@@ -175,7 +175,7 @@ class Shapes(Source):
         return View(("class", number, asked, 0), values, {"image": f"scene {number}"})
 
     def _visible(self, number: int, time: int, rng: np.random.Generator, objects: int) -> tuple[int, ...]:
-        """Things of the scene of which enough is seen at ``time``; the topmost if none is."""
+        """Objects that are visible enough at ``time``; the topmost if there are none."""
         scene = self._scene(number, -1)
         areas = np.bincount(draw_labels(scene, time, self.size).ravel(), minlength=len(scene.things) + 1)[1:]
         seen = np.flatnonzero(areas >= self.min_pixels)
@@ -192,13 +192,13 @@ class Shapes(Source):
         positions = spread(len(materials) - 1, self.size, rng)
         things = [self._thing(m, p, rng) for m, p in zip(materials[1:], positions, strict=True)]
         background = self._thing(materials[0], np.full(2, self.size / 2), rng)
-        # the asked classes are drawn last, so that they are always seen
+        # requested classes are drawn last, so that they are always visible
         things.sort(key=lambda thing: thing.material in wanted)
         gain = rng.uniform(0.8, 1.12) * rng.uniform(0.94, 1.06, size=3)
         return Scene(tuple(things), background, gain, int(rng.integers(1 << 31)))
 
     def _materials(self, wanted: list[int], rng: np.random.Generator) -> list[int]:
-        """Background first, then one per thing; palettes differ except for siblings and twins."""
+        """Background first, then one per object; palettes differ except for siblings and twins."""
         low, high = self.objects
         number = max(int(rng.integers(low, high + 1)), len(wanted))
         palettes = rng.choice(self.palettes, size=number + 1, replace=False)
@@ -209,7 +209,7 @@ class Shapes(Source):
             materials += wanted
         else:
             rng.shuffle(materials)
-        others = len(materials) - max(1, len(wanted))  # the background and what was not asked for
+        others = len(materials) - max(1, len(wanted))  # the background and classes that are not requested
         if rng.random() < self.siblings and others > 1:
             pattern = (materials[-1] + 1 + int(rng.integers(len(PATTERNS) - 1))) % len(PATTERNS)
             materials[1] = materials[-1] // len(PATTERNS) * len(PATTERNS) + pattern

@@ -1,1 +1,1 @@
-"""The data sets that episodes are drawn from."""
+"""Sources of episodes: one module per data set, and mixtures."""

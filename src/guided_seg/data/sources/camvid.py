@@ -1,4 +1,4 @@
-"""CamVid: street scenes whose every pixel has one of eleven classes."""
+"""CamVid: street scenes with eleven classes and a label for every pixel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from guided_seg.errors import BrokenFile
 CAMVID_CLASSES = (
     *("sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist"),
 )
-"""The classes in the order of the label files, where the first is 0."""
+"""The classes in the order of the label files, from 0."""
 
 LAYOUT = "train/, trainannot/, val/, valannot/, test/ and testannot/ with files of equal names"
 _VALUES = np.arange(IGNORE + 1, dtype=np.uint8)
@@ -27,29 +27,28 @@ _VALUES[len(CAMVID_CLASSES)] = IGNORE
 
 
 class Camvid(FileSource):
-    """CamVid as it is commonly handed on (Brostow et al., 2009; Badrinarayanan et al., 2017): 367, 101 and 233 images.
+    """CamVid in its common form (Brostow et al., 2009; Badrinarayanan et al., 2017): 367, 101 and 233 images.
 
-    Label files hold 0 to 10 for the classes and 11 for void; there is no background. Each split has folders of its own.
-    The images are stills of four drives, a second apart, and only the stills have labels. So there are no videos:
-    semantic tasks are the classes, and interactive tasks are the regions of one class in an image, all together. IoU is
-    grouped by class.
+    Label files have values 0 to 10 for the classes and 11 for void; there is no background. Each split has its own
+    folders. The images are stills of four drives, one second apart, and only they have labels, so there are no videos.
+    Semantic tasks are classes; an interactive task is all regions of one class in an image. IoU is grouped by class.
 
-    Nearly all images show nearly all classes, so a class that is held out leaves next to nothing to train on unless
+    Nearly all images contain nearly all classes, so a held-out class leaves almost no training images unless
     ``mixed_images=background``.
 
     Args:
-        root: the folder that holds train/, trainannot/ and so on.
+        root: folder with train/, trainannot/ and so on.
         split: train, val or test.
-        held_out: classes kept from train and val, and the only tasks of test: names, or one name.
+        held_out: classes excluded from train and val, the only tasks of test: names, or one name.
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
-        cache_mb: megabytes of decoded samples that each process keeps.
-        balance: how evenly classes are drawn, see `IndexedSource`.
-        oracle: train and val keep the held-out classes; their images are still not those of test.
+        cache_mb: size of each process's LRU cache of decoded samples, in megabytes.
+        balance: class-balanced sampling, see `IndexedSource`.
+        oracle: train and val also contain the held-out classes, but never test images.
         mixed_images: images of open and held-out classes: drop, or background; see `open_keys`.
 
     Raises:
-        DataError: a missing or empty folder, images and masks that do not pair, an unknown split or class, or a file
-            that cannot be used.
+        DataError: a missing or empty folder, unpaired images or masks, an unknown split or class, or a file that cannot
+            be used.
     """
 
     def __init__(
@@ -78,10 +77,10 @@ class Camvid(FileSource):
 
 
 def read_camvid(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """A label file with class i as i + 1 and void as 255.
+    """Read a label file: class i becomes i + 1, void becomes 255.
 
     Raises:
-        BrokenFile: missing, cut off, a picture in colour, or a value that is no class.
+        BrokenFile: missing, truncated, a colour picture, or a value without a class.
     """
     labels = read_labels(path)
     most = int(labels.max(initial=0))

@@ -1,4 +1,4 @@
-"""Which classes and images a split may see: held-out classes never reach training or model selection."""
+"""Held-out classes: which classes and images each split may use, so that none leaks into training."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from guided_seg.errors import DataError
 from guided_seg.files.text import nearest, shown
 
 HeldOut = int | str | Iterable[int | str]
-"""Held-out classes: their names, one name, or a number that the source understands."""
+"""Held-out classes: names, one name, or a number of a fold."""
 
 MIXED = ("drop", "background")
-"""What train and val do with images of open and held-out classes."""
+"""How train and val use images of open and held-out classes."""
 
 
 def unknown(what: str, found: object, known: Iterable[object]) -> DataError:
-    """The error for a name that does not exist, with the nearest one that does."""
+    """The did-you-mean error for an unknown name."""
     names = [str(name) for name in known]
     near = nearest(str(found), names)
     hint = f"did you mean '{near}'? Choose" if near else "choose"
@@ -25,7 +25,7 @@ def unknown(what: str, found: object, known: Iterable[object]) -> DataError:
 
 
 def as_split(name: str) -> Split:
-    """The split of that name. Raises `DataError` unless it is train, val or test."""
+    """Check the name of a split. Raises `DataError` unless it is train, val or test."""
     for split in SPLITS:
         if split == name:
             return split
@@ -33,7 +33,7 @@ def as_split(name: str) -> Split:
 
 
 def class_values(held_out: HeldOut, names: Mapping[int, str]) -> set[int]:
-    """The label values of the classes in ``held_out``. Raises `DataError` on a name that is not in ``names``.
+    """The label values of the classes in ``held_out``. Raises `DataError` for a name that is not in ``names``.
 
     Example:
         >>> class_values(["cow"], {1: "cat", 2: "cow"})
@@ -50,7 +50,7 @@ def class_values(held_out: HeldOut, names: Mapping[int, str]) -> set[int]:
 
 
 def hashed(name: str) -> float:
-    """The place of a name in 0..1, always the same and as good as random: for splits that do not move.
+    """Map a name to 0..1 by a hash, for random splits that never change.
 
     Example:
         >>> hashed("000000000009") == hashed("000000000009") != hashed("000000000025")
@@ -60,7 +60,7 @@ def hashed(name: str) -> float:
 
 
 def open_values(split: Split, values: Collection[int], held_out: Collection[int]) -> list[int]:
-    """The classes that a split may segment: train and val none that is held out, test only those, if any."""
+    """The classes that a split may segment. In train and val, none is held out; in test, only those, if any."""
     if split == "test":
         return sorted(held_out or values)
     return sorted(set(values) - set(held_out))
@@ -69,18 +69,18 @@ def open_values(split: Split, values: Collection[int], held_out: Collection[int]
 def open_keys(
     split: Split, counts: Mapping[str, Collection[int]], held_out: Collection[int], mixed: str = "drop"
 ) -> list[str]:
-    """The images that the split may show: train and val none with a pixel of a held-out class.
+    """The images that a split may use. In train and val, none has a pixel of a held-out class.
 
     Args:
         split: the split.
         counts: the label values in each image.
-        held_out: the label values that are held out.
-        mixed: images of open and held-out classes in train and val: ``drop`` leaves them out, so that no such object is
-            seen at all; ``background`` keeps them, where held-out objects are negatives like all that is not asked
-            for (the rule of much of the field, Shaban et al., 2017, and after). Their labels are positive in neither.
+        held_out: the held-out label values.
+        mixed: images of open and held-out classes in train and val: ``drop`` excludes them, so that held-out objects
+            are never seen; ``background`` keeps them, with held-out objects as negatives (a common rule, Shaban et al.,
+            2017, and later). In neither case are held-out labels positive.
 
     Raises:
-        DataError: ``mixed`` is neither.
+        DataError: ``mixed`` is invalid.
     """
     if mixed not in MIXED:
         raise unknown("data.mixed_images", mixed, MIXED)

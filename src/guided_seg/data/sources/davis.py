@@ -1,4 +1,4 @@
-"""DAVIS: videos with one mask a frame."""
+"""DAVIS: videos with a mask for every frame."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from guided_seg.files.text import as_stored
 
 LAYOUT = "JPEGImages/480p/SEQUENCE/, Annotations/480p/SEQUENCE/ and ImageSets/YEAR/train.txt and val.txt"
 MIN_PIXELS = 20
-"""Objects are small at 240p, and an object of the protocol must not be lost; less than this shows nothing."""
+"""Objects are small at 240p, and no object of the protocol may be lost; fewer pixels show nothing."""
 VAL_SHARE = 5
 YEARS = ("2016", "2017")
 
@@ -31,28 +31,28 @@ YEARS = ("2016", "2017")
 class Davis(FileSource):
     """DAVIS in its own layout, at any resolution, with 1-bit, black and white, or indexed masks.
 
-    ``test`` is val.txt. ``train`` is train.txt without the last fifth of its sequences (at least one), which
-    are ``val``, so that model selection does not see the test. The lists are those of the root; a root without
-    ImageSets/ is taken for all of DAVIS, with the lists that are shipped.
+    ``test`` is val.txt. ``val`` is the last fifth of the sequences in train.txt (at least one) and ``train`` the rest,
+    so that model selection does not use the test. The lists are those of the root. A root without ImageSets/ must
+    contain all of DAVIS, and uses the shipped lists.
 
-    Each value of a sequence's masks is an object and a group of its own, as in DAVIS 2017; those of one sequence can be
-    asked for together as well. DAVIS 2016 has one object a sequence. Where its sequences come with the masks of 2017,
-    in which a rider and the bicycle are two, ``single`` makes them one: all that is neither background nor void. Video
-    tasks run from the first frame that shows the object to the end of the sequence. Interactive tasks are every frame
-    with the object, but in ``test`` the first alone. There are no classes.
+    Each mask value in a sequence is an object and a group, as in DAVIS 2017; a task may have several objects of a
+    sequence. DAVIS 2016 has one object per sequence. The masks of 2017 separate, for example, a rider from the bicycle;
+    ``single`` merges all that is neither background nor void. Video tasks are from the first frame with the object to
+    the end of the sequence. Interactive tasks are all frames with the object, in ``test`` only the first. There are no
+    classes.
 
     Args:
-        root: the folder that holds JPEGImages/, Annotations/ and ImageSets/.
+        root: folder with JPEGImages/, Annotations/ and ImageSets/.
         split: train, val or test.
-        resolution: a folder of JPEGImages/ such as 240p, 480p, 1080p or Full-Resolution; auto: the lowest.
-        year: 2016 or 2017, the folder of ImageSets/; it decides the lists alone. The lists of the first release
-            (ImageSets/480p, lines of two paths) are understood as well.
-        min_pixels: an object of fewer pixels counts as not visible in a frame.
-        cache_mb: megabytes of decoded samples that each process keeps.
-        single: all objects of a sequence are one.
-        without: sequences that are left out of train and val, such as those of a class that other data holds out.
-        masks: what the values of grey masks mean: auto, labels or black_white; see `count_masks`.
-        oracle: changes nothing: there are no classes to hold out, and the sequences of a split are its own.
+        resolution: subfolder of JPEGImages/ such as 240p, 480p, 1080p or Full-Resolution; auto: the lowest.
+        year: 2016 or 2017, subfolder of ImageSets/; selects only the lists. Lists of the first release (ImageSets/480p,
+            lines of two paths) are also supported.
+        min_pixels: an object with fewer pixels counts as not visible in a frame.
+        cache_mb: size of each process's LRU cache of decoded samples, in megabytes.
+        single: merge all objects of a sequence into one.
+        without: sequences to exclude from train and val, such as those of a class that other data holds out.
+        masks: meaning of grey masks: auto, labels or black_white; see `count_masks`.
+        oracle: no effect, as there are no classes to hold out and splits share no sequences.
 
     Raises:
         DataError: a missing folder, an empty list, an unknown split or resolution, or an unusable file.
@@ -104,7 +104,7 @@ def _resolution(images: Path, wanted: str) -> str:
 
 
 def _height(resolution: str) -> tuple[bool, list[tuple[bool, int, str]]]:
-    # Full-Resolution comes after every number
+    # Full-Resolution sorts after every number
     return not resolution[:1].isdigit(), natural(resolution)
 
 
@@ -123,7 +123,7 @@ def _sequences(root: Path, year: str, resolution: str, split: Split, without: Se
 
 
 def _part(names: list[str], listed: str, split: Split, without: Sequence[str]) -> list[str]:
-    """What a split has of its list."""
+    """The sequences of a split, from the names on its list."""
     if split == "test":
         return names
     if len(names) < 2:
@@ -135,7 +135,7 @@ def _part(names: list[str], listed: str, split: Split, without: Sequence[str]) -
 
 
 def _shipped(root: Path, year: str, resolution: str, split: Split) -> list[str]:
-    """The official list, for a root that has all of it."""
+    """The official list, for a root that contains all its sequences."""
     if year not in YEARS:
         raise unknown("year of DAVIS", year, YEARS)
     names = read_split(f"davis{year}_{'val' if split == 'test' else 'train'}")
@@ -154,7 +154,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _sequence(line: str) -> str:
-    """The sequence of a line of a list: its name, or two paths of a frame and its mask."""
+    """The sequence in a line of a list: its name, or the paths of a frame and its mask."""
     first = Path(line.split(maxsplit=1)[0])
     return first.parent.name if first.suffix else first.name
 
@@ -171,7 +171,7 @@ def _pairs(root: Path, resolution: str, sequence: str, suffixes: Sequence[str]) 
 
 
 def _first_masks(annotations: Path, sequences: Sequence[str]) -> Iterator[Path]:
-    """A mask of each sequence that is not among ``sequences``."""
+    """Yield one mask of each sequence that is not in ``sequences``."""
     for folder in visible(annotations):
         if folder.name not in sequences and folder.is_dir():
             yield from image_files(folder, MASK_SUFFIXES)[:1]
@@ -186,6 +186,6 @@ def _as_single(counts: Counts) -> Counts:
 
 
 def read_single(read: Callable[[Path], UInt8[np.ndarray, "H W"]], path: Path) -> UInt8[np.ndarray, "H W"]:
-    """What ``read`` makes of a mask, with all its objects as 1. Raises `BrokenFile` as ``read`` does."""
+    """Read a mask with all objects merged into 1. Raises `BrokenFile` as ``read`` does."""
     labels = read(path)
     return np.where(labels == IGNORE, labels, np.minimum(labels, 1)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The user's own images or videos: a folder of images and a folder of masks."""
+"""Your own images or videos: a folder of images and a folder of masks."""
 
 from __future__ import annotations
 
@@ -17,41 +17,40 @@ from guided_seg.files.text import as_stored, nearest, same_form, shown
 
 LAYOUT = "images/ and masks/ with files of equal names, or with a folder of frames for each video"
 FEWEST = 5
-"""Without lists, every fifth item is test and the next one val, so fewer items make no split."""
+"""Without lists, every fifth item is test and the next one val, so fewer items cannot be split."""
 
 
 class Folder(FileSource):
     """Your own data: ``images/NAME.jpg`` and ``masks/NAME.png``, or ``images/VIDEO/FRAME.jpg`` likewise.
 
-    Images are JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC (with the package pillow-heif); masks are PNG: indexed, grey or
-    1-bit. The value 0 is background and 255 is void. Where all grey masks hold 0 and 255 alone, they are black and
-    white, and 255 is the object.
+    Images are JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC (with the package pillow-heif). Masks are PNG: indexed, grey or
+    1-bit. The value 0 is background and 255 is void. If all grey masks have only the values 0 and 255, they are black
+    and white, and 255 is the object.
 
-    *Images.* Each value of a mask is a class (semantic) and each value of each mask is an object
-    (interactive). For instance masks give each object of an image its own value and train interactively.
-    classes.txt, if there is one, names the classes: line 1 names value 1, and so on; otherwise a class is
-    called by its number. *Videos.* Each value of a video's masks is an object: video tasks, and every frame
-    with an object is an interactive task.
+    *Images.* Each mask value is a class (semantic), and each value in each mask is an object (interactive). For
+    instance masks, give each object of an image its own value and train interactively. The optional classes.txt names
+    the classes, line i for value i; otherwise the number is the name. *Videos.* Each value in a video's masks is an
+    object: of video tasks, and of interactive tasks on every frame with the object.
 
-    Splits are train.txt, val.txt and test.txt in the root, each with one name (of an image without its
-    suffix, or of a video) a line. Without any of them, of the items in natural order every fifth, from the
-    first, is ``test``, the one after it is ``val`` and the rest is ``train``.
+    Splits are train.txt, val.txt and test.txt in the root, with one name per line (of an image without its suffix, or
+    of a video). Without any of them, in natural order, every fifth item from the first is ``test``, the one after it is
+    ``val`` and the rest is ``train``.
 
     Args:
-        root: the folder that holds images/ and masks/.
+        root: folder with images/ and masks/.
         split: train, val or test.
-        held_out: classes kept from train and val with every image that has one, and the only tasks of test.
-        whole: every split is all items: to evaluate a finished model on everything. Not for training, since
-            the model would be scored on data it has seen.
+        held_out: classes excluded from train and val with all their images; the only tasks of test.
+        whole: every split contains all items, to evaluate a trained model on everything. Not for training, as the model
+            would be scored on its training data.
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
-        cache_mb: megabytes of decoded samples that each process keeps.
-        balance: how evenly classes are drawn, see `IndexedSource`.
-        oracle: train and val keep the held-out classes; their images are still not those of test.
-        masks: what the values of grey masks mean: auto, labels or black_white; see `count_masks`.
+        cache_mb: size of each process's LRU cache of decoded samples, in megabytes.
+        balance: class-balanced sampling, see `IndexedSource`.
+        oracle: train and val also contain the held-out classes, but never test images.
+        masks: meaning of grey masks: auto, labels or black_white; see `count_masks`.
 
     Raises:
-        DataError: a missing or empty folder, images and masks that do not pair, an unknown split, class or
-            listed name, too few items, a mask of one label only, or a file that cannot be used.
+        DataError: a missing or empty folder, unpaired images or masks, an unknown split, class or listed name, too few
+            items, a mask with only one label, or a file that cannot be used.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class Folder(FileSource):
 
 
 def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
-    """The items of a split: those on its list, or by position where ``root`` has no lists."""
+    """The items of a split: those on its list, or by position if ``root`` has no lists."""
     listed = listed_items(root, items, split, root / "images")
     if listed is not None:
         return listed
@@ -102,16 +101,16 @@ def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
 
 
 def listed_items(root: Path, items: Sequence[str], split: Split, folder: Path) -> list[str] | None:
-    """The items on the list of a split; None where ``root`` has no list at all.
+    """The items on the list of a split; None if ``root`` has no list at all.
 
     Args:
-        root: where train.txt, val.txt and test.txt are.
-        items: what there is.
+        root: the folder of train.txt, val.txt and test.txt.
+        items: all items.
         split: the split.
-        folder: where the items are.
+        folder: the folder of the items, for messages.
 
     Raises:
-        DataError: the split's list is missing or empty, or names what is not there; train shares a name with another.
+        DataError: the split's list is missing or empty, or has unknown names; or train shares a name with another list.
     """
     paths = {name: root / f"{name}.txt" for name in SPLITS}
     there = {name: read_list(path) for name, path in paths.items() if path.exists()}
@@ -136,7 +135,7 @@ def _tested(lists: Mapping[Split, Sequence[str]]) -> list[str]:
 
 
 def _folders(root: Path) -> list[str]:
-    """The names of the videos, none where images/ holds image files."""
+    """The names of the videos; empty if images/ contains image files."""
     folders = sorted((path for path in visible(root / "images") if path.is_dir()), key=lambda path: natural(path.name))
     if not image_files(root / "images"):
         return [path.name for path in folders]

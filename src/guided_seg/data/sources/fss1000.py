@@ -1,4 +1,4 @@
-"""FSS-1000: a thousand classes of ten images each, with one object in an image."""
+"""FSS-1000: a thousand classes of ten images each, with one object per image."""
 
 from __future__ import annotations
 
@@ -17,31 +17,30 @@ from guided_seg.errors import DataError
 
 LAYOUT = "a folder of each class, with N.jpg and the black and white mask N.png"
 VAL = 6 / 19
-"""The share of val among the classes that are not of test: about 240 of 760."""
+"""Share of val among the classes that are not in test: about 240 of 760."""
 
 
 class Fss1000(FileSource):
     """FSS-1000 in its own layout, ``CLASS/N.jpg`` and ``CLASS/N.png`` (Li et al., 2020).
 
-    The classes of the splits differ, so every test class is new to the model. ``test`` is the 240 official test
-    classes, a list that is shipped. No list of the other 760 is official: about 240 of them are ``val`` and the rest
-    ``train``, by a hash of the name. Lists train.txt, val.txt and test.txt in the root, with one class a line, come
-    before all this.
+    The splits share no class, so every test class is new to the model. ``test`` is the 240 official test classes, a
+    shipped list. The other 760 have no official lists: a hash of the name assigns about 240 of them to ``val`` and the
+    rest to ``train``. Lists train.txt, val.txt and test.txt in the root, with one class per line, have precedence.
 
-    Semantic tasks are the classes; interactive tasks are the object of each image. An object is 1 in every label map,
-    whatever its class, so tasks have one positive label.
+    Semantic tasks are classes; interactive tasks are the object of each image. Objects have value 1 in every label map,
+    so tasks have one positive label.
 
     Args:
-        root: the folder that holds the folders of the classes (usually named fewshot_data).
+        root: folder with a folder per class (usually named fewshot_data).
         split: train, val or test.
         min_pixels: smaller objects, and objects with fewer pixels around them, are not tasks.
-        cache_mb: megabytes of decoded samples that each process keeps.
-        balance: how evenly classes are drawn, see `IndexedSource`.
-        oracle: refused: all images of the test classes are tested, so nothing of them is left to train on.
+        cache_mb: size of each process's LRU cache of decoded samples, in megabytes.
+        balance: class-balanced sampling, see `IndexedSource`.
+        oracle: refused: all images of the test classes are tested, so none are left for training.
 
     Raises:
-        DataError: a missing or empty folder, images and masks that do not pair, an unknown split, lists that share a
-            class, or a file that cannot be used.
+        DataError: a missing or empty folder, unpaired images or masks, an unknown split, lists that share a class, or a
+            file that cannot be used.
     """
 
     def __init__(

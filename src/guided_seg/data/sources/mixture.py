@@ -1,4 +1,4 @@
-"""Several sources as one: each mode draws from those that have it, by weight."""
+"""Mixture of several sources: each mode samples the sources that have it, by weight."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from guided_seg.errors import DataError
 
 
 class Mixture(Source):
-    """Parts that train and evaluate as one source; a key is ``(part, key of the part)``, a group ``part/group``.
+    """Several parts as one source. A key is ``(part, key of the part)``, a group ``part/group``.
 
-    *Training* draws the part of a task by its weight for the task's mode. *Validation and test* are the fixed tasks of
-    all parts with a weight for the mode, one part after the other; where fewer are asked for, each part gives one, and
-    then as its weight says (see `shares`). How often a mode itself is drawn is not decided here.
+    *Training* samples the part of a task by its weight for the mode. *Validation and test* use the fixed tasks of all
+    parts with a weight for the mode, part after part; a smaller number of tasks is one per part, and the rest by weight
+    (see `shares`). The weights of the modes are defined elsewhere.
 
-    A weight for video of a part without videos makes stills move, in training alone: an image is the query and each
-    shot of an interactive task's object, and the joint augmentation makes another crop of it each time. (Training on
-    pairs of deformed stills is how many video networks begin, as MaskTrack of Perazzi et al., 2017.)
+    A video weight for a part without videos turns stills into training videos: an image is the query and each shot of
+    an interactive task's object, and the joint augmentation crops it differently each time. (Many video networks begin
+    with pairs of deformed stills, such as MaskTrack, Perazzi et al., 2017.)
 
     Args:
         split: train, val or test.
-        sources: part -> its ``source``, which lacks the split alone, and ``weights``, of each mode that it is for;
-            other entries are passed over. A part without a weight above 0 is left out, and its files are not looked at.
-        held_out: the classes that parts share as held out, for the check that they are names.
+        sources: part -> its ``source``, a factory that takes the split, and ``weights`` by mode; other entries are
+            ignored. A part without a weight above 0 is skipped, and its files are not read.
+        held_out: the held-out classes shared by parts, to check that they are names.
 
     Raises:
-        DataError: no part, a weight that cannot be, or one in training for a mode that the part lacks; a fold
-            instead of names.
+        DataError: no part, an invalid weight, or a training weight for a mode that the part lacks; a fold instead of
+            names.
     """
 
     name = "mixture"
@@ -67,7 +67,7 @@ class Mixture(Source):
         return self.parts[name].load(own)
 
     def sample(self, mode: Mode, shots: int, rng: np.random.Generator, objects: int = 1) -> Task:
-        """See `Source.sample`; first the part, by weight, and then its task."""
+        """See `Source.sample`. Chooses a part by weight, then one of its tasks."""
         self.require(mode)
         names = self._having(mode)
         weights = np.array([self._weights[name][mode] for name in names])
@@ -84,7 +84,7 @@ class Mixture(Source):
         return max(part.most(mode if mode in part.modes else "interactive") for part in parts)
 
     def count(self, mode: Mode, objects: int = 1) -> int:
-        """See `Source.count`; moving stills are none of them."""
+        """See `Source.count`; without moving stills."""
         self.require(mode)
         return sum(self._counts(mode, objects).values())
 
@@ -115,7 +115,7 @@ class Mixture(Source):
         ]
 
     def donor(self, groups: Sequence[str], rng: np.random.Generator, alike: bool = False) -> Target | None:
-        """See `Source.donor`; from the same part, since another may have the same class under another name."""
+        """See `Source.donor`. From the same part, as other parts may name the same class differently."""
         name = groups[0].partition("/")[0]
         found = self.parts[name].donor([group.removeprefix(f"{name}/") for group in groups], rng, alike)
         return replace(found, key=(name, found.key)) if found else None
@@ -129,7 +129,7 @@ class Mixture(Source):
         return set().union(*(part.image_files() for part in self.parts.values()))
 
     def _having(self, mode: Mode) -> list[str]:
-        """The parts that tasks of a mode are drawn from."""
+        """The parts that have tasks of a mode."""
         return [name for name in self.parts if mode in self._weights[name] and self._can(name, mode)]
 
     def _can(self, name: str, mode: Mode) -> bool:
@@ -137,7 +137,7 @@ class Mixture(Source):
         return mode in modes or (self._draws and mode == "video" and "interactive" in modes)
 
     def _counts(self, mode: Mode, objects: int) -> dict[str, int]:
-        """How many fixed tasks each part has."""
+        """The number of fixed tasks of each part."""
         having = [name for name in self._having(mode) if mode in self.parts[name].modes]
         return {name: self.parts[name].count(mode, objects) for name in having}
 
@@ -151,12 +151,12 @@ class Mixture(Source):
 
 
 def shares(number: int | None, weights: Sequence[float], counts: Sequence[int]) -> list[int]:
-    """``number`` tasks shared out: one to each part, and the others in proportion to the weights, as far as they go.
+    """Divide ``number`` tasks: one to each part, and the rest in proportion to the weights, up to the counts.
 
     Args:
-        number: how many in all; None for all that there are.
-        weights: of each part, above 0.
-        counts: how many each part has.
+        number: total number; None for all.
+        weights: weight of each part, above 0.
+        counts: number of tasks of each part.
 
     Example:
         >>> shares(10, [1, 2, 1], [100, 100, 1])
@@ -170,7 +170,7 @@ def shares(number: int | None, weights: Sequence[float], counts: Sequence[int]) 
 
 
 def _weights(name: str, of_part: Mapping[str, Any]) -> dict[Mode, float]:
-    """The weights above 0."""
+    """The positive weights of a part."""
     found: dict[Mode, float] = {}
     for mode, weight in of_part.items():
         if mode not in MODES:
@@ -183,7 +183,7 @@ def _weights(name: str, of_part: Mapping[str, Any]) -> dict[Mode, float]:
 
 
 def _of(name: str, task: Task) -> Task:
-    """A task of a part, as one of the mixture."""
+    """Convert a task of a part to one of the mixture."""
     views = _views(name, [task.query, *task.support])
     return replace(
         task, query=views[0], support=tuple(views[1:]), groups=tuple(f"{name}/{group}" for group in task.groups)

@@ -1,4 +1,4 @@
-"""The twenty classes of PASCAL VOC, and the tasks that class masks and instance masks of them give."""
+"""Base class of sources with the twenty classes of PASCAL VOC, from class and instance masks."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ VOC_CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person"),
     *("pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-"""The classes in the official order; mask value 1 is the first. Each row is a fold of PASCAL-5i."""
+"""The classes in the official order, from mask value 1. Each row is a fold of PASCAL-5i."""
 
 VAL_SHARE = 5
 
 
 class Lists(NamedTuple):
-    """The images to train on, and those to test; validation is on the latter, without held-out classes."""
+    """The images for training and for testing; validation uses the latter, without held-out classes."""
 
     train: Sequence[str]
     val: Sequence[str]
 
 
 class Pascal(FileSource):
-    """Photographs of the twenty classes. A subclass says where the files lie.
+    """Photographs of the twenty classes. Subclasses find the files.
 
-    ``train`` is the images of the train list and ``val`` those of the val list, both without any image that has a pixel
-    of a held-out class. ``test`` is the val list with the held-out classes as the only tasks (all classes when none is
-    held out). Interactive tasks are objects where there are instance masks; otherwise all regions of one class in an
-    image together stand in for an object. IoU is grouped by class either way.
+    ``train`` is the images of the train list and ``val`` those of the val list, both without images that have a pixel
+    of a held-out class. ``test`` is the val list with the held-out classes as the only tasks (all classes if none is
+    held out). Interactive tasks are objects if there are instance masks; otherwise all regions of one class in an image
+    count as one object. IoU is always grouped by class.
 
     Args:
         name: for messages and meta.
         split: train, val or test.
-        lists: the images; those of train may be left out in test, and those of val in train.
-        masks: folder name -> the pair of an image there. The first folder has the class masks; a second, if any, the
-            instance masks. Keys are ``folder/image``.
-        held_out: names of classes, or one name, or the number 0 to 3 of a fold of PASCAL-5i.
+        lists: the images; those of train are optional in test, and those of val in train.
+        masks: folder name -> a function from an image to its pair there. The first folder has the class masks; an
+            optional second one the instance masks. Keys are ``folder/image``.
+        held_out: names of classes, one name, or a PASCAL-5i fold 0 to 3.
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
-        cache_mb: megabytes of decoded samples that each process keeps.
-        balance: how evenly classes are drawn, see `IndexedSource`.
-        oracle: held-out classes are in train and val as well. All their images of the val list are tested, so it is
-            those of the train list that are shared out: every fifth goes to val, and the rest are in train.
-        mixed_images: what train does with images of open and held-out classes, see `open_keys`. Images of the val list
+        cache_mb: size of each process's LRU cache of decoded samples, in megabytes.
+        balance: class-balanced sampling, see `IndexedSource`.
+        oracle: train and val also contain the held-out classes. All their images in the val list are tested, so those
+            of the train list are divided: every fifth belongs to val, and the rest to train.
+        mixed_images: how train uses images of open and held-out classes, see `open_keys`. Such images of the val list
             are always dropped from val, since they are tested.
 
     Raises:
@@ -100,7 +100,7 @@ class Pascal(FileSource):
 
 
 def _oracle_keys(train: Sequence[str], split: Split, counts: Mapping[str, Counts], held: set[int]) -> list[str]:
-    """The images of train or val with the held-out classes, none of which is tested."""
+    """Images of train or val with held-out classes, none of which is tested."""
     for_val = [key for key in train if held & set(counts[key])][::VAL_SHARE]
     if split == "train":
         return [key for key in train if key not in for_val]
@@ -113,7 +113,7 @@ def _count(pairs: Mapping[str, Pair], keys: Iterable[str]) -> dict[str, Counts]:
     counts = survey(keys, lambda key: count_labels(pairs[key]), "Checking the class masks")
     for key, found in counts.items():
         check_named(found, range(1, len(VOC_CLASSES) + 1), pairs[key].mask)
-        # one class that fills the image is genuine VOC, only not a task; background alone is a fault
+        # a class that fills the image occurs in VOC and is only not a task; a mask of background is a fault
         if not any(found):
             check_labelled([found], pairs[key].mask)
     return counts
@@ -136,7 +136,7 @@ def _objects(
 def _object_classes(
     pairs: Mapping[str, Pair], classes: str, objects: str, min_pixels: int, image: str
 ) -> dict[int, int]:
-    """The class value of each object in an image that is large enough: the one that most of its pixels have."""
+    """The class value of each object in an image that is large enough: the most frequent one among its pixels."""
     pair, of_class = pairs[f"{objects}/{image}"], pairs[f"{classes}/{image}"]
     (labels, counts), values = check_labels(pair), of_class.read(of_class.mask)
     return {

@@ -1,4 +1,4 @@
-"""Class masks as objects: regions of one class that lie apart are different ones."""
+"""Objects from class masks: connected components of a class."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from jaxtyping import UInt8
 from guided_seg.episode import IGNORE
 
 PIECE = 0.15
-"""A region with a smaller share of the pixels of its class's largest is a piece of the large one that is nearest."""
+"""A component below this share of the pixels of the class's largest belongs to the nearest large one."""
 
 
 def split(labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """A number from 1 for each region of each class; 0 and `IGNORE` stay.
+    """Number the connected components of each class from 1; 0 and `IGNORE` remain.
 
-    What is in front of an object may cut it into pieces, so small regions belong to the nearest large one. Objects of a
-    class that touch stay one.
+    Occlusion may divide an object, so small components belong to the nearest large one. Touching objects of a class
+    stay one.
 
     Args:
         labels: the class of each pixel.
@@ -34,7 +34,7 @@ def split(labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
         inside = labels == value
         large = _large(inside.view(np.uint8))[: IGNORE - 1 - number]
         found[inside] = number + 1
-        if len(large) > 1:  # each pixel goes to the large region that is nearest; in a large one the distance is 0
+        if len(large) > 1:  # each pixel belongs to the nearest large component; inside one, its distance is 0
             nearest = np.argmin([_distance(region) for region in large], axis=0)
             found[inside] += nearest[inside].astype(np.uint8)
         number += len(large)
@@ -42,12 +42,12 @@ def split(labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
 
 
 def read_regions(read: Callable[[Path], UInt8[np.ndarray, "H W"]], path: Path) -> UInt8[np.ndarray, "H W"]:
-    """The regions of the class mask that ``read`` reads."""
+    """Read a class mask with ``read`` and number its regions."""
     return split(read(path))
 
 
 def _large(inside: UInt8[np.ndarray, "H W"]) -> list[np.ndarray]:
-    """The large regions, the largest first."""
+    """The large components, largest first."""
     _, regions, facts, _ = cv2.connectedComponentsWithStats(inside)
     sizes = facts[1:, cv2.CC_STAT_AREA]
     order = [i for i in np.argsort(-sizes, kind="stable") if sizes[i] >= PIECE * sizes.max()]

@@ -24,27 +24,27 @@ from guided_seg.files.text import as_stored
 
 CLASSES, OBJECTS = "cls", "inst"
 LAYOUT = "img/, cls/, train.txt and val.txt (the folder benchmark_RELEASE/dataset)"
-_COMPRESSED = 15  # the type of a part of a MATLAB 5 file
+_COMPRESSED = 15  # type of a compressed element in a MATLAB 5 file
 _STRUCTS = {CLASSES: "GTcls", OBJECTS: "GTinst"}
 
 
 class Sbd(Pascal):
-    """The Semantic Boundaries Dataset in its own layout (Hariharan et al., 2011), with classes held out of training.
+    """The Semantic Boundaries Dataset in its own layout (Hariharan et al., 2011), with held-out classes.
 
-    ``train`` is train.txt, ``val`` and ``test`` are val.txt, as `Pascal` says; 8,498 and 2,857 images of the official
-    data. Many of them are images of VOC's val: ``without_voc_val`` keeps these out of train, so that what is trained
-    here can be tested on VOC. Masks are whole: SBD has no void.
+    ``train`` is train.txt, ``val`` and ``test`` are val.txt, as in `Pascal`; 8,498 and 2,857 images of the official
+    data. Many of them are in VOC's val: ``without_voc_val`` excludes these from train, so that the model can be tested
+    on VOC. SBD has no void.
 
     Args:
-        root: the folder that holds img/, cls/, inst/, train.txt and val.txt.
+        root: folder with img/, cls/, inst/, train.txt and val.txt.
         split: train, val or test.
-        held_out: names of classes, or one name, or the number 0 to 3 of a fold of PASCAL-5i.
-        instances: take objects from inst/; None: where that folder exists.
+        held_out: names of classes, one name, or a PASCAL-5i fold 0 to 3.
+        instances: use objects from inst/; None: if that folder exists.
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
-        cache_mb: megabytes of decoded samples that each process keeps.
-        balance: how evenly classes are drawn, see `IndexedSource`.
-        oracle: held-out classes are in train and val as well, see `Pascal`.
-        without_voc_val: train on no image of the official val of VOC 2012.
+        cache_mb: size of each process's LRU cache of decoded samples, in megabytes.
+        balance: class-balanced sampling, see `IndexedSource`.
+        oracle: train and val also contain the held-out classes, see `Pascal`.
+        without_voc_val: exclude the official val of VOC 2012 from training.
         mixed_images: images of open and held-out classes: drop, or background; see `open_keys`.
 
     Raises:
@@ -79,7 +79,7 @@ class Sbd(Pascal):
 
 
 def open_sbd(root: str | Path, option: str = "data.root") -> Path:
-    """The absolute root of SBD. Raises `DataError` where it or one of its folders is missing."""
+    """The absolute root of SBD. Raises `DataError` if it or one of its folders is missing."""
     return open_root(root, LAYOUT, ("img", CLASSES), option)
 
 
@@ -89,16 +89,16 @@ def sbd_images(root: Path) -> list[str]:
 
 
 def sbd_pair(root: Path, kind: str, image: str, jpeg: Path | None = None) -> Pair:
-    """An image and its masks of ``kind`` cls or inst; ``jpeg`` where the image lies elsewhere."""
+    """An image and its masks of ``kind`` cls or inst; ``jpeg`` if the image is elsewhere."""
     mat = as_stored(root / kind / f"{image}.mat")
     return Pair(jpeg or as_stored(root / "img" / f"{image}.jpg"), mat, partial(read_mat, _STRUCTS[kind]))
 
 
 def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
-    """The label map ``struct.Segmentation`` of a MATLAB file; ``GTcls`` holds classes and ``GTinst`` objects.
+    """Read the label map ``struct.Segmentation`` of a MATLAB file; ``GTcls`` has classes and ``GTinst`` objects.
 
     Raises:
-        BrokenFile: missing, cut off, or without such a label map.
+        BrokenFile: missing, truncated, or without such a label map.
     """
     if not path.is_file():
         raise BrokenFile(
@@ -108,7 +108,7 @@ def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
         data = path.read_bytes()
         _check_compressed(data)
         found = np.asarray(loadmat(BytesIO(data), simplify_cells=True, variable_names=[struct])[struct]["Segmentation"])
-    except Exception as error:  # SciPy raises whatever a damaged file leads it to, UnboundLocalError among others
+    except Exception as error:  # SciPy raises anything for a damaged file, even UnboundLocalError
         raise BrokenFile(
             f"The file {path} holds no label map {struct}.Segmentation that can be read ({type(error).__name__}); copy "
             "it again from SBD's archive, or take its image off the lists."
@@ -124,7 +124,7 @@ def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
 
 
 def _check_compressed(data: bytes) -> None:
-    """Raise `zlib.error` where a compressed part of a MATLAB 5 file is damaged, which can crash SciPy's C code."""
+    """Raise `zlib.error` if a compressed part of a MATLAB 5 file is damaged, which can crash SciPy's C code."""
     order, at = {b"IM": "<II", b"MI": ">II"}.get(data[126:128]), 128
     while order and at + 8 <= len(data):
         kind, size = unpack_from(order, data, at)

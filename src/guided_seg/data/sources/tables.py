@@ -1,4 +1,4 @@
-"""From counts of label pixels to the tables of tasks that an `IndexedSource` is made of."""
+"""Tables of tasks for an `IndexedSource`, from counts of label pixels."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from guided_seg.data.source import Split, Target
 from guided_seg.data.sources.classes import open_keys, open_values
 
 Counts = dict[int, int]
-"""Label value -> number of its pixels; void is left out."""
+"""Label value -> number of its pixels, without void."""
 
 MIN_PIXELS = 100
-"""Fewer pixels, of a region or around it, give dots nothing to show."""
+"""A region with fewer pixels, in it or around it, is too small for dots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What `IndexedSource` takes: tasks for interactive, semantic and video mode."""
+    """The tables of an `IndexedSource`: interactive, semantic and video tasks."""
 
     objects: Sequence[tuple[str, Target]] = ()
     classes: Mapping[str, Sequence[Target]] = field(default_factory=dict)
@@ -62,10 +62,10 @@ def open_table(
 def video_table(
     counts: Mapping[str, Counts], videos: Mapping[str, Sequence[str]], min_pixels: int
 ) -> dict[str, list[Target]]:
-    """The frames of each object of each video, from the first that shows it to the last of the video.
+    """The frames of each object of each video, from its first appearance to the end of the video.
 
-    The metric needs every frame, so those that the object has left stay, marked as not visible. The group is
-    the video's name, followed by the label value where the video has several objects.
+    The metric needs every frame, so frames without the object are included, marked as not visible. The group is the
+    name of the video, followed by the label value if the video has several objects.
     """
     table = {}
     for video, keys in videos.items():
@@ -81,6 +81,6 @@ def video_table(
 
 
 def object_list(table: Mapping[str, Sequence[Target]], first_only: bool = False) -> list[tuple[str, Target]]:
-    """Every visible target of a table as an interactive task; ``first_only``: one for each group."""
+    """Every visible target of a table as an interactive task; ``first_only``: one per group."""
     shown = {group: [target for target in targets if target.visible] for group, targets in table.items()}
     return [(group, target) for group, found in shown.items() for target in found[: 1 if first_only else None]]

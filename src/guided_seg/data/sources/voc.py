@@ -1,4 +1,4 @@
-"""PASCAL VOC: images with class masks, and with instance masks where there are any."""
+"""PASCAL VOC: images with class masks and optional instance masks."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ TRAIN_LISTS = ("train", "trainaug")
 
 
 class Voc(Pascal):
-    """PASCAL VOC in its own layout, with classes held out of training.
+    """PASCAL VOC in its own layout, with held-out classes.
 
-    ``train`` is train.txt and ``val`` is val.txt, both without any image that has a pixel of a held-out
-    class, so that neither training nor model selection sees one. ``test`` is val.txt with the held-out
-    classes as the only tasks (all classes when none is held out). The lists are those of the root; a root without
-    ImageSets/Segmentation/ is taken for all of VOC 2012, with the lists that are shipped.
+    ``train`` is train.txt and ``val`` is val.txt, both without images that have a pixel of a held-out class, so that
+    neither training nor model selection uses one. ``test`` is val.txt with the held-out classes as the only tasks (all
+    classes if none is held out). The lists are those of the root. A root without ImageSets/Segmentation/ must contain
+    all of VOC 2012, and uses the shipped lists.
 
-    Interactive tasks are the objects of ``SegmentationObject/``; without that folder all regions of one class
-    in an image together stand in for an object, or with ``instances="regions"`` each region that lies apart. IoU is
-    grouped by class either way. There are no videos.
+    Interactive tasks are the objects of ``SegmentationObject/``. Without that folder, all regions of one class in an
+    image count as one object, or with ``instances="regions"`` each connected component. IoU is always grouped by class.
+    There are no videos.
 
-    With ``train_list=trainaug`` training is on VOC's train and SBD's images less VOC's val, 10,582 images of the
-    official data (Hariharan et al., 2011): the images of ImageSets/Segmentation/trainaug.txt; without this list those
-    of SegmentationClassAug/ and without that folder those of SBD, less the images of val.txt and of the official val.
-    The mask of an image is that in SegmentationClass/, or in SegmentationClassAug/, or SBD's, whichever is there first.
+    ``train_list=trainaug`` trains on VOC's train and SBD's images without VOC's val, 10,582 images of the official data
+    (Hariharan et al., 2011): the images of ImageSets/Segmentation/trainaug.txt; without this list those of
+    SegmentationClassAug/, and without that folder those of SBD, except the images of val.txt and of the official val.
+    The mask of an image is the first that exists of SegmentationClass/, SegmentationClassAug/ and SBD's.
 
     Args:
-        root: the folder that holds JPEGImages/, SegmentationClass/ and ImageSets/ (usually named VOC2012).
+        root: folder with JPEGImages/, SegmentationClass/ and ImageSets/ (usually named VOC2012).
         split: train, val or test.
-        held_out: names of classes, or one name, or the number 0 to 3 of a fold of PASCAL-5i.
-        instances: take objects from SegmentationObject/ (and SBD's inst/); None: where all images have such masks, that
-            is, where the folder exists and train_list=trainaug comes from SBD; or ``regions``, those of class masks
+        held_out: names of classes, one name, or a PASCAL-5i fold 0 to 3.
+        instances: use objects from SegmentationObject/ (and SBD's inst/); None: if all images have such masks, that is,
+            if the folder exists and train_list=trainaug uses SBD; or ``regions``, those of class masks
             (`guided_seg.data.sources.regions.split`).
         min_pixels: smaller regions, and regions with fewer pixels around them, are not tasks.
-        cache_mb: megabytes of decoded samples that each process keeps.
-        balance: how evenly classes are drawn, see `IndexedSource`.
-        oracle: held-out classes are in train and val as well, see `Pascal`.
+        cache_mb: size of each process's LRU cache of decoded samples, in megabytes.
+        balance: class-balanced sampling, see `IndexedSource`.
+        oracle: train and val also contain the held-out classes, see `Pascal`.
         train_list: train or trainaug.
         sbd_root: SBD's folder, for trainaug; see `guided_seg.data.sources.sbd`.
         mixed_images: images of open and held-out classes: drop, or background; see `open_keys`.
@@ -143,7 +143,7 @@ def _listed(root: Path, name: str, needed: bool = True) -> list[str]:
 
 
 def _pair(root: Path, sbd: Path | None, folders: Sequence[str], of_sbd: str, image: str) -> Pair:
-    """The image with the first mask of it that exists."""
+    """The image with its first existing mask."""
     jpeg = as_stored(root / IMAGES / f"{image}.jpg")
     masks = [as_stored(root / folder / f"{image}.png") for folder in folders]
     found = next((mask for mask in masks if mask.is_file()), None)

@@ -1,8 +1,8 @@
-"""The splits that results are compared on, as small files that are checked before they are used.
+"""Standard splits as small shipped files with verified checksums.
 
 *DAVIS:* `davis2016_train`, `davis2016_val`, `davis2017_train` and `davis2017_val`, the sequences (30, 20, 60, 30).
 *PASCAL VOC 2012:* `voc2012_train` and `voc2012_val`, the images of its segmentation task (1,464 and 1,449). The 10,582
-images of `trainaug` follow from lists that come with the data, see `guided_seg.data.sources.voc`.
+images of `trainaug` are derived from lists in the data, see `guided_seg.data.sources.voc`.
 *FSS-1000:* `fss1000_test`, the 240 test classes (Li et al., 2020).
 *Folds,* the classes that each holds out: `pascal5i_fold0` to `3`, five classes of VOC in order (Shaban et al., 2017);
 `coco20i_fold0` to `3`, every fourth class of COCO, its number modulo 4 (Nguyen and Todorovic, 2019).
@@ -25,10 +25,10 @@ def read_split(name: str) -> list[str]:
     """The names in a shipped list, in its order.
 
     Args:
-        name: of the list, without its suffix.
+        name: name of the list, without its suffix.
 
     Raises:
-        DataError: there is no such list, or its file is not what was shipped.
+        DataError: there is no such list, or its file was changed.
 
     Example:
         >>> read_split("pascal5i_fold1")
@@ -39,7 +39,7 @@ def read_split(name: str) -> list[str]:
         raise unknown("shipped split", name, known)
     path = FOLDER / f"{name}.txt"
     try:
-        text = path.read_text(encoding="utf-8")  # with any ends of lines, as git may change them
+        text = path.read_text(encoding="utf-8")  # with any line ends, as git may change them
     except (OSError, UnicodeDecodeError):
         text = ""
     if sha256(text.encode()).hexdigest() != known[name]:
@@ -57,7 +57,7 @@ def checksums() -> dict[str, str]:
 
 
 def fold_classes(protocol: str, fold: int) -> tuple[str, ...]:
-    """The classes that a fold holds out.
+    """The held-out classes of a fold.
 
     Args:
         protocol: one of `PROTOCOLS`.
