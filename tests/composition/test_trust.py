@@ -432,6 +432,13 @@ def test_any_change_of_a_config_gives_a_network_or_a_sentence(content: dict[str,
     assert "\n" not in sentence
 
 
+def test_a_target_that_is_a_list_is_refused(content: dict[str, Any]) -> None:
+    config = deepcopy(content["config"])
+    config["conditioning"]["_target_"] = ["guided_seg.model.conditioning.NearestNeighbors"]
+    with pytest.raises(UserError):
+        restore(config, _bare(content), "a.ckpt")
+
+
 @settings(deadline=None)
 @given(TREES)
 def test_what_is_no_config_at_all_gives_a_sentence(tree: Any) -> None:

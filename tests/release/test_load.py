@@ -254,7 +254,7 @@ def test_a_released_model_is_evaluated_on_data_that_is_named(tmp_path: Path) -> 
 @pytest.mark.usefixtures("hub")
 def test_a_command_takes_an_id_of_the_hub(tmp_path: Path, made: Path) -> None:
     assert compose_evaluation("owner/mine@v1").checkpoint == "owner/mine@v1"
-    done = call("export.__main__", "checkpoint=owner/mine@v1", "format=safetensors", "output_dir=out", folder=tmp_path)
+    done = call("export.__main__", "checkpoint=owner/mine@v1", "format=torch_export", "output_dir=out", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     digest = re.split(r"\s", (made / "mine" / "SHA256SUMS").read_text())[0]
     assert read(tmp_path / "out" / "model.json")["checkpoint"] == {"file": "model.safetensors", "sha256": digest}

@@ -74,7 +74,7 @@ def renamed(config: Any) -> Any:
         for key, value in config.items()
     }
     reader = _target(now.get("conditioning"))
-    if reader in _SETS and _target(now.get("locality")) == f"{_LOCALITY}.Local":
+    if isinstance(reader, str) and reader in _SETS and _target(now.get("locality")) == f"{_LOCALITY}.Local":
         now["locality"] = {"_target_": f"{_LOCALITY}.Set", "limit": _SETS[reader]}
     return now
 
