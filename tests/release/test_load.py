@@ -15,7 +15,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
-from support.commands import call, compose_evaluation, evaluate, read
+from support.commands import call, compose_evaluation, evaluate
 from support.evaluations import write_checkpoint
 
 import guided_seg
@@ -254,7 +254,15 @@ def test_a_released_model_is_evaluated_on_data_that_is_named(tmp_path: Path) -> 
 @pytest.mark.usefixtures("hub")
 def test_a_command_takes_an_id_of_the_hub(tmp_path: Path, made: Path) -> None:
     assert compose_evaluation("owner/mine@v1").checkpoint == "owner/mine@v1"
-    done = call("export.__main__", "checkpoint=owner/mine@v1", "format=torch_export", "output_dir=out", folder=tmp_path)
+    few = (
+        "protocol=clicks",
+        "protocol.clicks.episodes=1",
+        "protocol.clicks.limit=1",
+        "num_workers=0",
+        "output_dir=out",
+    )
+    done = call("evaluate", "checkpoint=owner/mine@v1", "data=shapes", *few, "output_dir=out", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     digest = re.split(r"\s", (made / "mine" / "SHA256SUMS").read_text())[0]
-    assert read(tmp_path / "out" / "model.json")["checkpoint"] == {"file": "model.safetensors", "sha256": digest}
+    first = (tmp_path / "out" / "records_clicks.jsonl").read_text().splitlines()[0]
+    assert json.loads(first)["checkpoint_sha256"] == digest
