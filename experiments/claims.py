@@ -33,7 +33,8 @@ NUMBERS = {
     "ratio": lambda ours, theirs: ours / theirs,
     "itself": lambda ours, _: ours,
 }
-CONFIRMED, NOT_CONFIRMED, NOT_TESTABLE = "confirmed", "not confirmed", "not testable here"
+CONFIRMED, PARTLY, NOT_CONFIRMED = "confirmed", "partly", "not confirmed"
+NOT_TESTABLE = "not testable here"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, and the comparisons that have to hold all for it to be confirmed."""
+    """A claim of the paper. It is confirmed if all of its comparisons hold."""
 
     claim: str
     section: str
@@ -86,11 +87,19 @@ class Claim:
     comparisons: Sequence[Comparison]
 
     def verdict(self, on: str) -> str:
-        """On one source of data."""
+        """On one source of data: one of three grades, or that it cannot be tested."""
         found = {comparison.verdict for comparison in self.comparisons if comparison.on == on}
         if not found - {NOT_TESTABLE}:
             return NOT_TESTABLE
-        return CONFIRMED if found == {CONFIRMED} else NOT_CONFIRMED
+        if CONFIRMED not in found:
+            return NOT_CONFIRMED
+        return CONFIRMED if found == {CONFIRMED} else PARTLY
+
+    def share(self, on: str) -> str:
+        """How many comparisons hold, in words, for a claim that is confirmed in part; else nothing."""
+        found = [comparison.verdict for comparison in self.comparisons if comparison.on == on]
+        holding = f" ({found.count(CONFIRMED)} of {len(found)} comparisons)"
+        return holding if self.verdict(on) == PARTLY else ""
 
 
 def load(root: Path = HERE) -> list[Claim]:
@@ -154,16 +163,12 @@ def summary(claims: Sequence[Claim], start: Path = HERE) -> str:
     rows = []
     for claim in claims:
         tested = {comparison.on for comparison in claim.comparisons}
-        verdicts = [_verdict(claim, on) if on in tested else None for on in sources]
+        verdicts = [
+            Cell(claim.verdict(on), bold=True, marks=claim.share(on)) if on in tested else None for on in sources
+        ]
         page = Path(os.path.relpath(HERE / claim.folder / "README.md", start)).as_posix()
         rows.append([claim.claim, claim.section, *verdicts, f"[`{claim.folder}`]({page})"])
     return Table(columns(("claim", "paper", *sources, "measured in")), rows).markdown("bare")
-
-
-def _verdict(claim: Claim, on: str) -> Cell:
-    found = [comparison.verdict for comparison in claim.comparisons if comparison.on == on]
-    holding = f" ({found.count(CONFIRMED)} of {len(found)} comparisons hold)" if NOT_CONFIRMED in found else ""
-    return Cell(claim.verdict(on), bold=True, marks=holding)
 
 
 def details(claims: Sequence[Claim]) -> str:
@@ -181,7 +186,7 @@ def details(claims: Sequence[Claim]) -> str:
 
 def _verdicts(claim: Claim) -> str:
     sources = dict.fromkeys(comparison.on for comparison in claim.comparisons)
-    return ", ".join(f"{claim.verdict(on)} on {on}" for on in sources)
+    return ", ".join(f"{claim.verdict(on)}{claim.share(on)} on {on}" for on in sources)
 
 
 def _wanted(comparison: Comparison) -> str:

@@ -1,6 +1,6 @@
-"""What the released network and others that were tried reach, beside what was asked: reach.md and tried/reach.md.
+"""The scores of the released network beside the targets: writes reach.md from the committed scores.
 
-From the scores that are committed here: python experiments/released_model/reach.py
+python experiments/released_model/reach.py
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from guided_seg.report.table import DASH, Cells, Table, columns
+from guided_seg.report.table import Cells, Table, columns
 
 HERE = Path(__file__).parent
 CLASSES = ("dog", "cat", "horse", "cow", "person")
 CLICKS = "DAVIS first frames, clicks until IoU 0.80 (NoC@80)"
 Asked = tuple[str, str, str, dict[str, Any], float, float]
-"""Its name, folder, protocol and figure, the setting, and what is to be reached at least and at best."""
+"""Name, folder, protocol and figure, setting, target and stretch target."""
 
 
 def asked() -> Iterator[Asked]:
-    """The rows, but for those that are means over classes."""
+    """The rows of single figures; means over classes are added later."""
     for points, reach, stretch in ((1, 0.66, 0.74), (3, 0.73, 0.80), (5, 0.77, 0.84), (10, 0.81, 0.87)):
         name = f"DAVIS first frames, {points} + {points} dots, mean IoU"
         yield name, "davis", "instances:mean_iou", {"points": str(points)}, reach, stretch
@@ -45,52 +45,29 @@ def figure(folder: str, name: str, setting: dict[str, Any]) -> tuple[float, list
     raise LookupError(f"{folder}/protocols.json has no {name} of {setting}; run run.sh again.")
 
 
-def tried() -> Table:
-    """All networks, the released one first; a dash where one was not scored."""
-    others = sorted(folder.name for folder in (HERE / "tried").iterdir() if folder.is_dir())
-    names = ["released, asked again", "released", *others]
-    rows = [(name, folder, which, setting, f"{reach:.2f}") for name, folder, which, setting, reach, _ in asked()]
-    rows.append((CLICKS, "davis", "clicks:NoC@80", {}, "6"))
-    for shots in (1, 5):
-        name = f"VOC cow, held out, S = {shots}, 5 + 5 dots, positive IoU"
-        rows.append((name, "held_out_cow", "held_out:positive_iou", {"shots": shots, "points": "5"}, DASH))
-    found = []
-    for name, folder, which, setting, reach in rows:
-        folders = [again(folder, which), folder, *(f"tried/{name}/{folder}" for name in others)]
-        found.append([name, *(_value(each, which, setting) for each in folders), reach])
-    return Table(columns(("test", *names, "to reach")), found)
-
-
-def _value(folder: str, name: str, setting: dict[str, Any]) -> str | None:
-    if not (HERE / folder).is_dir():
-        return None
-    value, _ = figure(folder, name, setting)
-    return f"{value:.1f}" if "NoC" in name else f"{value:.3f}"
-
-
 def verdict(values: list[float], reach: float) -> str:
-    """Which of the values for one question and for a question put again reaches what was asked."""
-    ways = ("yes", "asked again")
+    """Which value reaches the target: that of a single pass (yes), or only the refined one."""
+    ways = ("yes", "refined")
     # a number of clicks is to be small
     good = (value <= reach if reach > 1 else value >= reach for value in values)
     return next((way for way, well in zip(ways, good, strict=False) if well), "no")
 
 
 def again(folder: str, name: str) -> str:
-    """Where the figure is of which questions were put again."""
+    """The folder of the refined figure."""
     return "refined/video" if name.startswith("davis2016") else f"refined/{folder}"
 
 
 def both(folder: str, name: str, setting: dict[str, Any]) -> tuple[list[float], list[str]]:
-    """A figure where each question was asked once, and again, as values and in words with intervals."""
+    """A figure of a single pass and its refined one, as values and as text with intervals."""
     found = [figure(each, name, setting) for each in (folder, again(folder, name))]
     shown = "{:.1f} [{:.1f}, {:.1f}]" if "NoC" in name else "{:.3f} [{:.3f}, {:.3f}]"
     return [value for value, _ in found], [shown.format(value, *interval) for value, interval in found]
 
 
 def released() -> Table:
-    """The released network, and what it was to reach."""
-    head = ("test", "asked once [95 % interval]", "asked again", "to reach", "stretch", "reached")
+    """The released network beside its targets."""
+    head = ("test", "single pass [95 % interval]", "refined", "target", "stretch", "reached")
     return Table(columns(head), [*_protocols(), *_held_out(), *_times()])
 
 
@@ -103,7 +80,7 @@ def _protocols() -> Iterator[Cells]:
 
 
 def _times() -> Iterator[Cells]:
-    """What an edit and a frame of a video take, where it was measured."""
+    """Times of an edit and of a video frame, if they were measured."""
     file = HERE / "times" / "benchmark.json"
     if not file.is_file():
         return
@@ -116,7 +93,7 @@ def _times() -> Iterator[Cells]:
 
 
 def _held_out() -> Iterator[Cells]:
-    """The classes that were measured, and their mean where all were."""
+    """The measured classes, and their mean if all were measured."""
     there = [name for name in CLASSES if (HERE / f"held_out_{name}").is_dir()]
     means = {}
     for shots in (1, 5):
@@ -136,5 +113,4 @@ def _held_out() -> Iterator[Cells]:
 
 
 if __name__ == "__main__":
-    for file, table in (("reach.md", released()), ("tried/reach.md", tried())):
-        (HERE / file).write_text(table.markdown("bare"), encoding="utf-8")
+    (HERE / "reach.md").write_text(released().markdown("bare"), encoding="utf-8")
