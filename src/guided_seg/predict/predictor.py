@@ -154,23 +154,27 @@ class ByLabel(Predictor):
     def _guidance(self, query: Image, support: Sequence[Annotated], label: int, num_labels: int) -> Guidance:
         guides = [each for each in support if label in each.labels]
 
-        def make() -> Guidance:
-            # dots may have taken the last pixel of a label from a mask
-            parts = [part for each in guides if (part := self._seen_from(query, each, label, num_labels)) is not None]
-            if not parts:
-                return self.network.guide.nothing()
-            shown = type(parts[0]).join(parts)
-            episode = torch.zeros(len(parts), dtype=torch.int64, device=self.network.guide.no_guidance.device)
-            return self.network.merge(shown, episode, 1)
-
         version = _version(guides, label)
         # z is the same for any query, unless it says where things are in that query
         placed = self.network.needs_same_image or isinstance(self.network.guide.fusion.locality, Set)
         own = placed and any(each.image.key == query.key for each in guides)
         if version is None:
-            return make()
-        found: Guidance = self.cache.get(("z", label), make, (version, query.key if own else None))
+            return self._merged(query, guides, label, num_labels)
+        found: Guidance = self.cache.get(
+            ("z", label),
+            lambda: self._merged(query, guides, label, num_labels),
+            (version, query.key if own else None),
+        )
         return found
+
+    def _merged(self, query: Image, guides: Sequence[Annotated], label: int, num_labels: int) -> Guidance:
+        # dots may have taken the last pixel of a label from a mask
+        parts = [part for each in guides if (part := self._seen_from(query, each, label, num_labels)) is not None]
+        if not parts:
+            return self.network.guide.nothing()
+        shown = type(parts[0]).join(parts)
+        episode = torch.zeros(len(parts), dtype=torch.int64, device=self.network.guide.no_guidance.device)
+        return self.network.merge(shown, episode, 1)
 
     def _seen_from(self, query: Image, guide: Annotated, label: int, num_labels: int) -> Shown | None:
         part = self._part(guide, label, num_labels)
@@ -180,10 +184,7 @@ class ByLabel(Predictor):
 
     def _part(self, guide: Annotated, label: int, num_labels: int) -> Shown | None:
         """What one annotated image shows of one label."""
-
-        def version(each: int) -> Hashable:
-            return None if guide.version is None else guide.version(each)
-
+        version = guide.version or (lambda _: None)
         found: Shown | None = self._find(("part", guide.image.key, label), version(label))
         if found is not None:
             return found

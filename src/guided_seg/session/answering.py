@@ -114,11 +114,9 @@ class Answering(Store):
     def _image(self, name: str, pixels: RGB | None = None) -> Image:
         """An image in the form that the predictor expects."""
         picture = self._images[name]
-
-        def read() -> Tensor:
-            return self._tensor(picture.read() if pixels is None else pixels)
-
-        return Image(name, picture.size, read, pixels=pixels)
+        return Image(
+            name, picture.size, lambda: self._tensor(picture.read() if pixels is None else pixels), pixels=pixels
+        )
 
     def _tensor(self, pixels: RGB) -> Float[Tensor, "3 H W"]:
         """Pixels as a tensor in 0..1 on the device of the network."""
