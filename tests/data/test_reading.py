@@ -19,7 +19,7 @@ from guided_seg.errors import DataError
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Six images of one's own, of which each split has some."""
+    """Six images of a user; each split has some of them."""
     for number in range(6):
         write_image(tmp_path / f"root/images/{number}.jpg")
         write_mask(tmp_path / f"root/masks/{number}.png", labels(1, 2))

@@ -62,7 +62,7 @@ class Segmentor(NamedTuple):
         size: tuple[int, int],
         anchor: Anchor | None = None,
     ) -> Prepared:
-        """The part of B queries of one size: their features, and the earlier maps that the decoder reads."""
+        """Prepare B queries of one size from their features and the skip maps that the decoder reads."""
         return Prepared(self.conditioning.prepare(maps), self.decoder.prepare(skips), size, anchor)
 
     def score(self, prepared: Prepared, guidance: Guidance, first: int = 0) -> Float[Tensor, "B K H W"]:

@@ -1,1 +1,1 @@
-"""From annotated images to score maps, with whatever can be kept kept: what sessions and protocols answer with."""
+"""Prediction with a cache: from annotated images to score maps, for sessions, protocols and benchmarks."""

@@ -1,4 +1,4 @@
-"""φ as a session runs it: the same features sooner, by what only inference allows."""
+"""Fast encoding for inference: folded batch normalisation, bf16, compilation."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from guided_seg.model.network import Network
 from guided_seg.model.precision import chosen
 
 SIZES = 64
-"""Of images, and numbers of them at once, that are compiled in a process; torch stops after eight by default."""
+"""Most shapes of image batches that are compiled in a process; torch stops after eight by default."""
 
 
 class Encoder:
-    """Encodes images.
+    """Encodes images for inference.
 
-    Batch normalisation is folded into the convolutions before it, which is exact but for rounding; freed memory is kept
-    for the next image instead of being given back to the system; and ``auto`` takes the precision that is faster here
-    (see `guided_seg.model.precision.fastest`).
+    It folds batch normalisation into the preceding convolutions, which is exact up to rounding. It keeps freed memory
+    for the next image instead of returning it to the system.
 
     Args:
-        network: in evaluation mode, on ``device``; it stays as it is.
-        device: where it runs.
-        precision: of the convolutions; features are fp32 in any case.
-        compiled: by ``torch.compile``, once for each size of image, up to `SIZES`: the first image of a size takes up
-            to a minute, or seconds where torch has it in its cache on disk (``TORCHINDUCTOR_CACHE_DIR``).
+        network: in evaluation mode, on ``device``; it is not changed.
+        device: where the encoder runs.
+        precision: of the convolutions; ``auto`` takes the faster one (see `guided_seg.model.precision.fastest`).
+            Features are fp32 in any case.
+        compiled: use ``torch.compile``, once for each image size, up to `SIZES`. The first image of a size takes up to
+            a minute, or seconds if torch finds it in its cache on disk (``TORCHINDUCTOR_CACHE_DIR``).
 
     Raises:
-        UserError: there is no such precision, or no C++ compiler to compile with.
+        UserError: the precision is unknown, or there is no C++ compiler.
     """
 
     def __init__(self, network: Network, device: torch.device, precision: str = "auto", compiled: bool = False) -> None:
@@ -54,27 +54,27 @@ class Encoder:
             self._network = self._network if self._network is not network else deepcopy(network)
             backbone = self._network.backbone
             torch._dynamo.config.recompile_limit = max(SIZES, torch._dynamo.config.recompile_limit)
-            # not whole: the size of an image is read as numbers before its pixels are
+            # only the pyramid: the rest reads image sizes as plain numbers
             backbone.pyramid = torch.compile(backbone.pyramid, dynamic=False)  # type: ignore[method-assign]
 
     def __call__(self, images: Float[Tensor, "N 3 H W"]) -> list[Features]:
-        """The features of each image, of values in 0..1, in fp32."""
+        """The fp32 features of each image. Pixels are in 0..1."""
         sizes = torch.tensor([images.shape[-2:]] * len(images), device=self.device)
         with (
-            torch.inference_mode(not self.compiled),  # of which the compiler knows nothing
+            torch.inference_mode(not self.compiled),  # the compiler does not support it
             torch.no_grad(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
         ):
             features = self._network.encode(images, sizes)
-            # rows, not slices: a view of one image would keep those of all in memory
+            # rows, not slices: a view of one image would keep the features of all images in memory
             return [_full(features[row[None]]) for row in torch.arange(len(images), device=self.device)]
 
 
 def folded(network: Network) -> Network:
-    """A network with the same features whose convolutions have taken in the batch normalisation after them.
+    """A copy of the network with batch normalisation folded into the preceding convolutions.
 
-    Layers that were registered one after the other are taken to be run so; a network of which that is not true, seen by
-    its features, or that has nothing to fold, is given back as it is.
+    This assumes that layers run in the order in which they are registered. If the features of the copy differ, or there
+    is nothing to fold, the network itself is returned.
     """
     fast = deepcopy(network)
     if not sum(_fold(module) for module in list(fast.backbone.modules())):
@@ -84,12 +84,12 @@ def folded(network: Network) -> Network:
 
 
 def _fold(module: nn.Module) -> int:
-    """Fold among the children of a module; how many were."""
+    """Fold the children of a module. Returns the number of folded layers."""
     count = 0
     for (one, conv), (other, norm) in pairwise(list(module.named_children())):
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and conv.out_channels == norm.num_features:
             setattr(module, one, fuse_conv_bn_eval(conv, norm))
-            # timm's batch normalisation has the activation in it
+            # timm's batch normalisation includes the activation
             setattr(module, other, getattr(norm, "act", nn.Identity()))
             count += 1
     return count
@@ -106,14 +106,14 @@ def _alike(network: Network, other: Network) -> bool:
 
 
 def _full(features: Features) -> Features:
-    """In fp32, whatever the encoder ran in, and cell by cell in memory, so that a dot gathers without a copy."""
+    """The features in fp32 and channels last, so that a dot gathers its cells without a copy."""
     maps = features.maps.float().contiguous(memory_format=torch.channels_last)
     return replace(features, maps=maps, skips=tuple(_full(skip) for skip in features.skips))
 
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads of the processor."""
+    """Let torch use this many CPU threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

@@ -1,4 +1,4 @@
-"""One way to answer: the stages of a network, with a cache of limited size between them (concepts, rules 2-5).
+"""The predictor: runs the stages of a network with a byte-limited cache between them (concepts, rules 2-5).
 
 A late-fusion network reads an image once. What an annotated image shows depends on its features and annotation, z of a
 label on the images that annotate it, and for most conditionings the score map of a label on its own z. So a new dot
@@ -33,7 +33,7 @@ from guided_seg.predict.support import Annotated, Image
 Labels = UInt8[np.ndarray, "H W"]
 Maps = list[Float[Tensor, "H W"]]
 Encode = Callable[[Float[Tensor, "N 3 H W"]], list[Features]]
-"""Gives the features of each of N images of one size."""
+"""Computes the features of each of N images of one size."""
 
 SMALL = 2**21
 """Bytes of a prepared query up to which one thread is as fast as several."""
@@ -45,10 +45,10 @@ class Predictor(ABC):
     Args:
         network: in evaluation mode.
         encode: its encoder.
-        cache_mb: megabytes of features, and of what is made of them, that are kept.
+        cache_mb: size of the cache in megabytes, for features and everything computed from them.
 
     Attributes:
-        on_encode: called with each image that went through the encoder, and its features.
+        on_encode: called with each encoded image and its features.
     """
 
     def __init__(self, network: Network, encode: Encode, cache_mb: float) -> None:
@@ -69,10 +69,10 @@ class Predictor(ABC):
 
         Args:
             query: the image to segment.
-            support: the annotated images, in any order that stays the same.
+            support: the annotated images, in the same order at each call.
             num_labels: K.
-            previous: an answer to a frame like the query (`Guidance.previous`). No map that depends on it is kept.
-            further: one more annotated image, of which nothing is kept.
+            previous: the label map of the previous frame (`Guidance.previous`). Maps that depend on it are not cached.
+            further: one more annotated image, which is not cached.
         """
         if self.network.needs_same_image:
             support = [each for each in support if each.image.key == query.key]
@@ -84,14 +84,14 @@ class Predictor(ABC):
     def _maps(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps: ...
 
     def features(self, image: Image) -> Features:
-        """φ of an image: what is kept, or computed from its pixels."""
+        """φ of an image, from the cache or computed from its pixels."""
         if image.features is not None:
             return image.features
         found: Features | None = self.cache.find(("features", image.key))
         return self._encode([image])[0] if found is None else found
 
     def encode_all(self, images: Sequence[Image]) -> None:
-        """Encode those images whose features are not kept, all of one size at once."""
+        """Encode the images that are not in the cache, all images of one size at once."""
         missing = [image for image in images if self.cache.find(("features", image.key)) is None]
         for size in dict.fromkeys(image.size for image in missing):
             self._encode([image for image in missing if image.size == size])
@@ -99,7 +99,7 @@ class Predictor(ABC):
     def _encode(self, images: Sequence[Image]) -> list[Features]:
         with threads(self._all_threads or torch.get_num_threads()):
             pixels = [image.read()[None] for image in images]
-            # one alone stays as it lies in memory, channels last
+            # a single image keeps its memory layout, channels last
             encoded = self.encode(torch.cat(pixels) if len(pixels) > 1 else pixels[0])
         for image, features in zip(images, encoded, strict=True):
             self.on_encode(image, features)
@@ -107,7 +107,7 @@ class Predictor(ABC):
         return encoded
 
     def forget(self, key: Hashable) -> None:
-        """Drop everything that is kept of an image."""
+        """Drop an image and everything computed from it from the cache."""
         for entry in self.cache.kept():
             if entry[1] == key:
                 self.cache.drop(entry)
@@ -127,7 +127,7 @@ class ByLabel(Predictor):
             versions = [None if None in versions else tuple(versions)] * num_labels
         found = [self._find(("map", query.key, label), versions[label]) for label in labels]
         stale = [label for label in labels if found[label] is None]
-        # one by one: sums of several at once are rounded in another way, and undo would be exact only within that
+        # one by one: joint sums are rounded differently, and undo would no longer be exact to the bit
         groups = [[label] for label in stale] if segmentor.separable else [list(labels)] if stale else []
         for group in groups:
             prepared = self._prepared(query)
@@ -153,7 +153,6 @@ class ByLabel(Predictor):
 
     def _guidance(self, query: Image, support: Sequence[Annotated], label: int, num_labels: int) -> Guidance:
         guides = [each for each in support if label in each.labels]
-
         version = _version(guides, label)
         # z is the same for any query, unless it says where things are in that query
         placed = self.network.needs_same_image or isinstance(self.network.guide.fusion.locality, Set)
@@ -168,7 +167,7 @@ class ByLabel(Predictor):
         return found
 
     def _merged(self, query: Image, guides: Sequence[Annotated], label: int, num_labels: int) -> Guidance:
-        # dots may have taken the last pixel of a label from a mask
+        # dots may cover the whole mask of a label
         parts = [part for each in guides if (part := self._seen_from(query, each, label, num_labels)) is not None]
         if not parts:
             return self.network.guide.nothing()
@@ -243,19 +242,19 @@ class Whole(Predictor):
 
 
 def predictor_for(network: Network, encode: Encode, cache_mb: float) -> Predictor:
-    """The predictor for which an edit costs least; see `Predictor` for the arguments."""
+    """The predictor with the cheapest edits for a network; see `Predictor` for the arguments."""
     late = isinstance(network, GuidedNetwork) and not network.guide.fusion.early
     return (ByLabel if late else Whole)(network, encode, cache_mb)
 
 
 def labels_touch_each_other(network: Network) -> bool:
-    """Whether what an image shows of a label depends on what else is annotated in it (learned annotation)."""
+    """Whether the guidance of a label depends on other labels annotated in the same image (learned annotation)."""
     fusion = network.guide.fusion if isinstance(network, GuidedNetwork) else None
     return isinstance(fusion, Late) and fusion.annotation.learned
 
 
 def best(maps: Maps) -> Labels:
-    """The label of the highest score at each pixel; of equal ones the first."""
+    """The label with the highest score at each pixel; the first one of a tie."""
     if maps[0].device.type != "cpu":
         return torch.stack(maps).argmax(0).to(torch.uint8).cpu().numpy()
     highest, *others = (scores.numpy() for scores in maps)  # numpy compares three times as fast as torch
@@ -268,7 +267,7 @@ def best(maps: Maps) -> Labels:
 
 
 def _version(support: Sequence[Annotated], label: int) -> Hashable:
-    """Changes with whatever the guidance of a label depends on; None if that cannot be told."""
+    """A value that changes with the annotations of a label; None if some annotation has no version."""
     guides = [each for each in support if label in each.labels]
     if any(each.version is None for each in guides):
         return None
@@ -281,5 +280,5 @@ def _shot(annotated: Annotated, pixels: Float[Tensor, "3 H W"], is_query: bool) 
 
 
 def _bytes(thing: Any) -> int:
-    """Of whatever knows its bytes, and lists of such."""
+    """Bytes of a tensor or of anything with ``nbytes``, or of a list of these."""
     return sum(map(_bytes, thing)) if isinstance(thing, list) else int(thing.nbytes)

@@ -1,4 +1,4 @@
-"""What a predictor is asked about: images, and what is annotated in them."""
+"""The input of a predictor: images and annotated images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Image:
     """An image that is read only if its features are not kept.
 
     Attributes:
-        key: stands for these very pixels: images of one key share features.
+        key: identifies the pixels; images with equal keys share features.
         size: height and width in pixels.
-        read: gives float32 ``[3, H, W]``, RGB in 0..1, on the predictor's device.
-        features: if they are at hand already.
-        pixels: uint8 ``[H, W, 3]``, if they are at hand already.
+        read: returns float32 ``[3, H, W]``, RGB in 0..1, on the predictor's device.
+        features: if they were computed before.
+        pixels: uint8 ``[H, W, 3]``, if they are in memory.
     """
 
     key: Hashable

@@ -42,8 +42,8 @@ class Tracker:
     """Segments the frames of one video in order.
 
     Args:
-        predictor: answers.
-        memory: what of the answer to a frame is given to the next.
+        predictor: segments each frame.
+        memory: what the next frame is given.
     """
 
     def __init__(self, predictor: Predictor, memory: Memory) -> None:
@@ -51,11 +51,11 @@ class Tracker:
         self._previous: PreviousFrame | None = None
 
     def forget(self) -> None:
-        """Forget the frame before, since it was answered by other annotations."""
+        """Forget the previous frame, for instance after a change of annotations."""
         self._previous = None
 
     def start(self, frame: Annotated, num_labels: int) -> None:
-        """Begin with an annotated frame, as if it had been segmented before the first one."""
+        """Remember an annotated frame as the one before the first."""
         self.forget()
         _, mask = frame.annotation()
         if mask is not None and bool((mask != IGNORE).all()):
@@ -68,7 +68,7 @@ class Tracker:
 
         Args:
             frame: the frame.
-            support: see `Predictor.maps`, as for K.
+            support: see `Predictor.maps`.
             num_labels: K.
         """
         places, shot = self._previous or PreviousFrame(None, None)
@@ -87,7 +87,7 @@ class Tracker:
         return labels, maps
 
     def _remember(self, frame: Image, labels: Labels, maps: Maps | None) -> None:
-        # copied, as whoever is given the labels may paint on them
+        # a copy: the caller may paint on the labels
         places = Places(labels.copy(), frame.rgb() if self.memory == "moved" else None)
         shot = self._shot(frame, maps) if maps is not None and reads_shot(self.memory) else None
         self._previous = PreviousFrame(places if reads_map(self.memory) else None, shot)

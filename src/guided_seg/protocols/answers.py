@@ -1,4 +1,4 @@
-"""A network's answers to the questions of a protocol, by the same predictor as a session's."""
+"""Predictions for the episodes of a protocol, by the same predictor as in sessions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from guided_seg.predict.tracker import Tracker
 class Answers:
     """Segments episodes with a network.
 
-    Images are encoded one by one and kept, so an answer depends on nothing but its question (`remember`: on those
-    before it in the video): not on the others, on the number of workers or processes, or on where an interrupted
-    evaluation went on.
+    Images are encoded one by one and cached. So a prediction depends only on its episode (with `remember`, also on
+    earlier frames of the video), not on other episodes, the number of workers or processes, or a resume.
 
     Args:
         network: in evaluation mode.
         device: where it runs.
-        cache_mb: megabytes of encoded images that are kept.
+        cache_mb: size of the cache in megabytes.
     """
 
     def __init__(self, network: Network, device: torch.device | str = "cpu", cache_mb: float = 1024) -> None:
@@ -38,15 +37,15 @@ class Answers:
 
     @torch.inference_mode()
     def remember(self, question: Question, episode: Episode, setting: str, memory: Memory) -> Labels:
-        """As `segment`, with the answer to the last question of the same video at hand (see `predict.tracker`).
+        """As `segment`, with previous-frame propagation within a video (see `guided_seg.predict.tracker`).
 
-        The first question of a video has what is known of its last shot: its mask, or the answer to its own image.
+        The frame before the first one is the last shot: its mask, or the prediction for its own image.
 
         Args:
-            question: what ``episode`` is a version of; the questions of a video come in the order of its frames.
+            question: the frozen episode; the frames of a video must come in order.
             episode: of `Question.ask`.
-            setting: its (S, P); each remembers for itself.
-            memory: what of that answer is given to the next.
+            setting: its (S, P); each has a memory of its own.
+            memory: what the next frame is given.
         """
         video = (question.frozen.groups, question.frozen.seed)
         if video != self._video:
@@ -62,7 +61,7 @@ class Answers:
         """The label of each pixel of the query.
 
         Args:
-            question: what ``episode`` is a version of.
+            question: the frozen episode.
             episode: of `Question.ask` or `Question.with_support`.
         """
         query, support = self._query(question, episode), self._support(question, episode)

@@ -52,7 +52,7 @@ class Clicks(Protocol):
             raise DataError(
                 f"limit={limit}, thresholds={list(thresholds)}: expected a number of clicks from 1, and percentages."
             )
-        # random clicks are the frozen dots, half of which are positive
+        # random clicks are the frozen dots; half of them are positive
         points = (limit + 1) // 2 if strategy == "random" else 0
         plan = Plan(["interactive"], episodes, "spread", list(seeds), shots=1, points=points)
         self.strategy, self.limit, self.thresholds = strategy, limit, list(thresholds)

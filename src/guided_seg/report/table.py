@@ -63,7 +63,7 @@ class Column:
 
 
 def columns(names: Sequence[str], left: int = 1, number: str = "") -> list[Column]:
-    """Columns of which the first ``left`` hold text, and the others numbers, flush right.
+    """Columns: the first ``left`` hold text, the others numbers, flush right.
 
     Example:
         >>> [column.align for column in columns(("split", "tasks", "classes"))]

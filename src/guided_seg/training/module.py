@@ -52,7 +52,7 @@ class EpisodicSegmentation(LightningModule):
         log_every: training steps between two log entries; metrics are computed only then.
         cache: encoder to use instead of the network's, whose backbone is frozen.
         loss: function of scores and target; cross-entropy by default, as in the paper.
-        options: options of training episodes, of which ``corrections`` and ``recalled`` are used here.
+        options: options of training episodes; only ``corrections`` and ``recalled`` are used here.
         pretrained_lr: learning rate of the trained pretrained stages, as a multiple of that of the other parameters.
     """
 

@@ -100,7 +100,7 @@ class Pascal(FileSource):
 
 
 def _oracle_keys(train: Sequence[str], split: Split, counts: Mapping[str, Counts], held: set[int]) -> list[str]:
-    """Images of train or val with held-out classes, none of which is tested."""
+    """Images of train or val with held-out classes. None of them is in the test set."""
     for_val = [key for key in train if held & set(counts[key])][::VAL_SHARE]
     if split == "train":
         return [key for key in train if key not in for_val]
