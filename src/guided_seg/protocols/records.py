@@ -85,12 +85,20 @@ def read_records(path: Path) -> tuple[dict[str, Any], list[Row]]:
     return of, [row for entry in entries if entry for row in entry[1]]
 
 
+def without_about(of: Any) -> Any:
+    """The header without the description of the rule, whose wording may differ between versions."""
+    match of:
+        case {"rule": {**rule}}:
+            return {**of, "rule": {key: value for key, value in rule.items() if key != "about"}}
+    return of
+
+
 def _read(path: Path, of: Mapping[str, Any]) -> list[tuple[int, list[Row]]]:
     if not path.is_file():
         return []
     found = []
     with path.open(encoding="utf-8", errors="replace") as file:
-        if _loads(file.readline()) != of:
+        if without_about(_loads(file.readline())) != without_about(of):
             return []
         for line in file:
             if (entry := _entry(line)) is None:
