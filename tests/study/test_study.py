@@ -140,7 +140,7 @@ def test_a_run_that_repeats_another_is_left_out_and_listed(tmp_path: Path) -> No
         write_run(tmp_path / name, 0, iou)
     out = study([tmp_path])
     assert len(rows(out / "study.csv")) == 1
-    assert "1 left out: another run has its composition and seed (b)." in (out / "study.md").read_text()
+    assert "1 left out: another run has the same composition and seed (b)." in (out / "study.md").read_text()
 
 
 @pytest.mark.parametrize(
