@@ -74,7 +74,7 @@ def networks(backbone: str) -> dict[str, Network]:
 
 @torch.inference_mode()
 def measure(found: dict[str, Network], batch: Batch, rounds: int) -> Iterator[Row]:
-    """Each composition once a round, after one round that is not counted."""
+    """Each composition once per round, after a warm-up round."""
     kept = {name: network.encode(batch.images, batch.sizes) for name, network in found.items()}
     for number in range(-1, rounds):
         for name, network in found.items():
@@ -95,7 +95,7 @@ def _milliseconds(work: Callable[..., Any], *arguments: Any) -> float:
 
 
 def medians(rows: Sequence[Row]) -> list[Row]:
-    """A row per composition, the median over rounds of each figure; its ``round`` is how many there were."""
+    """A row per composition with medians over rounds; ``round`` is the number of rounds."""
     found = []
     for name in dict.fromkeys(row.composition for row in rows):
         own = [row for row in rows if row.composition == name]
