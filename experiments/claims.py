@@ -2,8 +2,8 @@
 
 python experiments/claims.py [--check]
 
-The claims and their comparisons are in claims.yaml, the results in the CSV files of the folders. Verdicts and tables are
-written between the markers of the pages. --check writes nothing, and exits with 1 if a page is outdated.
+The claims and their comparisons are in claims.yaml, the results in the CSV files of the folders. Verdicts and tables
+are written between the markers of the pages. --check writes nothing, and exits with 1 if a page is outdated.
 """
 
 from __future__ import annotations
