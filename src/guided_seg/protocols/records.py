@@ -85,14 +85,6 @@ def read_records(path: Path) -> tuple[dict[str, Any], list[Row]]:
     return of, [row for entry in entries if entry for row in entry[1]]
 
 
-def without_about(of: Any) -> Any:
-    """The header without the description of the rule, whose wording may differ between versions."""
-    match of:
-        case {"rule": {**rule}}:
-            return {**of, "rule": {key: value for key, value in rule.items() if key != "about"}}
-    return of
-
-
 def _read(path: Path, of: Mapping[str, Any]) -> list[tuple[int, list[Row]]]:
     if not path.is_file():
         return []
@@ -131,3 +123,11 @@ def _write_all(path: Path, of: Mapping[str, Any], entries: Iterable[tuple[int, l
 
 def _write(file: TextIO, entry: Mapping[str, Any]) -> None:
     file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+
+
+def without_about(of: Any) -> Any:
+    """The header without the description of the rule, whose wording may differ between versions."""
+    match of:
+        case {"rule": {**rule}}:
+            return {**of, "rule": {key: value for key, value in rule.items() if key != "about"}}
+    return of
