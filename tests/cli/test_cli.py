@@ -79,7 +79,7 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("steps=1,2", "add -m to run each, or write 'steps=[1,2]' for a list."),
         ("backbone", "'backbone' has no value; an override is key=value"),
         ("seed=[1", "'seed=[1' cannot be read"),
-        ("mode=null", "mode=null is no option; choose one of: semantic, video."),
+        ("mode=null", "mode=null is not an option; choose one of: semantic, video."),
         ("--epochs 3", "no option --epochs"),
         (
             "output_dir=tiny_conf/config.yaml",

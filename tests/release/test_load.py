@@ -171,10 +171,13 @@ def test_a_file_of_other_tensors_is_refused(tmp_path: Path, metadata: dict[str, 
 @pytest.mark.parametrize(
     ("decoder", "sentence"),
     [
-        ({"_target_": "os.system", "_args_": ["false"]}, "asks for os.system, which is no part of a network"),
-        ({"_target_": "guided_seg.model.backbone.nn.Identity"}, "nn.Identity, which is no part of a network"),
-        ({"_target_": "guided_seg.files.writing.Path"}, "guided_seg.files.writing.Path, which is no part of a network"),
-        ({"_target_": "guided_seg.model.decoder.Bilinear", "more": [{"_target_": "os.system"}]}, "asks for os.system"),
+        ({"_target_": "os.system", "_args_": ["false"]}, "names os.system, which is not a part of a network"),
+        ({"_target_": "guided_seg.model.backbone.nn.Identity"}, "nn.Identity, which is not a part of a network"),
+        (
+            {"_target_": "guided_seg.files.writing.Path"},
+            "guided_seg.files.writing.Path, which is not a part of a network",
+        ),
+        ({"_target_": "guided_seg.model.decoder.Bilinear", "more": [{"_target_": "os.system"}]}, "names os.system"),
         ("${oc.create:{_target_:os.system}}", "has values that refer to others"),
         ({"_target_": "guided_seg.model.decoder.Future"}, "Future, which guided_seg .* does not have; use the version"),
         ({"_target_": "guided_seg.model.decoder.Bilinear", "future": 1}, "unexpected keyword .* by another version"),

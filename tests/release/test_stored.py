@@ -170,7 +170,7 @@ CONTENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         r"unexpected keyword argument 'future'.* another version",
     ),
     "a group that is none": (
-        lambda good: good | {"config": good["config"] | {"backbone": "vgg16"}}, r"asks for 'vgg16', which is no part"
+        lambda good: good | {"config": good["config"] | {"backbone": "vgg16"}}, r"names 'vgg16', which is not a part"
     ),
 }  # fmt: skip
 

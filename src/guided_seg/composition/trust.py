@@ -161,14 +161,14 @@ class _Place(NamedTuple):
         what = "part of a network" if self.inside is _IN_NETWORK else "source of data"
         kind = f"a kind of {self.kind.__name__}" if self.kind else "no class"
         return UserError(
-            f"The config in {self.origin} asks for {shown}, which is no {what} of guided_seg ({self.key} "
+            f"The config in {self.origin} names {shown}, which is not a {what} of guided_seg ({self.key} "
             f"takes {kind}); none of its code was run. {advice}"
         )
 
     def of_another_version(self, reason: str) -> UserError:
         """The error that this version has no such class or setting."""
         return UserError(
-            f"The config in {self.origin} asks for {reason} guided_seg {guided_seg.__version__} does not have; use the "
+            f"The config in {self.origin} names {reason} guided_seg {guided_seg.__version__} does not have; use the "
             "version that wrote the file, which the card of a released model states."
         )
 

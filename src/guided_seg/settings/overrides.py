@@ -197,7 +197,7 @@ def _check_option(override: Override, known: _Known) -> None:
         return _check_new_name(override, known.groups)
     options, values = known.groups[group], _values(override)
     if "None" in values:
-        raise UserError(f"{group}=null is no option; {_in_place_of_null(group, known)}.")
+        raise UserError(f"{group}=null is not an option; {_in_place_of_null(group, known)}.")
     if wrong := [value for value in values if value not in options]:
         close, plus, listed = nearest(wrong[0], options), "+" if override.is_add() else "", ", ".join(options)
         guess = f"did you mean {plus}{group}={close}? There are: {listed}." if close else f"choose one of: {listed}."
