@@ -1,10 +1,9 @@
-"""The paper's claims, each answered by an interval from the committed results.
+"""The paper's claims, tested by intervals of the committed results.
 
 python experiments/claims.py [--check]
 
-Claims and what decides them are in claims.yaml, results in the CSV files that a study or a measurement left in the
-folders. The answers, and the tables of the studies, are written between the markers of the pages. With --check nothing
-is written, and the exit status is 1 where a page says something else than the results do.
+The claims and their comparisons are in claims.yaml, the results in the CSV files of the folders. Verdicts and tables
+are written between the markers of the pages. --check writes nothing, and exits with 1 if a page is outdated.
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ NOT_TESTABLE = "not testable here"
 
 @dataclass(frozen=True)
 class Comparison:
-    """One number that a claim rests on, and where its interval has to lie.
+    """One number that decides a claim, and the bounds of its interval.
 
     Attributes:
         text: what is compared.
         on: the data.
         number: of a pair of figures: a key of `NUMBERS`.
         values: the number of each seed, or round of a measurement.
-        above: what the whole 95 % interval has to exceed, if anything.
-        below: what it has to stay under, if anything.
+        above: the lower bound of the whole 95 % interval, if any.
+        below: its upper bound, if any.
     """
 
     text: str
@@ -64,7 +63,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One of the three, by the interval; fewer than two seeds have none."""
+        """The verdict on this comparison by its interval; not testable with fewer than two seeds."""
         if len(self.values) < 2:
             return NOT_TESTABLE
         _, low, high = self.interval
@@ -87,7 +86,7 @@ class Claim:
     comparisons: Sequence[Comparison]
 
     def verdict(self, on: str) -> str:
-        """On one source of data: one of three grades, or that it cannot be tested."""
+        """The verdict on one source of data: one of three grades, or not testable."""
         found = {comparison.verdict for comparison in self.comparisons if comparison.on == on}
         if not found - {NOT_TESTABLE}:
             return NOT_TESTABLE
@@ -96,7 +95,7 @@ class Claim:
         return CONFIRMED if found == {CONFIRMED} else PARTLY
 
     def share(self, on: str) -> str:
-        """How many comparisons hold, in words, for a claim that is confirmed in part; else nothing."""
+        """The number of comparisons that hold, for a partly confirmed claim; else an empty text."""
         found = [comparison.verdict for comparison in self.comparisons if comparison.on == on]
         holding = f" ({found.count(CONFIRMED)} of {len(found)} comparisons)"
         return holding if self.verdict(on) == PARTLY else ""
@@ -172,7 +171,7 @@ def summary(claims: Sequence[Claim], start: Path = HERE) -> str:
 
 
 def details(claims: Sequence[Claim]) -> str:
-    """For each claim a table of what decides it."""
+    """For each claim a table of its comparisons."""
     parts = []
     for claim in claims:
         rows = [
@@ -196,7 +195,7 @@ def _wanted(comparison: Comparison) -> str:
 
 
 def fill(page: Path, claims: Sequence[Claim]) -> str:
-    """The page with every block made anew: `summary`, `details [folder]` or `file NAME`."""
+    """The page with every block regenerated: `summary`, `details [folder]` or `file NAME`."""
 
     def block(match: re.Match[str]) -> str:
         start, kind, what, _, end = match.groups()

@@ -135,7 +135,7 @@ def test_local_guidance_is_scored_where_it_has_a_meaning(local: Path, tmp_path: 
         (["evaluation.points=[0]"], r"evaluation.points=\[0\]: expected"),
         (["split=tset"], "no split 'tset'; did you mean 'test'"),
         (["data=davis", "data.root={root}", "mode=semantic"], "'davis' has no tasks for mode=semantic; it supports"),
-        (["evaluation.modes=[interactive]", "evaluation.shots=[5]"], "Nothing is left to test of interactive"),
+        (["evaluation.modes=[interactive]", "evaluation.shots=[5]"], "Nothing can be tested of interactive"),
         (["data=davis", "data.root={root}/nowhere"], "nowhere does not exist; set data.root"),
         (["accelerator=tpv"], "accelerator=tpv: expected auto, cpu, cuda or mps"),
     ],

@@ -166,13 +166,13 @@ def test_a_new_run_may_start_from_trained_weights(whole: Path, tmp_path: Path) -
     assert trained
     assert all(torch.allclose(before[key], after[key], atol=1e-6) for key in trained)
     assert [step for step, _ in rows(tmp_path, "train/loss")] == [0]
-    with pytest.raises(UserError, match=r"start_from=.* is of another architecture .*tensors differ"):
+    with pytest.raises(UserError, match=r"start_from=.* has another architecture .*tensors differ"):
         run(tmp_path, f"start_from={whole}", "backbone.width=8")
 
 
 @pytest.mark.parametrize("override", ["trainer.max_steps=8", "data.training.validate_every=3"])
 def test_a_training_of_another_length_is_no_resume(whole: Path, override: str) -> None:
-    with pytest.raises(UserError, match=f"is of a training with {override.partition('=')[0]}=\\d but this run has \\d"):
+    with pytest.raises(UserError, match=f"is from a run with {override.partition('=')[0]}=\\d but this run has \\d"):
         run(whole, *LONGER, override, "ckpt_path=last")
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What guidance is measured against, on the same few episodes, since fine-tuning takes its steps for each of them
+# Guidance and its baselines on the same few episodes, because fine-tuning takes gradient steps for each of them
 source "$(dirname "$0")/../common.sh"
 train baselines +experiment=late_global,foreground_background 'evaluation.shots=[1]' evaluation.episodes=32
 train baselines +experiment=fine_tune 'evaluation.shots=[1]' evaluation.episodes=32 'evaluation.points=[1,5,dense]'

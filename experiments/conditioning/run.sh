@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How the query is conditioned on z: feature fusion, parameter regression, prototypes, nearest neighbors
+# Conditioning of the query on z: feature fusion, parameter regression, prototypes, nearest neighbors
 source "$(dirname "$0")/../common.sh"
 train cross_mode +experiment=late_global mode=mixed # feature fusion, which other pages show too
 train conditioning +experiment=late_global conditioning=parameter_regression

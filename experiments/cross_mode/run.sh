@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trained in one mode or in their mixture, tested in all
+# Train in one mode or in the mixture, test in all
 source "$(dirname "$0")/../common.sh"
 train cross_mode +experiment=late_global mode=mixed,interactive,semantic,video
 study cross_mode/shapes --reference mode=mixed $RUNS/cross_mode

@@ -1,4 +1,4 @@
-"""Hold finished runs against what the main job must reach; prints every line and exits with 1 where one fails.
+"""Compare finished runs with the targets of the main job; print every target, and exit with 1 if one is missed.
 
 python experiments/main_job/check.py outputs/late_global/RUN [FOREGROUND_BACKGROUND_RUN] [ANOTHER_RUN]
 """
@@ -44,7 +44,7 @@ def cost(run: dict[str, Any]) -> list[Line]:
 
 
 def floor(run: dict[str, Any], baseline: dict[str, Any]) -> list[Line]:
-    """How far the same network without guidance stays below."""
+    """The distance to the same network without guidance."""
     lines = []
     for mode in REACH:
         best = max(score["positive_iou"] for score in baseline[mode].values())
@@ -54,7 +54,7 @@ def floor(run: dict[str, Any], baseline: dict[str, Any]) -> list[Line]:
 
 
 def same(run: dict[str, Any], again: dict[str, Any]) -> list[Line]:
-    """The same command twice gives the same figures."""
+    """Repeating the command gives the same scores."""
     first, second = ({k: v for k, v in data.items() if k != "run"} for data in (run, again))
     return [("the same metrics.json but for `run`", "", first == second)]
 

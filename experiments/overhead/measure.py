@@ -1,10 +1,10 @@
-"""What Lightning, logging and metrics add to a bare training loop, in shares of a step.
+"""The overhead of Lightning, logging and metrics over a bare training loop, as a share of a step.
 
 python experiments/overhead/measure.py [--blocks 30] [OVERRIDE ...]
 
-Both train the network of the main job on the same batches, drawn beforehand. They take turns in one process, a block of
-steps each and the first of the two changing, so that whatever else the machine does falls on both. A block is as long
-as the logging interval, so that each has its share of the logging.
+Both train the network of the main job on the same batches, which are sampled beforehand. They alternate in one process
+in blocks of steps, and in who is first, so that other load on the machine affects both. A block is as long as the
+logging interval, so that each block has its share of the logging.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from guided_seg.training.module import EpisodicSegmentation
 from guided_seg.training.train import build_trainer
 
 WARM_UP, END = 2, 1
-"""Blocks that are not counted: the first, and the last, after which the trainer asks for nothing more."""
+"""Blocks that are not counted: the first, and the last, after which the trainer requests no more batches."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Found:
 
 
 class Bare:
-    """The least that trains: forward, loss, backward, clip, step."""
+    """A minimal training loop: forward, loss, backward, clip, step."""
 
     def __init__(self, cfg: DictConfig, steps: int) -> None:
         self.network = build_network(cfg).train()
@@ -71,7 +71,7 @@ class Bare:
 
 
 class TakingTurns:
-    """What the trainer takes for its data loader: between its blocks the bare loop has its own."""
+    """The data loader of the trainer, which runs the bare loop between the blocks of the trainer."""
 
     def __init__(self, batches: Sequence[Batch], bare: Bare, block: int, blocks: int) -> None:
         self.batches, self.bare, self.block, self.blocks = batches, bare, block, blocks

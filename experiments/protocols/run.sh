@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Two networks under every protocol that fits the data; with DATA=FOLDER of voc2012/, davis/ and coco/ on photographs too
+# Two networks under every protocol of their data; DATA=FOLDER of voc2012/, davis/ and coco/ adds photographs
 source "$(dirname "$0")/../common.sh"
 HERE=experiments/protocols
 OUT=outputs/protocols
 IMAGES=revolver,pascal5i,hsnet,clicks,random_clicks
 VIDEOS=revolver,davis2016,davis2017,clicks,random_clicks,interactive_video
 
-# network NAME OVERRIDE...: trained unless it is there
+# network NAME OVERRIDE...: train it, unless it exists
 network() {
     [ -f "$OUT/$1/metrics.json" ] ||
         "$PYTHON" -m guided_seg.run +experiment=late_global logger=csv "output_dir=$OUT/$1" "${@:2}"
 }
 
-# score NAME NETWORK PROTOCOLS OVERRIDE...: on the shipped episodes, which FREEZE=1 chooses and writes again
+# score NAME NETWORK PROTOCOLS OVERRIDE...: on the shipped episodes; FREEZE=1 freezes them again
 score() {
     local data=("${@:4}")
     if [ -n "${FREEZE:-}" ]; then

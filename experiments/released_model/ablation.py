@@ -15,11 +15,11 @@ MODES = ("interactive", "semantic", "video")
 TABLES = {"brief": "ablation", "onward": "onward"}
 """The file of each kind of training."""
 Found = dict[str, list[dict[str, float]]]
-"""What the runs of each change reached, by mode, in the order of their seeds; the whole network is no change."""
+"""The scores of the runs of each change, by mode, in the order of seeds; the whole network has no change."""
 
 
 def collect(folder: Path) -> Found:
-    """What each complete run of ``folder`` reached in validation."""
+    """The validation scores of each complete run in ``folder``."""
     found: Found = {}
     for file in sorted(folder.glob("*/metrics.json")):
         with (file.parent / "metrics.csv").open(encoding="utf-8", newline="") as rows:
@@ -31,13 +31,13 @@ def collect(folder: Path) -> Found:
 
 
 def table(found: Found) -> Table:
-    """The whole network, and what each change adds to it or takes from it, in points, by seeds."""
+    """The whole network, and the difference of each change from it, in points, by seeds."""
     base = [_row(run) for run in found[""]]
     rows = [[f"whole, {len(base)} seeds", *(_spread(column) for column in zip(*base, strict=True))]]
     changes = {name: [_row(run) for run in runs] for name, runs in found.items() if name}
     means = [fmean(column) for column in zip(*base, strict=True)]
     for name, runs in sorted(changes.items(), key=lambda item: fmean(run[-1] for run in item[1])):
-        # as many seeds as the whole network are the same tasks, in pairs
+        # equal numbers of seeds are paired
         against = base if len(runs) == len(base) else [means] * len(runs)
         apart = [[100 * (a - b) for a, b in zip(*pair, strict=True)] for pair in zip(runs, against, strict=True)]
         rows.append([f"`{name}`", *(_spread(column, "+", 1) for column in zip(*apart, strict=True))])

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# What each part of the released network adds: networks without it, trained briefly, from nothing and from its weights;
-# DATA=FOLDER of voc2012/, davis/, coco/
+# What each part of the released network adds: networks without it, trained for a few steps, from scratch and from the
+# released weights; DATA=FOLDER of voc2012/, davis/, coco/
 source "$(dirname "$0")/../common.sh"
 HERE=experiments/released_model
 OUT=${OUT:-outputs/released_model/ablation}
 DATA=${DATA:-data}
-JOBS=${JOBS:-2} # networks trained at a time
+JOBS=${JOBS:-2} # networks trained in parallel
 export HERE OUT DATA PYTHON OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-# trained FOLDER OVERRIDE...: with the backbone as it is
+# trained FOLDER OVERRIDE...: with a frozen backbone
 trained() {
     "$PYTHON" -m guided_seg.run +experiment=guided_lite0 logger=csv "data.root=$DATA" trainer.enable_progress_bar=false \
         backbone.frozen=true data.training.batch_size=24 evaluation.episodes=2 "${@:2}" "output_dir=$1" >"$1/log.txt" 2>&1 ||
         echo "failed: ${*:2}; see $1/log.txt" >&2
 }
 
-# folder NAME OVERRIDE...: of a network, made for it, unless that is complete
+# folder NAME OVERRIDE...: an empty folder for a network, unless it is complete
 folder() {
     local folder
     folder=$OUT/$1/$(tr -c 'A-Za-z0-9.\n' '_' <<<"${*:2}")
@@ -25,7 +25,7 @@ folder() {
     echo "$folder"
 }
 
-# brief OVERRIDE...: from nothing, on smaller crops
+# brief OVERRIDE...: from scratch, on smaller crops
 brief() {
     local run
     run=$(folder brief "$@") || return 0
@@ -33,7 +33,7 @@ brief() {
         data.training.val_episodes=40 "$@"
 }
 
-# onward OVERRIDE...: from the released network without the part, as its own last steps were, twice
+# onward OVERRIDE...: from the released network without the part, with the settings of its last steps, twice
 onward() {
     local run seed
     for seed in 0 1; do

@@ -1,4 +1,4 @@
-"""The ten best, median and worst answers of an evaluation as pictures: support, query, answer, truth.
+"""The ten best, median and worst predictions of an evaluation as pictures: support, query, answer, truth.
 
 python experiments/released_model/cases.py CHECKPOINT EVALUATION PROTOCOL POINTS OUT
 
@@ -29,7 +29,7 @@ WIDTH, QUALITY = 720, 60
 
 
 def main(checkpoint: str, folder: Path, protocol: str, points: str, out: Path) -> None:
-    """Choose, ask again, and draw."""
+    """Select episodes, predict again, and draw."""
     cfg = OmegaConf.load(folder / "config.yaml")
     source = instantiate(cfg.data.source)(split=cfg.split)
     frozen = FrozenEpisodes.read(folder / f"episodes_{protocol}.json.gz")
@@ -54,7 +54,7 @@ def main(checkpoint: str, folder: Path, protocol: str, points: str, out: Path) -
 
 
 def spaced(rows: Sequence[Row]) -> Iterator[Row]:
-    """The first ten that are not next to another in their video."""
+    """The first ten without neighbouring frames of a video."""
     taken: list[Row] = []
     for row in rows:
         near = (other for other in taken if other["group"] == row["group"])

@@ -1,4 +1,4 @@
-"""The table of ways.sh: python experiments/released_model/ways.py [FOLDER of what it asked]."""
+"""The table of ways.sh: python experiments/released_model/ways.py [FOLDER of its evaluations]."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ FIGURES = HERE / "ways.json"
 SOURCES = {"VOC": "VOC", "COCO": "COCO", "FRAMES": "frames of videos"}
 POINTS = ("1", "3", "5", "10")
 Found = dict[str, dict[str, dict[str, float]]]
-"""The IoU by ways of asking, source, and dots per label."""
+"""The IoU by refinement, source, and dots per label."""
 
 
 def collect(folder: Path) -> Found:
-    """What was found in each way of ``folder`` that was asked about all sources."""
+    """The IoU of each refinement in ``folder`` that was evaluated on all sources."""
     found: Found = {}
     for file in sorted(folder.glob("*/ways.txt")):
         scores = {source: file.parent / source / "protocols.json" for source in SOURCES}
@@ -34,7 +34,7 @@ def _by_points(file: Path) -> dict[str, float]:
 
 
 def table(found: Found) -> Table:
-    """A row for each combination of ways, those of few ways first."""
+    """A row for each combination of refinements, the shorter ones first."""
     rows = []
     for ways in sorted(found, key=lambda ways: (len(ways.split()), ways)):
         each = [found[ways][source] for source in SOURCES]

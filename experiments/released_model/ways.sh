@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What each way of asking again adds, on photos for validation, and on frames of the videos that are not for the test, by a
-# network that was trained without any (which run.sh makes); DATA=FOLDER of voc2012/, davis/ and coco/
+# What each test-time refinement adds, on validation photos and on frames of videos outside the test set, with a network
+# trained without video (made by run.sh); DATA=FOLDER of voc2012/, davis/ and coco/
 source "$(dirname "$0")/../common.sh"
 OUT=${OUT:-outputs/released_model/ways}
 DATA=${DATA:-data}
-JOBS=${JOBS:-2} # asked at a time
+JOBS=${JOBS:-2} # evaluations in parallel
 export OUT DATA PYTHON OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 MODEL=guided-lite0
@@ -14,14 +14,14 @@ COCO="checkpoint=$MODEL data=coco data.root=$DATA/coco data.test_images=20 data.
 FRAMES="checkpoint=$WITHOUT_VIDEO data=davis data.root=$DATA/davis split=train protocol.instances.episodes=50"
 export VOC COCO FRAMES
 
-# ask OVERRIDE...: of 50 or 60 objects of each source, one draw of the dots; what was stopped goes on, and what is there stays
+# ask OVERRIDE...: 50 or 60 objects of each source, one draw of the dots; complete evaluations are kept, others resume
 ask() {
     local folder source
     folder=$OUT/$(tr -c 'A-Za-z0-9.\n' '_' <<<"$*")
     mkdir -p "$folder"
     echo "$*" >"$folder/ways.txt"
     for source in VOC COCO FRAMES; do
-        # shellcheck disable=SC2086 # the words of a source are overrides of their own
+        # shellcheck disable=SC2086 # each word of a source is an override
         "$PYTHON" -m guided_seg.evaluate 'protocol=[instances]' 'protocol.instances.seeds=[0]' \
             protocol.instances.episodes=60 ${!source} "$@" "output_dir=$folder/$source" >"$folder/$source.txt" 2>&1 ||
             echo "failed: $*; see $folder/$source.txt" >&2

@@ -1,9 +1,9 @@
-"""The released network without a part of its evidence, to be trained on from there.
+"""The released network without one kind of evidence, as initial weights for further training.
 
 python experiments/released_model/without.py FOLDER [conditioning.PART=false ...]
 
-FOLDER is what start_from= takes. What is left keeps its weights; the columns of the first layer that read the part go.
-Overrides of other groups are for the training, and ignored here.
+Use FOLDER as start_from=. The remaining weights are kept; the columns of the first layer that read the evidence are
+removed. Overrides of other groups are ignored here, because they are for the training.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FIRST = "conditioning.evidence.weight"
 
 
 def without(changes: list[str], folder: Path) -> None:
-    """Write the released network without what ``changes`` take away from the conditioning."""
+    """Write the released network without the evidence that ``changes`` switch off."""
     whole, cfg = load_network(RELEASED)
     cfg.resolution.update(longest=None, enlarge=False)  # trained on crops as they are
     cfg.merge_with_dotlist([change for change in changes if change.startswith("conditioning.")])

@@ -1,10 +1,10 @@
-"""What a new dot costs, as a share of doing everything again, for each composition (paper, sections 4.1 and 5.4).
+"""The time of a new dot relative to a full pass, for each composition (paper, sections 4.1 and 5.4).
 
 python experiments/update_time/measure.py [--rounds 15] [--height 480] [--width 854] [--points 10] [--backbone NAME]
 
-One image with dots on it is segmented in two ways: all of it anew, and with what the encoder made of the image kept, as
-a session does. All compositions take turns in one process, so that whatever else the machine does falls on each.
-Weights are random: they do not change how long anything takes.
+One annotated image is segmented in two ways: with a full pass, and with cached encoder features, as in a session. All
+compositions alternate in one process, so that other load on the machine affects all of them. Weights are random; times
+do not depend on them.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def networks(backbone: str) -> dict[str, Network]:
 
 @torch.inference_mode()
 def measure(found: dict[str, Network], batch: Batch, rounds: int) -> Iterator[Row]:
-    """Each composition once a round, after one round that is not counted."""
+    """Each composition once per round, after a warm-up round."""
     kept = {name: network.encode(batch.images, batch.sizes) for name, network in found.items()}
     for number in range(-1, rounds):
         for name, network in found.items():
@@ -95,7 +95,7 @@ def _milliseconds(work: Callable[..., Any], *arguments: Any) -> float:
 
 
 def medians(rows: Sequence[Row]) -> list[Row]:
-    """A row per composition, the median over rounds of each figure; its ``round`` is how many there were."""
+    """A row per composition with medians over rounds; ``round`` is the number of rounds."""
     found = []
     for name in dict.fromkeys(row.composition for row in rows):
         own = [row for row in rows if row.composition == name]
@@ -106,12 +106,12 @@ def medians(rows: Sequence[Row]) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """The medians as Markdown."""
-    head = [*columns(("composition", "all of it, ms", "a new dot, ms"), number=".1f"), Column("share", "right", ".1%")]
+    head = [*columns(("composition", "full pass, ms", "new dot, ms"), number=".1f"), Column("share", "right", ".1%")]
     return Table(head, [(r.composition, r.full_ms, r.update_ms, r.share) for r in medians(rows)]).markdown("spaced")
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """A bar for everything anew and one for a new dot, for each composition."""
+    """Draw bars for a full pass and a new dot, for each composition."""
     middle = medians(rows)
     figure, axes = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
     places = range(len(middle))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Needs a machine that does nothing else
+# Needs an idle machine
 source "$(dirname "$0")/../common.sh"
 "$PYTHON" experiments/update_time/measure.py
 "$PYTHON" -m guided_seg.benchmark output_dir=experiments/update_time/benchmark

@@ -131,5 +131,5 @@ def test_modes_to_test_are_what_network_data_and_settings_allow() -> None:
         (both, ["interactive"], [(5, 5)]),
         (both, [], [(1, 5)]),
     ):
-        with pytest.raises(UserError, match=r"Nothing is left to test"):
+        with pytest.raises(UserError, match=r"Nothing can be tested"):
             modes_to_test(network, data, modes, asked)

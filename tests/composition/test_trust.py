@@ -155,7 +155,7 @@ def test_a_file_calls_nothing_but_parts_of_networks(
 ) -> None:
     # the backbone, as whatever stands there is called first
     config = deepcopy(content["config"]) | {"backbone": ATTACKS[attack](str(evil))}
-    with pytest.raises(UserError, match=r"The config in .* (asks for|has values that refer to others)") as caught:
+    with pytest.raises(UserError, match=r"The config in .* (names|has values that refer to others)") as caught:
         opened(config, content["state_dict"], evil.parent, monkeypatch)
     assert "\n" not in str(caught.value)
     assert not evil.exists()
@@ -166,7 +166,7 @@ def test_a_file_calls_nothing_but_parts_of_networks(
 def test_no_place_in_a_config_takes_what_is_of_another_kind(key: str, content: dict[str, Any], evil: Path) -> None:
     config = OmegaConf.create(deepcopy(content["config"]))
     OmegaConf.update(config, key, ATTACKS["copy"](str(evil)), merge=False)
-    with pytest.raises(UserError, match=r"asks for shutil.copy, which is no part of a network of guided_seg"):
+    with pytest.raises(UserError, match=r"names shutil.copy, which is not a part of a network of guided_seg"):
         restore(OmegaConf.to_container(config), {}, "a.ckpt")
     assert not evil.exists()
 
@@ -174,7 +174,7 @@ def test_no_place_in_a_config_takes_what_is_of_another_kind(key: str, content: d
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_checkpoint_names_sources_of_data_and_nothing_else(attack: str, content: dict[str, Any], evil: Path) -> None:
     data = content["config"]["data"] | {"source": ATTACKS[attack](str(evil))}
-    with pytest.raises(UserError, match=r"asks for .* no source of data|values that refer|does not have"):
+    with pytest.raises(UserError, match=r"names .* not a source of data|values that refer|does not have"):
         data_parts(data, "a.ckpt")
     assert not evil.exists()
     assert "evil_on_import" not in sys.modules
@@ -184,7 +184,7 @@ def test_a_checkpoint_names_sources_of_data_and_nothing_else(attack: str, conten
 def test_the_parts_of_a_mixture_are_sources_too(key: str, evil: Path) -> None:
     data = network_config(compose_run("data=mixture", "data.root=/nowhere"))["data"]
     data["source"]["sources"]["voc"][key] = ATTACKS["copy"](str(evil))
-    with pytest.raises(UserError, match=rf"asks for shutil.copy, .* \(data.source.sources.voc.{key} takes"):
+    with pytest.raises(UserError, match=rf"names shutil.copy, .* \(data.source.sources.voc.{key} takes"):
         data_parts(data, "a.ckpt")
 
 
@@ -194,9 +194,9 @@ def test_evaluation_builds_no_other_source_from_a_checkpoint(
     config = deepcopy(content["config"])
     config["data"]["source"] = ATTACKS["copy"](str(evil)) | {"_partial_": True}
     file = checkpoint(config, content["state_dict"], tmp_path)
-    with pytest.raises(UserError, match=r"asks for shutil.copy, which is no source of data of guided_seg"):
+    with pytest.raises(UserError, match=r"names shutil.copy, which is not a source of data of guided_seg"):
         evaluate(file, tmp_path / "out")
-    with pytest.raises(UserError, match=r"asks for shutil.copy, which is no source of data of guided_seg"):
+    with pytest.raises(UserError, match=r"names shutil.copy, which is not a source of data of guided_seg"):
         score(file, tmp_path / "scored", ["clicks"])
     assert not evil.exists()
 
@@ -215,7 +215,7 @@ def test_of_the_data_of_a_checkpoint_only_its_source_is_built(content: dict[str,
     [
         ({"future": 1}, "data.source.future, which guided_seg .* does not have; use the version"),
         ({"_target_": "guided_seg.data.future.Source"}, "future.Source, which guided_seg .* does not have; use the"),
-        ({"_partial_": False}, "asks for guided_seg.data.shapes.shapes.Shapes without _partial_"),
+        ({"_partial_": False}, "names guided_seg.data.shapes.shapes.Shapes without _partial_"),
         ({"size": "???"}, "has no value for data.source.size"),
     ],
 )
@@ -339,7 +339,7 @@ def test_a_plugin_that_is_allowed_by_name_is_imported_and_built(
 @pytest.mark.parametrize("allowed", ["", "their", "their_pkg.part", "parts"])
 def test_another_name_allows_nothing(content: dict[str, Any], monkeypatch: pytest.MonkeyPatch, allowed: str) -> None:
     monkeypatch.setenv(PLUGINS, allowed)
-    with pytest.raises(UserError, match="which is no part of a network"):
+    with pytest.raises(UserError, match="which is not a part of a network"):
         restore(theirs(content), _bare(content), "a.ckpt")
     assert "their_pkg" not in sys.modules
 

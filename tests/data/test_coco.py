@@ -232,7 +232,7 @@ class TestOfficial:
 
     def test_more_instances_than_a_label_map_tells_apart(self, official: Callable[..., Path]) -> None:
         root = official({"train": TRAIN, "val": {"crowded": [(CAR, LEFT)] * 255}})
-        with pytest.raises(DataError, match=r"An image of .*json has 255 instances, but a label map tells 254 apart"):
+        with pytest.raises(DataError, match=r"An image of .*json has 255 instances, but a label map can hold 254"):
             Coco(root, "test")
 
 

@@ -149,7 +149,7 @@ NAN = float("nan")
         ),
         (
             lambda content: content.update(categories=[{"id": i, "name": f"{i}"} for i in range(255)]),
-            "has 255 categories, but a label map tells 254 apart",
+            "has 255 categories, but a label map can hold 254",
         ),
     ],
 )
@@ -341,7 +341,9 @@ class TestLayouts:
     def test_images_of_no_split(self, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("guided_seg.data.coco.coco_layouts.hashed", lambda _: 0.9)
         root = write("result.json", "images")
-        with pytest.raises(DataError, match=r"No annotated image of .* is of val; .* Add images, or put those of each"):
+        with pytest.raises(
+            DataError, match=r"No annotated image of .* is in the split val; .* Add images, or put those of each"
+        ):
             Coco(root, "val")
 
 
@@ -390,7 +392,7 @@ class TestPolygonLayouts:
             ("names: leaf", "has names: 'leaf'; expected a list of up to 254 texts"),
             ("names: [leaf, 2]", "has names:"),
             ("names: {1: leaf, 2: stem}", "has names:"),
-            ("names: [leaf, leaf]", "names two classes alike"),
+            ("names: [leaf, leaf]", "has two classes of one name"),
             ("names: []", "has names:"),
             ("[]", "has names: 'None'"),
             ("names: [leaf", "is not YAML"),

@@ -159,7 +159,7 @@ class TestShippedLists:
             Davis(root, "test", year=2018)
         shutil.rmtree(root / "JPEGImages/240p/two")
         message = (
-            r"no folder ImageSets, so it should be all of DAVIS 2017, but 1 of 2 sequences are missing, such as two"
+            r"no folder ImageSets, so all of DAVIS 2017 was expected, but 1 of 2 sequences are missing, such as two"
         )
         with pytest.raises(DataError, match=message):
             Davis(root, "test", year=2017)
@@ -276,5 +276,5 @@ def test_broken_frame_and_sizes_that_differ(root: Path, image: Callable[..., Pat
 
 def test_one_training_sequence_is_too_few(davis: Callable[..., Path]) -> None:
     root = davis({"a": [(1,), (1,)]}, VAL)
-    with pytest.raises(DataError, match="names one sequence; train and val need two at least"):
+    with pytest.raises(DataError, match="has one sequence, but train and val need at least two"):
         Davis(root, "train")

@@ -112,7 +112,10 @@ def test_another_file_is_refused_and_removed(
 
 @pytest.mark.parametrize(
     ("path", "kind", "reason"),
-    [("/nowhere", "application/x-tar", "404 Not Found"), ("", "text/html; charset=utf-8", "a web page came instead")],
+    [
+        ("/nowhere", "application/x-tar", "404 Not Found"),
+        ("", "text/html; charset=utf-8", "the server sent a web page instead"),
+    ],
 )
 def test_what_is_no_archive_is_not_kept(folder: Path, target: Path, path: str, kind: str, reason: str) -> None:
     with served(folder, kind=kind) as server, pytest.raises(Unreachable, match=reason):
@@ -142,7 +145,7 @@ def test_without_a_network_it_is_said_what_to_do(tmp_path: Path) -> None:
         obtain(needed, tmp_path, "prepare data=voc")
     assert str(caught.value) == (
         f"a.tar could not be downloaded (Connection refused); get {url}/a.tar as {tmp_path}/a.tar (2.0 kB), and "
-        f"{url}/c.zip as {tmp_path}/c.zip in another way, and start again with: prepare data=voc"
+        f"{url}/c.zip as {tmp_path}/c.zip by other means, and try again with: prepare data=voc"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tar"]
 
@@ -153,7 +156,7 @@ def test_archives_that_are_there_need_no_network(folder: Path) -> None:
 
 
 def test_a_bad_archive_that_is_there_is_named_and_kept(folder: Path) -> None:
-    with pytest.raises(DataError, match=rf"The archive {folder}/a\.tar is damaged .*remove it and start again"):
+    with pytest.raises(DataError, match=rf"The archive {folder}/a\.tar is damaged .*remove it and try again"):
         obtain([archive(closed(), checksum="md5:0123")], folder, "")
     assert (folder / "a.tar").read_bytes() == CONTENT
 

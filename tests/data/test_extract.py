@@ -78,7 +78,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 def test_a_root_with_a_part_is_refused(tmp_path: Path) -> None:
     (tmp_path / "JPEGImages").mkdir()
-    with pytest.raises(DataError, match=r"holds JPEGImages but not ImageSets/Segmentation, so it is neither new nor"):
+    with pytest.raises(DataError, match=r"holds JPEGImages but not ImageSets/Segmentation, so it is incomplete"):
         missing([VOC], tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"file is a file; set data\.root to a folder"):
@@ -156,7 +156,7 @@ def test_a_damaged_archive_leaves_nothing(
     if there:
         (tmp_path / "root").mkdir()
     before = everything(tmp_path)
-    with pytest.raises(DataError, match=rf"{archive.name} is cut off or damaged .*remove it and start again, or get"):
+    with pytest.raises(DataError, match=rf"{archive.name} is cut off or damaged .*remove it and try again, or"):
         bring(path, archive, tmp_path / "root")
     assert everything(tmp_path) == before
 
@@ -190,7 +190,7 @@ def test_a_path_that_leads_out_is_refused(tmp_path: Path, name: str, form: str) 
     else:
         _zip_with(name, path)
     before = everything(tmp_path)
-    with pytest.raises(DataError, match="which leads out of its folder; do not use it"):
+    with pytest.raises(DataError, match="which is a path outside of its folder; do not use it"):
         bring(path, VOC, tmp_path / "inner/root")
     assert everything(tmp_path) == before
 
@@ -217,8 +217,8 @@ def refuse_writing(monkeypatch: pytest.MonkeyPatch, number: int, method: str) ->
     [
         (errno.ENOSPC, "rename", r"is full; free some space, or set data\.root to another folder"),
         (errno.EDQUOT, "rename", "is full"),
-        (errno.EROFS, "mkdir", r"may not be written to; set data\.root to another folder"),
-        (errno.EACCES, "mkdir", "may not be written to"),
+        (errno.EROFS, "mkdir", r"is not writable; set data\.root to another folder"),
+        (errno.EACCES, "mkdir", "is not writable"),
         (errno.EIO, "rename", "failed"),
     ],
 )

@@ -96,7 +96,7 @@ def test_classes_by_number(folder: Callable[..., Path]) -> None:
 
 def test_few_items(folder: Callable[..., Path]) -> None:
     root = folder({"a": (1,), "b": (1,)})
-    message = r"holds 2 items, but train, val and test need 5 at least; .*data\.whole=true"
+    message = r"holds 2 items, but train, val and test need at least 5; .*data\.whole=true"
     with pytest.raises(DataError, match=message):
         Folder(root, "test")
     assert _items(Folder(root, "test", whole=True)) == ["a", "b"]

@@ -83,7 +83,7 @@ def test_what_cannot_be_used(root: Path, tmp_path: Path) -> None:
         DataError, match=r"nowhere does not exist; set data\.root to a folder that holds a folder of each"
     ):
         Fss1000(tmp_path / "nowhere", "train")
-    with pytest.raises(DataError, match=r"an oracle has nothing of them to train on; leave data\.oracle at false"):
+    with pytest.raises(DataError, match=r"none are left to train an oracle; leave data\.oracle at false"):
         Fss1000(root, "train", oracle=True)
     (root / "bus/1.png").write_bytes(b"broken")
     with pytest.raises(BrokenFile, match=r"bus/1\.png cannot be decoded"):

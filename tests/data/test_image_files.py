@@ -444,7 +444,7 @@ class TestFilesThatTheSystemRefuses:
         ("number", "told"),
         [
             (errno.ENOSPC, "The disk of .* is full; free some space"),
-            (errno.EROFS, "may not be written to; set archives to another folder"),
+            (errno.EROFS, "is not writable; set archives to another folder"),
             (errno.EEXIST, "A file is in the way of the folder .*; move it, or set archives to another folder"),
             (errno.EIO, "failed: .*; check its disk, or set archives to another folder"),
         ],

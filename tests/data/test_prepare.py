@@ -231,7 +231,7 @@ def test_without_a_network_the_command_is_given(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         provide(cfg)
     assert str(caught.value).endswith(
-        f"get http://127.0.0.1:9/d.zip as {tmp_path}/DAVIS-2017-trainval-480p.zip (832.8 MB) in another way, and start "
+        f"get http://127.0.0.1:9/d.zip as {tmp_path}/DAVIS-2017-trainval-480p.zip (832.8 MB) by other means, and try "
         f"again with: python -m guided_seg.data.prepare data=davis 'data.root={tmp_path}/my data' data.year=2017 "
         f"archives={tmp_path}"
     )

@@ -35,8 +35,8 @@ def seconds() -> dict[str, float]:
 
 
 def test_sampling_is_faster_than_the_plain_way(seconds: dict[str, float]) -> None:
-    assert seconds["disk, plain way"] / seconds["disk"] > 2.5
-    assert seconds["disk, plain way"] / seconds["decoded images"] > 6.5
+    assert seconds["disk, plain method"] / seconds["disk"] > 2.5
+    assert seconds["disk, plain method"] / seconds["decoded images"] > 6.5
 
 
 def test_sampling_costs_little_beside_decoding(seconds: dict[str, float]) -> None:

@@ -186,7 +186,7 @@ def test_missing_folder(root: Path, folder: str) -> None:
 
 def test_without_lists_it_is_all_of_voc_2012(root: Path) -> None:
     shutil.rmtree(root / "ImageSets")
-    message = r"no folder ImageSets/Segmentation, so it should be all of VOC 2012, but 1464 of its 1464 train images"
+    message = r"no folder ImageSets/Segmentation, so all of VOC 2012 was expected, but 1464 of its 1464 train images"
     with pytest.raises(DataError, match=message):
         Voc(root, "train")
 

@@ -198,7 +198,7 @@ def test_a_wandb_that_cannot_start_stops_nothing(
 
     monkeypatch.setattr(wandb, "init", fail)
     assert [type(logger) for logger in build("wandb", tmp_path)] == [MetricsFile]
-    assert caplog.messages == ["W&B could not start (no space left); the run goes on without it."]
+    assert caplog.messages == ["W&B could not start (no space left); the run continues without it."]
 
 
 def test_an_online_run_that_fails_becomes_offline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,5 +231,5 @@ def test_one_logger_that_fails_lets_the_others_close(tmp_path: Path, caplog: pyt
 
 def test_a_logger_whose_package_is_missing_is_refused_in_a_sentence(tmp_path: Path) -> None:
     entry = OmegaConf.create({"board": {"_target_": "no_such_package.Logger"}})
-    with pytest.raises(UserError, match=r"logger=board needs a package that is not here .*choose logger=csv"):
+    with pytest.raises(UserError, match=r"logger=board needs a package that is not installed .*choose logger=csv"):
         build_loggers(entry, tmp_path, resume=False)

@@ -226,7 +226,7 @@ def test_local_guidance_from_other_images_is_refused(modes: list[Any], composed:
     with pytest.raises(UserError) as error:
         check_modes(local, modes)
     assert str(error.value) == (
-        "locality=local keeps positions, which only mean something where support and query are one image, and "
+        "locality=local keeps positions, so support and query must be the same image, but "
         f"mode={mode} has {asked} tasks on other images; choose locality=global or mode=interactive."
     )
     assert usable_modes(local, modes) == [mode for mode in modes if mode == "interactive"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,16 @@ def test_the_command_prints_and_writes_the_table(
     table = (tmp_path / "table.md").read_text()
     assert table.strip() in capsys.readouterr().out
     assert len(table.splitlines()) == 2 + 9 + 9
+
+
+def test_another_wording_of_the_rule_is_no_other_rule(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    reworded = copytree(folders[1], tmp_path / "reworded")
+    for records in reworded.glob("records_*.jsonl"):
+        first, rest = records.read_text().split("\n", 1)
+        of = json.loads(first)
+        of["rule"]["about"] = "In other words."
+        records.write_text(f"{json.dumps(of)}\n{rest}")
+    assert differences(folders[0], reworded) == differences(*folders)
 
 
 def test_what_cannot_be_compared(

@@ -19,7 +19,7 @@ from guided_seg.protocols.protocol import Masks, Row
 from guided_seg.protocols.records import Records, read_records
 from guided_seg.protocols.runner import Job, Setup, run
 
-OF = {"checkpoint": "abc", "rule": {"shots": [1, 5], "size": None}}
+OF: dict[str, Any] = {"checkpoint": "abc", "rule": {"shots": [1, 5], "size": None}}
 DONE: dict[int, list[Row]] = {0: [{"j": 0.1}, {"j": 1 / 3}], 1: [], 2: [{"j": 1.0, "group": "Kuh ü"}]}
 
 
@@ -128,6 +128,14 @@ def test_records_of_anything_else_are_left_out_and_replaced(path: Path, other: d
     assert Records(path, other).finish(1) == DONE[2]
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert Records(path, OF).read() == {}
+
+
+def test_another_wording_of_the_rule_resumes(path: Path) -> None:
+    rules = [{**OF, "rule": {**OF["rule"], "about": about}} for about in ("J.", "The mean J.")]
+    write(Records(path, rules[0]), 0, [0, 1])
+    assert set(Records(path, rules[1]).read()) == {0, 1}
+    write(Records(path, rules[1]), 0, [2])
+    assert set(Records(path, rules[1]).read()) == {0, 1, 2}
 
 
 def test_other_protocols_beside_it_are_left_alone(path: Path) -> None:

@@ -87,7 +87,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     for path in (text, cut, tmp_path, tmp_path / "missing.ckpt"):
         with pytest.raises(UserError, match=r"cannot be read as a checkpoint"):
             read_checkpoint(path)
-    with pytest.raises(UserError, match=r"is no checkpoint of guided_seg.run: it carries no config"):
+    with pytest.raises(UserError, match=r"is not a checkpoint of guided_seg.run: it has no config"):
         read_checkpoint(tensors)
 
 

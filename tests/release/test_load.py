@@ -121,14 +121,14 @@ def test_an_unknown_name_is_answered_with_those_that_there_are(tmp_path: Path) -
 
 def test_without_a_network_the_hub_gives_nothing() -> None:
     with pytest.raises(
-        UserError, match=r"^nobody/nothing@v1 is no path .* did not give it .*; check the name, or conn"
+        UserError, match=r"^nobody/nothing@v1 does not exist .* cannot be loaded .*; check the name, or conn"
     ):
         guided_seg.load("nobody/nothing@v1")  # HF_HUB_OFFLINE is set for all tests
 
 
 def test_without_its_package_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match="for it needs one more package: run `pip install huggingface_hub`"):
+    with pytest.raises(UserError, match="needs another package: run `pip install huggingface_hub`"):
         guided_seg.load("nobody/nothing")
 
 
@@ -147,7 +147,7 @@ def flip(path: Path) -> None:
 def test_a_damaged_model_is_refused(made: Path, tmp_path: Path, harm: Callable[[Path], None], given: str) -> None:
     shutil.copytree(made / "mine", tmp_path / "mine")
     harm(tmp_path / "mine" / "model.safetensors")
-    with pytest.raises(UserError, match=r"damaged or has been changed: its checksum is not that in SHA256SUMS"):
+    with pytest.raises(UserError, match=r"damaged or has been changed: its checksum differs from that in SHA256SUMS"):
         guided_seg.load(tmp_path / given)
 
 
@@ -164,17 +164,20 @@ def test_a_file_without_a_list_of_checksums_is_read_as_it_is(made: Path, tmp_pat
 )
 def test_a_file_of_other_tensors_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors", metadata)
-    with pytest.raises(UserError, match=r"other.safetensors says nothing of a network of guided_seg; give a file that"):
+    with pytest.raises(UserError, match=r"other.safetensors has no config of a guided_seg network; give a file that"):
         guided_seg.load(tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize(
     ("decoder", "sentence"),
     [
-        ({"_target_": "os.system", "_args_": ["false"]}, "asks for os.system, which is no part of a network"),
-        ({"_target_": "guided_seg.model.backbone.nn.Identity"}, "nn.Identity, which is no part of a network"),
-        ({"_target_": "guided_seg.files.writing.Path"}, "guided_seg.files.writing.Path, which is no part of a network"),
-        ({"_target_": "guided_seg.model.decoder.Bilinear", "more": [{"_target_": "os.system"}]}, "asks for os.system"),
+        ({"_target_": "os.system", "_args_": ["false"]}, "names os.system, which is not a part of a network"),
+        ({"_target_": "guided_seg.model.backbone.nn.Identity"}, "nn.Identity, which is not a part of a network"),
+        (
+            {"_target_": "guided_seg.files.writing.Path"},
+            "guided_seg.files.writing.Path, which is not a part of a network",
+        ),
+        ({"_target_": "guided_seg.model.decoder.Bilinear", "more": [{"_target_": "os.system"}]}, "names os.system"),
         ("${oc.create:{_target_:os.system}}", "has values that refer to others"),
         ({"_target_": "guided_seg.model.decoder.Future"}, "Future, which guided_seg .* does not have; use the version"),
         ({"_target_": "guided_seg.model.decoder.Bilinear", "future": 1}, "unexpected keyword .* by another version"),

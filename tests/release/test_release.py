@@ -75,7 +75,7 @@ def test_the_card_of_an_earlier_release_keeps_what_was_written_by_hand(tmp_path:
     [
         ("checkpoint=nowhere name=mine", "There is no checkpoint nowhere; give the folder of a run"),
         ("checkpoint=best.ckpt", "name has no default; add name=... to the command."),
-        ("checkpoint=best.ckpt name=My_Model", "name=My_Model: expected small letters, digits, dots and dashes"),
+        ("checkpoint=best.ckpt name=My_Model", "name=My_Model: expected lowercase letters, digits, dots and dashes"),
         ("checkpoint=best.ckpt name=mine card=none.md", "card=none.md cannot be read"),
         ("checkpoint=best.ckpt name=mine card=short.md", "lacks the line '## Intended use'; begin with a copy of"),
         (
@@ -129,7 +129,7 @@ def test_a_model_may_enlarge_small_images(tmp_path: Path) -> None:
 
 def test_a_model_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "LIMIT", 10_000)
-    with pytest.raises(UserError, match=r"takes .* kB for [\d,]+ parameters, and a released one may take 10.0 kB"):
+    with pytest.raises(UserError, match=r"takes .* kB for [\d,]+ parameters, and a released model may take 10.0 kB"):
         made(tmp_path / "large")
     assert not (tmp_path / "large" / "out").exists()
 
@@ -149,7 +149,7 @@ def test_rounding_is_measured_as_scores_and_labels() -> None:
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.neg_()
-    with pytest.raises(UserError, match="Rounding to fp16 changes what the network answers"):
+    with pytest.raises(UserError, match="Rounding to fp16 changes the predictions"):
         rounding(network, other)
     with torch.no_grad():
         for parameter in other.parameters():

@@ -105,7 +105,7 @@ def test_a_header_longer_than_any_file_is_refused(tmp_path: Path) -> None:
 def test_a_header_nested_without_end_is_refused(tmp_path: Path) -> None:
     deep = json.dumps({"config": 0}).replace("0", '{"a":' * 50_000 + "0" + "}" * 50_000)
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", {ENTRY: deep})
-    with pytest.raises(UserError, match=r"says nothing of a network of guided_seg; give a file that"):
+    with pytest.raises(UserError, match=r"has no config of a guided_seg network; give a file that"):
         guided_seg.load(tmp_path)
 
 
@@ -146,16 +146,16 @@ def test_a_repository_of_the_hub_without_a_model_is_told(tmp_path: Path, monkeyp
 # ---- what can be read, and holds something else ----
 
 CONTENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "weights of torchvision": (lambda good: good["state_dict"], r"carries no config; .* backbone.weights=FILE"),
-    "of Lightning": (lambda _: {"state_dict": {}, "hyper_parameters": {}}, r"carries no config"),
-    "a list": (lambda _: [1, 2], r"carries no config"),
-    "a tensor": (lambda _: torch.zeros(2), r"carries no config"),
-    "a config that is none": (lambda good: good | {"config": [1]}, r"is no mapping of names to values"),
+    "weights of torchvision": (lambda good: good["state_dict"], r"it has no config; .* backbone.weights=FILE"),
+    "of Lightning": (lambda _: {"state_dict": {}, "hyper_parameters": {}}, r"it has no config"),
+    "a list": (lambda _: [1, 2], r"it has no config"),
+    "a tensor": (lambda _: torch.zeros(2), r"it has no config"),
+    "a config that is none": (lambda good: good | {"config": [1]}, r"is not a mapping of names to values"),
     "a config of tensors": (
         lambda good: good | {"config": good["config"] | {"seed": torch.zeros(1)}}, r"has a Tensor as seed; expected"
     ),
     "keys that are no names": (
-        lambda good: good | {"config": good["config"] | {3: 1}}, r"has the key 3, which is no name; get the file again"
+        lambda good: good | {"config": good["config"] | {3: 1}}, r"has the key 3, which is not a name; get the file"
     ),
     "an endless config": (lambda good: good | {"config": _deep(100)}, r"nested too deeply"),
     "a state that is none": (lambda good: good | {"state_dict": [1]}, r"has no state_dict with named tensors"),
@@ -170,7 +170,7 @@ CONTENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         r"unexpected keyword argument 'future'.* another version",
     ),
     "a group that is none": (
-        lambda good: good | {"config": good["config"] | {"backbone": "vgg16"}}, r"asks for 'vgg16', which is no part"
+        lambda good: good | {"config": good["config"] | {"backbone": "vgg16"}}, r"names 'vgg16', which is not a part"
     ),
 }  # fmt: skip
 
@@ -227,7 +227,7 @@ def test_a_network_far_larger_than_its_file_takes_no_memory(content: dict[str, A
 
 def test_a_checkpoint_without_the_state_of_its_training_is_not_resumed(good: Path) -> None:
     cfg = compose_run()
-    with pytest.raises(UserError, match=r"\(optimizer_states is lacking\), .*; give the last.ckpt .* start_from=FILE"):
+    with pytest.raises(UserError, match=r"\(optimizer_states is missing\), .*; give the last.ckpt .* start_from=FILE"):
         check_resumable(good, cfg)
 
 

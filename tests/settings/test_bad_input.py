@@ -89,7 +89,7 @@ def test_a_root_that_is_empty() -> None:
 
 def test_too_few_items_for_three_splits() -> None:
     write_folder(Path("mine"), numbers(3))
-    assert "holds 3 items, but train, val and test need 5" in refusal(*OWN, *MINE)
+    assert "holds 3 items, but train, val and test need at least 5" in refusal(*OWN, *MINE)
 
 
 def test_an_image_without_its_mask() -> None:
@@ -152,7 +152,7 @@ def test_local_guidance_on_other_images(mode: str) -> None:
         ("trainer.max_steps=0", "trainer.max_steps=0: expected a whole number from 1."),
         ("data.training.batch_size=0", "data.training.batch_size=0: expected a whole number from 1."),
         ("evaluation.modes=[vidoe]", "There is no mode 'vidoe'; choose from interactive, semantic, video."),
-        ("evaluation.modes=[]", "Nothing is left to test of no mode"),
+        ("evaluation.modes=[]", "Nothing can be tested of no mode"),
         ("data.size=8", "data.size=8 leaves no room for objects; use at least 32 pixels."),
         ("trainer.accelerator=tpv", "trainer: You selected an invalid accelerator name"),
         ("+trainer.max_stepz=3", "trainer: "),
@@ -161,7 +161,7 @@ def test_local_guidance_on_other_images(mode: str) -> None:
         ("ckpt_path=last", "ckpt_path=last found no outputs/run/*/checkpoints/last.ckpt"),
         ("ckpt_path=nowhere.ckpt", "There is no checkpoint nowhere.ckpt to resume from"),
         ("ckpt_path=file", "file cannot be read as a checkpoint"),
-        ("ckpt_path=tensors.pth", "tensors.pth is no checkpoint of guided_seg.run: it carries no config"),
+        ("ckpt_path=tensors.pth", "tensors.pth is not a checkpoint of guided_seg.run: it has no config"),
     ],
 )
 def test_settings_that_cannot_be(override: str, expected: str) -> None:
@@ -179,7 +179,7 @@ def test_weights_that_are_not_there() -> None:
 @pytest.mark.parametrize("word", ["~fusion", "~seed", "~trainer.max_steps", "~optimizer.optimizer.lr"])
 def test_what_the_command_needs_is_not_taken_away(word: str) -> None:
     assert refusal(*OWN, word) == (
-        f"{word} takes away what the command needs; leave that word out, or set {word[1:]}=... instead."
+        f"{word} removes a setting that the command needs; leave it out, or set {word[1:]}=... instead."
     )
 
 

@@ -121,7 +121,7 @@ def test_home_is_expanded_with_and_without_quotes(here: Path) -> None:
 
 
 def test_the_home_of_nobody_is_refused() -> None:
-    with pytest.raises(UserError, match=r"no user ~nobody-here .*; a folder of that name is \./~nobody-here"):
+    with pytest.raises(UserError, match=r"no user ~nobody-here; for a folder of that name write \./~nobody-here"):
         take_paths_as_written(["data.root=~nobody-here/x"])
 
 
@@ -154,7 +154,7 @@ def test_in_a_sweep_a_comma_separates_runs_unless_the_path_exists(here: Path) ->
 
 @pytest.mark.parametrize("word", ["data.root=", "checkpoint= ", "++output_dir="])
 def test_an_empty_path_is_refused(word: str) -> None:
-    with pytest.raises(UserError, match=r"names no path; .* was a variable of the shell empty\?"):
+    with pytest.raises(UserError, match=r"is not a path; .* is a shell variable empty\?"):
         take_paths_as_written([word])
 
 
@@ -184,7 +184,7 @@ def test_a_message_shows_the_exact_quoting(line: str, word: str | None) -> None:
     shown = suggestion(line)
     if word is None:
         assert shown is None
-        assert problem.endswith("close what it opens: a list is [a,b], and text is in quotes.")
+        assert problem.endswith("close the bracket or quote: a list is [a,b], and text is in quotes.")
     else:
         assert shown is not None
         assert problem.endswith(f"for that text type {shown}.")
@@ -296,7 +296,7 @@ def test_compare_and_study_know_home(here: Path, capsys: pytest.CaptureFixture[s
         (["~/a", "~/b"], home / "a"),
         (["~/a", "~/b", "--out=~/c"], home / "c"),
         (["a", "b", f"--out={here}"], "is a folder; give a file in it"),
-        (["a", "b", "--out="], "the path is empty; was a variable of the shell empty?"),
+        (["a", "b", "--out="], "the path is empty; is a shell variable empty?"),
         (["a", "gr\udcf6"], "is not UTF-8 text"),
     ):
         with pytest.raises(SystemExit) as end:

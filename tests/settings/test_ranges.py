@@ -105,7 +105,7 @@ def test_other_commands_are_in_range(name: str) -> None:
         ("name=null", "name=null: expected a path or a name."),
         (
             "name=5",
-            """name=5: expected a path or a name; to have this as text, put it in two pairs of quotes: "'5'".""",
+            """name=5: expected a path or a name; to pass it as text, use two pairs of quotes: "'5'".""",
         ),
         ("evaluation.modes=interactive", "expected a list of modes, as in 'evaluation.modes=[interactive]'."),
         ("evaluation.shots=5", "expected a list of different whole numbers from 1, as in 'evaluation.shots=[5]'."),
@@ -131,8 +131,8 @@ def test_other_commands_are_in_range(name: str) -> None:
         ("conditioning.scorer=shard", "conditioning.scorer=shard: expected shared or joint."),
         ("evaluation.episodes={video: 0}", "expected a whole number from 1, or null or such a number for each mode."),
         ("-m seed=0,1,-1", "seed=-1: expected a whole number from 0."),
-        ("episode.hard=0.1", "episode.hard=0.1: the option is gone"),
-        ("+episode.hard=0.1", "episode.hard=0.1: the option is gone"),
+        ("episode.hard=0.1", "episode.hard=0.1: the option was removed"),
+        ("+episode.hard=0.1", "episode.hard=0.1: the option was removed"),
     ],
 )
 def test_a_value_out_of_range_is_refused_at_once(override: str, sentence: str) -> None:
@@ -264,7 +264,7 @@ def test_a_precision_that_can_be_trained_in_passes(precision: str) -> None:
     [
         ("accumulate_grad_batches=2", "set data.training.batch_size instead"),
         *[
-            (argument, "trainer=smoke for a quick try")
+            (argument, "trainer=smoke for a quick test")
             for argument in (
                 *("max_epochs=1", "min_epochs=4", "min_steps=4", "max_time=00:00:01:00", "limit_train_batches=1"),
                 *("overfit_batches=1", "fast_dev_run=true", "val_check_interval=10", "check_val_every_n_epoch=2"),

@@ -140,7 +140,7 @@ def test_a_run_that_repeats_another_is_left_out_and_listed(tmp_path: Path) -> No
         write_run(tmp_path / name, 0, iou)
     out = study([tmp_path])
     assert len(rows(out / "study.csv")) == 1
-    assert "1 left out: another run has its composition and seed (b)." in (out / "study.md").read_text()
+    assert "1 left out: another run has the same composition and seed (b)." in (out / "study.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_what_did_not_finish_is_listed(tmp_path: Path) -> None:
     text = (study([tmp_path]) / "study.md").read_text()
     assert "1 failed: RuntimeError: no memory (bad)." in text
     assert "2 refused: no sense (r1; r2)." in text
-    assert "1 incomplete: it has no metrics.json: still running, or cut off (cut)." in text
+    assert "1 incomplete: it has no metrics.json: still running, or interrupted (cut)." in text
     assert "1 incomplete: its files cannot be read: " in text
 
 
@@ -317,8 +317,11 @@ def test_the_command_prints_the_table_and_the_folder(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (["nowhere"], "nowhere is no folder; give folders of runs: a run folder holds config.yaml and metrics.json"),
-        (["empty"], "No runs in empty; a run folder holds config.yaml and metrics.json, as python -m guided_seg.run"),
+        (["nowhere"], "nowhere is not a folder; give folders of runs: a run folder has config.yaml and metrics.json"),
+        (
+            ["empty"],
+            "No runs in empty; a run folder has config.yaml and metrics.json, written by python -m guided_seg.run",
+        ),
         (
             ["runs", "--points", "7"],
             "No run was tested at 1 shots and 7 dots; choose --shots and --points from: 1 and 5.",
@@ -426,10 +429,10 @@ def test_a_run_that_failed_is_told_with_the_reason_that_there_is(tmp_path: Path,
     [
         ("runs --out file.txt", "file.txt is not a folder; choose another with --out="),
         ("runs --out file.txt/x", "file.txt is not a folder; choose another with --out="),
-        ("runs --reference late", "--reference 'late' is no list of settings; write key=value"),
+        ("runs --reference late", "--reference 'late' is not a list of settings; write key=value"),
         ("runs --points many", "'many' is neither a number of dots nor dense"),
-        ("file.txt", "file.txt is no folder; give folders of runs"),
-        ("~/nowhere", "/nowhere is no folder; give folders of runs"),
+        ("file.txt", "file.txt is not a folder; give folders of runs"),
+        ("~/nowhere", "/nowhere is not a folder; give folders of runs"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused_before_anything_is_written(tmp_path: Path, argv: str, sentence: str) -> None:

@@ -74,7 +74,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
     for clicks in dict.fromkeys((1, min(5, LIMIT), LIMIT)):
         after, before = 1e3 * session[clicks - 1], 1e3 * scratch[clicks - 1]
         yield row(f"accuracy_iou_{clicks}", ious[clicks - 1], "IoU", f"mean {of} after {clicks} clicks on errors")
-        what = f"computing until then, encoder and {clicks} edits; reference: from scratch for each click"
+        what = f"computing time, encoder and {clicks} edits; reference: from scratch for each click"
         yield row(f"accuracy_ms_{clicks}", after, "ms", what, before)
 
 

@@ -29,7 +29,7 @@ from guided_seg.machine.allocation import keep_freed_memory
 from guided_seg.settings.episode_options import EpisodeOptions
 
 HEIGHT, WIDTH = 375, 500
-PLAIN = "disk, plain way"
+PLAIN = "disk, plain method"
 DECODE = "cv2.imdecode alone"
 IMAGES, EPISODES = 50, 25
 """Images in the archive, and episodes per turn."""
@@ -59,7 +59,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
         cv2.setNumThreads(threads[1])
     for name, rate in rates.items():
         if name != PLAIN:
-            of = f"{name}, one core, {WIDTH} x {HEIGHT}; reference: the plain way, from disk"
+            of = f"{name}, one core, {WIDTH} x {HEIGHT}; reference: the plain method, from disk"
             found = row(NAMES[name], rate, "1/s", of, rates[PLAIN])
             yield {**found, "ratio": rate / rates[PLAIN]}
 

@@ -39,7 +39,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
         f"{what}; reference: fp32 with the original's border",
         1e3 * times["shipped"],
     )
-    yield row("encode_vs_fp32", times["shipped"] / times["own"], "times", "how many times faster that is")
+    yield row("encode_vs_fp32", times["shipped"] / times["own"], "times", "speed-up of the row above")
     of = f"the same in {other.precision}; reference: the same"
     yield row("encode_other_precision_ms", 1e3 * times["other"], "ms", of, 1e3 * times["shipped"])
     for name, peak in peaks.items():

@@ -37,7 +37,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
     if before:
         yield row("memory_growth", after / before - 1, "share", f"{of}; {size}")
     again = (sum(session.encodes.values()) - encodes) / visits
-    yield row("memory_encodes_per_visit", again, "encodes", f"of an image that is taken up for {STAY} edits; at most 1")
+    yield row("memory_encodes_per_visit", again, "encodes", f"per visit of an image, which has {STAY} edits; at most 1")
 
 
 def _visit(session: Session, cfg: DictConfig, rng: np.random.Generator, number: int) -> None:

@@ -23,4 +23,4 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
     what = f"{cfg.checkpoint or MODEL}, {cfg.height} x {cfg.width}"
     yield row("released_edit_ms", 1e3 * edit, "ms", f"one dot more or less, {cfg.points} + {cfg.points} dots, {what}")
     seconds, _ = streamed(network, cfg)
-    yield row("released_frame_ms", 1e3 * seconds, "ms", f"reading, encoding and mask of a video's frame, {what}")
+    yield row("released_frame_ms", 1e3 * seconds, "ms", f"read, encode and segment a video frame, {what}")

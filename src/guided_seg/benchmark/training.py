@@ -26,7 +26,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
     times = by_turns({"fp32": _step(trained, batch, False), "bf16": _step(trained, batch, True)}, rounds)
     of = f"a step of VGG-16 lite at {HEIGHT} x {WIDTH}, trainer.precision=bf16-mixed; reference: in fp32"
     yield row("train_step_ms", 1e3 * times["bf16"], "ms", of, 1e3 * times["fp32"])
-    yield row("train_step_ratio", times["fp32"] / times["bf16"], "times", "how many times faster that is")
+    yield row("train_step_ratio", times["fp32"] / times["bf16"], "times", "speed-up of the row above")
     frozen = build(*OWN, "backbone.frozen=true")
     with tempfile.TemporaryDirectory() as folder:
         cache = FeatureCache(frozen.backbone, Path(folder), frozen.decoder.uses_skips)
@@ -34,7 +34,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
         times = by_turns(ways, rounds)
     of = "the same in fp32, backbone.frozen=true feature_cache=FOLDER, filled; reference: without the cache"
     yield row("train_step_cached_ms", 1e3 * times["cached"], "ms", of, 1e3 * times["plain"])
-    yield row("train_step_cached_ratio", times["plain"] / times["cached"], "times", "how many times faster that is")
+    yield row("train_step_cached_ratio", times["plain"] / times["cached"], "times", "speed-up of the row above")
 
 
 def _batch(cfg: DictConfig) -> Batch:

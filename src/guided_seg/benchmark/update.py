@@ -24,7 +24,7 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
     """Measure edits."""
     network, shipped = build(*REVOLVER_LITE, "backbone.border=false"), build(*REVOLVER_LITE)
     rng = np.random.default_rng(cfg.seed)
-    what = f"one dot more or less on {cfg.height} x {cfg.width}, {cfg.points} + {cfg.points} dots, VGG-16 lite"
+    what = f"add or remove a dot, {cfg.height} x {cfg.width}, {cfg.points} + {cfg.points} dots, VGG-16 lite"
     one = annotated(network, cfg, rng, images=1, labels=2)
     many = annotated(network, cfg, rng, images=SHOTS, labels=LABELS)
     episode = _episode(one)
@@ -37,11 +37,11 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
         {"shipped": lambda: _from_scratch(shipped, episode), "own": lambda: _from_scratch(network, episode)},
         max(3, cfg.rounds // 3),
     )
-    again = "reference: everything again, with the original's border"
+    again = "reference: everything from scratch, with the original's border"
     yield row("edit_ms", 1e3 * edit["edit"], "ms", f"{what}; {again}", 1e3 * full["shipped"])
-    of = "how many times faster an edit is than everything again, with the original's border of 81 pixels"
+    of = "speed-up of an edit over computing everything from scratch, with the original's border of 81 pixels"
     yield row("edit_vs_full", full["shipped"] / edit["edit"], "times", of)
-    of = "the same, where everything again has no border either"
+    of = "the same without that border"
     yield row("edit_vs_full_without_border", full["own"] / edit["edit"], "times", of)
     more = f"the same with K = {LABELS} labels and S = {SHOTS} annotated images; reference: one image and two labels"
     yield row("edit_k8_s20_ms", 1e3 * edit["many"], "ms", more, 1e3 * edit["edit"])

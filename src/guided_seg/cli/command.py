@@ -107,7 +107,7 @@ def path_argument(text: str) -> Path:
     except UserError as problem:  # a ValueError, whose message argparse would not show
         raise ArgumentTypeError(str(problem)) from problem
     if not text.strip():
-        raise ArgumentTypeError("the path is empty; was a variable of the shell empty?")
+        raise ArgumentTypeError("the path is empty; is a shell variable empty?")
     return Path(os.path.expanduser(text))  # noqa: PTH111  # pathlib raises an error for unknown users
 
 
@@ -177,7 +177,7 @@ def _taken_away(error: BaseException, argv: Sequence[str]) -> str | None:
         for word in argv:
             key = word.removeprefix("~").partition("=")[0].partition("@")[0]
             if word.startswith("~") and re.search(rf"\b{re.escape(key.rpartition('.')[2])}\b", str(cause)):
-                return f"{word} takes away what the command needs; leave that word out, or set {key}=... instead."
+                return f"{word} removes a setting that the command needs; leave it out, or set {key}=... instead."
     return None
 
 

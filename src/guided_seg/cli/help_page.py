@@ -44,7 +44,7 @@ def print_help(command: str, examples: Sequence[str], config_name: str, module: 
 _MORE = [
     ("--cfg job", "show the composed config"),
     ("-m key=a,b", "run once for each value"),
-    ("--hydra-help", "what Hydra itself can do"),
+    ("--hydra-help", "options of Hydra"),
 ]
 
 

@@ -39,8 +39,8 @@ def check_known(cfg: DictConfig) -> None:
     if unknown:
         group, name = unknown[0]
         raise CompositionError(
-            f"{group} is {classes[group].__name__}, which has no setting {name}; choose another {group}=..., or take "
-            f"away what was set for another: {' '.join(repr(f'~{group}.{name}') for group, name in unknown)}"
+            f"{group} is {classes[group].__name__}, which has no setting {name}; choose another {group}=..., or remove "
+            f"the settings of the other one: {' '.join(repr(f'~{group}.{name}') for group, name in unknown)}"
         )
 
 
@@ -213,8 +213,9 @@ def modes_to_test(network: Network, source: Source, wanted: list[Mode], asked: l
     modes = [mode for mode in usable_modes(network, there) if settings_of(mode, asked)]
     if not modes:
         raise UserError(
-            f"Nothing is left to test of {', '.join(wanted) or 'no mode'}: the data has {', '.join(there) or 'none'}, "
-            "local guidance does interactive tasks alone, and these have one shot; choose other modes, shots or data."
+            f"Nothing can be tested of {', '.join(wanted) or 'no mode'}: the data has {', '.join(there) or 'none'}, "
+            "local guidance supports only interactive tasks, and these have one shot; choose other modes, shots or "
+            "data."
         )
     return modes
 
@@ -224,7 +225,7 @@ def check_modes(network: Network, modes: list[Mode]) -> None:
     refused = [mode for mode in modes if mode not in usable_modes(network, modes)]
     if refused:
         raise CompositionError(
-            "locality=local keeps positions, which only mean something where support and query are one image, and "
+            "locality=local keeps positions, so support and query must be the same image, but "
             f"mode={'mixed' if len(modes) > 1 else refused[0]} has {' and '.join(refused)} tasks on other images; "
             "choose locality=global or mode=interactive."
         )

@@ -53,7 +53,7 @@ NETWORK: dict[str, type | None] = {
 }
 """The groups of a network and the base class of each; None for values only."""
 
-_DISTRUST = "Use a file from somebody you trust, or train again."
+_DISTRUST = "Use a file from a trusted source, or train again."
 _IN_NETWORK = {"neck": Pyramid}
 _IN_DATA = {"source": Source, "augment": Augment}
 _OWN = ("guided_seg.model.", "guided_seg.data.")
@@ -72,7 +72,9 @@ def plain_config(config: object, origin: Origin) -> dict[str, Any]:
     if isinstance(config, DictConfig):
         config = OmegaConf.to_container(config, resolve=False)
     if not isinstance(config, Mapping):
-        raise UserError(f"The config in {origin} is no mapping of names to values; give a file that guided_seg wrote.")
+        raise UserError(
+            f"The config in {origin} is not a mapping of names to values; give a file that guided_seg wrote."
+        )
     copy: dict[str, Any] = renamed(_copied(config, origin, "", 0))
     return copy
 
@@ -111,7 +113,9 @@ def _copied(value: Any, origin: Origin, key: str, depth: int) -> Any:
     if isinstance(value, Mapping):
         for name in value:
             if type(name) is not str or not name.isprintable() or "${" in name:
-                raise UserError(f"The config in {origin} has the key {name!r}, which is no name; get the file again.")
+                raise UserError(
+                    f"The config in {origin} has the key {name!r}, which is not a name; get the file again."
+                )
         return {name: _copied(entry, origin, f"{key}.{name}".strip("."), depth + 1) for name, entry in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [_copied(entry, origin, f"{key}.{number}", depth + 1) for number, entry in enumerate(value)]
@@ -157,15 +161,15 @@ class _Place(NamedTuple):
         what = "part of a network" if self.inside is _IN_NETWORK else "source of data"
         kind = f"a kind of {self.kind.__name__}" if self.kind else "no class"
         return UserError(
-            f"The config in {self.origin} asks for {shown}, which is no {what} of guided_seg ({self.key} "
-            f"takes {kind}); nothing of it was run. {advice}"
+            f"The config in {self.origin} names {shown}, which is not a {what} of guided_seg ({self.key} "
+            f"takes {kind}); none of its code was run. {advice}"
         )
 
     def of_another_version(self, reason: str) -> UserError:
         """The error that this version has no such class or setting."""
         return UserError(
-            f"The config in {self.origin} asks for {reason} guided_seg {guided_seg.__version__} does not have; use the "
-            "version that the file was made with, which the card of a released model names."
+            f"The config in {self.origin} names {reason} guided_seg {guided_seg.__version__} does not have; use the "
+            "version that wrote the file, which the card of a released model states."
         )
 
 
@@ -267,8 +271,8 @@ def _import(module: str, own: bool, place: _Place) -> None:
         if own and str(error.name).startswith("guided_seg."):
             return  # of another version, or not a module; see `_absent`
         raise UserError(
-            f"{place.origin} needs {module}, which cannot be imported ({error}); install what is missing, or add the "
-            "folder that holds it to PYTHONPATH."
+            f"{place.origin} needs {module}, which cannot be imported ({error}); install it, or add its folder to "
+            "PYTHONPATH."
         ) from error
     except Exception as error:
         raise UserError(f"{place.origin} needs {module}, which fails when it is imported: {error!r}") from error

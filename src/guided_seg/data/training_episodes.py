@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import accumulate
 from typing import NamedTuple
 
 import cv2
@@ -81,9 +83,9 @@ class TrainEpisodes(Dataset[Episode]):
         raise DataError(f"{_ATTEMPTS} draws in a row met a broken file; the last: {broken[-1]}")
 
     def _draw(self, rng: np.random.Generator, broken: list[str]) -> _Drawn:
-        modes = list(self.weights)
-        chances = np.array([self.weights[mode] for mode in modes], float)
-        mode = modes[int(rng.choice(len(modes), p=chances / chances.sum()))]
+        *until, total = accumulate(self.weights.values())
+        # as rng.choice draws it, which takes as long as all other draws of an episode
+        mode = list(self.weights)[bisect_right([weight / total for weight in until], rng.random())]
         shots = int(rng.integers(self.options.shots[0], self.options.shots[1] + 1))
         least, most = self.options.objects
         objects = int(rng.integers(least, most + 1)) if most > 1 else 1

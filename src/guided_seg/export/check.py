@@ -46,22 +46,22 @@ def _obstacles(network: Network) -> Iterator[str]:
     fusion = network.guide.fusion
     if fusion.early:
         yield (
-            f"fusion={named(type(fusion))} with conditioning={named(type(network.conditioning))} reads image and dots "
-            "together, and has no encoder that runs once an image; train with fusion=late"
+            f"fusion={named(type(fusion))} with conditioning={named(type(network.conditioning))} encodes image and "
+            "dots together, so no encoder runs once per image; train with fusion=late"
         )
         return
     if network.needs_same_image:
         yield (
-            f"locality={named(type(fusion.locality))} keeps positions, which mean nothing on another image; train "
+            f"locality={named(type(fusion.locality))} keeps positions, which do not apply to other images; train "
             "with locality=global, or with locality=set and conditioning=nearest_neighbors"
         )
     if isinstance(network.conditioning, Fused):
         yield (
-            f"conditioning={named(type(network.conditioning))} solves a system of equations for each answer, for which "
-            "ONNX has no operator; train with conditioning=nearest_neighbors"
+            f"conditioning={named(type(network.conditioning))} solves a system of equations for each prediction, for "
+            "which ONNX has no operator; train with conditioning=nearest_neighbors"
         )
     if network.backbone.longest is not None:
-        yield "resolution.longest reduces large images alone; train with resolution=native, and reduce them before"
+        yield "resolution.longest resizes only large images; train with resolution=native, and resize images beforehand"
     if network.backbone.border:
         yield "backbone.border=true pads small images more than large ones; train with backbone.border=false"
     if getattr(fusion, "interpolation", 1) > 1:

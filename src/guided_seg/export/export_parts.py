@@ -79,8 +79,8 @@ def export(cfg: DictConfig, out: Path) -> float:
 def _check_format(name: str) -> None:
     if name == "safetensors":
         raise UserError(
-            "format=safetensors is gone; python -m guided_seg.release checkpoint=RUN name=NAME writes the weights as "
-            "one model.safetensors, which guided_seg.load reads."
+            "format=safetensors was removed; python -m guided_seg.release checkpoint=RUN name=NAME writes the weights "
+            "as one model.safetensors, which guided_seg.load reads."
         )
     if name not in GRAPHS:
         raise unknown("format", name, GRAPHS)

@@ -74,7 +74,7 @@ class GuidePart(Part):
             "num_labels": "int64 [], K, with the negative",
         }
         self.outputs = _guidance(network) | {
-            "annotated": "bool [K], which labels have dots; z of the others is what was learned for want of any"
+            "annotated": "bool [K], which labels have dots; z of the others is the learned vector for no guidance"
         }
 
     def forward(

@@ -32,7 +32,7 @@ def disk_refusals(folder: Path, setting: str) -> Iterator[None]:
                 f"The disk of {folder} is full; free some space, or set {setting} to another folder."
             ) from error
         if error.errno in _CLOSED:
-            raise DataError(f"The folder {folder} may not be written to; set {setting} to another folder.") from error
+            raise DataError(f"The folder {folder} is not writable; set {setting} to another folder.") from error
         if error.errno in _TAKEN:
             raise DataError(
                 f"A file is in the way of the folder {folder}; move it, or set {setting} to another folder."

@@ -105,7 +105,7 @@ def _build(name: str, entry: Mapping[str, Any], run_dir: str | os.PathLike[str])
             raise
         reason = str(cause).splitlines()[0]
         raise UserError(
-            f"logger={name} needs a package that is not here ({reason}); install it, or choose logger=csv."
+            f"logger={name} needs a package that is not installed ({reason}); install it, or choose logger=csv."
         ) from error
     return logger
 

@@ -57,7 +57,7 @@ def _start_softly(online: bool, **options: Any) -> tuple[Run | None, str]:
         except Exception as error:  # noqa: BLE001 - a logging service must never stop a training run
             problem = (str(error).strip() or type(error).__name__).splitlines()[0]
             reason = f"it could not start online: {problem}"
-    log.warning("W&B could not start (%s); the run goes on without it.", problem)
+    log.warning("W&B could not start (%s); the run continues without it.", problem)
     return None, ""
 
 

@@ -120,27 +120,31 @@ class ByLabel(Predictor):
 
     def _maps(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps:
         previous = previous if self.network.conditioning.memory else None
-        labels = range(num_labels)
-        versions = [_version(support, label) if previous is None else None for label in labels]
-        segmentor = self.network.segmentor
-        if not segmentor.separable:
-            versions = [None if None in versions else tuple(versions)] * num_labels
-        found = [self._find(("map", query.key, label), versions[label]) for label in labels]
-        stale = [label for label in labels if found[label] is None]
         # one by one: joint sums are rounded differently, and undo would no longer be exact to the bit
-        groups = [[label] for label in stale] if segmentor.separable else [list(labels)] if stale else []
+        separable = self.network.segmentor.separable
+        groups = [[label] for label in range(num_labels)] if separable else [list(range(num_labels))]
+        versions: dict[int, Hashable] = {label: _version(support, label) for label in range(num_labels)}
+        found: Maps = []
         for group in groups:
-            prepared = self._prepared(query)
-            with self._threads_for(prepared):
-                guidance = Guidance.join([self._guidance(query, support, label, num_labels) for label in group])
-                if previous is not None:
-                    guidance = replace(guidance, previous=self._shares(query, previous, num_labels))
-                scores = self.network.score(prepared, guidance, group[0])[0]
-            for label, own in zip(group, scores, strict=True):
-                # a view would keep the maps of all labels in memory
-                kept = own.clone() if own.untyped_storage().nbytes() > own.nbytes else own
-                found[label] = self._keep(("map", query.key, label), kept, versions[label])
-        return [scores for scores in found if scores is not None]
+            stored = None not in (version := tuple(versions[label] for label in group)) and previous is None
+            key = ("map", query.key, group[0])
+            scores = self._find(key, version if stored else None)
+            if scores is None:
+                scores = self._scores(query, support, group, num_labels, previous)
+                self._keep(key, scores, version if stored else None)
+            found.extend(scores)
+        return found
+
+    def _scores(
+        self, query: Image, support: Sequence[Annotated], group: list[int], num_labels: int, previous: Labels | None
+    ) -> Float[Tensor, "L H W"]:
+        """The score maps of the L labels in ``group``."""
+        prepared = self._prepared(query)
+        with self._threads_for(prepared):
+            guidance = Guidance.join([self._guidance(query, support, label, num_labels) for label in group])
+            if previous is not None:
+                guidance = replace(guidance, previous=self._shares(query, previous, num_labels))
+            return self.network.score(prepared, guidance, group[0])[0]
 
     def _prepared(self, query: Image) -> Prepared:
         key = ("prepared", query.key)
@@ -188,10 +192,11 @@ class ByLabel(Predictor):
         if found is not None:
             return found
         shown = self.network.show(self.features(guide.image), Shots.of_image(*guide.annotation(), num_labels))
-        for other in guide.labels:
-            if (part := shown.label(other)) is not None:
+        parts = {other: shown.label(other) for other in guide.labels}
+        for other, part in parts.items():
+            if part is not None:
                 self._keep(("part", guide.image.key, other), part, version(other))
-        return shown.label(label)
+        return parts[label]
 
     def _find(self, key: Hashable, version: Hashable) -> Any:
         return None if version is None else self.cache.find(key, version)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from guided_seg.errors import UserError
 from guided_seg.files.text import read_json
 from guided_seg.protocols.protocol import Row
-from guided_seg.protocols.records import read_records
+from guided_seg.protocols.records import read_records, without_about
 from guided_seg.protocols.scores import by_setting, number, span
 from guided_seg.protocols.statistics import Interval, paired
 from guided_seg.report.table import Cell, Cells, Table, columns
@@ -47,6 +47,7 @@ def compare(ours: Path, theirs: Path) -> list[Difference]:
 
 def _differences(name: str, scored: Mapping[str, Any], ours: Path, theirs: Path) -> Iterator[Difference]:
     (of, mine), (of_theirs, others) = (_rows(folder, name) for folder in (ours, theirs))
+    of, of_theirs = without_about(of), without_about(of_theirs)
     for key, what in (("rule", "another rule"), ("episodes_sha256", "other episodes")):
         if of.get(key) != of_theirs.get(key):
             raise UserError(

@@ -127,7 +127,7 @@ def _read(path: Path, of: Mapping[str, Any]) -> list[Entry]:
         return []
     found = []
     with path.open(encoding="utf-8", errors="replace") as file:
-        if _loads(file.readline()) != of:
+        if without_about(_loads(file.readline())) != without_about(of):
             return []
         for line in file:
             if (entry := _entry(line)) is None:
@@ -160,3 +160,11 @@ def _write_all(path: Path, of: Mapping[str, Any], entries: Iterable[Entry]) -> N
 
 def _write(file: TextIO, entry: Mapping[str, Any]) -> None:
     file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+
+
+def without_about(of: Any) -> Any:
+    """The header without the description of the rule, whose wording may differ between versions."""
+    match of:
+        case {"rule": {**rule}}:
+            return {**of, "rule": {key: value for key, value in rule.items() if key != "about"}}
+    return of

@@ -43,6 +43,6 @@ def check_whole(file: Path) -> None:
     expected = listed_checksum(file)
     if expected is not None and sha256(file) != expected:
         raise UserError(
-            f"{file} is damaged or has been changed: its checksum is not that in {CHECKSUMS} beside it; install "
+            f"{file} is damaged or has been changed: its checksum differs from that in {CHECKSUMS}; install "
             "guided_seg again, or get the model again."
         )

@@ -125,7 +125,7 @@ def _command(checkpoint: Path) -> str:
     """The command of a run, from the overrides that Hydra saved in its folder."""
     overrides = checkpoint.parent.parent / "hydra" / "overrides.yaml"
     if not overrides.is_file():
-        return f"{UNWRITTEN}: the command; the checkpoint is in no run folder that tells it."
+        return f"{UNWRITTEN}: the command; the checkpoint is not in a run folder that records it."
     words = map(portable_override, read_yaml(overrides, "list of overrides"))
     return f"```bash\n{shlex.join(['python', '-m', 'guided_seg.run', *words])}\n```"
 

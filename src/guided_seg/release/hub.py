@@ -36,17 +36,18 @@ def from_hub(name: str) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise UserError(
-            f"{name} is no path on this machine, and asking the Hugging Face hub for it needs one more package: run "
-            "`pip install huggingface_hub`, or check the path."
+            f"{name} does not exist on this machine, and loading it from the Hugging Face hub needs another package: "
+            "run `pip install huggingface_hub`, or check the path."
         ) from error
     try:
         folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=[MODEL, CHECKSUMS]))
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
         raise UserError(
-            f"{name} is no path on this machine, and the Hugging Face hub did not give it ({reason.rstrip('.')}); "
-            "check the name, or connect to the network; a private model also takes hf auth login."
+            f"{name} does not exist on this machine and cannot be loaded from the Hugging Face hub "
+            f"({reason.rstrip('.')}); check the name, or connect to the network; a private model also needs hf auth "
+            "login."
         ) from error
     if not (folder / MODEL).is_file():
-        raise UserError(f"{name} on the Hugging Face hub has no {MODEL}, so it is no released model of guided_seg.")
+        raise UserError(f"{name} on the Hugging Face hub has no {MODEL}, so it is not a released model of guided_seg.")
     return folder

@@ -70,7 +70,7 @@ def checkpoint_file(name: str | PathLike[str]) -> Path:
     except UserError:
         raise
     except (OSError, ValueError) as error:  # e.g. an unreadable folder, or an invalid path
-        raise UserError(f"The checkpoint {text!r} cannot be looked for: {error}; check the path.") from error
+        raise UserError(f"The checkpoint {text!r} cannot be found: {error}; check the path.") from error
     lacking = f"The folder {path} has neither checkpoints/best.ckpt nor {released.MODEL}"
     ships = f", or one that ships: {', '.join(released.names())}" if released.names() else ""
     raise UserError(
@@ -126,7 +126,7 @@ def start_from(network: Network, name: str | PathLike[str]) -> None:
         key for key in {*found, *own} if key not in found or key not in own or found[key].shape != own[key].shape
     ):
         raise UserError(
-            f"start_from={name} is of another architecture than this run: {len(unlike)} tensors differ, such as "
+            f"start_from={name} has another architecture than this run: {len(unlike)} tensors differ, such as "
             f"{unlike[0]}; give the options that it was trained with, or leave start_from out."
         )
     network.load_state_dict(found)
@@ -148,8 +148,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     content = read_torch(path)
     if not isinstance(content, dict) or not {"config", "state_dict"} <= content.keys():
         raise UserError(
-            f"{path} is no checkpoint of guided_seg.run: it carries no config; give one that it wrote. (Weights of a "
-            "backbone alone are for training, as backbone.weights=FILE.)"
+            f"{path} is not a checkpoint of guided_seg.run: it has no config; give one that it wrote. (To train from "
+            "weights of a backbone, use backbone.weights=FILE.)"
         )
     state = content["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
@@ -164,8 +164,8 @@ def check_resumable(path: Path, cfg: DictConfig) -> None:
     theirs = content["config"]
     if missing := [name for name in _TRAINING if name not in content]:
         raise UserError(
-            f"{path} holds a network, but not how far its training was ({missing[0]} is lacking), so it cannot be "
-            "resumed; give the last.ckpt of a run, or begin a new training from it by start_from=FILE."
+            f"{path} has a network but no training state ({missing[0]} is missing), so it cannot be resumed; give the "
+            "last.ckpt of a run, or start a new run from its weights with start_from=FILE."
         )
     _check_same_architecture(path, theirs, ours)
     length = theirs.get("length")
@@ -173,8 +173,8 @@ def check_resumable(path: Path, cfg: DictConfig) -> None:
         found = length.get(key) if isinstance(length, dict) else None
         if found != wanted:
             raise UserError(
-                f"The checkpoint {path} is of a training with {key}={found} but this run has {wanted}; the learning "
-                "rate and the order of the episodes follow it, so resume with the same, or leave ckpt_path out."
+                f"The checkpoint {path} is from a run with {key}={found} but this run has {wanted}; the learning rate "
+                "and the order of the episodes depend on it, so resume with the same value, or leave ckpt_path out."
             )
 
 

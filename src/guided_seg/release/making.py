@@ -117,13 +117,13 @@ def _enlarge(network: Network, trained: DictConfig, enlarge: Any) -> None:
 
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", str(name)):
-        raise UserError(f"name={name}: expected small letters, digits, dots and dashes, as in guided-lite0.")
+        raise UserError(f"name={name}: expected lowercase letters, digits, dots and dashes, as in guided-lite0.")
 
 
 def _check_size(model: Path, parameters: int) -> None:
     if (size := model.stat().st_size) > LIMIT:
         raise UserError(
-            f"The model takes {decimal(size)} for {parameters:,} parameters, and a released one may take "
+            f"The model takes {decimal(size)} for {parameters:,} parameters, and a released model may take "
             f"{decimal(LIMIT)}; choose a lighter backbone or a smaller width, and train again."
         )
 
@@ -144,7 +144,7 @@ def rounding(network: Network, stored: Network) -> Rounding:
     result = Rounding(float((wanted - found).abs().max()), float(changed))
     if not (result.scores < float("inf") and result.pixels <= CHANGED):
         raise UserError(
-            f"Rounding to fp16 changes what the network answers: {result}; {CHANGED:.0%} is allowed. Its weights span "
+            f"Rounding to fp16 changes the predictions: {result}; {CHANGED:.0%} is allowed. Its weights span "
             "more than fp16 can hold: train with a larger optimizer.optimizer.weight_decay."
         )
     return result

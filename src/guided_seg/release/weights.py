@@ -76,6 +76,6 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise UserError(f"{path} cannot be read as a released model ({unreadable(path, error)}.") from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(
-            f"{path} says nothing of a network of guided_seg; give a file that guided_seg.release wrote."
+            f"{path} has no config of a guided_seg network; give a file that guided_seg.release wrote."
         ) from error
     return config, state

@@ -6,14 +6,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
 from guided_seg.episode import IGNORE, Episode
@@ -22,11 +22,11 @@ from guided_seg.report.drawing import new_figure, save
 MAX_SHOTS = 3
 """The largest number of support images drawn for an episode."""
 
-# inches: the width of a row, its largest height, the height of its titles, the gap between cells
-_WIDTH, _TALLEST, _HEAD, _GAP = 7.6, 2.2, 0.24, 0.05
+# inches: the width of a row, its largest height, the height of its titles, the gap between cells and below titles
+_WIDTH, _TALLEST, _HEAD, _GAP, _PAD = 7.6, 2.2, 0.24, 0.05, 0.05
 _POSITIVE, _NEGATIVE = "#00B67A", "#E0402A"
 _LABELS = ("#2D8CFF", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9")
-_STYLE: dict[Any, Any] = {"font.size": 8, "axes.titlesize": 8.5, "axes.titlepad": 3.5}
+_STYLE: dict[Any, Any] = {"font.size": 8.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +100,14 @@ def panels(rows: Sequence[Panel], path: str | os.PathLike[str]) -> Path:
     heights = [_row_height(row) for row in rows]
     total = sum(heights) + _HEAD * len(rows) + _GAP
     with mpl.rc_context(_STYLE):
-        figure = new_figure(_WIDTH, total)
-        figure.set_layout_engine("none")
+        figure = new_figure(_WIDTH, total, layout=None)
+        # one axes for all cells, in inches: one for each would take most of the time
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, _WIDTH), ylim=(0, total), autoscale_on=False)
+        axes.axis("off")
         bottom = total
         for row, height in zip(rows, heights, strict=True):
             bottom -= height + _HEAD
-            _draw_row(_cells(figure, row, bottom, height), row)
+            _draw_row(_cells(axes, row, bottom, height), row)
         return save(figure, path, dpi=200)
 
 
@@ -124,67 +126,87 @@ def _row_height(row: Panel) -> float:
     return min(_TALLEST, (_WIDTH - _GAP * (len(aspects) + 1)) / sum(aspects))
 
 
-def _cells(figure: Figure, row: Panel, bottom: float, height: float) -> list[Axes]:
-    width, full = figure.get_size_inches()
+class _Cell(NamedTuple):
+    """A rectangle of the figure, in inches from its lower left corner."""
+
+    axes: Axes
+    left: float
+    bottom: float
+    width: float
+    height: float
+
+    def place(self, pixels: ArrayLike, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """The x and y of pixels ``[2, ...]``, rows and columns in an image of this height and width."""
+        rows, columns = np.asarray(pixels)
+        x = self.left + (columns + 0.5) / size[1] * self.width
+        return x, self.bottom + (1 - (rows + 0.5) / size[0]) * self.height
+
+    def title(self, text: str, **style: Any) -> None:
+        """Write above the cell, in the middle."""
+        self.axes.text(self.left + self.width / 2, self.bottom + self.height + _PAD, text, **{"ha": "center", **style})
+
+    def show(self, image: Float[np.ndarray, "H W 3"]) -> None:
+        """Draw an image."""
+        extent = (self.left, self.left + self.width, self.bottom, self.bottom + self.height)
+        # nearest shows the pixels of a small image as the network saw them
+        self.axes.imshow(image, interpolation="nearest", aspect="auto", extent=extent)
+
+
+def _cells(axes: Axes, row: Panel, bottom: float, height: float) -> list[_Cell]:
     left, cells = _GAP, []
     for aspect in _aspects(row):
-        place = (left / width, bottom / full, height * aspect / width, height / full)
-        cells.append(figure.add_axes(place))
-        cells[-1].axis("off")
+        cells.append(_Cell(axes, left, bottom, height * aspect, height))
         left += height * aspect + _GAP
     return cells
 
 
-def _draw_row(cells: Sequence[Axes], row: Panel) -> None:
+def _draw_row(cells: Sequence[_Cell], row: Panel) -> None:
     support = row.support[:MAX_SHOTS]
     query, *prediction, truth = cells[len(support) :]
     for cell, shot in zip(cells, support, strict=False):
         _draw_shot(cell, shot, row.several)
-    _show(query, _rgb(row.query))
+    query.show(_rgb(row.query))
     _draw_labels(truth, row.query, row.target)
-    cells[0].set_title(row.title or "support", loc="left", fontweight="bold")
-    query.set_title("query")
-    truth.set_title("truth")
+    cells[0].axes.text(cells[0].left, cells[0].bottom + cells[0].height + _PAD, row.title or "support", weight="bold")
+    query.title("query")
+    truth.title("truth")
     if row.prediction is not None:
         _draw_labels(prediction[0], row.query, row.prediction)
-        prediction[0].set_title(f"prediction · IoU {_fraction(row.iou)}")
+        prediction[0].title(f"prediction · IoU {_fraction(row.iou)}")
 
 
-def _draw_shot(axes: Axes, shot: PanelShot, several: bool) -> None:
+def _draw_shot(cell: _Cell, shot: PanelShot, several: bool) -> None:
     if shot.mask is not None:
-        _draw_labels(axes, shot.image, shot.mask)
+        _draw_labels(cell, shot.image, shot.mask)
         return
-    _show(axes, _rgb(shot.image))
+    image = _rgb(shot.image)
+    cell.show(image)
     if shot.points is not None:
-        _draw_dots(axes, np.asarray(shot.points), several)
+        _draw_dots(cell, image.shape[:2], np.asarray(shot.points), several)
 
 
-def _draw_dots(axes: Axes, points: Int[np.ndarray, "P 3"], several: bool) -> None:
+def _draw_dots(cell: _Cell, size: tuple[int, int], points: Int[np.ndarray, "P 3"], several: bool) -> None:
     """Negatives as red dots with a minus; positives with a plus, in green or, if several, in the labels' colours."""
-    size = 7.0 if len(points) <= 20 else 4.0
+    diameter = 7.0 if len(points) <= 20 else 4.0
     frame: dict[str, Any] = {"linestyle": "none", "clip_on": False}
     kinds = [(0, _NEGATIVE), *(_colours(points[:, 2]) if several else [(1, _POSITIVE)])]
     for label, colour in kinds:
-        row, column = points[points[:, 2] == label, :2].T
-        axes.plot(column, row, marker="o", ms=size, mfc=colour, mec="white", mew=size / 9, **frame)
+        x, y = cell.place(points[points[:, 2] == label, :2].T, size)
+        cell.axes.plot(x, y, marker="o", ms=diameter, mfc=colour, mec="white", mew=diameter / 9, **frame)
         sign = "+" if label else "_"
-        axes.plot(column, row, marker=sign, ms=size * 0.55, mec="white", mew=size / 7, **frame)
+        cell.axes.plot(x, y, marker=sign, ms=diameter * 0.55, mec="white", mew=diameter / 7, **frame)
 
 
-def _draw_labels(axes: Axes, image: ArrayLike, labels: ArrayLike) -> None:
+def _draw_labels(cell: _Cell, image: ArrayLike, labels: ArrayLike) -> None:
     """Draw the image with its labels tinted and outlined."""
     labels = np.asarray(labels, dtype=np.uint8)
-    _show(axes, _overlay(_rgb(image), labels))
+    cell.show(_overlay(_rgb(image), labels))
+    x, y = cell.place(np.indices(labels.shape), labels.shape)
     for label, colour in _colours(labels):
         mask = labels == label
         if not mask.all():
-            axes.contour(mask, levels=[0.5], colors="white", linewidths=1.6)
-            axes.contour(mask, levels=[0.5], colors=colour, linewidths=0.9)
-
-
-def _show(axes: Axes, image: Float[np.ndarray, "H W 3"]) -> None:
-    # nearest shows the pixels of a small image as the network saw them
-    axes.imshow(image, interpolation="nearest", aspect="auto")
+            lines = cell.axes.contour(x, y, mask, levels=[0.5], colors=colour, linewidths=0.9)
+            lines.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
 
 
 def _overlay(image: Float[np.ndarray, "H W 3"], labels: UInt8[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:

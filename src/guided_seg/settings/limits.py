@@ -165,8 +165,8 @@ _NETWORK = {
 
 _ITS_OWN = Refused("a run sets it itself, so leave it out")
 _LENGTH = Refused(
-    "a run takes trainer.max_steps steps and is validated as data.training.validate_every says; leave it out, and set "
-    "these two, or trainer=smoke for a quick try"
+    "a run takes trainer.max_steps steps and validates every data.training.validate_every of them; leave it out, and "
+    "set these two, or trainer=smoke for a quick test"
 )
 
 _TRAINING = {
@@ -195,7 +195,7 @@ _TRAINING = {
 }
 
 _REMOVED = {
-    "episode.hard": Refused("the option is gone, as no experiment gained from it; leave it out"),
+    "episode.hard": Refused("the option was removed, because no experiment benefited from it; leave it out"),
 }
 
 RULES: Final[dict[str, Rule]] = _REMOVED | _RUN | _EPISODES | _DATA | _NETWORK | _TRAINING

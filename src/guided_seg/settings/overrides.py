@@ -50,7 +50,7 @@ def find_problem(config_name: str, argv: Sequence[str], module: str) -> str | No
         return f"There is no option {unknown[0]}; settings are written without dashes, as in seed=1."
     modes = {"--run": arguments.run, "-m": arguments.multirun, "--cfg": arguments.cfg, "--info": arguments.info}
     if len(given := [name for name, value in modes.items() if value]) > 1:
-        return f"{' and '.join(given)} do not go together; leave out all but one of them."
+        return f"{' and '.join(given)} cannot be combined; keep one of them."
     if arguments.config_path or arguments.hydra_help or arguments.shell_completion or arguments.experimental_rerun:
         return None
     try:
@@ -187,7 +187,7 @@ def _refuse_sweep(override: Override, known: _Known) -> None:
     if group not in known.groups:
         takes_list = bool(items) and (rule is None or rule.accepts(items))
     listed = f", or write '{key}=[{value}]' for a list" if takes_list else ""
-    raise UserError(f"{key}={value} is several values; add -m to run each{listed}.")
+    raise UserError(f"{key}={value} has several values; add -m to run each{listed}.")
 
 
 def _check_option(override: Override, known: _Known) -> None:
@@ -197,7 +197,7 @@ def _check_option(override: Override, known: _Known) -> None:
         return _check_new_name(override, known.groups)
     options, values = known.groups[group], _values(override)
     if "None" in values:
-        raise UserError(f"{group}=null is no option; {_in_place_of_null(group, known)}.")
+        raise UserError(f"{group}=null is not an option; {_in_place_of_null(group, known)}.")
     if wrong := [value for value in values if value not in options]:
         close, plus, listed = nearest(wrong[0], options), "+" if override.is_add() else "", ", ".join(options)
         guess = f"did you mean {plus}{group}={close}? There are: {listed}." if close else f"choose one of: {listed}."
@@ -211,7 +211,7 @@ def _in_place_of_null(group: str, known: _Known) -> str:
     if default == []:
         return f"for none write '{group}=[]'"
     if default is None:
-        return "leave it out, and none is chosen"
+        return "leave it out to choose none"
     return f"choose one of: {', '.join(known.groups[group])}"
 
 

@@ -77,7 +77,7 @@ def parse(line: str) -> Override:
         return OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides([line])[0]
     except OverrideParseException as error:
         if not line.isprintable():
-            raise UserError(f"{shown(line)} holds a character that cannot be seen; type it without.") from error
+            raise UserError(f"{shown(line)} contains an invisible character; remove it.") from error
         if found := [mark for mark in _TYPOGRAPHIC if mark in line]:
             mark, typed = found[0], _TYPOGRAPHIC[found[0]]
             raise UserError(f"'{line}' has the typographic sign {mark}; type {typed} instead.") from error
@@ -86,7 +86,7 @@ def parse(line: str) -> Override:
         reason, word = str(error).strip().splitlines()[0], suggestion(line)
         cure = f"for that text type {word}" if word else "write key=value, as in seed=1"
         if not word and set(line.partition("=")[2]) & set("[({'\""):
-            cure = "close what it opens: a list is [a,b], and text is in quotes"
+            cure = "close the bracket or quote: a list is [a,b], and text is in quotes"
         raise UserError(f"'{line}' cannot be read ({reason}); {cure}.") from error
 
 
@@ -100,9 +100,7 @@ def _as_written(word: str, several: bool) -> str:
         return word
     if is_path(match["key"]):
         if not match["value"].strip():
-            raise UserError(
-                f"{word} names no path; is there a blank after the =, or was a variable of the shell empty?"
-            )
+            raise UserError(f"{word} is not a path; is there a space after the =, or is a shell variable empty?")
         return match["head"] + _value(match["value"], several)
     # refused values without special characters are text, such as a name with an accent
     plain = not _SIGNS & set(match["value"].removeprefix("[").removesuffix("]").replace(",", ""))
@@ -139,7 +137,7 @@ def _at_home(text: str) -> str:
     path = expanduser(text)  # noqa: PTH111  # pathlib would normalise the rest of it
     if path.startswith("~"):
         user = text.partition("/")[0]
-        raise UserError(f"{text}: there is no user {user} whose home that could be; a folder of that name is ./{user}.")
+        raise UserError(f"{text}: there is no user {user}; for a folder of that name write ./{user}.")
     return path
 
 

@@ -51,7 +51,7 @@ def check_can_be_made(folder: Path, what: str, key: str) -> None:
         why = str(error.strerror).lower()
         raise UserError(f"The {what} {folder} cannot be made: {why}; choose another with {key}=...") from error
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        why = "may not be written to" if above.is_dir() else "is not a folder"
+        why = "is not writable" if above.is_dir() else "is not a folder"
         raise UserError(f"The {what} {folder} cannot be made, as {above} {why}; choose another with {key}=...")
 
 

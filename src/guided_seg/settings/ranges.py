@@ -98,7 +98,7 @@ class Text(Rule):
         """See `Rule`."""
         if not isinstance(value, int | float):  # null, an empty text or a list
             return f"expected {self.words}"
-        return f"""expected {self.words}; to have this as text, put it in two pairs of quotes: "'{as_word(value)}'\""""
+        return f"""expected {self.words}; to pass it as text, use two pairs of quotes: "'{as_word(value)}'\""""
 
 
 @dataclass(frozen=True)

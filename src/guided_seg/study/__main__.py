@@ -44,13 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: python -m guided_seg.study outputs/sweeps/late_global --reference fusion=late,locality=global",
     )
     parser.add_argument(
-        "folders", nargs="+", type=path_argument, metavar="DIR", help="folders of runs, searched in depth"
+        "folders", nargs="+", type=path_argument, metavar="DIR", help="folders of runs, searched recursively"
     )
-    parser.add_argument("--out", type=path_argument, help="where the files go (default: study in the first DIR)")
+    parser.add_argument("--out", type=path_argument, help="output folder (default: study in the first DIR)")
     parser.add_argument("--shots", type=int, default=1, help="S of the table (default: 1)")
     parser.add_argument("--points", type=_points, default=5, help="P of the table, or dense (default: 5)")
-    parser.add_argument("--reference", help="settings of the row to compare the others with")
-    parser.add_argument("--timing", action="store_true", help="add what a new dot costs, in milliseconds")
+    parser.add_argument("--reference", help="settings of the row to compare with")
+    parser.add_argument("--timing", action="store_true", help="add the time of a new dot, in milliseconds")
     return parser
 
 

@@ -84,7 +84,7 @@ def find(compositions: Sequence[Composition], wanted: str) -> Composition:
     """
     pairs = [part.strip().partition("=")[::2] for part in wanted.split(",")]
     if not all("=" in part for part in wanted.split(",")):
-        raise UserError(f"--reference '{wanted}' is no list of settings; write key=value, with commas between them.")
+        raise UserError(f"--reference '{wanted}' is not a list of settings; write key=value, separated by commas.")
     fitting = [c for c in compositions if all(_setting(c, key) == value for key, value in pairs)]
     if len(fitting) != 1:
         listed = "; ".join(composition.label for composition in compositions)

@@ -14,7 +14,7 @@ from guided_seg.files.text import read_table, read_text, read_yaml
 from guided_seg.report.results import Results, read_facts, read_results
 from guided_seg.training.sweep import ERROR
 
-WHAT = "a run folder holds config.yaml and metrics.json, as python -m guided_seg.run leaves them"
+WHAT = "a run folder has config.yaml and metrics.json, written by python -m guided_seg.run"
 
 
 GROUP_COLUMNS = ("mode", "shots", "points", "group", "iou")
@@ -67,7 +67,7 @@ def gather(roots: Sequence[Path]) -> tuple[list[Run], list[Missing]]:
     found: list[Run | Missing] = []
     for root in roots:
         if not root.is_dir():
-            raise UserError(f"{root} is no folder; give folders of runs: {WHAT}.")
+            raise UserError(f"{root} is not a folder; give folders of runs: {WHAT}.")
         found += [_read(path, _name(path, root, several=len(roots) > 1)) for path in run_folders(root)]
     if not found:
         raise UserError(f"No runs in {', '.join(map(str, roots))}; {WHAT}.")
@@ -131,7 +131,7 @@ def _groups(path: Path) -> tuple[tuple[str, ...], ...]:
 
 def _why(path: Path, name: str) -> Missing:
     if not (path / ERROR).is_file():
-        return Missing(name, "incomplete", "it has no metrics.json: still running, or cut off")
+        return Missing(name, "incomplete", "it has no metrics.json: still running, or interrupted")
     first = read_text(path / ERROR, "note of the failed run").partition("\n")[0]
     status, found, reason = first.partition(": ")
     return Missing(name, status, reason) if found else Missing(name, "failed", f"{ERROR} gives no reason")

@@ -81,21 +81,18 @@ def protocol(
     ]
 
 
-_METRIC = (
-    "Positive IoU in percent: intersections and unions summed over the test set; in video the mean over frames, and "
-    "of that the mean over objects."
-)
+_METRIC = "Positive IoU in percent: the sum of intersections over the sum of unions, both over all test episodes."
 _INTERVAL = (
-    "Mean over seeds and its 95 % interval (Student's t). † one seed: the interval of that run over its episodes. "
-    "Bold: the best of its column."
+    "Mean over seeds with its 95 % interval (Student's t). † one seed: the interval is over its episodes. "
+    "Bold: the best of each column."
 )
 
 
 def _significance(reference: Composition | None) -> Iterator[str]:
     if reference is not None:
         yield (
-            f"An asterisk marks what differs from the reference ({reference.label}) by the two-sided paired t-test "
-            f"over the seeds of both, p < {LEVEL}, not corrected for the number of comparisons."
+            f"An asterisk marks a difference from the reference ({reference.label}) with p < {LEVEL} in a two-sided "
+            "paired t-test over shared seeds, not corrected for the number of comparisons."
         )
 
 
@@ -113,7 +110,7 @@ def unfinished(missing: Sequence[Missing], repeated: Sequence[tuple[Run, Run]], 
     found = sorted(together.items())
     if repeated:
         same = [left_out.folder for left_out, _ in repeated]
-        found.append((("left out", "another run has its composition and seed"), same))
+        found.append((("left out", "another run has the same composition and seed"), same))
     return [_line(status, reason, names, folders) for (status, reason), names in found]
 
 

@@ -133,9 +133,9 @@ def _wanted(split: Split, file: str) -> bool:
 def _check_annotated(root: Path, split: Split, images: Mapping[str, Item], found: Mapping[str, _Content]) -> None:
     if not images:
         raise DataError(
-            f"No annotated image of {root} is of {split}; by a hash of the name, a twentieth of the official train is "
-            "val, and a tenth of data without splits. Add images, or put those of each split into folders train/, "
-            "valid/ and test/."
+            f"No annotated image of {root} is in the split {split}; by a hash of the name, a twentieth of the official "
+            "train is val, and a tenth of data without splits. Add images, or put those of each split into folders "
+            "train/, valid/ and test/."
         )
     if found and not any(set(content.classes) - {0} for content in found.values()):
         raise DataError(

@@ -89,7 +89,7 @@ class _Categories(NamedTuple):
         if names is None:
             names = tuple(dict.fromkeys(found.values()))
         if len(names) >= IGNORE:
-            raise DataError(f"The file {path} has {len(names)} categories, but a label map tells {IGNORE - 1} apart.")
+            raise DataError(f"The file {path} has {len(names)} categories, but a label map can hold {IGNORE - 1}.")
         if stray := next((name for name in found.values() if name not in names), None):
             raise DataError(
                 f"The file {path} has the category {shown(stray)}, which is none of COCO's {len(names)} classes; for "
@@ -161,8 +161,8 @@ class _Reader:
                 raise BadOutline(f"has iscrowd={crowd!r}; expected 0 or 1")
         except BadOutline as fault:
             raise DataError(
-                f"Annotation {entry.get('id')!r} of {self.path}, in the image {shown(file)}, {fault}; correct it "
-                "in the tool that it comes from and export again, or take it out of the file."
+                f"Annotation {entry.get('id')!r} of {self.path}, in the image {shown(file)}, {fault}; correct it in "
+                "the annotation tool and export again, or remove it from the file."
             ) from fault
         if runs is None:
             self.empty.append(f"annotation {entry.get('id')!r} of {shown(file)}")
@@ -178,7 +178,7 @@ class _Reader:
     def finish(self, annotations: int) -> dict[Id, Annotated]:
         if self.empty and not self.outlined:
             raise DataError(
-                f"None of {len(self.empty)} annotations of {self.path} has an outline (segmentation), perhaps since "
+                f"None of {len(self.empty)} annotations of {self.path} has an outline (segmentation), perhaps because "
                 "they are boxes; export polygons or masks, from a project for instance segmentation."
             )
         if self.homeless and len(self.homeless) == annotations:

@@ -144,7 +144,7 @@ def _items(split: Split, folders: Sequence[Path], path: Path, found: Instances) 
         raise DataError(
             f"The folder {folders[0]} lacks {len(missing)} of {len(found.images)} images of {path.name} for {split}, "
             f"such as {shown(missing[0])[1:-1]}; put the files there, with or without the folders in this name, or "
-            "take them out of the file."
+            "remove them from the file."
         )
     names = _names(files, path)
     items = {
@@ -238,5 +238,5 @@ def _class_names(root: Path) -> tuple[str, ...]:
             "numbers from 0 with texts."
         )
     if len(set(names)) < len(names):
-        raise DataError(f"The file {path} names two classes alike; give each its own name.")
+        raise DataError(f"The file {path} has two classes of one name; give each its own name.")
     return tuple(names)

@@ -76,7 +76,7 @@ def read_polygons(image: Path, classes: int, path: Path) -> Annotated:
     size = image_size(image)
     if not is_there(path):
         raise BrokenFile(
-            f"The file {path} does not exist; add it (empty where the image shows nothing), or remove the image."
+            f"The file {path} does not exist; add it (empty if the image has no instances), or remove the image."
         )
     lines = read_text(path, "label file", BrokenFile).splitlines()
     found = [_polygon(f"Line {i} of {path}", line, classes, size) for i, line in enumerate(lines, 1) if line.strip()]
@@ -105,7 +105,7 @@ def checked_number(instances: Sequence[Instance], path: Path, image: str) -> tup
     """Return the instances of an image. Raises `DataError` if there are too many for a label map."""
     if len(instances) >= IGNORE:
         raise DataError(
-            f"An image of {path} has {len(instances)} instances, but a label map tells {IGNORE - 1} apart; leave out "
+            f"An image of {path} has {len(instances)} instances, but a label map can hold {IGNORE - 1}; leave out "
             f"the smallest of {shown(image)}."
         )
     return tuple(instances)

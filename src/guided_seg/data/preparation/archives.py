@@ -54,8 +54,8 @@ def missing(archives: Sequence[Archive], root: Path) -> list[Archive]:
             absent.append(archive)
         elif lacking := [name for name in archive.makes if name not in there]:
             raise DataError(
-                f"The data root {root} holds {', '.join(there)} but not {', '.join(lacking)}, so it is neither new nor "
-                f"whole; unpack the rest of {archive.name} there, or set data.root to a new folder."
+                f"The data root {root} holds {', '.join(there)} but not {', '.join(lacking)}, so it is incomplete; "
+                f"unpack the rest of {archive.name} there, or set data.root to a new folder."
             )
     return absent
 
@@ -66,15 +66,15 @@ def check(path: Path, archive: Archive) -> None:
     if archive.size is not None and size != archive.size:
         fault = "is cut off" if size < archive.size else "is another file"
         raise DataError(
-            f"The archive {path} {fault}: it has {size:,} bytes, but {archive.size:,} were expected; remove it "
-            f"and start again, or get it anew from {archive.url}."
+            f"The archive {path} {fault}: it has {size:,} bytes, but {archive.size:,} were expected; remove it and try "
+            f"again, or download it from {archive.url}."
         )
     if archive.checksum is not None:
         kind, _, expected = archive.checksum.partition(":")
         if (found := _digest(path, kind)) != expected:
             raise DataError(
                 f"The archive {path} is damaged or another file: its {kind} is {found}, but {expected} was expected; "
-                f"remove it and start again, or get it anew from {archive.url}."
+                f"remove it and try again, or download it from {archive.url}."
             )
 
 

@@ -99,7 +99,7 @@ def _receive(archive: Archive, partial: Path, start: int) -> int | None:
     asked = {"Range": f"bytes={start}-"} if start else {}
     with urlopen(Request(archive.url, headers={"User-Agent": "guided_seg", **asked}), timeout=_TIMEOUT) as reply:
         if reply.headers.get_content_type() == "text/html":
-            raise Unreachable("a web page came instead of the file")
+            raise Unreachable("the server sent a web page instead of the file")
         done = start if reply.status == 206 else 0
         length = reply.headers.get("Content-Length")
         total = done + int(length) if length else None
@@ -114,7 +114,7 @@ def _receive(archive: Archive, partial: Path, start: int) -> int | None:
 def _by_hand(archives: Sequence[Archive], folder: Path, again: str, reason: Unreachable) -> str:
     files = [f"{a.url} as {folder / a.name}" + (f" ({decimal(a.size)})" if a.size else "") for a in archives]
     return (
-        f"{archives[0].name} could not be downloaded ({reason}); get {', and '.join(files)} in another way, and start "
+        f"{archives[0].name} could not be downloaded ({reason}); get {', and '.join(files)} by other means, and try "
         f"again with: {again}"
     )
 

@@ -81,13 +81,15 @@ def unpack(path: Path, archive: Archive, into: Path) -> None:
         raise _damaged(path, archive, error) from error
     if lacking := [name for name in archive.makes if not (into / name).exists()]:
         inside_of = f" in its folder {archive.folder}" if archive.folder else ""
-        raise DataError(f"The archive {path} has no {', '.join(lacking)}{inside_of}; get it anew from {archive.url}.")
+        raise DataError(
+            f"The archive {path} has no {', '.join(lacking)}{inside_of}; download it again from {archive.url}."
+        )
 
 
 def _damaged(path: Path, archive: Archive, error: Exception) -> DataError:
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
     return DataError(
-        f"The archive {path} is cut off or damaged ({reason}); remove it and start again, or get it anew from "
+        f"The archive {path} is cut off or damaged ({reason}); remove it and try again, or download it from "
         f"{archive.url}."
     )
 
@@ -110,7 +112,7 @@ def _members(path: Path) -> Iterator[list[_Member]]:
 def _inner(name: str, archive: Path) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name.partition("/")[0]:
-        raise DataError(f"The archive {archive} holds {name}, which leads out of its folder; do not use it.")
+        raise DataError(f"The archive {archive} holds {name}, which is a path outside of its folder; do not use it.")
     return path
 
 

@@ -172,20 +172,15 @@ class PointRange:
 
 def binarize(labels: UInt8[np.ndarray, "H W"], values: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
     """Map ``values`` to labels 1, 2, ..., void to `IGNORE`, and all other values to negative."""
-    table = np.zeros(256, np.uint8)
-    table[IGNORE] = IGNORE
+    # comparisons run several times as fast as a table lookup, which takes a tenth of the time to decode the JPEG
+    found = np.negative((labels == IGNORE).view(np.uint8))  # True is the byte 1, so void becomes 255
     for label, value in enumerate(values, start=1):
-        table[value] = label
-    return _look_up(table, labels)
+        found |= (labels == value).view(np.uint8) * np.uint8(label)
+    return found
 
 
 def keep_labels(mask: UInt8[np.ndarray, "H W"], labels: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
     """Replace all but ``labels`` in the mask by `IGNORE`."""
     table = np.full(256, IGNORE, np.uint8)
     table[list(labels)] = labels
-    return _look_up(table, mask)
-
-
-def _look_up(table: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    # five times as fast as table[labels], which at 500 x 375 costs as much as decoding half the JPEG
-    return np.asarray(cv2.LUT(labels, table), np.uint8)
+    return np.asarray(cv2.LUT(mask, table), np.uint8)  # five times as fast as table[mask]

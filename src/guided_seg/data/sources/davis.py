@@ -127,7 +127,7 @@ def _part(names: list[str], listed: str, split: Split, without: Sequence[str]) -
     if split == "test":
         return names
     if len(names) < 2:
-        raise DataError(f"The list {listed} names one sequence; train and val need two at least, so add one.")
+        raise DataError(f"The list {listed} has one sequence, but train and val need at least two; add one.")
     if missing := [name for name in without if name not in names]:
         raise unknown("sequence of train (data.without)", missing[0], names)
     cut = len(names) - max(1, len(names) // VAL_SHARE)
@@ -142,7 +142,7 @@ def _shipped(root: Path, year: str, resolution: str, split: Split) -> list[str]:
     missing = [name for name in names if not (root / "JPEGImages" / resolution / name).is_dir()]
     if missing:
         raise DataError(
-            f"The data root {root} has no folder ImageSets, so it should be all of DAVIS {year}, but {len(missing)} of "
+            f"The data root {root} has no folder ImageSets, so all of DAVIS {year} was expected, but {len(missing)} of "
             f"{len(names)} sequences are missing, such as {missing[0]}; add them, or list those that are there in "
             f"ImageSets/{year}/train.txt and val.txt."
         )

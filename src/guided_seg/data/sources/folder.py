@@ -93,8 +93,8 @@ def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
         return listed
     if len(items) < FEWEST:
         raise DataError(
-            f"{root / 'images'} holds {len(items)} items, but train, val and test need {FEWEST} at least; "
-            "add more, write train.txt, val.txt and test.txt, or set data.whole=true to evaluate only."
+            f"{root / 'images'} holds {len(items)} items, but train, val and test need at least {FEWEST}; add more, "
+            "write train.txt, val.txt and test.txt, or set data.whole=true to evaluate only."
         )
     parts = {"test": (0,), "val": (1,), "train": range(2, FEWEST)}
     return [item for i, item in enumerate(items) if i % FEWEST in parts[split]]

@@ -55,7 +55,7 @@ class Fss1000(FileSource):
         split = as_split(split)
         if oracle:
             raise DataError(
-                "FSS-1000 tests on all images of its test classes, so an oracle has nothing of them to train on; leave "
+                "FSS-1000 tests on all images of its test classes, so none are left to train an oracle; leave "
                 "data.oracle at false, or choose other data."
             )
         root = open_root(root, LAYOUT, ())

@@ -135,7 +135,7 @@ def _listed(root: Path, name: str, needed: bool = True) -> list[str]:
     missing = [image for image in names if not (root / IMAGES / f"{image}.jpg").is_file()]
     if missing and needed:
         raise DataError(
-            f"The data root {root} has no folder {LISTS}, so it should be all of VOC 2012, but {len(missing)} of its "
+            f"The data root {root} has no folder {LISTS}, so all of VOC 2012 was expected, but {len(missing)} of its "
             f"{len(names)} {name} images are missing, such as {missing[0]}.jpg; add them, or list those that are there "
             f"in {LISTS}/train.txt and val.txt."
         )

@@ -132,6 +132,9 @@ class Guide(nn.Module):
         return Guidance(z[..., None], seen, ~seen[..., None], z.new_zeros(1, 1, PLACES, 1))
 
     def _united(self, rows: Rows, episode: Int[Tensor, " T"], episodes: int) -> Guidance:
+        if episodes * rows.labels == 1 and len(rows.features):  # one label of a session: nothing to sort or pad
+            valid = torch.ones(1, 1, len(rows.features), dtype=torch.bool, device=rows.features.device)
+            return Guidance(rows.features.T[None, None], valid[..., 0], valid, rows.places.T[None, None])
         groups = episode[rows.shot] * rows.labels + rows.of_label
         found = torch.cat([rows.features, rows.places], dim=1)
         padded, valid = _pad_groups(found, groups, episodes * rows.labels)
