@@ -25,7 +25,7 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from guided_seg.errors import UserError
 from guided_seg.export import graphs
-from guided_seg.export.check import Question, by_parts, by_session, difference
+from guided_seg.export.check import Example, by_parts, by_session, difference
 from guided_seg.export.export_parts import export
 from guided_seg.files.writing import sha256
 from guided_seg.release.load import load_network
@@ -89,7 +89,7 @@ def exported(folder: Path, form: str, *overrides: str) -> tuple[Path, Path]:
     return checkpoint, out
 
 
-def asked(sizes: Sequence[tuple[int, int]], dots: int, num_labels: int) -> Question:
+def asked(sizes: Sequence[tuple[int, int]], dots: int, num_labels: int) -> Example:
     """Random dots on random images; every label but the last has some, where there are enough."""
     rng = np.random.default_rng(dots)
     images = [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
@@ -98,7 +98,7 @@ def asked(sizes: Sequence[tuple[int, int]], dots: int, num_labels: int) -> Quest
         image = number % len(sizes)
         row, column = (int(rng.integers(bound)) for bound in sizes[image])
         once[image, row, column] = number % max(num_labels - 1, 2)
-    return Question(images, np.array([(*at, k) for at, k in once.items()], np.int64).reshape(-1, 4), num_labels)
+    return Example(images, np.array([(*at, k) for at, k in once.items()], np.int64).reshape(-1, 4), num_labels)
 
 
 QUESTIONS = [
@@ -110,7 +110,7 @@ QUESTIONS = [
 ]
 
 
-def by_script(folder: Path, question: Question) -> list[np.ndarray]:
+def by_script(folder: Path, question: Example) -> list[np.ndarray]:
     session = runpy.run_path(str(SCRIPT))["OnnxSession"](folder)
     for image in question.images:
         session.add_image(image)
@@ -173,7 +173,7 @@ def test_the_script_on_a_folder(made: tuple[Path, Path], tmp_path: Path, monkeyp
         cv2.imwrite(str(images / f"{name}.png"), pixels[..., ::-1])
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, (made[1], images, out)), "0,20,30,1", "1,2,2,0"])
     runpy.run_path(str(SCRIPT), run_name="__main__")
-    question = Question([picture, picture[:31]], np.array([[0, 20, 30, 1], [1, 2, 2, 0]]), 2)
+    question = Example([picture, picture[:31]], np.array([[0, 20, 30, 1], [1, 2, 2, 0]]), 2)
     for name, scores in zip("ab", by_session(load_network(made[0])[0], question), strict=True):
         found, sure = cv2.imread(str(out / f"{name}.png"), cv2.IMREAD_UNCHANGED), abs(scores[1] - scores[0]) > 2e-3
         assert (found == scores.argmax(0))[sure].all()

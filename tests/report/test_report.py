@@ -16,6 +16,7 @@ from rich.console import Console
 
 from guided_seg.episode import Episode, Shot
 from guided_seg.errors import UserError
+from guided_seg.files.writing import write_json
 from guided_seg.report.balance import MOST, balance_chart, order
 from guided_seg.report.drawing import iou_curve, learning_curve
 from guided_seg.report.panels import Panel, PanelShot, panels
@@ -27,7 +28,6 @@ from guided_seg.report.results import (
     setting_key,
     sorted_settings,
     table,
-    write_json,
 )
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from guided_seg.cli.help_page import print_help
 from guided_seg.errors import CompositionError, UserError
-from guided_seg.report.results import write_json
+from guided_seg.files.writing import write_json
 from guided_seg.settings.overrides import find_problem
 from guided_seg.study.study import study
 from guided_seg.training import sweep
@@ -95,11 +95,11 @@ def test_options_without_a_meaning_are_refused_not_failed(tmp_path: Path, capsys
     assert job(train, tmp_path / "a", "locality=local")[1].status == "refused"
     assert (tmp_path / "a" / sweep.ERROR).read_text().startswith("refused: locality=local keeps positions")
     wrapped = RuntimeError("from Hydra")
-    wrapped.__cause__ = CompositionError("a and b have no meaning together.")
-    assert job(failing(wrapped), tmp_path / "b")[1].reason == "a and b have no meaning together."
+    wrapped.__cause__ = CompositionError("a and b cannot be combined.")
+    assert job(failing(wrapped), tmp_path / "b")[1].reason == "a and b cannot be combined."
     sweep.report()
     told = capsys.readouterr()
-    assert told.out == "2 jobs: 2 refused, as their options have no meaning together.\n"
+    assert told.out == "2 jobs: 2 refused, as their options cannot be combined.\n"
     assert told.err.startswith("refused: locality=local: locality=local keeps positions")
 
 
@@ -279,7 +279,7 @@ def test_a_failed_job_does_not_stop_the_others(tmp_path: Path) -> None:
     with no_figures(), composed_once():
         done = call("run", *wanted, folder=tmp_path)
     assert done.returncode == 1
-    assert "4 jobs: 1 done now; 2 refused, as their options have no meaning together; 1 failed." in done.stdout
+    assert "4 jobs: 1 done now; 2 refused, as their options cannot be combined; 1 failed." in done.stdout
     (failed,) = [text for text in done.stderr.splitlines() if text.startswith("failed: ")]
     reason = "ValueError: Invalid epsilon value: -1"
     assert failed.startswith(f"failed: +optimizer.optimizer.eps=-1 locality=global: {reason}")

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from guided_seg.benchmark.timing import Row, machine
 from guided_seg.data.sources.classes import unknown
-from guided_seg.report.results import write_json
+from guided_seg.files.writing import write_json
 from guided_seg.report.table import Align, Column, Table
 
 SUITES = ("update", "memory", "encode", "video", "training", "data", "startup", "accuracy", "released", "neighbour")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from guided_seg.data.several import Several
+from guided_seg.data.multi_label import MultiLabel
 from guided_seg.data.source import MODES, Mode, Source, Target, Task, View
 from guided_seg.errors import DataError
 
@@ -54,7 +54,7 @@ class IndexedSource(Source):
             "semantic": _bounds([len(targets) ** (1 - balance) for targets in self.classes.values()]),
             "video": _bounds([1.0] * len(self.videos)),
         }
-        self._several = Several(self.objects, self.classes, self.videos)
+        self._multi_label = MultiLabel(self.objects, self.classes, self.videos)
         self._posed: dict[tuple[Mode, int], Sequence[Any]] = {
             ("interactive", 1): [[named] for named in self.objects],
             ("semantic", 1): [([group], i) for group, targets in self.classes.items() for i in range(len(targets))],
@@ -63,7 +63,7 @@ class IndexedSource(Source):
 
     def most(self, mode: Mode) -> int:
         """See `Source.most`."""
-        return self._several.most(mode)
+        return self._multi_label.most(mode)
 
     def targets(self) -> list[Target]:
         """See `Source.targets`."""
@@ -98,14 +98,14 @@ class IndexedSource(Source):
         self.require(mode)
         if mode == "interactive":
             named = self.objects[rng.integers(len(self.objects))]
-            return _objects([named] if objects == 1 else self._several.draw_objects(named[1].key, objects, rng))
+            return _objects([named] if objects == 1 else self._multi_label.draw_objects(named[1].key, objects, rng))
         table = self.classes if mode == "semantic" else self.videos
         group = list(table)[np.searchsorted(self._bounds[mode], rng.random(), "right")]
         if objects == 1:
             return self._draw([group], table, self._shown[mode][group], shots, rng)
         if mode == "semantic":
-            return self._classes(self._several.draw_query(group, rng), shots, rng, objects, group)
-        groups = self._several.draw_video(group, objects, rng)
+            return self._classes(self._multi_label.draw_query(group, rng), shots, rng, objects, group)
+        groups = self._multi_label.draw_video(group, objects, rng)
         shown = [i for i, row in enumerate(_rows(groups, table)) if all(target.visible for target in row)]
         return self._draw(groups, table, shown, shots, rng)
 
@@ -127,8 +127,8 @@ class IndexedSource(Source):
     def _classes(
         self, query: Hashable, shots: int, rng: np.random.Generator, objects: int, first: str | None = None
     ) -> Task:
-        groups = self._several.draw_classes(query, objects, rng, first)
-        keys = [query, *self._several.draw_support(groups, query, shots, rng)]
+        groups = self._multi_label.draw_classes(query, objects, rng, first)
+        keys = [query, *self._multi_label.draw_support(groups, query, shots, rng)]
         rows = [[Target(key, self.classes[group][0].value) for group in groups] for key in keys]
         return _task(groups, rows[0], rows[1:], len(groups))
 
@@ -144,7 +144,7 @@ class IndexedSource(Source):
     def _fixed(self, mode: Mode, objects: int) -> Sequence[Any]:
         """The subjects of the fixed tasks."""
         if (mode, objects) not in self._posed:
-            several, length = self._several, {group: len(targets) for group, targets in self.videos.items()}
+            several, length = self._multi_label, {group: len(targets) for group, targets in self.videos.items()}
             together: dict[Mode, Sequence[Any]] = {
                 "interactive": several.all_objects(objects),
                 "semantic": several.all_queries(),

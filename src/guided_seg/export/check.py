@@ -19,8 +19,8 @@ TOLERANCE = 1e-3
 """Largest allowed difference from the session's scores."""
 
 
-class Question(NamedTuple):
-    """A test case: images, uint8 ``[H, W, 3]``; dots (image, row, column, label), int64 ``[P, 4]``; and K."""
+class Example(NamedTuple):
+    """Input to compare on: images, uint8 ``[H, W, 3]``; dots (image, row, column, label), int64 ``[P, 4]``; and K."""
 
     images: list[np.ndarray]
     points: np.ndarray
@@ -68,37 +68,37 @@ def _obstacles(network: Network) -> Iterator[str]:
         yield f"resolution.interpolation={fusion.interpolation} works image by image; train with resolution=native"
 
 
-def question(network: GuidedNetwork) -> Question:
-    """A test case with two images of different sizes and some dots, unlike the inputs used for tracing."""
+def example(network: GuidedNetwork) -> Example:
+    """Two images of different sizes with some dots, unlike the inputs used for tracing."""
     rng, sizes = np.random.default_rng(0), ((58, 83), (71, 46))
     num_labels = fixed_labels(network) or 3
     each = [[rng.integers(bound, size=6) for bound in (*size, num_labels)] for size in sizes]
     points = [(image, *dot) for image, columns in enumerate(each) for dot in zip(*columns, strict=True)]
     once = {dot[:3]: dot for dot in points}
     images = [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
-    return Question(images, np.array(list(once.values()), np.int64), num_labels)
+    return Example(images, np.array(list(once.values()), np.int64), num_labels)
 
 
-def by_session(network: Network, asked: Question) -> list[np.ndarray]:
+def by_session(network: Network, given: Example) -> list[np.ndarray]:
     """The scores ``[K, H, W]`` of each image, from a session."""
     session = Session(network)
-    labels = ["negative", *(session.add_label(f"label {number}") for number in range(1, asked.num_labels))]
-    for number, image in enumerate(asked.images):
+    labels = ["negative", *(session.add_label(f"label {number}") for number in range(1, given.num_labels))]
+    for number, image in enumerate(given.images):
         session.add_image(str(number), image)
-    for number, row, column, label in asked.points.tolist():
+    for number, row, column, label in given.points.tolist():
         session.dot(str(number), row, column, labels[label])
     return [session.segment(name, return_scores=True)[1] for name in session.images]
 
 
-def by_parts(parts: Mapping[str, Call], asked: Question) -> list[np.ndarray]:
+def by_parts(parts: Mapping[str, Call], given: Example) -> list[np.ndarray]:
     """The scores ``[K, H, W]`` of each image, from the exported parts."""
-    encoded = [parts["encoder"](_pixels(image)) for image in asked.images]
+    encoded = [parts["encoder"](_pixels(image)) for image in given.images]
     features = [maps[0] for maps in encoded]
-    grids, sizes = (np.array([a.shape[i : i + 2] for a in of]) for i, of in ((2, features), (0, asked.images)))
+    grids, sizes = (np.array([a.shape[i : i + 2] for a in of]) for i, of in ((2, features), (0, given.images)))
     height, width = grids.max(0)
     padded = [np.pad(f, ((0, 0), (0, 0), (0, height - f.shape[2]), (0, width - f.shape[3]))) for f in features]
-    num_labels = np.array(asked.num_labels)
-    z, *valid, _ = parts["guide"](np.concatenate(padded), grids, sizes, asked.points, num_labels)
+    num_labels = np.array(given.num_labels)
+    z, *valid, _ = parts["guide"](np.concatenate(padded), grids, sizes, given.points, num_labels)
     answers = zip(encoded, sizes, strict=True)
     return [parts["segmentor"](maps[0], z, size, *valid, *maps[1:])[0] for maps, size in answers]
 

@@ -10,23 +10,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
 from rich.text import Text
 
 import guided_seg
 from guided_seg.composition.build import ARCHITECTURE
 from guided_seg.data.sources.classes import unknown
 from guided_seg.errors import UserError
-from guided_seg.export.check import Question, by_parts, by_session, difference, exportable, question
+from guided_seg.export.check import Example, by_parts, by_session, difference, example, exportable
 from guided_seg.export.graphs import Call, read_onnx, read_torch, write_onnx, write_torch
 from guided_seg.export.parts import Part, fixed_labels, parts_of
-from guided_seg.files.writing import filled_or_gone, sha256
+from guided_seg.files.writing import filled_or_gone, sha256, write_json
 from guided_seg.model.network import GuidedNetwork
 from guided_seg.release.load import checkpoint_file, load_network
-from guided_seg.report.results import write_json
+from guided_seg.report.table import Table, columns
 
 
 class Graphs(NamedTuple):
@@ -66,10 +64,10 @@ def export(cfg: DictConfig, out: Path) -> float:
         network = exportable(network)
         console = Console(markup=False)
         with console.status(Text(f"Exporting {cfg.checkpoint}")):
-            asked = question(network)
-            wanted = by_session(network, asked)
+            given = example(network)
+            wanted = by_session(network, given)
             _write(network, cfg.format, trained, checkpoint, partial)
-            largest = difference(_answers(cfg.format, partial, asked), wanted)
+            largest = difference(_answers(cfg.format, partial, given), wanted)
     console.print(_table(out))
     console.print(f"Largest difference from the scores of a session: {largest:.1e}", highlight=False)
     console.print(str(out), soft_wrap=True, highlight=False)
@@ -112,15 +110,11 @@ def _write(network: GuidedNetwork, form: str, trained: DictConfig, checkpoint: P
     )
 
 
-def _answers(form: str, folder: Path, asked: Question) -> list[np.ndarray]:
+def _answers(form: str, folder: Path, given: Example) -> list[np.ndarray]:
     """The scores from the written files."""
-    return by_parts({file.stem: GRAPHS[form].read(file) for file in folder.glob(f"*.{GRAPHS[form].suffix}")}, asked)
+    return by_parts({file.stem: GRAPHS[form].read(file) for file in folder.glob(f"*.{GRAPHS[form].suffix}")}, given)
 
 
 def _table(folder: Path) -> Table:
-    table = Table(box=SIMPLE, header_style="bold", pad_edge=False)
-    table.add_column("file")
-    table.add_column("size", justify="right")
-    for file in sorted(folder.iterdir()):
-        table.add_row(file.name, decimal(file.stat().st_size))
-    return table
+    files = sorted(folder.iterdir())
+    return Table(columns(("file", "size")), [(file.name, decimal(file.stat().st_size)) for file in files])

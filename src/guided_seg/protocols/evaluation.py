@@ -20,7 +20,7 @@ from guided_seg.data.frozen.freeze import freeze
 from guided_seg.data.source import MODES, Source, check_objects
 from guided_seg.data.sources.classes import as_split, unknown
 from guided_seg.errors import DataError, UserError
-from guided_seg.files.writing import sha256
+from guided_seg.files.writing import sha256, write_json
 from guided_seg.model.network import Network
 from guided_seg.model.precision import check_accelerator, chosen, device_of
 from guided_seg.model.refine import refined
@@ -33,7 +33,7 @@ from guided_seg.protocols.records import FORMAT, Records
 from guided_seg.protocols.runner import Job, Setup, run
 from guided_seg.protocols.scores import Scored, markdown, plain, scores, terminal
 from guided_seg.release.load import checkpoint_file, load_network
-from guided_seg.report.results import Results, write_json
+from guided_seg.report.results import Results
 from guided_seg.report.results import markdown as default_test_markdown
 from guided_seg.report.results import table as default_test_table
 from guided_seg.settings.preflight import check_settings

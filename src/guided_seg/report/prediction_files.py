@@ -15,8 +15,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 from pycocotools import mask as rle
 
-from guided_seg.files.writing import whole_file
-from guided_seg.report.results import write_json
+from guided_seg.files.writing import whole_file, write_json
 
 
 class RunLengths(TypedDict):

@@ -6,19 +6,17 @@ label*, or ``dense`` for a full mask. The file may have other entries beside the
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from guided_seg.errors import UserError
 from guided_seg.files.text import read_json
-from guided_seg.files.writing import whole_file
 from guided_seg.report.table import Column, Table, bullets, columns
 
 Points = int | Literal["dense"]
@@ -92,15 +90,8 @@ def sorted_settings(scores: Mapping[str, Score]) -> list[tuple[int, Points, Scor
     return sorted(rows, key=lambda row: (row[0], math.inf if row[1] == "dense" else row[1]))
 
 
-def write_json(path: str | os.PathLike[str], data: Mapping[str, Any] | Sequence[Any]) -> Path:
-    """Write ``data``, whole or not at all. NaN becomes null, as JSON has no NaN."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(_without_nan(data), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return Path(path)
-
-
 def read_results(path: str | os.PathLike[str]) -> Results:
-    """The modes in a file of `write_json`, without other entries such as ``run``. Null becomes NaN.
+    """The scores in a file such as ``metrics.json``, by mode, without other entries such as ``run``. Null becomes NaN.
 
     Raises:
         UserError: the file does not hold scores, for example because it was edited or cut off.
@@ -112,7 +103,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, float]:
-    """The entries of ``run`` in a file of `write_json`. Null becomes NaN.
+    """The entries of ``run`` in a file such as ``metrics.json``. Null becomes NaN.
 
     Raises:
         UserError: see `read_results`.
@@ -249,11 +240,3 @@ def _number(path: str | os.PathLike[str], value: Any) -> float:
     if type(value) not in (int, float) or abs(value) > sys.float_info.max:
         raise UserError(f"{path} has {str(value)[:20]!r} where a number was expected.")
     return float(value)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -93,7 +93,7 @@ def _training(data: Episodes, steps: int) -> _Images:
         return _Images(min(draws, len(source.image_keys())), _mean_size(source))
     if augment.variants is None:
         raise CompositionError(
-            f"{SETTING} keeps what is asked for again, but each augmented crop is a new image; choose "
+            f"{SETTING} needs images that occur again, but each augmented crop is a new image; choose "
             f"data.augment=null, a number of crops of each image as in data.augment.variants=8, or {SETTING}=null."
         )
     # several objects of a task share a crop, so there is one per combination of objects
@@ -116,7 +116,7 @@ def _finite(data: Episodes, split: Split) -> Source:
     source = data.source(split)
     if not source.targets():
         raise CompositionError(
-            f"{SETTING} keeps what is asked for again, but data={source.name} makes new images without end; choose "
+            f"{SETTING} needs images that occur again, but data={source.name} generates new ones without end; choose "
             f"other data, such as your own with data=folder, or {SETTING}=null."
         )
     return source

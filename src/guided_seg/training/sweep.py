@@ -31,7 +31,7 @@ ERROR = "error.txt"
 _MEANING: dict[Status, str] = {
     "done": "done now",
     "skipped": "complete before",
-    "refused": "refused, as their options have no meaning together",
+    "refused": "refused, as their options cannot be combined",
     "failed": "failed",
 }
 

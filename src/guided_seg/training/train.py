@@ -28,7 +28,7 @@ from guided_seg.composition.build import settings as evaluation_settings
 from guided_seg.data.datamodule import Episodes
 from guided_seg.data.source import Source
 from guided_seg.data.workers import rank_and_world
-from guided_seg.files.writing import sha256
+from guided_seg.files.writing import sha256, write_json
 from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config, log_image, log_results
 from guided_seg.model.precision import check_accelerator, device_of, fastest, lightning_precision
 from guided_seg.model.wrappers.one_vs_rest import k_way
@@ -36,7 +36,7 @@ from guided_seg.protocols import default_test
 from guided_seg.protocols.runner import Job, Setup, run_share
 from guided_seg.release.load import check_resumable, start_from
 from guided_seg.report.drawing import learning_curve
-from guided_seg.report.results import Results, table, write_json
+from guided_seg.report.results import Results, table
 from guided_seg.training.caching import open_cache
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
 from guided_seg.training.lightning_messages import lightning_refusals, quiet_lightning

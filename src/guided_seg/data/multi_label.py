@@ -13,7 +13,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 
-class Several:
+class MultiLabel:
     """Chooses objects or classes for tasks with K - 1 > 1 positive labels, or fewer if there are not enough.
 
     *Interactive:* objects of one image. *Video:* objects of one video that appear together in the frame to annotate.
