@@ -318,7 +318,7 @@ TRAINED = r"keeps what a frozen backbone makes of images, but this one is traine
         (["baseline=fine_tune"], "baseline=fine_tune trains on it; choose fusion=late and another baseline"),
         ([CROPS % ""],
          r"each augmented crop is a new image; choose data.augment=null, .* data.augment.variants=8"),
-        (["data=shapes"], "data=shapes makes new images without end; choose other data"),
+        (["data=shapes"], "data=shapes generates new ones without end; choose other data"),
     ],
 )  # fmt: skip
 def test_what_it_cannot_keep_is_refused(overrides: list[str], sentence: str, at_work: Work, tmp_path: Path) -> None:
