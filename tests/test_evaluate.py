@@ -89,7 +89,7 @@ def test_an_evaluation_that_stops_leaves_no_scores_of_an_earlier_one(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("guided_seg.training.score.score_modes", stopped)
+    monkeypatch.setattr("guided_seg.protocols.evaluation.run", stopped)
     with pytest.raises(KeyboardInterrupt):
         evaluate(trained, tmp_path, "mode=interactive", "split=val")
     assert OmegaConf.load(tmp_path / "config.yaml").split == "val"

@@ -16,7 +16,10 @@ from omegaconf import OmegaConf
 from support.commands import TINY, call, command, compose_run, last_line, no_figures, read, run, scores
 from support.processes import started
 
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode
 from guided_seg.errors import UserError
+from guided_seg.protocols.protocol import Masks, Row
+from guided_seg.protocols.runner import Job, Setup
 from guided_seg.training import train as training
 from guided_seg.training.module import EpisodicSegmentation
 
@@ -183,7 +186,7 @@ def test_a_resume_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "status"), [(KeyboardInterrupt(), "interrupted"), (RuntimeError("no memory left"), "failed")]
 )
-@pytest.mark.parametrize("stage", ["training_step", "validation_step", "test_step"])
+@pytest.mark.parametrize("stage", ["training_step", "validation_step", "test"])
 def test_loggers_are_closed_whatever_happens(
     stage: str, error: BaseException, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +194,10 @@ def test_loggers_are_closed_whatever_happens(
         raise error
 
     statuses: list[str] = []
-    monkeypatch.setattr(EpisodicSegmentation, stage, fail)
+    if stage == "test":
+        monkeypatch.setattr(training, "run_share", fail)
+    else:
+        monkeypatch.setattr(EpisodicSegmentation, stage, fail)
     monkeypatch.setattr(training, "close_loggers", lambda _, status: statuses.append(status))
     with pytest.raises(type(error)):
         run(tmp_path)
@@ -205,6 +211,34 @@ def test_a_success_closes_its_loggers_as_such(tmp_path: Path, monkeypatch: pytes
     assert statuses == ["success"]
 
 
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_run_that_was_stopped_in_its_test_goes_on_with_it(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is measured twice, and no record is left."""
+    honest, measured = Masks.measure, list[tuple[str, int]]()
+
+    def measure(self: Masks, item: EvaluationEpisode, *args: Any) -> list[Row]:
+        if len(measured) == 6:
+            measured.append(("stopped", 0))
+            raise KeyboardInterrupt
+        measured.append((item.frozen.mode, item.number))
+        return honest(self, item, *args)
+
+    monkeypatch.setattr(Masks, "measure", measure)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, *LONGER)
+    assert not (tmp_path / "metrics.json").exists()
+    assert list(tmp_path.glob("records_*.jsonl"))
+    run(tmp_path, *LONGER, "ckpt_path=last")
+    assert scores(tmp_path) == scores(whole)
+    assert len(measured) == len(set(measured)) == 3 * 4 + 1
+    assert not list(tmp_path.glob("records_*.jsonl"))
+    # another training must not go on with records of this one
+    run(tmp_path, *LONGER, "seed=1")
+    assert len(measured) == 2 * 3 * 4 + 1
+
+
 def test_the_best_checkpoint_is_the_one_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Validation gets worse, so the first of three is the best."""
     values = iter([0.9, 0.5, 0.1])
@@ -215,14 +249,15 @@ def test_the_best_checkpoint_is_the_one_tested(tmp_path: Path, monkeypatch: pyte
         self.log("val/positive_iou", next(values))
 
     tested: list[dict[str, torch.Tensor]] = []
-    honest: Callable[..., Any] = training.score_modes
+    honest: Callable[..., Any] = training.run_share
 
-    def score_modes(trainer: Any, module: EpisodicSegmentation, *args: Any) -> Any:
-        tested.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
-        return honest(trainer, module, *args)
+    def run_share(rank: int, job: Job, setup: Setup, processes: int) -> None:
+        state = setup.network.state_dict().items()
+        tested.append({f"network.{name}": tensor.clone() for name, tensor in state})
+        honest(rank, job, setup, processes)
 
     monkeypatch.setattr(EpisodicSegmentation, "on_validation_epoch_end", on_validation_epoch_end)
-    monkeypatch.setattr(training, "score_modes", score_modes)
+    monkeypatch.setattr(training, "run_share", run_share)
     best = training.train(compose_run(*TINY, *LONGER, f"output_dir={tmp_path}"), tmp_path)
     assert best == pytest.approx(0.9)
     assert torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["global_step"] == 2

@@ -26,12 +26,12 @@ from omegaconf import DictConfig, open_dict
 from pytorch_lightning import seed_everything
 
 from guided_seg.cli.run_folders import register_resolvers
-from guided_seg.composition.build import build_data, build_network, network_config, settings
+from guided_seg.composition.build import build_data, build_network, network_config
 from guided_seg.episode import IGNORE, Batch
 from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config
 from guided_seg.training.callbacks import Clock
+from guided_seg.training.lightning_messages import quiet_lightning
 from guided_seg.training.module import EpisodicSegmentation
-from guided_seg.training.testing import quiet_lightning
 from guided_seg.training.train import build_trainer
 
 WARM_UP, END = 2, 1
@@ -104,7 +104,6 @@ def measure(folder: Path, blocks: int = 30, overrides: Sequence[str] = ()) -> Fo
     seed_everything(cfg.seed, verbose=False)
     quiet_lightning()
     torch.set_float32_matmul_precision("high")  # as the main command does
-    asked = settings(cfg)
     with open_dict(cfg):  # which a run may not set
         cfg.trainer.update({"limit_val_batches": 0, "enable_checkpointing": False})
     block, steps = cfg.trainer.log_every_n_steps, cfg.trainer.max_steps
@@ -114,7 +113,6 @@ def measure(folder: Path, blocks: int = 30, overrides: Sequence[str] = ()) -> Fo
         build_network(cfg),
         instantiate(cfg.optimizer.optimizer),
         instantiate(cfg.optimizer.schedule),
-        asked,
         config=network_config(cfg),
         log_every=block,
     )

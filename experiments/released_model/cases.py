@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 import guided_seg
 from guided_seg.data.frozen.episode_file import FrozenEpisodes
-from guided_seg.data.frozen.questions import Questions
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Row
 from guided_seg.protocols.records import read_records
@@ -36,16 +36,16 @@ def main(checkpoint: str, folder: Path, protocol: str, points: str, out: Path) -
     _, rows = read_records(folder / f"records_{protocol}.jsonl")
     asked = [row for row in rows if (row["points"], row["shots"], row["seed"]) == (points, 1, 0)]
     ranked = sorted(asked, key=lambda row: row["j"])
-    questions, answers = Questions(source, frozen), Answers(guided_seg.load(checkpoint))
+    items, answers = EvaluationEpisodes(source, frozen), Answers(guided_seg.load(checkpoint))
     for name, start in (("worst", 0), ("median", len(ranked) // 2 - NUMBER // 2), ("best", -1)):
         chosen = list(spaced(ranked[::-1] if start < 0 else ranked[start:]))
         shown = []
         for row in chosen:
-            question = questions[row["episode"]]
-            episode = question.ask(1, None if points == "dense" else int(points))
+            item = items[row["episode"]]
+            episode = item.with_setting(1, None if points == "dense" else int(points))
             assert episode is not None
             title = f"{row['group']}, IoU {row['j']:.2f}"
-            shown.append(Panel.of(episode, answers.segment(question, episode), title))
+            shown.append(Panel.of(episode, answers.segment(item, episode), title))
         picture = cv2.imread(str(panels(shown, out / f"{name}.png")))
         size = WIDTH, round(picture.shape[0] * WIDTH / picture.shape[1])
         small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

@@ -25,14 +25,9 @@ EXAMPLES = (
 def main(cfg: DictConfig) -> None:
     """Entry point."""
     out = cli.output_dir()
-    if cfg.get("protocol"):
-        from guided_seg.protocols.evaluation import score_protocols
+    from guided_seg.protocols.evaluation import score, score_protocols  # slow, so after --help
 
-        score_protocols(cfg, out)
-    else:
-        from guided_seg.training.score import score
-
-        score(cfg, out)
+    (score_protocols if cfg.get("protocol") else score)(cfg, out)
 
 
 if __name__ == "__main__":

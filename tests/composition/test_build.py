@@ -122,7 +122,7 @@ def test_local_guidance_is_refused_on_other_images() -> None:
 
 def test_modes_to_test_are_what_network_data_and_settings_allow() -> None:
     local, both = build_network(compose_run("locality=local")), build_network(compose_run())
-    data = build_data(compose_run())
+    data = build_data(compose_run()).source("test")
     assert modes_to_test(both, data, list(MODES), [(1, 5)]) == list(MODES)
     assert modes_to_test(local, data, list(MODES), [(1, 5)]) == ["interactive"]
     assert modes_to_test(both, data, list(MODES), [(5, 5)]) == ["semantic", "video"]

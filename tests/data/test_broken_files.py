@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.datamodule import Episodes
 from guided_seg.data.sampling.points import PointRange
 from guided_seg.data.source import Mode
 from guided_seg.data.sources.folder import Folder
@@ -39,16 +40,17 @@ def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
-class TestFixedEpisodes:
+class TestValidation:
     def test_the_episode_of_a_broken_file_is_left_out_and_named(self, root: Path) -> None:
-        data = FixedEpisodes(Folder(root, "test", whole=True), "interactive", 1, None, 0)
+        data = Episodes(partial(Folder, root, whole=True), {"interactive": 1.0}, num_workers=0, val_episodes=100)
+        loader = data.val_dataloader()
         _cut(root / BROKEN)
-        episodes = [data[(0, index)] for index in range(len(data))]
+        episodes = [loader.dataset[(0, index)] for index in range(len(loader.dataset))]
         left_out = [episode for episode in episodes if episode.meta["broken"]]
         assert 0 < len(left_out) < len(episodes)
         for episode in left_out:
             assert BROKEN in episode.meta["broken"][0].replace("\\", "/")
-            assert episode.meta["shown"] == 0  # so it is asked at no S
+            assert episode.meta["mode"] == "interactive"
             assert (episode.target == 255).all()
         assert len(collate(episodes)) == len(episodes)
 
@@ -121,7 +123,7 @@ class TestCallback:
         callback = BrokenFiles(limit=0.5)
         with caplog.at_level(logging.WARNING):
             _feed(callback, _batch([], ["a is cut off"], ["a is cut off", "b is missing"]), times=3)
-        assert (callback.episodes, callback.broken) == (9, 6)
+        assert (callback.skipped.episodes, callback.skipped.broken) == (9, 6)
         assert caplog.messages == ["Skipped a broken file: a is cut off", "Skipped a broken file: b is missing"]
 
     def test_passes_the_limit_only_after_some_episodes(self) -> None:

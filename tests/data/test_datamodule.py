@@ -28,7 +28,7 @@ from guided_seg.data.sources.folder import Folder
 from guided_seg.episode import Batch
 from guided_seg.errors import DataError
 from guided_seg.settings.episode_options import EpisodeOptions
-from guided_seg.training.testing import quiet_lightning
+from guided_seg.training.lightning_messages import quiet_lightning
 
 Equal = Callable[[object, object], bool]
 EQUALLY = dict.fromkeys(MODES, 1.0)
@@ -48,8 +48,8 @@ def _batches(loader: DataLoader[Any], epoch: int = 0) -> list[Batch]:
 
 
 def _loader(data: Episodes, stage: str) -> DataLoader[Any]:
-    data.setup("test" if stage in MODES else "fit")
-    return {"train": data.train_dataloader, "val": data.val_dataloader}.get(stage, lambda: data.test_loader(stage))()
+    data.setup("fit")
+    return {"train": data.train_dataloader, "val": data.val_dataloader}[stage]()
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
@@ -66,12 +66,11 @@ def test_an_epoch_has_as_many_steps_for_any_number_of_processes(monkeypatch: pyt
 
 
 class TestWorkers:
-    @pytest.mark.parametrize("stage", ["train", "val", *MODES])
+    @pytest.mark.parametrize("stage", ["train", "val"])
     def test_episodes_are_the_same_for_any_number_of_workers(self, equal: Equal, stage: str) -> None:
         options: dict[str, Any] = {
             "augment": Augment(32),
             "options": EpisodeOptions(shots=(1, 3)),
-            "eval_shots": 2,
             "eval_batch_size": 3,
         }
         alone = [_batches(_loader(_data(**options), stage), epoch) for epoch in (0, 1)]
@@ -82,13 +81,13 @@ class TestWorkers:
 
     def test_what_a_worker_gets_can_be_sent_to_it(self, equal: Equal) -> None:
         data = _data()
-        for loader in (data.train_dataloader(), data.val_dataloader(), data.test_loader("video")):
+        for loader in (data.train_dataloader(), data.val_dataloader()):
             dataset: Any = loader.dataset
             assert equal(pickle.loads(pickle.dumps(dataset))[(0, 1)], dataset[(0, 1)])
 
     @pytest.mark.parametrize("batch_size", [1, 5])
     def test_the_size_of_evaluation_batches_does_not_matter(self, equal: Equal, batch_size: int) -> None:
-        few, many = (_data(eval_batch_size=size).test_loader("semantic") for size in (batch_size, 16))
+        few, many = (_data(eval_batch_size=size).val_dataloader() for size in (batch_size, 16))
         targets = [torch.cat([batch.target for batch in loader]) for loader in (few, many)]
         assert equal(*targets)
 
@@ -109,7 +108,6 @@ class TestModes:
         data = kind(source=shapes, batch_size=4, steps_per_epoch=2, val_episodes=3, num_workers=0)
         for loader in (data.train_dataloader(), data.val_dataloader()):
             assert {meta["mode"] for batch in _batches(loader) for meta in batch.metas} == {mode}
-        assert data.test_modes() == list(MODES)  # a model trained in one mode is tested in all
 
     def test_the_mixture_keeps_its_weights(self) -> None:
         weights: dict[Mode, float] = {"interactive": 1, "video": 3}
@@ -121,7 +119,7 @@ class TestModes:
     def test_validation_has_every_trained_mode(self) -> None:
         metas = [meta for batch in _batches(_data().val_dataloader()) for meta in batch.metas]
         assert [meta["mode"] for meta in metas] == [mode for mode in MODES for _ in range(5)]
-        assert [meta["index"] for meta in metas] == [0, 1, 2, 3, 4] * 3
+        assert [meta["index"] for meta in metas] == list(range(15))
 
     def test_modes_that_the_source_lacks_are_left_out_with_a_warning(
         self, folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
@@ -134,7 +132,6 @@ class TestModes:
         assert data.weights == {"interactive": 1.0, "semantic": 1.0}
         for loader in (data.train_dataloader(), data.val_dataloader()):
             assert {meta["mode"] for batch in _batches(loader) for meta in batch.metas} == {"interactive", "semantic"}
-        assert data.test_modes(["video", "semantic"]) == ["semantic"]
 
     def test_a_mode_of_no_weight_is_not_missed(
         self, folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
@@ -166,14 +163,12 @@ class TestModes:
 
 
 class TestSeveralLabels:
-    def test_training_draws_them_validation_asks_for_the_most_and_the_test_for_its_own(self) -> None:
-        data = _data(options=EpisodeOptions(objects=(1, 2)), eval_objects=3)
-        for stage in ("fit", "test"):
-            data.setup(stage)
+    def test_training_draws_them_and_validation_has_the_most(self) -> None:
+        data = _data(options=EpisodeOptions(objects=(1, 2)))
+        data.setup("fit")
         labels = {k for batch in _batches(data.train_dataloader()) for k in batch.labels}
         assert labels == {2, 3}
         assert {k for batch in _batches(data.val_dataloader()) for k in batch.labels} == {3}
-        assert {max(batch.labels) for mode in MODES for batch in data.test_loader(mode)} == {4}
 
     def test_episodes_are_the_same_for_any_number_of_workers(self, equal: Equal) -> None:
         drawn = EpisodeOptions(objects=(1, 3), shots=(1, 2))
@@ -188,37 +183,10 @@ class TestSizes:
         assert [len(batch) for batch in _batches(data.train_dataloader())] == [4, 4, 4]
         assert len(data.train_dataloader()) == 3
 
-    @pytest.mark.parametrize(
-        ("episodes", "expected"),
-        [(None, [16, 16, 16]), (3, [3, 3, 3]), (100, [16, 16, 16]), ({"video": 2, "semantic": None}, [16, 16, 2])],
-    )
-    def test_test_episodes(self, episodes: Any, expected: list[int]) -> None:
-        data = _data(test_episodes=episodes)
-        assert [sum(map(len, _batches(data.test_loader(mode)))) for mode in MODES] == expected
-
-    def test_test_episodes_have_the_largest_number_of_shots(self) -> None:
-        data = _data(eval_shots=3, test_episodes=2)
-        shots = {mode: [len(batch.shot_image) for batch in data.test_loader(mode)] for mode in MODES}
-        assert shots == {"interactive": [2], "semantic": [6], "video": [6]}
-        # validation asks with one shot
-        assert all(len(batch.shot_image) == len(batch) for batch in data.val_dataloader())
-
-    def test_the_tested_split_can_be_chosen(self) -> None:
-        splits: list[str] = []
-
-        def source(split: str) -> Shapes:
-            splits.append(split)
-            return shapes(split)
-
-        data = _data(source=source, test_split="val")
-        data.setup("test")
-        data.test_modes()
-        data.test_loader("video")
-        assert splits == ["val"]  # no other is read, and it is read once
-        data.setup("fit")
-        data.train_dataloader()
-        data.val_dataloader()
-        assert splits == ["val", "train"]
+    def test_validation_has_one_shot_and_five_dots(self) -> None:
+        for batch in _data(val_episodes=2).val_dataloader():
+            assert len(batch.shot_image) == len(batch)
+            assert len(batch.points) == 10 * len(batch)
 
 
 class Recorder(LightningModule):

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from support.restricted import dense_episodes
 
-from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.sources.davis import Davis
 from guided_seg.errors import DataError
@@ -197,10 +197,10 @@ class TestYear2017:
     ) -> None:
         source = Davis(root, "test", year=2017)
         assert source.most("video") == 2  # the third comes later, so no frame shows it first with the others
-        tasks = FixedEpisodes(source, "video", 1, None, 0, objects=3)
-        found = {tasks[(0, i)].meta["group"]: tasks[(0, i)] for i in range(len(tasks))}
-        assert set(found) == {"three/1 + three/2", "three/3", "one"}
-        together = [tasks[(0, i)] for i in range(len(tasks)) if len(tasks[(0, i)].meta.get("groups", ())) == 2]
+        tasks = dense_episodes(source, "video", 1, None, objects=3)
+        found = {task.meta["group"] for task in tasks}
+        assert found == {"three/1 + three/2", "three/3", "one"}
+        together = [task for task in tasks if len(task.meta["groups"]) == 2]
         assert len(together) == 3
         episode = together[-1]
         assert episode.meta["groups"] == ("three/1", "three/2")

@@ -14,7 +14,8 @@ import torch.distributed as dist
 from omegaconf import OmegaConf
 from support.commands import CONF
 
-from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes
+from guided_seg.data.frozen.freeze import Plan, select
 from guided_seg.data.sampling.points import VARY, PointRange
 from guided_seg.data.sampling.transforms import Augment
 from guided_seg.data.shapes.shapes import Shapes
@@ -44,12 +45,12 @@ def _episodes(data: TrainEpisodes, number: int = 40) -> list[Episode]:
     return [data[(0, index)] for index in range(number)]
 
 
-def _fixed(mode: Mode, shots: int = 1, episodes: int | None = None) -> FixedEpisodes:
-    return FixedEpisodes(SHAPES, mode, shots, episodes, 0)
+def _fixed(mode: Mode, shots: int = 1, episodes: int | None = None, source: Source = SHAPES) -> EvaluationEpisodes:
+    return EvaluationEpisodes(source, select(source, "test", Plan([mode], episodes, shots=shots)))
 
 
-def _all(data: FixedEpisodes) -> list[Episode]:
-    return [data[(0, index)] for index in range(len(data))]
+def _all(data: EvaluationEpisodes) -> list[Episode]:
+    return [data[index].dense for index in range(len(data))]
 
 
 class Watched(Source):
@@ -103,10 +104,10 @@ class TestPurity:
         assert torch.equal(torch.get_rng_state(), state)
 
     @pytest.mark.parametrize("mode", MODES)
-    def test_evaluation_episodes_are_the_same_in_every_epoch_and_order(self, equal: Equal, mode: Mode) -> None:
+    def test_evaluation_episodes_are_the_same_in_every_order(self, equal: Equal, mode: Mode) -> None:
         first, second = _fixed(mode, shots=2), _fixed(mode, shots=2)
         for index in reversed(range(len(first))):
-            assert equal(first[(0, index)], second[(9, index)])
+            assert equal(first[index].dense, second[index].dense)
         assert all(map(equal, _all(first), _all(second)))
 
     @pytest.mark.parametrize("mode", MODES)
@@ -247,30 +248,33 @@ class TestLeaks:
     @pytest.mark.parametrize("mode", AROUND)
     def test_nor_in_evaluation_unless_shown(self, equal: Equal, mode: Mode) -> None:
         source = Watched(SHAPES)
-        data = FixedEpisodes(source, mode, 3, None, 0)
-        for index in range(len(data)):
-            source.spoil, data._images = None, {}
-            plain = data[(0, index)]
-            source.spoil, data._images = source.tasks[-1].query.key, {}
-            spoilt = data[(0, index)]
-            hidden = slice(plain.meta["shown"] - 1 if plain.meta["shown"] else None)
+        data = _fixed(mode, 3, source=source)
+        for index, frozen in enumerate(data.frozen.episodes):
+            source.spoil, data._recent = None, {}
+            plain = data[index].dense
+            source.spoil, data._recent = frozen.query.key, {}
+            spoilt = data[index].dense
+            hidden = slice(next((shots - 1 for shots in (1, 2, 3) if frozen.shows_query(shots)), None))
             assert not equal(plain.target, spoilt.target)
             assert equal(plain.support[hidden], spoilt.support[hidden])
 
     @pytest.mark.parametrize("shots", [1, 3, 5])
     def test_evaluation_says_from_which_shot_on_the_query_is_shown(self, shots: int) -> None:
         shown = []
-        for episode in _all(_fixed("video", shots)):
+        data = _fixed("video", shots)
+        for episode, frozen in zip(_all(data), data.frozen.episodes, strict=True):
             same = [torch.equal(shot.image, episode.query) for shot in episode.support]
             assert [shot.is_query for shot in episode.support] == same
-            assert episode.meta["shown"] == (same.index(True) + 1 if True in same else None)
-            shown.append(episode.meta["shown"])
+            first = next((number for number in range(1, shots + 1) if frozen.shows_query(number)), None)
+            assert first == (same.index(True) + 1 if True in same else None)
+            shown.append(first)
         # of 4 queries each video shows the middle second, then the quarters, then all
         assert Counter(shown) == {1: {None: 32}, 3: {None: 16, 2: 8, 3: 8}, 5: {2: 8, 3: 8, 4: 8, 5: 8}}[shots]
 
     @pytest.mark.parametrize("mode", ["interactive", "semantic"])
     def test_nothing_else_is_shown(self, mode: Mode) -> None:
-        assert {episode.meta["shown"] for episode in _all(_fixed(mode, 1 if mode == "interactive" else 4))} == {None}
+        data = _fixed(mode, 1 if mode == "interactive" else 4)
+        assert not any(episode.shows_query(4) for episode in data.frozen.episodes)
 
 
 class TestContent:
@@ -363,10 +367,12 @@ class TestFixed:
     @pytest.mark.parametrize("mode", MODES)
     def test_all_tasks_or_as_many_as_asked_for(self, mode: Mode) -> None:
         assert len(_fixed(mode)) == len(_fixed(mode, episodes=32)) == len(_fixed(mode, episodes=1000)) == 32
+        assert SHAPES.spread(mode, 5) == [0, 6, 12, 19, 25]
+        assert len(set(SHAPES.spread(mode, 31))) == 31
         few = _fixed(mode, episodes=5)
-        assert few.indices == [0, 6, 12, 19, 25]  # spread over all
-        assert len(set(_fixed(mode, episodes=31).indices)) == 31
         assert [episode.meta["index"] for episode in _all(few)] == [0, 1, 2, 3, 4]
+        tasks = [SHAPES.fixed(mode, index, 1, np.random.default_rng((0, n))) for n, index in enumerate([0, 6, 12, 19])]
+        assert [episode.query.key for episode in few.frozen.episodes[:4]] == [task.query.key for task in tasks]
 
     @pytest.mark.parametrize("mode", MODES)
     def test_support_is_annotated_densely(self, mode: Mode) -> None:
@@ -390,7 +396,7 @@ class TestFixed:
     def test_memory_is_limited(self) -> None:
         data = _fixed("semantic", 3)
         assert len(_all(data)) * 4 > 32
-        assert len(data._images) <= 32
+        assert len(data._recent) <= 32
 
 
 class TestSampler:

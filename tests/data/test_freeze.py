@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import torch
 from support.boxes import Boxes
+from support.restricted import fewer_than, restrict
 
-from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenView, mark_of
-from guided_seg.data.frozen.freeze import Plan, freeze
-from guided_seg.data.frozen.questions import Questions
-from guided_seg.data.sampling.points import restrict
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes
+from guided_seg.data.frozen.freeze import Plan, freeze, select
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.source import MODES, Mode, Sample, Source
 from guided_seg.episode import Batch, collate
@@ -49,26 +48,27 @@ def shown(batch: Batch) -> list[tuple[torch.Tensor, ...]]:
 @pytest.mark.parametrize("objects", [1, 3])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("source", [SHAPES, BOXES], ids=["shapes", "boxes"])
-def test_a_frozen_evaluation_asks_what_the_other_one_asks(
+def test_dots_are_the_same_frozen_or_drawn_on_loading_or_drawn_from_the_masks(
     equal: Equal, source: Source, mode: Mode, objects: int
 ) -> None:
     """Images, targets, masks and dots, for every (S, P), at another seed than 0 as well."""
     for seed in (0, 3):
         plan = Plan([mode], 7, seeds=[seed], shots=3, points=5, objects=objects)
-        questions, episodes = (
-            Questions(source, freeze(source, "test", plan)),
-            FixedEpisodes(source, mode, 3, 7, seed, objects),
-        )
-        assert len(questions) == len(episodes)
-        for number in range(len(questions)):
-            question, fixed = questions[number], episodes[0, number]
-            assert question.frozen.groups == fixed.meta.get("groups", (fixed.meta["group"],))
-            assert question.frozen.ways == fixed.meta.get("ways", 1)
+        ways = [EvaluationEpisodes(source, choose(source, "test", plan)) for choose in (freeze, select)]
+        assert len(ways[0]) == len(ways[1]) == 7
+        assert not ways[1].frozen.images
+        for number in range(7):
+            one, other = (way[number] for way in ways)
+            assert one.frozen.groups == one.dense.meta["groups"]
+            assert equal(one.dense, other.dense)
             for shots, points in ((1, 1), (1, 4), (2, 5), (3, None)):
-                asked = question.ask(shots, points)
-                assert (asked is None) == (fixed.meta["shown"] is not None and fixed.meta["shown"] <= shots)
-                if asked is not None:
-                    assert equal(shown(collate([asked])), shown(restrict(collate([fixed]), shots, points, seed)))
+                episode, again = one.with_setting(shots, points), other.with_setting(shots, points)
+                assert (episode is None) == (again is None) == one.frozen.shows_query(shots)
+                if episode is not None and again is not None:
+                    assert equal(shown(collate([episode])), shown(collate([again])))
+                    expected = restrict(collate([one.dense]), shots, points, seed)
+                    assert equal(shown(collate([episode])), shown(expected))
+                    assert one.fewer_than(shots, points) == fewer_than(expected, shots, points)[0]
 
 
 def prefix(view: FrozenView, points: int) -> FrozenView:
@@ -171,12 +171,29 @@ def test_the_rule_is_on_file_with_the_modes_that_there_are() -> None:
         freeze(scenes, "val", Plan(["video"]))
 
 
-def test_a_broken_image_is_not_frozen() -> None:
-    class Broken(Boxes):
-        def load(self, key: Any) -> Sample:
-            raise BrokenFile(f"{key} is cut off")
+class Broken(Boxes):
+    """One image cannot be read."""
 
-    with pytest.raises(BrokenFile, match="a/0 is cut off"):
+    def load(self, key: Any) -> Sample:
+        if key == "a/0":
+            raise BrokenFile(f"{key} is cut off")
+        return super().load(key)
+
+
+def test_an_episode_with_a_broken_image_is_left_out_and_the_others_stay(caplog: pytest.LogCaptureFixture) -> None:
+    plan = Plan(["interactive", "semantic"], None, shots=2, points=3)
+    whole, left = frozen(BOXES, plan), freeze(Broken(BOXES.images), "test", plan, max_broken=0.5)
+    kept = [e for e in whole if "a/0" not in {view.key for view in (e.query, *e.support)}]
+    assert list(left.episodes) == kept
+    assert "a/0" not in left.images
+    assert sum(left.left_out.values()) == len(whole) - len(kept)
+    assert left.left_out["interactive"] == 2
+    assert caplog.messages == ["Skipped a broken file: a/0 is cut off"]
+
+
+def test_too_many_broken_images_are_refused() -> None:
+    sentence = r"\d of \d+ episodes met a broken file \(1 files\), more than the limit of 1.0%"
+    with pytest.raises(DataError, match=sentence):
         freeze(Broken(BOXES.images), "test", Plan(["interactive"]))
 
 

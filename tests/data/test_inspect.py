@@ -16,11 +16,10 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 from support.archives import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write_mask
 from support.commands import call, last_line
+from support.restricted import dense_episodes, restrict
 
-from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.preparation.overview import UNREAD, balance, overview, sheet
 from guided_seg.data.preparation.reading import read_all
-from guided_seg.data.sampling.points import restrict
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.source import MODES, SPLITS, Source
 from guided_seg.data.sources.davis import Davis
@@ -138,7 +137,7 @@ def test_the_balance_counts_the_fixed_tasks(kind: str, split: str, tmp_path: Pat
 def test_a_sheet_shows_the_dots_that_an_evaluation_asks() -> None:
     source = Shapes("test", size=48, tasks=8)
     rows = sheet(source, "semantic", episodes=4, shots=2, points=3, seed=5)
-    asked = restrict(collate([FixedEpisodes(source, "semantic", 2, 4, 5)[(0, i)] for i in range(4)]), 2, 3, 5)
+    asked = restrict(collate(dense_episodes(source, "semantic", 2, 4, 5)), 2, 3, 5)
     assert len(rows) == 4
     for number, row in enumerate(rows):
         shots = torch.nonzero(asked.shot_episode == number).flatten().tolist()

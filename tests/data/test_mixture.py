@@ -17,9 +17,8 @@ from support.archives import davis_tree, voc_tree
 from support.commands import compose_run
 
 from guided_seg.composition.build import build_data
-from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.frozen.episode_file import FrozenEpisodes
-from guided_seg.data.frozen.freeze import Plan, freeze
+from guided_seg.data.frozen.freeze import Plan, freeze, select
 from guided_seg.data.leaks import check_unseen
 from guided_seg.data.sampling.points import PointRange
 from guided_seg.data.sampling.transforms import Augment
@@ -126,8 +125,8 @@ class TestEvaluation:
 
     def test_a_small_part_is_not_lost(self, root: Path) -> None:
         source = mixture(root, "val", davis={"interactive": 0.01})
-        data = FixedEpisodes(source, "interactive", 1, 2, seed=0)
-        assert [episode.meta["part"] for episode in (data[(0, 0)], data[(0, 1)])] == ["voc", "davis"]
+        episodes = select(source, "val", Plan(["interactive"], 2)).episodes
+        assert [episode.query.key[0] for episode in episodes] == ["voc", "davis"]
 
     def test_a_part_of_no_weight_is_not_asked(self, root: Path) -> None:
         source = mixture(root, "val", davis={"video": 1})

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guided_seg.data.sampling.points import DENSE, PointRange, binarize, keep_labels, restrict, sample_points
-from guided_seg.episode import IGNORE, Batch, Episode, Shot, collate
+from guided_seg.data.sampling.points import DENSE, PointRange, binarize, keep_labels, sample_points
+from guided_seg.episode import IGNORE
 from guided_seg.errors import DataError
 
 many = settings(max_examples=60, deadline=None)
@@ -170,104 +170,6 @@ class TestPointRange:
     def test_a_range_that_cannot_be_is_refused(self, options: dict[str, Any], message: str) -> None:
         with pytest.raises(DataError, match=message):
             PointRange(**options)
-
-
-def _episode(index: int, size: tuple[int, int], shots: int, same: bool = False, num_labels: int = 2) -> Episode:
-    """A dense episode, as `FixedEpisodes` makes them."""
-    rng = np.random.default_rng(index)
-
-    def mask() -> torch.Tensor:
-        return torch.from_numpy(rng.choice(np.array([*range(num_labels), IGNORE], np.uint8), size=size))
-
-    query = torch.full((3, *size), float(index))
-    images = [query if same else torch.full((3, *size), index + 0.1 * (i + 1)) for i in range(shots)]
-    support = [Shot(image, mask=mask(), is_query=same) for image in images]
-    return Episode(query, mask(), support, {"index": index}, num_labels)
-
-
-EPISODES = [
-    _episode(0, (20, 31), 3),
-    _episode(1, (33, 17), 1, same=True),
-    _episode(2, (9, 9), 4),
-    _episode(3, (20, 31), 2, num_labels=3),
-]
-
-
-def _dots(batch: Batch, episode: int) -> list[list[list[int]]]:
-    """The dots of each shot of an episode."""
-    numbers = torch.nonzero(batch.shot_episode == episode).flatten().tolist()
-    return [batch.points[batch.points[:, 0] == number, 1:].tolist() for number in numbers]
-
-
-class TestRestrict:
-    @pytest.mark.parametrize("points", [1, 5, DENSE])
-    def test_the_first_shots_are_kept(self, points: int | None) -> None:
-        batch = collate(EPISODES)
-        for shots in (1, 2, 9):
-            small = restrict(batch, shots, points, seed=0)
-            wanted = [e for e, episode in enumerate(EPISODES) for _ in episode.support[:shots]]
-            assert small.shot_episode.tolist() == wanted
-            for number, (episode, image) in enumerate(zip(wanted, small.shot_image.tolist(), strict=True)):
-                rank = number - wanted.index(episode)
-                kept = EPISODES[episode].support[rank].image
-                height, width = kept.shape[1:]
-                assert torch.equal(small.images[image][:, :height, :width], kept)
-
-    def test_dots_have_the_label_of_their_mask(self) -> None:
-        batch = restrict(collate(EPISODES), 9, 6, seed=1)
-        for e, episode in enumerate(EPISODES):
-            dots = _dots(batch, e)
-            assert len(dots) == len(episode.support)
-            for rows, shot in zip(dots, episode.support, strict=True):
-                assert shot.mask is not None
-                assert [label for _, _, label in rows] == [
-                    label for label in range(episode.num_labels) for _ in range(6)
-                ]
-                assert all(shot.mask[row, column] == label for row, column, label in rows)
-        assert len(batch.masks) == len(batch.mask_shot) == 0
-
-    def test_more_shots_and_more_dots_only_add(self) -> None:
-        batch = collate(EPISODES)
-        small, large = restrict(batch, 1, 3, seed=0), restrict(batch, 3, 8, seed=0)
-        for e in range(len(EPISODES)):
-            few, more = _dots(small, e)[0], _dots(large, e)[0]
-            assert all(row in more for row in few)
-            assert len(more) == 8 * EPISODES[e].num_labels
-
-    @pytest.mark.parametrize("points", [1, 4, DENSE])
-    def test_the_rest_of_the_batch_does_not_matter(self, points: int | None) -> None:
-        together = restrict(collate(EPISODES), 2, points, seed=0)
-        backwards = restrict(collate(EPISODES[::-1]), 2, points, seed=0)
-        for e, episode in enumerate(EPISODES):
-            alone = restrict(collate([episode]), 2, points, seed=0)
-            assert _dots(alone, 0) == _dots(together, e) == _dots(backwards, 3 - e)
-
-    def test_another_seed_or_index_is_other_dots(self) -> None:
-        batch = collate([EPISODES[0]])
-        other = collate([Episode(EPISODES[0].query, EPISODES[0].target, EPISODES[0].support, {"index": 7})])
-        first = restrict(batch, 1, 5, seed=0)
-        assert not torch.equal(first.points, restrict(batch, 1, 5, seed=1).points)
-        assert not torch.equal(first.points, restrict(other, 1, 5, seed=0).points)
-        assert len({str(rows) for rows in _dots(restrict(batch, 3, 5, seed=0), 0)}) == 3
-
-    def test_dense_keeps_the_masks(self) -> None:
-        batch = collate(EPISODES)
-        small = restrict(batch, 2, DENSE, seed=0)
-        assert small.points.shape == (0, 4)
-        assert small.mask_shot.tolist() == list(range(7))
-        kept = [shot.mask for episode in EPISODES for shot in episode.support[:2]]
-        for mask, padded in zip(kept, small.masks, strict=True):
-            assert mask is not None
-            assert torch.equal(padded[: mask.shape[0], : mask.shape[1]], mask)
-            assert (padded[mask.shape[0] :] == IGNORE).all()
-            assert (padded[:, mask.shape[1] :] == IGNORE).all()
-
-    def test_images_and_targets_stay(self) -> None:
-        batch = collate(EPISODES)
-        small = restrict(batch, 1, 1, seed=0)
-        assert small.images is batch.images
-        assert small.target is batch.target
-        assert small.metas is batch.metas
 
 
 @many

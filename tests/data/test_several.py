@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.restricted import dense_episodes, restrict
 
 from guided_seg.data.datamodule import Episodes
-from guided_seg.data.evaluation_episodes import FixedEpisodes
-from guided_seg.data.sampling.points import PointRange, restrict
+from guided_seg.data.sampling.points import PointRange
 from guided_seg.data.shapes.scenes import ABSENT
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.source import MODES, Mode, Source, Task
@@ -200,7 +200,7 @@ class TestEpisodes:
                 assert shown == set(range(episode.num_labels))
 
     def test_an_evaluation_shot_of_several_classes_is_an_image_of_each(self) -> None:
-        batch = collate([FixedEpisodes(SHAPES("test"), "semantic", 3, None, 0, 2)[(0, i)] for i in range(3)])
+        batch = collate(dense_episodes(SHAPES("test"), "semantic", 3, 3, objects=2))
         assert batch.num_labels == 3
         for shots in (1, 2, 3):
             asked = restrict(batch, shots, 5, seed=0)
@@ -209,7 +209,7 @@ class TestEpisodes:
             assert labels == {(episode, label) for episode in range(3) for label in range(3)}
 
     def test_dots_do_not_depend_on_the_labels_of_others_in_the_batch(self) -> None:
-        few, many = (FixedEpisodes(SHAPES("test"), "interactive", 1, 4, 0, n)[(0, 0)] for n in (1, 3))
+        few, many = (dense_episodes(SHAPES("test"), "interactive", 1, 4, objects=n)[0] for n in (1, 3))
         alone, beside = restrict(collate([few]), 1, 5, 0), restrict(collate([few, many]), 1, 5, 0)
         assert beside.num_labels > 2
         assert torch.equal(beside.points[beside.points[:, 0] == 0], alone.points)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from guided_seg.data.coco.coco import Coco
 from guided_seg.data.files.pairs import by_stem
 from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenEpisodes, FrozenView, _digest, mark_of
-from guided_seg.data.frozen.questions import Questions
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes
 from guided_seg.data.images import check_whole, image_size, read_bright, read_image, read_labels
 from guided_seg.data.sources.folder import Folder
 
@@ -108,7 +108,7 @@ def test_names_of_files(root: Path, names: list[str]) -> None:
 
 
 def frozen(source: Folder) -> FrozenEpisodes:
-    """A question of each mode."""
+    """An episode of each mode."""
     images = {key: mark_of(source.load(key)) for key in ("0", "1")}
     dots = ((6, 6, 1), (30, 2, 0), (10, 40, 0))
     query, shown = FrozenView("0", (1,), dots), FrozenView("1", (1,), dots)
@@ -139,9 +139,9 @@ def test_frozen_episodes(root: Path, source: Folder, data: st.DataObject) -> Non
         raw = data.draw(spoiled(gzip.compress(whole)) | spoiled(whole).map(gzip.compress))
     path = write(root, {"episodes.json.gz": raw}) / "episodes.json.gz"
     with only_user_errors(raw):
-        questions = Questions(source, FrozenEpisodes.read(path))
-        for number in range(len(questions)):
-            question = questions[number]
+        items = EvaluationEpisodes(source, FrozenEpisodes.read(path))
+        for number in range(len(items)):
+            item = items[number]
             for points in (1, None):
-                episode = question.ask(1, points)
+                episode = item.with_setting(1, points)
                 assert episode is None or episode.target.shape == episode.query.shape[1:]

@@ -31,22 +31,18 @@ def score(rows: list[Row]) -> tuple[object, ...]:
 Asked = list[list[str | int]]  # the mode and index of each episode
 
 
-def validate_and_test(asked: Asked) -> tuple[object, ...]:
-    """What the module logs after validation, and its results by setting and by group, given this process's share."""
+def validate(asked: Asked) -> dict[str, float]:
+    """What the module logs after validation, given this process's share."""
     torch.manual_seed(0)
-    module = EpisodicSegmentation(ForegroundBackground(Small(width=4, blocks=0), 4).eval(), settings=[(1, 5), (2, 5)])
+    module = EpisodicSegmentation(ForegroundBackground(Small(width=4, blocks=0), 4).eval())
     logged: dict[str, float] = {}
     module.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign]
     module.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]
-    module.on_test_start()
     with torch.no_grad():
         for number, (mode, index) in enumerate(asked):
-            batch = collate([_episode(str(mode), int(index))])
-            module.validation_step(batch, number)
-            module.test_step(batch, number)
+            module.validation_step(collate([_episode(str(mode), int(index))]), number)
     module.on_validation_epoch_end()
-    results = {f"{mode} {setting}": v for mode, scores in module.results().items() for setting, v in scores.items()}
-    return logged, results, [[str(part) for part in row] for row in module.results_by_group()]
+    return logged
 
 
 def _episode(mode: str, index: int) -> Episode:
@@ -54,14 +50,14 @@ def _episode(mode: str, index: int) -> Episode:
     image, target = torch.rand(3, 12, 12, generator=rng), torch.zeros(12, 12, dtype=torch.uint8)
     target[: 2 + index] = 1
     shots = [Shot(image, mask=target) for _ in range(1 if mode == "interactive" else 2)]
-    meta = {"mode": mode, "group": f"{mode} {index % 2}", "index": index, "shown": None, "broken": []}
+    meta = {"mode": mode, "groups": (f"{mode} {index % 2}",), "index": index, "broken": []}
     return Episode(image, target, shots, meta)
 
 
 def main(rank: int, world: int, store: str, cases: list[list[list[Row]]], shares: list[list[Asked]]) -> None:
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
     answers = [score(parts[rank]) for parts in cases]
-    modules = [validate_and_test(parts[rank]) for parts in shares]
+    modules = [validate(parts[rank]) for parts in shares]
     dist.destroy_process_group()
     sys.stdout.write(json.dumps([answers, modules]))
 

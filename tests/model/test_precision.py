@@ -19,7 +19,7 @@ from guided_seg.files.writing import user_cache
 from guided_seg.model import precision
 from guided_seg.model.precision import chosen, device_of, fastest, measured
 from guided_seg.predict.encoder import Encoder
-from guided_seg.training.testing import lightning_refusals
+from guided_seg.training.lightning_messages import lightning_refusals
 from guided_seg.training.train import _prepare
 
 CPU = torch.device("cpu")

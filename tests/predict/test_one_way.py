@@ -12,8 +12,8 @@ from support.evaluations import FINDS, network_of
 from support.networks import COMPOSITIONS, FULL, OWN_IMAGE_ALONE, TWO_LABELS, ask, network, same_labels
 from torchvision.utils import save_image
 
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode, EvaluationEpisodes
 from guided_seg.data.frozen.freeze import Plan, freeze
-from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.episode import Episode, collate
 from guided_seg.errors import UserError
@@ -117,23 +117,23 @@ def test_exported_parts_give_the_scores_of_forward(name: str) -> None:
 def test_a_protocol_gives_the_labels_of_forward(name: str, mode: str) -> None:
     model = network(name)
     source = Boxes({f"{number}": (1, 2) for number in range(3)})
-    data = Questions(source, freeze(source, "test", Plan([mode], 1, shots=2, points=3)))  # type: ignore[list-item]
-    episode = data[0].ask(1, 3)
+    data = EvaluationEpisodes(source, freeze(source, "test", Plan([mode], 1, shots=2, points=3)))  # type: ignore[list-item]
+    episode = data[0].with_setting(1, 3)
     assert episode is not None
     with torch.inference_mode():
         scores = model(collate([episode]))[0, :, : episode.query.shape[1], : episode.query.shape[2]]
     assert same_labels(Answers(model).segment(data[0], episode), scores)
 
 
-def video(dense: bool) -> list[tuple[Question, Episode]]:
-    """The questions of one video, all shown by the same annotation of its first frame."""
+def video(dense: bool) -> list[tuple[EvaluationEpisode, Episode]]:
+    """The items of one video, all shown by the same annotation of its first frame."""
     source = Shapes("test", size=48, tasks=4, frames=5)
-    data = Questions(source, freeze(source, "test", Plan(["video"], None, shots=1, points=3)))
+    data = EvaluationEpisodes(source, freeze(source, "test", Plan(["video"], None, shots=1, points=3)))
     first = data[0]
-    shown = first.ask(1, None if dense else 3)
+    shown = first.with_setting(1, None if dense else 3)
     assert shown is not None
     same = [data[number] for number in range(len(data)) if data.frozen.episodes[number].groups == first.frozen.groups]
-    return [(question, question.with_support(shown.support)) for question in same]
+    return [(item, item.with_support(shown.support)) for item in same]
 
 
 def finding(name: str) -> Network:
@@ -156,9 +156,9 @@ def test_a_video_has_the_masks_of_the_protocol(name: str, memory: Memory, dense:
     asked, model = video(dense), finding(name)
     answers = Answers(model)
     if memory == "none":
-        wanted = [answers.segment(question, episode) for question, episode in asked]
+        wanted = [answers.segment(item, episode) for item, episode in asked]
     else:
-        wanted = [answers.remember(question, episode, "s", memory) for question, episode in asked]
+        wanted = [answers.remember(item, episode, "s", memory) for item, episode in asked]
 
     shot = asked[0][1].support[0]
     frames = [shot.image, *(episode.query for _, episode in asked)]

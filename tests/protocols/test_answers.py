@@ -13,8 +13,8 @@ from support.boxes import Boxes
 from support.commands import VGG
 from support.evaluations import FINDS, SHAPES, network_of
 
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode, EvaluationEpisodes
 from guided_seg.data.frozen.freeze import Plan, freeze
-from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.data.source import MODES, Source
 from guided_seg.episode import Episode, collate
 from guided_seg.model.features import Features
@@ -28,16 +28,16 @@ BOXES = Boxes(
 )
 
 
-def questions(source: Source, *modes: Any, episodes: int = 3, objects: int = 1) -> Iterator[Question]:
+def items(source: Source, *modes: Any, episodes: int = 3, objects: int = 1) -> Iterator[EvaluationEpisode]:
     frozen = freeze(source, "test", Plan(modes, episodes, shots=2, points=4, objects=objects))
-    data = Questions(source, frozen)
+    data = EvaluationEpisodes(source, frozen)
     yield from (data[number] for number in range(len(data)))
 
 
-def versions(question: Question) -> Iterator[Episode]:
+def versions(item: EvaluationEpisode) -> Iterator[Episode]:
     for shots in (1, 2):
         for points in (3, None):
-            if episode := question.ask(shots, points):
+            if episode := item.with_setting(shots, points):
                 yield episode
 
 
@@ -57,9 +57,9 @@ def versions(question: Question) -> Iterator[Episode]:
 def test_an_answer_is_the_network_s_own(overrides: tuple[str, ...], modes: list[str]) -> None:
     network = network_of(*overrides)
     answers = Answers(network)
-    for question in questions(BOXES, *modes, episodes=1 if VGG[0] in overrides else 2):
-        for episode in versions(question):
-            _check(answers.segment(question, episode), network, episode)
+    for item in items(BOXES, *modes, episodes=1 if VGG[0] in overrides else 2):
+        for episode in versions(item):
+            _check(answers.segment(item, episode), network, episode)
 
 
 def _check(found: np.ndarray, network: Network, episode: Episode) -> None:
@@ -78,19 +78,19 @@ def test_several_labels_are_answered_natively_and_one_by_one(objects: int) -> No
     network = network_of(*FINDS)
     for reading in (network, OneVsRest(network)):
         answers, seen = Answers(reading), set()
-        for question in questions(BOXES, *MODES, objects=objects):
-            for episode in versions(question):
-                found = answers.segment(question, episode)
+        for item in items(BOXES, *MODES, objects=objects):
+            for episode in versions(item):
+                found = answers.segment(item, episode)
                 _check(found, reading, episode)
                 seen |= set(found.ravel().tolist())
         assert len(seen) > 2
 
 
 def test_a_query_that_is_annotated_as_any_other_image() -> None:
-    """`Question.ask` leaves it out, but a protocol may ask otherwise."""
+    """`EvaluationEpisode.with_setting` leaves it out, but a protocol may ask otherwise."""
     network = network_of(*FINDS)
-    question = next(q for q in questions(BOXES, "video", episodes=12) if q.ask(2, 1) is None)
-    _check(Answers(network).segment(question, question.dense), network, question.dense)
+    item = next(q for q in items(BOXES, "video", episodes=12) if q.with_setting(2, 1) is None)
+    _check(Answers(network).segment(item, item.dense), network, item.dense)
 
 
 class Counted:
@@ -112,20 +112,21 @@ def test_every_image_is_encoded_once(mode: str, monkeypatch: pytest.MonkeyPatch)
     network = network_of(*FINDS)
     counted, answers = Counted(network, monkeypatch), Answers(network)
     images: set[Any] = set()
-    for question in questions(BOXES, mode, episodes=8):
-        for episode in versions(question):
-            answers.segment(question, episode)
-            images |= {question.frozen.query.key, *question.keys(len(episode.support))}
+    for item in items(BOXES, mode, episodes=8):
+        for episode in versions(item):
+            answers.segment(item, episode)
+            shown = item.frozen.support[: len(episode.support)]
+            images |= {item.frozen.query.key, *(view.key for view in shown)}
     assert len(counted.images) == len(images)
     assert set(counted.images.values()) == {1}
 
 
 def test_no_more_images_are_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_of(*FINDS)
-    expected = [Answers(network).segment(q, q.dense) for q in questions(BOXES, "semantic")]
+    expected = [Answers(network).segment(q, q.dense) for q in items(BOXES, "semantic")]
     counted, answers = Counted(network, monkeypatch), Answers(network, cache_mb=0)
     for _ in range(2):
-        found = [answers.segment(q, q.dense) for q in questions(BOXES, "semantic")]
+        found = [answers.segment(q, q.dense) for q in items(BOXES, "semantic")]
         assert all(map(np.array_equal, found, expected))
     assert min(counted.images.values()) > 1
 
@@ -135,16 +136,16 @@ def test_an_image_at_another_size_is_another_image() -> None:
     frozen = freeze(SHAPES, "test", Plan(["semantic"], 1, points=3))
     answers = Answers(network)
     for size in (None, (60, 33), None, (33, 60)):
-        question = Questions(SHAPES, frozen, size)[0]
-        _check(answers.segment(question, question.dense), network, question.dense)
+        item = EvaluationEpisodes(SHAPES, frozen, size)[0]
+        _check(answers.segment(item, item.dense), network, item.dense)
 
 
 def test_an_answer_does_not_depend_on_those_before() -> None:
     network = network_of(*FINDS)
-    asked = list(questions(BOXES, *MODES))
+    asked = list(items(BOXES, *MODES))
     warm = Answers(network)
-    for question in asked:
-        warm.segment(question, question.dense)
-    for question in reversed(asked):
-        for episode in versions(question):
-            assert np.array_equal(warm.segment(question, episode), Answers(network).segment(question, episode))
+    for item in asked:
+        warm.segment(item, item.dense)
+    for item in reversed(asked):
+        for episode in versions(item):
+            assert np.array_equal(warm.segment(item, episode), Answers(network).segment(item, episode))

@@ -11,8 +11,8 @@ import pytest
 from support.boxes import Boxes
 from support.evaluations import SHAPES, Stub
 
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode, EvaluationEpisodes
 from guided_seg.data.frozen.freeze import freeze
-from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.data.source import Source
 from guided_seg.episode import IGNORE, Episode
 from guided_seg.errors import DataError
@@ -26,9 +26,9 @@ def clicks(**values: Any) -> Clicks:
     return Clicks("A rule.", **{"figures": ["NoC@85"], **values})
 
 
-def asked(protocol: Clicks, source: Source = BOXES) -> list[Question]:
-    questions = Questions(source, freeze(source, "test", protocol.plan))
-    return [questions[number] for number in range(len(questions))]
+def asked(protocol: Clicks, source: Source = BOXES) -> list[EvaluationEpisode]:
+    items = EvaluationEpisodes(source, freeze(source, "test", protocol.plan))
+    return [items[number] for number in range(len(items))]
 
 
 def places(answers: Stub) -> list[list[list[int]]]:
@@ -51,16 +51,16 @@ def nocs(row: Row) -> tuple[list[int], list[float]]:
 
 
 def test_a_perfect_network_needs_one_click_in_the_middle() -> None:
-    for question in asked(clicks()):
+    for item in asked(clicks()):
         answers = Stub()
-        (row,) = clicks().measure(question, answers)
+        (row,) = clicks().measure(item, answers)
         assert nocs(row) == ([1, 1, 1], [0, 0, 0])
         assert set(ious(row).values()) == {1}
         (only,) = places(answers)
         assert [label for *_, label in only] == [1]
-        assert row["group"] == question.frozen.groups[0]
+        assert row["group"] == item.frozen.groups[0]
         expected = {
-            "episode": question.number,
+            "episode": item.number,
             "seed": 0,
             "mode": "interactive",
             "shots": 1,
@@ -73,14 +73,14 @@ def test_a_perfect_network_needs_one_click_in_the_middle() -> None:
 class Never(Stub):
     """Sees nothing, whatever it is shown."""
 
-    def answer(self, question: Question, episode: Episode) -> np.ndarray:
-        return np.zeros_like(question.dense.target.numpy())
+    def answer(self, item: EvaluationEpisode, episode: Episode) -> np.ndarray:
+        return np.zeros_like(item.dense.target.numpy())
 
 
 def test_a_network_that_never_improves_fails_after_twenty_clicks() -> None:
-    for question in asked(clicks()):
+    for item in asked(clicks()):
         answers = Never()
-        (row,) = clicks().measure(question, answers)
+        (row,) = clicks().measure(item, answers)
         assert nocs(row) == ([20, 20, 20], [1, 1, 1])
         assert set(ious(row).values()) == {0}
         dots = places(answers)
@@ -88,22 +88,22 @@ def test_a_network_that_never_improves_fails_after_twenty_clicks() -> None:
         assert all(before == after[:-1] for before, after in pairwise(dots))
         last = dots[-1]
         assert len({(row, column) for row, column, _ in last}) == 20
-        target = question.dense.target.numpy()
+        target = item.dense.target.numpy()
         assert all(label == target[row, column] == 1 for row, column, label in last)
 
 
 class Everything(Stub):
     """Calls all of the image the object."""
 
-    def answer(self, question: Question, episode: Episode) -> np.ndarray:
-        return np.ones_like(question.dense.target.numpy())
+    def answer(self, item: EvaluationEpisode, episode: Episode) -> np.ndarray:
+        return np.ones_like(item.dense.target.numpy())
 
 
 def test_void_is_neither_clicked_on_nor_scored() -> None:
-    for question in asked(clicks()):
+    for item in asked(clicks()):
         answers = Everything()
-        (row,) = clicks().measure(question, answers)
-        target = question.dense.target.numpy()
+        (row,) = clicks().measure(item, answers)
+        target = item.dense.target.numpy()
         assert (target == IGNORE).any()
         first, *others = places(answers)[-1]
         assert first[2] == 1
@@ -114,9 +114,9 @@ def test_void_is_neither_clicked_on_nor_scored() -> None:
 class Slowly(Stub):
     """Finds as many tenths of the object's pixels as there are clicks."""
 
-    def answer(self, question: Question, episode: Episode) -> np.ndarray:
-        object_ = np.flatnonzero(question.dense.target.numpy() == 1)
-        found = np.zeros(question.dense.target.shape, np.uint8)
+    def answer(self, item: EvaluationEpisode, episode: Episode) -> np.ndarray:
+        object_ = np.flatnonzero(item.dense.target.numpy() == 1)
+        found = np.zeros(item.dense.target.shape, np.uint8)
         assert episode.support[0].points is not None
         found.flat[object_[: len(object_) * len(episode.support[0].points) // 10]] = 1
         return found
@@ -133,9 +133,9 @@ class Tall(Boxes):
 
 
 def test_the_first_click_that_reaches_a_threshold_counts() -> None:
-    (question,) = asked(clicks(), Tall({"x": (1,)}))
+    (item,) = asked(clicks(), Tall({"x": (1,)}))
     answers = Slowly()
-    (row,) = clicks().measure(question, answers)
+    (row,) = clicks().measure(item, answers)
     assert nocs(row) == ([8, 9, 9], [0, 0, 0])
     # nothing is left to click on after ten
     assert ious(row) == pytest.approx({1: 0.1, 3: 0.3, 5: 0.5, 10: 1.0, 20: 1.0})
@@ -143,9 +143,9 @@ def test_the_first_click_that_reaches_a_threshold_counts() -> None:
 
 
 def test_the_limit_is_a_limit() -> None:
-    (question,) = asked(clicks(), Tall({"x": (1,)}))
+    (item,) = asked(clicks(), Tall({"x": (1,)}))
     answers = Slowly()
-    (row,) = clicks(limit=4, thresholds=[30, 85]).measure(question, answers)
+    (row,) = clicks(limit=4, thresholds=[30, 85]).measure(item, answers)
     assert (row["noc30"], row["nof30"], row["noc85"], row["nof85"]) == (3, 0, 4, 1)
     assert row["iou20"] == row["iou5"] == pytest.approx(0.4)
     assert len(answers.asked) == 4
@@ -156,15 +156,15 @@ def test_the_limit_is_a_limit() -> None:
 def test_random_clicks_take_turns_and_stay_on_their_label(source: Source) -> None:
     protocol = clicks(strategy="random", episodes=3)
     drawn = []
-    for question in asked(protocol, source):
+    for item in asked(protocol, source):
         answers = Never()
-        protocol.measure(question, answers)
+        protocol.measure(item, answers)
         last = places(answers)[-1]
         assert [label for *_, label in last] == [1, 0] * 10
-        target = question.dense.target.numpy()
+        target = item.dense.target.numpy()
         assert all(target[row, column] == label for row, column, label in last)
         assert len({(row, column) for row, column, _ in last}) == 20
-        assert sorted(map(tuple, last)) == sorted(question.frozen.support[0].dots)
+        assert sorted(map(tuple, last)) == sorted(item.frozen.support[0].dots)
         drawn.append(tuple(map(tuple, last)))
     assert len(set(drawn)) == 3
 
@@ -178,9 +178,9 @@ def test_random_clicks_go_on_where_all_is_right_and_end_where_a_label_does() -> 
             return sample
 
     protocol = clicks(strategy="random")
-    (question,) = asked(protocol, Small({"x": (1,)}))
+    (item,) = asked(protocol, Small({"x": (1,)}))
     answers = Stub()
-    (row,) = protocol.measure(question, answers)
+    (row,) = protocol.measure(item, answers)
     # three pixels of the object, and three beside it
     assert [label for *_, label in places(answers)[-1]] == [1, 0, 1, 0, 1, 0]
     assert nocs(row) == ([1, 1, 1], [0, 0, 0])
@@ -193,8 +193,8 @@ def test_only_random_clicks_are_frozen(strategy: str) -> None:
 
 def test_the_last_answer_is_kept() -> None:
     kept: list[tuple[int, str, np.ndarray]] = []
-    (question,) = asked(clicks(), Tall({"x": (1,)}))
-    clicks(limit=3).measure(question, Slowly(), lambda q, setting, labels: kept.append((q.number, setting, labels)))
+    (item,) = asked(clicks(), Tall({"x": (1,)}))
+    clicks(limit=3).measure(item, Slowly(), lambda q, setting, labels: kept.append((q.number, setting, labels)))
     ((number, setting, labels),) = kept
     assert (number, setting, labels.sum()) == (0, "clicks", 12)
 

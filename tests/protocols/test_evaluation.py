@@ -144,15 +144,15 @@ def test_the_same_as_evaluation_without_a_protocol(checkpoint: Path, tmp_path: P
 
 
 class Counted:
-    """Counts the questions that are asked of the network."""
+    """Counts the items that are asked of the network."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.numbers: list[int] = []
         measure = Masks.measure
 
-        def counting(protocol: Masks, question: Any, *args: Any) -> Any:
-            self.numbers.append(question.number)
-            return measure(protocol, question, *args)
+        def counting(protocol: Masks, item: Any, *args: Any) -> Any:
+            self.numbers.append(item.number)
+            return measure(protocol, item, *args)
 
         monkeypatch.setattr(Masks, "measure", counting)
 
@@ -193,11 +193,11 @@ def test_a_run_that_was_stopped_goes_on(checkpoint: Path, tmp_path: Path, monkey
     expected = score(checkpoint, tmp_path / "whole", ["hsnet", "revolver"])
     measure, numbers = Masks.measure, []
 
-    def stopped(protocol: Masks, question: Any, *args: Any) -> Any:
-        numbers.append(question.number)
+    def stopped(protocol: Masks, item: Any, *args: Any) -> Any:
+        numbers.append(item.number)
         if len(numbers) == 5:
             raise KeyboardInterrupt
-        return measure(protocol, question, *args)
+        return measure(protocol, item, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(Masks, "measure", stopped)

@@ -9,8 +9,8 @@ import pytest
 from support.boxes import Boxes
 from support.evaluations import Stub
 
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode, EvaluationEpisodes
 from guided_seg.data.frozen.freeze import freeze
-from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.data.source import MODES
 from guided_seg.episode import IGNORE, Episode
 from guided_seg.errors import UserError
@@ -24,17 +24,17 @@ def masks(**values: Any) -> Masks:
     return Masks("A rule.", **{"modes": MODES, "shots": [1], "points": [2], "figures": ["J"], **values})
 
 
-def asked(protocol: Masks) -> list[Question]:
-    questions = Questions(BOXES, freeze(BOXES, "test", protocol.plan), protocol.size)
-    return [questions[number] for number in range(len(questions))]
+def asked(protocol: Masks) -> list[EvaluationEpisode]:
+    items = EvaluationEpisodes(BOXES, freeze(BOXES, "test", protocol.plan), protocol.size)
+    return [items[number] for number in range(len(items))]
 
 
 class Noise(Stub):
-    """Another random answer for every question and every version of it."""
+    """Another random answer for every item and every version of it."""
 
-    def answer(self, question: Question, episode: Episode) -> np.ndarray:
-        rng = np.random.default_rng((question.number, len(self.asked)))
-        return rng.integers(0, episode.num_labels, question.dense.target.shape, np.uint8)
+    def answer(self, item: EvaluationEpisode, episode: Episode) -> np.ndarray:
+        rng = np.random.default_rng((item.number, len(self.asked)))
+        return rng.integers(0, episode.num_labels, item.dense.target.shape, np.uint8)
 
 
 def counted(found: np.ndarray, target: np.ndarray, label: int) -> dict[str, float]:
@@ -52,29 +52,29 @@ def counted(found: np.ndarray, target: np.ndarray, label: int) -> dict[str, floa
 @pytest.mark.parametrize("objects", [1, 3])
 def test_every_version_of_a_question_is_measured(objects: int) -> None:
     protocol = masks(shots=[1, 2], points=[1, 3, "dense"], contours=True, objects=objects, episodes=4)
-    for question in asked(protocol):
+    for item in asked(protocol):
         answers, kept = Noise(), dict[str, np.ndarray]()
-        rows = protocol.measure(question, answers, lambda _, name, labels, kept=kept: kept.update({name: labels}))
-        shots = [1] if question.frozen.mode == "interactive" else [s for s in (1, 2) if question.ask(s, 1)]
+        rows = protocol.measure(item, answers, lambda _, name, labels, kept=kept: kept.update({name: labels}))
+        shots = [1] if item.frozen.mode == "interactive" else [s for s in (1, 2) if item.with_setting(s, 1)]
         settings = [(s, p) for s in shots for p in ("1", "3", "dense")]
         assert list(kept) == [f"s{s}_p{p}" for s, p in settings]
         assert [(row["shots"], row["points"], row["label"]) for row in rows] == [
-            (s, p, label) for s, p in settings for label in range(1, question.dense.num_labels)
+            (s, p, label) for s, p in settings for label in range(1, item.dense.num_labels)
         ]
         for (s, p), episode in zip(settings, answers.asked, strict=True):
-            assert len(episode.support) == s * question.frozen.ways
+            assert len(episode.support) == s * item.frozen.ways
             for shot in episode.support:
                 dots = shot.points if p == "dense" else shot.points[:, 2].bincount()[0]
                 assert dots == (None if p == "dense" else int(p))
-        target = question.dense.target.numpy()
+        target = item.dense.target.numpy()
         for row in rows:
             found = kept[f"s{row['shots']}_p{row['points']}"]
             expected = counted(found, target, row["label"])
             assert {key: row[key] for key in expected} == expected
             void = target == IGNORE
             assert row["f"] == contour_accuracy(found == row["label"], target == row["label"], void)
-            assert row["group"] == question.frozen.groups[row["label"] - 1]
-            assert (row["episode"], row["mode"], row["seed"]) == (question.number, question.frozen.mode, 0)
+            assert row["group"] == item.frozen.groups[row["label"] - 1]
+            assert (row["episode"], row["mode"], row["seed"]) == (item.number, item.frozen.mode, 0)
 
 
 def test_contours_are_measured_on_request() -> None:
@@ -86,22 +86,22 @@ def test_contours_are_measured_on_request() -> None:
 def test_the_last_frame_is_answered_and_not_scored() -> None:
     for skip in (False, True):
         protocol, scored, kept = masks(modes=["video"], skip_last=skip), list[Row](), list[int]()
-        questions = asked(protocol)
-        for question in questions:
-            scored += protocol.measure(question, Stub(), lambda q, *_, kept=kept: kept.append(q.number))
+        items = asked(protocol)
+        for item in items:
+            scored += protocol.measure(item, Stub(), lambda q, *_, kept=kept: kept.append(q.number))
         assert kept == list(range(12))  # three frames of each of four objects
-        frames = [questions[row["episode"]].frozen.query.key for row in scored]
+        frames = [items[row["episode"]].frozen.query.key for row in scored]
         assert [frame.endswith("3") for frame in frames] == [False, False, *([] if skip else [True])] * 4
 
 
 def test_answers_are_scored_at_the_size_that_is_asked() -> None:
     protocol = masks(modes=["semantic"], episodes=1, size=[20, 50])
     assert protocol.size == (20, 50)
-    (question,) = asked(protocol)
+    (item,) = asked(protocol)
     answers = Stub()
-    (row,) = protocol.measure(question, answers)
+    (row,) = protocol.measure(item, answers)
     assert answers.asked[0].query.shape == (3, 20, 50)
-    assert row["bg_u"] + row["fg_u"] == (question.dense.target != IGNORE).sum()
+    assert row["bg_u"] + row["fg_u"] == (item.dense.target != IGNORE).sum()
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from support.boxes import Boxes
 from support.evaluations import SHAPES, files, network_of, score, write_checkpoint
 from torch import Tensor
 
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode, EvaluationEpisodes
 from guided_seg.data.frozen.freeze import freeze
-from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.features import Features
@@ -39,8 +39,8 @@ def masks(**values: Any) -> Masks:
     return Masks("A rule.", **values)
 
 
-def questions(protocol: Masks) -> list[Question]:
-    data = Questions(SHAPES, freeze(SHAPES, "test", protocol.plan))
+def items(protocol: Masks) -> list[EvaluationEpisode]:
+    data = EvaluationEpisodes(SHAPES, freeze(SHAPES, "test", protocol.plan))
     return [data[number] for number in range(2 * FRAMES)]
 
 
@@ -60,6 +60,9 @@ class Counting(Predictor):
         super().__init__(network_of(), lambda _: [], 1)
         self.asked: list[Asked] = []
 
+    def encode_all(self, images: Sequence[Image]) -> None:
+        """There is nothing to encode."""
+
     def features(self, image: Image) -> Features:
         sizes = torch.tensor([image.size])
         return Features(torch.zeros(1, 1, 1, 1), sizes, sizes)
@@ -76,11 +79,11 @@ class Counting(Predictor):
 
 
 def measured(protocol: Masks) -> list[Asked]:
-    """What is asked by all questions of the protocol."""
+    """What is asked by all items of the protocol."""
     answers, counting = Answers(network_of()), Counting()
     answers._predictor = counting
-    for question in questions(protocol):
-        protocol.measure(question, answers)
+    for item in items(protocol):
+        protocol.measure(item, answers)
     return counting.asked
 
 
@@ -119,18 +122,18 @@ def test_what_is_certain_of_the_frame_before_is_one_more_shot() -> None:
 
 
 def test_the_answer_to_the_frame_before_moves_along() -> None:
-    question, episode = some_question()
+    item, episode = some_question()
     network = balanced(network_of(*FUSED))
     labels = np.zeros(episode.query.shape[1:], np.uint8)
     labels[2:9, 3:11] = 1
     episode = replace(episode, support=[Shot(episode.query.roll(3, 2), mask=torch.from_numpy(labels))])
-    found = Answers(network).remember(question, episode, "s", "moved")
+    found = Answers(network).remember(item, episode, "s", "moved")
     frames = [
         (image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
         for image in (episode.support[0].image, episode.query)
     ]
     expected = moved(labels, *frames)
-    told = Answers(network).segment(question, replace(episode, previous=torch.from_numpy(expected)))
+    told = Answers(network).segment(item, replace(episode, previous=torch.from_numpy(expected)))
     assert np.array_equal(found, within_reach(told, expected))
 
 
@@ -159,26 +162,26 @@ def balanced(network: Network) -> Network:
     return network
 
 
-def some_question() -> tuple[Question, Episode]:
-    data = Questions(SHAPES, freeze(SHAPES, "test", masks().plan))
-    question = data[1]
-    episode = question.ask(1, 2)
+def some_question() -> tuple[EvaluationEpisode, Episode]:
+    data = EvaluationEpisodes(SHAPES, freeze(SHAPES, "test", masks().plan))
+    item = data[1]
+    episode = item.with_setting(1, 2)
     assert episode is not None
-    return question, episode
+    return item, episode
 
 
 def test_memory_changes_what_a_network_with_it_answers() -> None:
-    question, episode = some_question()
+    item, episode = some_question()
     network = balanced(network_of(*FUSED))
-    remembered = Answers(network).remember(question, episode, "s", "map")
-    assert not np.array_equal(remembered, Answers(network).segment(question, episode))
+    remembered = Answers(network).remember(item, episode, "s", "map")
+    assert not np.array_equal(remembered, Answers(network).segment(item, episode))
 
 
 def test_a_shot_of_the_frame_before_is_for_any_network() -> None:
-    question, episode = some_question()
+    item, episode = some_question()
     network = network_of()
-    plain, remembered = (Answers(network).remember(question, episode, "s", kind) for kind in ("map", "shot"))
-    assert np.array_equal(plain, Answers(network).segment(question, episode))
+    plain, remembered = (Answers(network).remember(item, episode, "s", kind) for kind in ("map", "shot"))
+    assert np.array_equal(plain, Answers(network).segment(item, episode))
     assert not np.array_equal(remembered, plain)
 
 

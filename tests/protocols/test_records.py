@@ -10,14 +10,14 @@ import pytest
 import torch
 from support.evaluations import SHAPES, Stub
 
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode
 from guided_seg.data.frozen.freeze import freeze
-from guided_seg.data.frozen.questions import Question
 from guided_seg.errors import UserError
 from guided_seg.model.network import Network
 from guided_seg.protocols import runner
 from guided_seg.protocols.protocol import Masks, Row
 from guided_seg.protocols.records import Records, read_records
-from guided_seg.protocols.runner import Asked, Job, run
+from guided_seg.protocols.runner import Job, Setup, run
 
 OF: dict[str, Any] = {"checkpoint": "abc", "rule": {"shots": [1, 5], "size": None}}
 DONE: dict[int, list[Row]] = {0: [{"j": 0.1}, {"j": 1 / 3}], 1: [], 2: [{"j": 1.0, "group": "Kuh ü"}]}
@@ -154,22 +154,22 @@ def test_a_missing_episode_is_an_error(path: Path) -> None:
 
 
 class Counting(Masks):
-    """Notes which questions it measures, and stops before ``stop``."""
+    """Notes which items it measures, and stops before ``stop``."""
 
     def __init__(self, stop: int | None = None) -> None:
         super().__init__("A rule.", modes=["semantic"], shots=[1], points=[2], figures=["J"], episodes=6)
         self.stop, self.measured = stop, list[int]()
 
-    def measure(self, question: Question, *args: Any) -> list[Row]:
-        if question.number == self.stop:
+    def measure(self, item: EvaluationEpisode, *args: Any) -> list[Row]:
+        if item.number == self.stop:
             raise KeyboardInterrupt
-        self.measured.append(question.number)
-        return super().measure(question, *args)
+        self.measured.append(item.number)
+        return super().measure(item, *args)
 
 
 @pytest.fixture
-def stubbed(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    monkeypatch.setattr(runner, "Answers", lambda *_: Stub())
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> Setup:
+    monkeypatch.setattr(runner, "Answers", lambda *_, **__: Stub())
 
     class Nobody(Network):
         needs_same_image = False
@@ -180,17 +180,17 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Asked:
         def forward(self, *_: Any) -> Any:
             raise NotImplementedError
 
-    return Asked(Nobody(), SHAPES)
+    return Setup(Nobody(), SHAPES)
 
 
-def answered(path: Path, protocol: Counting, asked: Asked) -> list[Row]:
+def answered(path: Path, protocol: Counting, asked: Setup) -> list[Row]:
     job = Job("x", protocol, freeze(SHAPES, "test", protocol.plan), Records(path, OF))
     ((done, rows),) = run([job], asked)
     assert done is job
     return rows
 
 
-def test_an_interrupted_run_goes_on_to_the_same_file(path: Path, stubbed: Asked) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_file(path: Path, stubbed: Setup) -> None:
     expected = answered(path, Counting(), stubbed)
     whole = path.read_bytes()
     path.unlink()
@@ -209,7 +209,7 @@ def test_an_interrupted_run_goes_on_to_the_same_file(path: Path, stubbed: Asked)
     assert again.measured == []
 
 
-def test_it_goes_on_from_the_parts_of_another_number_of_processes(path: Path, stubbed: Asked) -> None:
+def test_it_goes_on_from_the_parts_of_another_number_of_processes(path: Path, stubbed: Setup) -> None:
     expected = answered(path, Counting(), stubbed)
     whole = path.read_bytes()
     records, by_number = Records(path, OF), Records(path, OF).read()
@@ -228,7 +228,7 @@ def test_it_goes_on_from_the_parts_of_another_number_of_processes(path: Path, st
 
 @pytest.mark.parametrize(("processes", "each"), [(1, 4), (2, 2), (3, 1), (9, 1)])
 def test_processes_share_the_threads(
-    monkeypatch: pytest.MonkeyPatch, stubbed: Asked, processes: int, each: int
+    monkeypatch: pytest.MonkeyPatch, stubbed: Setup, processes: int, each: int
 ) -> None:
     threads: list[int] = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)

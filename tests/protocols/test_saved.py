@@ -14,8 +14,8 @@ from support.archives import noise_davis, noise_folder
 from support.evaluations import score
 
 from guided_seg.data.coco.coco import Coco
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes
 from guided_seg.data.frozen.freeze import Plan, freeze
-from guided_seg.data.frozen.questions import Questions
 from guided_seg.data.images import read_labels
 from guided_seg.errors import UserError
 from guided_seg.protocols.predictions import gather, keeper
@@ -96,13 +96,13 @@ def test_coco_results_have_the_ids_of_the_json_file(tmp_path: Path) -> None:
     }
     (tmp_path / "test/_annotations.coco.json").write_text(json.dumps(content))
     source = Coco(tmp_path, "test", min_pixels=1)
-    question = Questions(source, freeze(source, "test", Plan(["interactive"])))[0]
+    item = EvaluationEpisodes(source, freeze(source, "test", Plan(["interactive"])))[0]
     keep = keeper(tmp_path / "out", source)("clicks")
-    keep(question, "clicks", np.ones((48, 64), np.uint8))
+    keep(item, "clicks", np.ones((48, 64), np.uint8))
     lines = tmp_path / "out/clicks/clicks.jsonl"
     whole = lines.read_text()
     lines.write_text(whole[: len(whole) // 2])  # as where the process was stopped
-    keep(question, "clicks", np.ones((48, 64), np.uint8))
+    keep(item, "clicks", np.ones((48, 64), np.uint8))
     (file,) = gather(tmp_path / "out")
     assert [(entry["image_id"], entry["category_id"]) for entry in json.loads(file.read_text())] == [(4242, 7)]
 

@@ -1,4 +1,4 @@
-"""The shipped frozen episodes: the same questions of the same data on any machine, and the same scores."""
+"""The shipped frozen episodes: the same items of the same data on any machine, and the same scores."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from support.evaluations import CONF, NAMES, Stub, network_of
 
 from guided_seg.data.coco.coco import Coco
 from guided_seg.data.frozen.episode_file import FrozenEpisodes
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode, EvaluationEpisodes
 from guided_seg.data.frozen.freeze import Plan, freeze
-from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.source import Source
 from guided_seg.data.sources.davis import Davis
@@ -85,7 +85,7 @@ def test_random_draws_of_this_machine_are_the_same() -> None:
 class NearestDot(Stub):
     """Each pixel has the label of the nearest dot, in whole numbers: what it scores is exact on any machine."""
 
-    def answer(self, question: Question, episode: Episode) -> np.ndarray:
+    def answer(self, item: EvaluationEpisode, episode: Episode) -> np.ndarray:
         dots = episode.support[0].points
         assert dots is not None
         rows, columns = np.indices(episode.target.shape)
@@ -96,8 +96,8 @@ class NearestDot(Stub):
 def score(name: str, answers: Answers, *overrides: str, every: int = 1) -> dict[str, float]:
     protocol = build_protocol(compose_evaluation("any", f"protocol=[{name}]", *overrides), name)
     frozen = shipped("shapes", name)
-    questions = Questions(Shapes("test"), frozen, protocol.size)
-    rows = [row for n in range(0, len(questions), every) for row in protocol.measure(questions[n], answers)]
+    items = EvaluationEpisodes(Shapes("test"), frozen, protocol.size)
+    rows = [row for n in range(0, len(items), every) for row in protocol.measure(items[n], answers)]
     figures = scores(protocol, frozen, rows)["settings"][-1]["figures"]
     return {figure: interval["value"] for figure, interval in figures.items()}
 
@@ -125,9 +125,9 @@ def test_real_images_are_those_that_were_frozen(name: str) -> None:
         pytest.skip(f"no {folder}/ in {DATA}; set GUIDED_SEG_DATA to the folder that holds it")
     source: Source = REAL[name]()
     for path in sorted((SHIPPED / name).iterdir()):
-        questions = Questions(source, frozen_of(path))
-        for number in range(0, len(questions), max(1, len(questions) // 3)):
-            assert questions[number].dense.query.shape[0] == 3  # loading compares size and labels
+        items = EvaluationEpisodes(source, frozen_of(path))
+        for number in range(0, len(items), max(1, len(items) // 3)):
+            assert items[number].dense.query.shape[0] == 3  # loading compares size and labels
 
 
 RANDOM_CLICKS = {

@@ -14,8 +14,8 @@ from support.evaluations import SHAPES
 from support.networks import network, same_labels
 from torch import Tensor
 
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode, EvaluationEpisodes
 from guided_seg.data.frozen.freeze import Plan, freeze
-from guided_seg.data.frozen.questions import Question, Questions
 from guided_seg.episode import Episode, Shot, collate
 from guided_seg.model.video.motion import Places, moved, within_reach
 from guided_seg.model.video.previous_frame import Memory, certain, reads_map, reads_shot
@@ -98,31 +98,31 @@ def test_a_session_resizes_what_it_remembers(
 
 
 @pytest.fixture(scope="module")
-def question() -> Question:
-    return Questions(SHAPES, freeze(SHAPES, "test", Plan(["video"], 1, shots=1, points=2)))[0]
+def item() -> EvaluationEpisode:
+    return EvaluationEpisodes(SHAPES, freeze(SHAPES, "test", Plan(["video"], 1, shots=1, points=2)))[0]
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("sizes", SIZES)
-def test_a_protocol_resizes_what_it_remembers(sizes: str, memory: Memory, question: Question) -> None:
+def test_a_protocol_resizes_what_it_remembers(sizes: str, memory: Memory, item: EvaluationEpisode) -> None:
     """The shown frame has the first size, the query the last."""
     first, last = frames(SIZES[sizes])[0], frames(SIZES[sizes])[-1]
     mask = torch.zeros(first.shape[:2], dtype=torch.uint8)
     mask[2:14, 2:14] = 1
     blank = torch.zeros(last.shape[:2], dtype=torch.uint8)
     episode = Episode(tensor(last), blank, [Shot(tensor(first), mask=mask)])
-    found = Answers(network("fused")).remember(question, episode, "s", memory)
+    found = Answers(network("fused")).remember(item, episode, "s", memory)
     places = Places(mask.numpy(), first if memory == "moved" else None).at(last) if reads_map(memory) else None
     if places:
         assert places.labels.shape == last.shape[:2]
         episode = replace(episode, previous=torch.from_numpy(places.labels))
-    told = Answers(network("fused")).segment(question, episode)
+    told = Answers(network("fused")).segment(item, episode)
     assert (found != (places.keep(told) if places else told)).mean() < 0.1  # optical flow rounds differently at times
 
 
 @pytest.mark.parametrize("memory", ["map", "moved"])
 def test_a_map_of_another_size_is_told_to_a_protocol_s_network(
-    memory: Memory, question: Question, monkeypatch: pytest.MonkeyPatch
+    memory: Memory, item: EvaluationEpisode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[np.ndarray | None] = []
     maps = Predictor.maps
@@ -136,7 +136,7 @@ def test_a_map_of_another_size_is_told_to_a_protocol_s_network(
     mask = torch.zeros(24, 32, dtype=torch.uint8)
     mask[2:14, 2:14] = 1
     episode = Episode(tensor(large), torch.zeros(48, 64, dtype=torch.uint8), [Shot(tensor(small), mask=mask)])
-    Answers(network("fused")).remember(question, episode, "s", memory)
+    Answers(network("fused")).remember(item, episode, "s", memory)
     assert asked[-1] is not None
     assert asked[-1].shape == (48, 64)
     if memory == "map":

@@ -7,7 +7,15 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    chdir,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+)
 from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
@@ -15,7 +23,7 @@ from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
-from unittest.mock import DEFAULT, patch
+from unittest.mock import patch
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
@@ -24,7 +32,7 @@ from omegaconf import DictConfig
 from timm.models import efficientnet
 
 from guided_seg.cli.run_folders import register_resolvers
-from guided_seg.training.score import score
+from guided_seg.protocols.evaluation import score
 from guided_seg.training.train import train
 from support.processes import PLAIN, ended
 
@@ -85,7 +93,10 @@ def shallow_lite() -> AbstractContextManager[Any]:
 
 def no_figures() -> AbstractContextManager[Any]:
     """Runs of this process draw none."""
-    return patch.multiple("guided_seg.training.train", draw=DEFAULT, _draw_learning=DEFAULT)
+    stack = ExitStack()
+    stack.enter_context(patch("guided_seg.protocols.default_test.draw", return_value={}))
+    stack.enter_context(patch("guided_seg.training.train._draw_learning"))
+    return stack
 
 
 def composed_once() -> AbstractContextManager[Any]:
@@ -96,7 +107,7 @@ def composed_once() -> AbstractContextManager[Any]:
 def evaluate(checkpoint: Path, folder: Path, *overrides: str) -> dict[str, Any]:
     """Score a checkpoint into ``folder``, without figures; the content of its evaluation.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    with patch("guided_seg.training.score.draw"):
+    with patch("guided_seg.protocols.default_test.draw"):
         score(compose_evaluation(checkpoint, *overrides), folder)
     return read(folder / "evaluation.json")
 

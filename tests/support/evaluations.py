@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from guided_seg.composition.build import build_network, network_config
-from guided_seg.data.frozen.questions import Question
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.episode import Episode
 from guided_seg.model.network import Network
@@ -65,10 +65,13 @@ class Stub(Answers):
     def __init__(self) -> None:
         self.asked: list[Episode] = []
 
-    def segment(self, question: Question, episode: Episode) -> np.ndarray:
-        self.asked.append(episode)
-        return self.answer(question, episode)
+    def encode(self, item: EvaluationEpisode, shots: int) -> None:
+        """Nothing to encode."""
 
-    def answer(self, question: Question, episode: Episode) -> np.ndarray:
+    def segment(self, item: EvaluationEpisode, episode: Episode) -> np.ndarray:
+        self.asked.append(episode)
+        return self.answer(item, episode)
+
+    def answer(self, item: EvaluationEpisode, episode: Episode) -> np.ndarray:
         """The target itself."""
-        return question.dense.target.numpy()
+        return item.dense.target.numpy()

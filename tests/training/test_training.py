@@ -18,7 +18,6 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from guided_seg.data.sampling.points import Setting, settings_of
 from guided_seg.data.source import Mode
 from guided_seg.episode import Batch, Episode, Shot, collate
 from guided_seg.errors import DataError, UserError
@@ -30,9 +29,8 @@ from guided_seg.model.network import StagedNetwork
 from guided_seg.model.segmentor import Segmentor
 from guided_seg.training import callbacks
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
+from guided_seg.training.lightning_messages import quiet_lightning
 from guided_seg.training.module import EpisodicSegmentation, new_metric
-from guided_seg.training.test_panels import CollectPanels
-from guided_seg.training.testing import quiet_lightning
 
 ROOT = Path(__file__).parents[2]
 SIZE = 16
@@ -72,7 +70,7 @@ class Right(StagedNetwork):
         return Guidance(torch.zeros(len(batch), 2, 0), torch.zeros(len(batch), 2, dtype=torch.bool))
 
 
-def episode(mode: Mode, index: int, group: str = "a", shown: int | None = None, wrong: bool = False) -> Episode:
+def episode(mode: Mode, index: int, group: str = "a", wrong: bool = False) -> Episode:
     """A square that `Right` finds, or misses altogether, shown densely twice (once where it is interactive)."""
     target = torch.zeros(SIZE, SIZE, dtype=torch.uint8)
     target[4:12, 4:12] = 1
@@ -80,14 +78,12 @@ def episode(mode: Mode, index: int, group: str = "a", shown: int | None = None, 
     image[0] = (1 - target if wrong else target).float()
     shots = [Shot(image, mask=target, is_query=True)] if mode == "interactive" else []
     shots = shots or [Shot(torch.zeros(3, SIZE, SIZE), mask=target) for _ in range(2)]
-    meta = {"mode": mode, "group": group, "index": index, "shown": shown, "broken": [], "source": "made up"}
+    meta = {"mode": mode, "group": group, "groups": (group,), "index": index, "broken": [], "source": "made up"}
     return Episode(image, target, shots, meta)
 
 
-def module(*settings: Setting) -> EpisodicSegmentation:
-    made = EpisodicSegmentation(Right(), settings=settings or ((1, 5),))
-    made.on_test_start()
-    return made
+def module() -> EpisodicSegmentation:
+    return EpisodicSegmentation(Right())
 
 
 class TestValidation:
@@ -119,62 +115,9 @@ class TestValidation:
         assert found == [{"val/video": 0.0}, {"val/video": 1.0}]
 
 
-class TestTest:
-    def test_a_query_in_its_own_support_is_left_out_where_it_is_shown(self) -> None:
-        """``shown`` is the first S at which the query is one of the shots (video)."""
-        made = module((1, 5), (2, 5))
-        made.test_step(collate([episode("video", 0), episode("video", 1, shown=2, wrong=True)]), 0)
-        scores = made.results()["video"]
-        assert scores[1, 5]["episodes"] == 2
-        assert scores[2, 5]["episodes"] == 1
-        assert scores[1, 5]["positive_iou"] < scores[2, 5]["positive_iou"] == 1.0
-
-    def test_a_batch_that_is_all_shown_counts_nothing(self) -> None:
-        made = module((1, 5), (2, 5))
-        made.test_step(collate([episode("video", 0)]), 0)
-        made.test_step(collate([episode("video", 1, shown=1), episode("video", 2, shown=2)]), 1)
-        scores = made.results()["video"]
-        assert (scores[1, 5]["episodes"], scores[2, 5]["episodes"]) == (2, 1)
-
-    def test_an_interactive_task_has_one_shot(self) -> None:
-        settings: list[Setting] = [(1, 5), (1, None), (5, 5)]
-        assert settings_of("interactive", settings) == [(1, 5), (1, None)]
-        assert settings_of("video", settings) == settings
-        made = module(*settings)
-        made.test_step(collate([episode("interactive", 0)]), 0)
-        assert set(made.results()["interactive"]) == {(1, 5), (1, None)}
-
-    def test_images_are_encoded_once_for_all_settings(self) -> None:
-        made = module((1, 1), (1, 5), (1, None), (2, 5))
-        batch = collate([episode("semantic", 0), episode("semantic", 1)])
-        made.test_step(batch, 0)
-        assert made.network.encoded == len(batch.images) == 6
-
-    def test_each_of_several_labels_counts_for_its_own_object(self) -> None:
-        """`Right` knows one positive label, so what is the second object's is missed."""
-        one, two = episode("video", 0), episode("video", 1)
-        target = one.target.clone()
-        target[8:12, 4:12] = 2
-        meta = {**one.meta, "group": "a + b", "groups": ("a", "b")}
-        both = Episode(one.query, target, [Shot(shot.image, mask=target) for shot in one.support], meta, 3)
-        made = module()
-        made.test_step(collate([both, two]), 0)
-        assert made.results()["video"][1, 5]["episodes"] == 2
-        assert made.results()["video"][1, 5]["positive_iou"] == (32 + 0 + 64) / (64 + 32 + 64)
-        # the frames of a: half of what is claimed in the first, all in the second
-        assert {row[2]: row[3] for row in made.results_by_group()} == {"a": (0.5 + 1) / 2, "b": 0.0}
-        assert made.results()["video"][1, 5]["mean_iou"] == 0.75 / 2
-
-    def test_a_second_test_forgets_the_first(self) -> None:
-        made = module()
-        made.test_step(collate([episode("video", 0, wrong=True)]), 0)
-        made.on_test_start()
-        made.test_step(collate([episode("semantic", 0)]), 0)
-        assert {mode: scores[1, 5]["positive_iou"] for mode, scores in made.results().items()} == {"semantic": 1.0}
-
-    def test_video_is_the_mean_over_frames_and_other_modes_pool(self) -> None:
-        assert (new_metric("video").within, new_metric("video").resample) == ("mean", "groups")
-        assert (new_metric("semantic").within, new_metric("semantic").resample) == ("pool", "episodes")
+def test_video_is_the_mean_over_frames_and_other_modes_pool() -> None:
+    assert (new_metric("video").within, new_metric("video").resample) == ("mean", "groups")
+    assert (new_metric("semantic").within, new_metric("semantic").resample) == ("pool", "episodes")
 
 
 class TestOptimisation:
@@ -293,7 +236,7 @@ class TestBrokenFiles:
             self.feed(callback, [], ["a.jpg is cut off"], [])
             self.feed(callback, ["a.jpg is cut off"], ["b.jpg is cut off"])
         assert caplog.messages == ["Skipped a broken file: a.jpg is cut off", "Skipped a broken file: b.jpg is cut off"]
-        assert (callback.episodes, callback.broken) == (5, 3)
+        assert (callback.skipped.episodes, callback.skipped.broken) == (5, 3)
 
     def test_too_many_are_fatal_but_not_at_the_very_start(self) -> None:
         callback = BrokenFiles(limit=0.02, grace=100)
@@ -307,15 +250,7 @@ class TestBrokenFiles:
         first, second = BrokenFiles(), BrokenFiles()
         self.feed(first, ["a.jpg is cut off"], [])
         second.load_state_dict(first.state_dict())
-        assert (second.episodes, second.broken) == (2, 1)
-
-
-def test_panels_show_the_first_episodes_that_there_are() -> None:
-    collector, made = CollectPanels((1, 5), per_mode=2), module()
-    for index in range(3):
-        batch = collate([episode("video", index, group=f"g{index}")])
-        collector.on_test_batch_end(TRAINER, made, None, batch, index)
-    assert len(collector.rows["video"]) == 2
+        assert (second.skipped.episodes, second.skipped.broken) == (2, 1)
 
 
 # ---- what Lightning, logging and metrics cost beside a bare loop ----

@@ -10,24 +10,24 @@ from typing import Any
 import pytest
 from support.commands import TINY, compose_run
 
-from guided_seg.composition.build import build_data, build_network
-from guided_seg.data.evaluation_episodes import FixedEpisodes
-from guided_seg.data.sampling.points import restrict
+from guided_seg.composition.build import build_network
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode, EvaluationEpisodes
+from guided_seg.data.frozen.freeze import Plan
+from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.episode import Batch
 from guided_seg.errors import BrokenFile
 from guided_seg.model.network import Network
 from guided_seg.training import update_time
-from guided_seg.training.update_time import update_times
+from guided_seg.training.update_time import timed_episode, update_times
 
 
 @pytest.fixture
 def timed() -> tuple[Network, Batch]:
-    cfg = compose_run(*TINY, "evaluation.shots=[3]")
-    data = build_data(cfg)
-    batch = data.test_episode("semantic")
+    batch = timed_episode(Shapes("test", size=48), Plan(["semantic"], shots=3))
     assert len(batch) == 1
-    assert len(batch.images) == 4  # the query and three shots
-    return build_network(cfg).eval(), restrict(batch, 1, 5, 0)
+    assert len(batch.images) == 2  # the query and one shot
+    assert len(batch.points) == 10
+    return build_network(compose_run(*TINY)).eval(), batch
 
 
 def test_encoding_is_of_the_query_and_an_update_encodes_nothing(
@@ -66,12 +66,14 @@ def test_what_is_slow_is_repeated_less(timed: tuple[Network, Batch], monkeypatch
 
 
 def test_an_episode_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = FixedEpisodes._episode
+    honest, plan, source = EvaluationEpisodes.__getitem__, Plan(["interactive"], 2), Shapes("test", size=48)
 
-    def episode(self: FixedEpisodes, task: Any, meta: Any) -> Any:
-        if meta["index"] == 0:
+    def episode(self: EvaluationEpisodes, number: int) -> EvaluationEpisode:
+        if number == 0:
             raise BrokenFile("a.jpg")
-        return honest(self, task, meta)
+        return honest(self, number)
 
-    monkeypatch.setattr(FixedEpisodes, "_episode", episode)
-    assert build_data(compose_run(*TINY)).test_episode("interactive").metas[0]["index"] == 1
+    monkeypatch.setattr(EvaluationEpisodes, "__getitem__", episode)
+    assert timed_episode(source, plan).metas[0]["index"] == 1
+    with pytest.raises(BrokenFile, match=r"a\.jpg"):
+        timed_episode(source, Plan(["interactive"], 1))

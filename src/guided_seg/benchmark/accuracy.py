@@ -22,7 +22,8 @@ from omegaconf import DictConfig
 
 from guided_seg.benchmark.models import composed
 from guided_seg.benchmark.timing import Row, row
-from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes
+from guided_seg.data.frozen.freeze import Plan, select
 from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.metrics.j_and_f import region_similarity
 from guided_seg.metrics.simulated_clicks import Click, next_click
@@ -63,8 +64,9 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
     """Measure accuracy against time; also write ``accuracy.csv`` and ``accuracy.png``."""
     out = Path(cfg.output_dir)
     network = load_network(cfg.checkpoint or _trained(cfg, out / "accuracy"))[0]
-    data = FixedEpisodes(instantiate(cfg.data.source)(split="test"), "interactive", 1, cfg.objects, cfg.seed)
-    courses = [_course(network, data[0, index]) for index in range(len(data))]
+    source = instantiate(cfg.data.source)(split="test")
+    data = EvaluationEpisodes(source, select(source, "test", Plan(["interactive"], cfg.objects, seeds=[cfg.seed])))
+    courses = [_course(network, data[number].dense) for number in range(len(data))]
     ious, session, scratch = (np.mean([getattr(course, part) for course in courses], 0) for part in Course._fields)
     _write(out, ious, session, scratch)
     _draw(out / "accuracy.png", cfg.data.name, ious, session, scratch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from guided_seg.composition.trust import NETWORK, data_parts, unknown_settings
 from guided_seg.data.sampling.points import Setting, settings_of
-from guided_seg.data.source import MODES, Mode
-from guided_seg.data.sources.classes import as_split
+from guided_seg.data.source import MODES, Mode, Source
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.model.backbone import Backbone, Blank
 from guided_seg.model.guide.fusion import Early, Fusion
@@ -143,7 +141,11 @@ def build_data(cfg: DictConfig) -> Episodes:
         batch_size=training.batch_size,
         steps_per_epoch=steps_per_epoch(cfg.trainer.max_steps, training.validate_every),
         val_episodes=training.val_episodes,
-        **_evaluation(cfg),
+        eval_objects=cfg.evaluation.objects,
+        eval_batch_size=cfg.evaluation.batch_size,
+        num_workers=cfg.num_workers,
+        seed=cfg.seed,
+        eval_seed=cfg.evaluation.seed,
     )
 
 
@@ -159,13 +161,12 @@ def steps_per_epoch(steps: int, validate_every: int) -> int:
     return steps // next(exact, fewest)
 
 
-def build_test_data(cfg: DictConfig, data: DictConfig) -> Episodes:
-    """Build a data module for evaluation only: the mode of ``cfg``, or every mode if it has none."""
-    from guided_seg.data.datamodule import Episodes  # imports Lightning, which takes seconds and networks do not need
-
-    every = partial(Episodes, weights=dict.fromkeys(MODES, 1.0))
-    make = instantiate(cfg.mode, _partial_=True) if cfg.get("mode") else every
-    return make(source=instantiate(data.source), test_split=as_split(cfg.split), **_evaluation(cfg))
+def requested_modes(cfg: DictConfig, data: DictConfig) -> list[Mode]:
+    """The modes of the group ``mode``, or those of ``evaluation`` without one. ``data`` is the data config."""
+    if not cfg.get("mode"):
+        return known_modes(cfg.evaluation.modes)
+    make = instantiate(cfg.mode, _partial_=True)
+    return known_modes(make(source=instantiate(data.source)).requested)
 
 
 def data_to_test(cfg: DictConfig, trained: DictConfig) -> DictConfig:
@@ -176,18 +177,6 @@ def data_to_test(cfg: DictConfig, trained: DictConfig) -> DictConfig:
     """
     # the user may compose anything, but the content of a file is checked
     return cfg.get("data") or OmegaConf.create(data_parts(trained.get("data"), cfg.checkpoint))
-
-
-def _evaluation(cfg: DictConfig) -> dict[str, Any]:
-    return {
-        "eval_shots": max(cfg.evaluation.shots),
-        "eval_objects": cfg.evaluation.objects,
-        "eval_batch_size": cfg.evaluation.batch_size,
-        "test_episodes": cfg.evaluation.episodes,
-        "num_workers": cfg.num_workers,
-        "seed": cfg.get("seed", cfg.evaluation.seed),
-        "eval_seed": cfg.evaluation.seed,
-    }
 
 
 def settings(cfg: DictConfig) -> list[Setting]:
@@ -214,13 +203,13 @@ def known_modes(names: Iterable[str]) -> list[Mode]:
     return [mode for mode in MODES if mode in names]
 
 
-def modes_to_test(network: Network, data: Episodes, wanted: list[Mode], asked: list[Setting]) -> list[Mode]:
-    """Those of ``wanted`` that the network, the test split and the settings support.
+def modes_to_test(network: Network, source: Source, wanted: list[Mode], asked: list[Setting]) -> list[Mode]:
+    """Those of ``wanted`` that the network, the data and the settings support.
 
     Raises:
         UserError: none is left.
     """
-    there = data.test_modes(wanted)
+    there = [mode for mode in MODES if mode in wanted and mode in source.modes]
     modes = [mode for mode in usable_modes(network, there) if settings_of(mode, asked)]
     if not modes:
         raise UserError(

@@ -1,31 +1,36 @@
-"""One LightningDataModule per mode, and their mixture (paper, section 4.3)."""
+"""One LightningDataModule per mode, and their mixture: training and validation (paper, section 4.3)."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset
 
-from guided_seg.data.evaluation_episodes import FixedEpisodes
+from guided_seg.data.frozen.episode_file import FrozenEpisodes
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes
+from guided_seg.data.frozen.freeze import Plan, select
 from guided_seg.data.leaks import check_unseen
-from guided_seg.data.sampling.points import PointRange
+from guided_seg.data.sampling.points import PointRange, Setting
 from guided_seg.data.sampling.transforms import Augment
-from guided_seg.data.source import MODES, Mode, Source, Split
+from guided_seg.data.source import Mode, Source, Split, check_objects
 from guided_seg.data.training_episodes import TrainEpisodes
 from guided_seg.data.workers import EpisodeSampler, workers
-from guided_seg.episode import Batch, Episode, collate
-from guided_seg.errors import DataError
+from guided_seg.episode import IGNORE, Batch, Episode, Meta, Shot, collate
+from guided_seg.errors import BrokenFile, DataError
 from guided_seg.settings.episode_options import EpisodeOptions
 
 log = logging.getLogger(__name__)
 
+VALIDATION: Setting = (1, 5)
+"""The (S, P) of validation, by which checkpoints are selected, on validation classes and scenes."""
+
 
 class Episodes(LightningDataModule):
-    """Training episodes of one or more modes, and fixed validation and test episodes.
+    """Training episodes of one or more modes, fixed validation episodes, and the source of the test.
 
     Args:
         source: factory of the source of a split.
@@ -35,14 +40,11 @@ class Episodes(LightningDataModule):
         augment: joint augmentation of training images, or None.
         batch_size: episodes per training batch and process.
         steps_per_epoch: training batches per process between two validations.
-        eval_batch_size: episodes per evaluation batch.
-        eval_shots: the largest S of the evaluation.
+        eval_batch_size: episodes per validation batch.
         val_episodes: validation episodes per mode.
-        test_episodes: test episodes per mode; None for all of the source.
         num_workers: processes that sample episodes.
         seed: random seed of training episodes.
-        eval_seed: random seed of the supports of evaluation episodes.
-        test_split: the split to test.
+        eval_seed: random seed of validation episodes.
         eval_objects: positive labels of a test task.
 
     Raises:
@@ -59,13 +61,10 @@ class Episodes(LightningDataModule):
         batch_size: int = 16,
         steps_per_epoch: int = 100,
         eval_batch_size: int = 8,
-        eval_shots: int = 1,
         val_episodes: int = 32,
-        test_episodes: int | Mapping[Mode, int | None] | None = None,
         num_workers: int = 1,
         seed: int = 0,
         eval_seed: int = 0,
-        test_split: Split = "test",
         eval_objects: int = 1,
     ) -> None:
         super().__init__()
@@ -75,10 +74,9 @@ class Episodes(LightningDataModule):
         self.requested = {mode: weight for mode, weight in weights.items() if weight > 0}
         self.points, self.options, self.augment = points or PointRange(), options or EpisodeOptions(), augment
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
-        self.eval_batch_size, self.eval_shots = eval_batch_size, eval_shots
-        self.val_episodes, self.test_episodes = val_episodes, test_episodes
+        self.eval_batch_size, self.val_episodes = eval_batch_size, val_episodes
         self.num_workers, self.seed, self.eval_seed = num_workers, seed, eval_seed
-        self.test_split, self.eval_objects = test_split, eval_objects
+        self.eval_objects = eval_objects
         self._sources: dict[Split, Source] = {}
 
     def source(self, split: Split) -> Source:
@@ -105,17 +103,17 @@ class Episodes(LightningDataModule):
                     "%s has no %s tasks; training without them.", self.source("train").name, ", ".join(left_out)
                 )
             self.source("val")
-            _check_objects(self.source("train"), list(self.weights), self.options.objects[1], "episode.objects")
+            check_objects(self.source("train"), list(self.weights), self.options.objects[1], "episode.objects")
             if self.augment and self.augment.paste and not self.source("train").targets():
                 raise DataError(
                     f"data.augment.paste={self.augment.paste}, but '{self.source('train').name}' makes its images and "
                     "has no others to paste from; set it to 0, or choose other data."
                 )
         if stage == "test":
-            source = self.source(self.test_split)
-            if "train" in self._sources and self.test_split != "train":
+            source = self.source("test")
+            if "train" in self._sources:
                 check_unseen(self.source("train"), source)
-            _check_objects(source, source.modes, self.eval_objects, "evaluation.objects")
+            check_objects(source, source.modes, self.eval_objects, "evaluation.objects")
 
     def train_dataloader(self) -> DataLoader[Episode]:
         """A loader of random episodes."""
@@ -123,37 +121,20 @@ class Episodes(LightningDataModule):
         return self._loader(data, EpisodeSampler(self.batch_size * self.steps_per_epoch, each=True), self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Episode]:
-        """A loader of fixed one-shot episodes of every trained mode that the validation split has."""
+        """A loader of the validation episodes."""
+        data = _Validation(EvaluationEpisodes(self.source("val"), self.validation_episodes()))
+        return self._loader(data, EpisodeSampler(len(data)), self.eval_batch_size)
+
+    def validation_episodes(self) -> FrozenEpisodes:
+        """Fixed one-shot episodes of every trained mode that the validation split has."""
         source = self.source("val")
         modes = [mode for mode in self.weights if mode in source.modes]
         if not modes:
             raise DataError(f"The validation split of '{source.name}' has no tasks for {sorted(self.weights)}.")
-        parts = [self._fixed(source, mode, 1, self.val_episodes, self.options.objects[1]) for mode in modes]
-        return self._loader(_Joined(parts), EpisodeSampler(sum(map(len, parts))), self.eval_batch_size)
-
-    def test_modes(self, modes: Sequence[Mode] = MODES) -> list[Mode]:
-        """Those of ``modes`` for which the test split has tasks, in the order of `MODES`."""
-        return [mode for mode in MODES if mode in modes and mode in self.source(self.test_split).modes]
-
-    def test_loader(self, mode: Mode) -> DataLoader[Episode]:
-        """A loader of fixed episodes of ``mode`` with up to ``eval_shots`` shots."""
-        data = self._test_data(mode)
-        return self._loader(data, EpisodeSampler(len(data)), self.eval_batch_size)
-
-    def test_episode(self, mode: Mode) -> Batch:
-        """The first test episode of ``mode`` with readable files, as a batch of one."""
-        data = self._test_data(mode)
-        episodes = (data[(0, number)] for number in range(len(data)))
-        return collate([next((episode for episode in episodes if not episode.meta["broken"]), data[(0, 0)])])
-
-    def _test_data(self, mode: Mode) -> FixedEpisodes:
-        shots = 1 if mode == "interactive" else self.eval_shots
-        wanted = self.test_episodes
-        number = wanted.get(mode) if isinstance(wanted, Mapping) else wanted
-        return self._fixed(self.source(self.test_split), mode, shots, number, self.eval_objects)
-
-    def _fixed(self, source: Source, mode: Mode, shots: int, number: int | None, objects: int) -> FixedEpisodes:
-        return FixedEpisodes(source, mode, shots, number, self.eval_seed, objects)
+        plan = Plan(
+            modes, self.val_episodes, seeds=[self.eval_seed], points=VALIDATION[1] or 0, objects=self.options.objects[1]
+        )
+        return select(source, "val", plan)
 
     def _loader(self, data: Dataset[Episode], sampler: EpisodeSampler, batch_size: int) -> DataLoader[Episode]:
         return _Loader(
@@ -203,23 +184,28 @@ class _Loader(DataLoader[Episode]):
         yield from super().__iter__()
 
 
-class _Joined(ConcatDataset[Episode]):
-    """Concatenation of several `FixedEpisodes`, with ``(epoch, index)`` keys."""
+class _Validation(Dataset[Episode]):
+    """Validation episodes, with ``(epoch, index)`` keys. If a file is broken, ``meta['broken']`` names it."""
+
+    def __init__(self, episodes: EvaluationEpisodes) -> None:
+        self.episodes = episodes
+        frozen = episodes.frozen.episodes
+        self.numbers = [number for number, episode in enumerate(frozen) if not episode.shows_query(VALIDATION[0])]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
 
     def __getitem__(self, key: tuple[int, int]) -> Episode:
-        index = key[1]
-        for part in self.datasets:
-            assert isinstance(part, FixedEpisodes)
-            if index < len(part):
-                return part[(key[0], index)]
-            index -= len(part)
-        raise IndexError(key)
+        number = self.numbers[key[1]]
+        try:
+            episode = self.episodes[number].with_setting(*VALIDATION)
+        except BrokenFile as error:
+            return _left_out(self.episodes.meta(number) | {"broken": [str(error)]})
+        assert episode is not None
+        return episode
 
 
-def _check_objects(source: Source, modes: Sequence[Mode], wanted: int, key: str) -> None:
-    """Raise an error if several positive labels are requested and no task has more than one."""
-    if wanted > 1 and all(source.most(mode) == 1 for mode in modes):
-        raise DataError(
-            f"{key} asks for up to {wanted} positive labels, but no {' or '.join(modes)} task of '{source.name}' has "
-            f"more than one; leave {key} at 1, or choose other data."
-        )
+def _left_out(meta: Meta) -> Episode:
+    """An episode without annotations or scores."""
+    image, mask = torch.zeros(3, 32, 32), torch.full((32, 32), IGNORE, dtype=torch.uint8)
+    return Episode(image, mask, [Shot(image, mask=mask, is_query=True)], meta)

@@ -161,3 +161,12 @@ class Target:
     key: Hashable
     value: int
     visible: bool = True
+
+
+def check_objects(source: Source, modes: Sequence[Mode], wanted: int, key: str) -> None:
+    """Raise an error if several positive labels are requested and no task has more than one."""
+    if wanted > 1 and all(source.most(mode) == 1 for mode in modes):
+        raise DataError(
+            f"{key} asks for up to {wanted} positive labels, but no {' or '.join(modes)} task of '{source.name}' has "
+            f"more than one; leave {key} at 1, or choose other data."
+        )

@@ -57,13 +57,14 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
         return len(self._share())
 
     def _share(self) -> range:
-        rank, world = _rank_and_world()
+        rank, world = rank_and_world()
         if self.each:
             return range(rank * self.length, (rank + 1) * self.length)
         return range(rank, self.length, world)
 
 
-def _rank_and_world() -> tuple[int, int]:
+def rank_and_world() -> tuple[int, int]:
+    """The number of this process, from 0, and the number of processes of a distributed run."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode, shot_with
 from guided_seg.data.frozen.freeze import Plan
-from guided_seg.data.frozen.questions import Question, shot_with
 from guided_seg.episode import IGNORE
 from guided_seg.errors import DataError
 from guided_seg.metrics.j_and_f import region_similarity
@@ -58,28 +58,30 @@ class Clicks(Protocol):
         self.strategy, self.limit, self.thresholds = strategy, limit, list(thresholds)
         super().__init__(about, plan, figures, list(self._columns([])), size=size)
 
-    def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
+    def measure(self, item: EvaluationEpisode, answers: Answers, keep: Keep | None = None) -> list[Row]:
         """See `Protocol.measure`. Only the last prediction is kept."""
-        target = one_label(question.dense.target.numpy(), 1)
+        target = one_label(item.dense.target.numpy(), 1)
         prediction = np.zeros_like(target)
         clicks: list[Click] = []
         ious: list[float] = []
-        while len(clicks) < self.limit and (click := self._next(question, prediction, target, clicks)):
+        while len(clicks) < self.limit and (click := self._next(item, prediction, target, clicks)):
             clicks.append(click)
-            shot = shot_with(question.dense.support[0], torch.tensor(clicks, dtype=torch.int64))
-            prediction = answers.segment(question, question.with_support([shot]))
+            shot = shot_with(item.dense.support[0], torch.tensor(clicks, dtype=torch.int64))
+            prediction = answers.segment(item, item.with_support([shot]))
             ious.append(region_similarity(prediction == 1, target == 1, target == IGNORE))
         if keep:
-            keep(question, "clicks", prediction)
+            keep(item, "clicks", prediction)
         asked: Row = {"shots": 1, "points": "clicks"}
-        return [{**row_of(question, 1, question.frozen.groups[0]), **asked, **self._columns(ious)}]
+        return [{**row_of(item, 1, item.frozen.groups[0]), **asked, **self._columns(ious)}]
 
-    def _next(self, question: Question, prediction: Labels, target: Labels, clicks: Sequence[Click]) -> Click | None:
+    def _next(
+        self, item: EvaluationEpisode, prediction: Labels, target: Labels, clicks: Sequence[Click]
+    ) -> Click | None:
         """The next click; None if there is nothing left to click on."""
         if self.strategy == "error":
             return next_click(prediction, target, clicks)
         positive, number = len(clicks) % 2 == 0, len(clicks) // 2
-        turn = [Click(row, column, positive) for row, column, label in question.dots[0].tolist() if label == positive]
+        turn = [Click(row, column, positive) for row, column, label in item.dots[0].tolist() if label == positive]
         return turn[number] if number < len(turn) else None
 
     def _columns(self, ious: Sequence[float]) -> Row:

@@ -1,4 +1,4 @@
-"""Score a checkpoint under named protocols."""
+"""Score a checkpoint: the default test, or named protocols."""
 
 from __future__ import annotations
 
@@ -6,32 +6,107 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
 from pathlib import Path
 from pydoc import ErrorDuringImport, locate
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from guided_seg.composition.build import data_to_test
+from guided_seg.composition.build import check_modes, data_to_test, modes_to_test, requested_modes
+from guided_seg.composition.build import settings as evaluation_settings
 from guided_seg.data.frozen.episode_file import FrozenEpisodes
 from guided_seg.data.frozen.freeze import freeze
-from guided_seg.data.source import MODES, Source
-from guided_seg.data.sources.classes import unknown
+from guided_seg.data.source import MODES, Source, check_objects
+from guided_seg.data.sources.classes import as_split, unknown
 from guided_seg.errors import DataError, UserError
 from guided_seg.files.writing import sha256
+from guided_seg.model.network import Network
 from guided_seg.model.precision import check_accelerator, chosen, device_of
 from guided_seg.model.refine import refined
 from guided_seg.model.wrappers.one_vs_rest import k_way
+from guided_seg.protocols import default_test
 from guided_seg.protocols.curves import curve
 from guided_seg.protocols.predictions import check_fresh, gather, keeper
 from guided_seg.protocols.protocol import Keep, Protocol
-from guided_seg.protocols.records import Records
-from guided_seg.protocols.runner import Asked, Job, run
+from guided_seg.protocols.records import FORMAT, Records
+from guided_seg.protocols.runner import Job, Setup, run
 from guided_seg.protocols.scores import Scored, markdown, plain, scores, terminal
 from guided_seg.release.load import checkpoint_file, load_network
-from guided_seg.report.results import write_json
+from guided_seg.report.results import Results, write_json
+from guided_seg.report.results import markdown as default_test_markdown
+from guided_seg.report.results import table as default_test_table
 from guided_seg.settings.preflight import check_settings
 from guided_seg.settings.ranges import as_word
+
+
+def score(cfg: DictConfig, out: Path) -> Results:
+    """Score ``cfg.checkpoint`` by the default test, every mode at every (S, P).
+
+    ``out`` receives ``evaluation.json``, ``evaluation.md``, ``groups.csv`` and figures. The same command with the same
+    ``output_dir`` resumes an interrupted evaluation.
+
+    Raises:
+        UserError: the checkpoint, the data or the mode cannot be used.
+    """
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, for the whole process
+    settings = evaluation_settings(cfg)
+    model = _model(cfg)
+    data = data_to_test(cfg, model.trained)
+    source = instantiate(data.source)(split=as_split(cfg.split))
+    wanted = requested_modes(cfg, data)
+    if len(wanted) == 1:
+        check_modes(model.network, wanted)
+        source.require(wanted[0])
+    modes = modes_to_test(model.network, source, wanted, settings)
+    check_objects(source, source.modes, cfg.evaluation.objects, "evaluation.objects")
+    of = {"data": OmegaConf.to_container(data, resolve=True), **_of(cfg, model)}
+    jobs = default_test.jobs(cfg.evaluation, source, cfg.split, modes, out, of)
+    for name in ("evaluation.json", "evaluation.md", "groups.csv"):
+        (out / name).unlink(missing_ok=True)  # old scores must never be stored with a new config
+    OmegaConf.save(cfg, out / "config.yaml", resolve=True)
+    setup = Setup(model.refined, source, str(model.device), cfg.num_workers, max_broken=cfg.max_broken)
+    answered = list(run(jobs, setup, cfg.processes))
+    results = default_test.results(answered)
+    default_test.write_groups(answered, out / "groups.csv")
+    (out / "evaluation.md").write_text(default_test_markdown(results), encoding="utf-8")
+    default_test.draw(answered, setup, results, out / "figures")
+    write_json(out / "evaluation.json", results)
+    for job in jobs:
+        job.records.remove()
+    console = Console(markup=False)
+    console.print(default_test_table(results, title=f"{cfg.checkpoint} on {data.name} ({cfg.split})"))
+    console.print(str(out), soft_wrap=True, highlight=False)
+    return results
+
+
+class _Model(NamedTuple):
+    """A network, the config of its training, the network with its test-time options, its file and its device."""
+
+    network: Network
+    trained: DictConfig
+    refined: Network
+    file: Path
+    device: torch.device
+
+
+def _model(cfg: DictConfig) -> _Model:
+    """Load ``cfg.checkpoint``, and choose the precision."""
+    check_accelerator(cfg.accelerator)
+    device, file = device_of(cfg.accelerator), checkpoint_file(cfg.checkpoint)
+    network, trained = load_network(file)
+    network.precision = cfg.precision = chosen(cfg.precision, network.backbone, device)
+    return _Model(network, trained, refined(k_way(cfg.k_way, network), **cfg.refine), file, device)
+
+
+def _of(cfg: DictConfig, model: _Model) -> dict[str, Any]:
+    """What the measurements of both kinds of evaluation depend on."""
+    return {
+        "checkpoint_sha256": sha256(model.file),
+        "k_way": cfg.k_way,
+        "refine": {key: value for key, value in cfg.refine.items() if value},
+        **({} if cfg.precision == "fp32" else {"precision": cfg.precision}),
+    }
 
 
 def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
@@ -49,24 +124,22 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
         raise UserError("mode=... is for evaluation without a protocol; set 'protocol.NAME.modes=[...]' instead.")
     check_settings(cfg)
     check_accelerator(cfg.accelerator)
-    device = device_of(cfg.accelerator)
     protocols = {str(name): build_protocol(cfg, str(name)) for name in cfg.protocol}
-    checkpoint = checkpoint_file(cfg.checkpoint)
-    network, trained = load_network(checkpoint)
-    network.precision = cfg.precision = chosen(cfg.precision, network.backbone, device)
-    network = refined(k_way(cfg.k_way, network), **cfg.refine)
-    source = instantiate(data_to_test(cfg, trained).source)(split=cfg.split)
+    model = _model(cfg)
+    source = instantiate(data_to_test(cfg, model.trained).source)(split=cfg.split)
     frozen = {name: episodes_of(cfg, name, protocol, source) for name, protocol in protocols.items()}
-    records = {name: _records(cfg, name, sha256(checkpoint), frozen[name], out) for name in protocols}
+    of = _of(cfg, model)
+    records = {name: _records(cfg, name, of, frozen[name], out) for name in protocols}
     jobs = [Job(name, protocols[name], frozen[name], records[name]) for name in protocols]
     keep = _keeper(cfg, source, jobs, out / "predictions")
-    answered = run(jobs, Asked(network, source, str(device), cfg.num_workers, keep), cfg.processes)
+    setup = Setup(model.refined, source, str(model.device), cfg.num_workers, keep, cfg.max_broken)
+    answered = run(jobs, setup, cfg.processes)
     OmegaConf.save(cfg, out / "config.yaml", resolve=True)
     for name, episodes in frozen.items():
         episodes.write(out / f"episodes_{name}.json.gz")
     scored = {}
     for job, rows in answered:
-        scored[job.name] = scores(job.protocol, job.frozen, rows)
+        scored[job.name] = scores(job.protocol, job.frozen, rows, job.left_out())
         # write after each protocol, so that a later failure loses nothing
         _write(scored, out)
         curve(scored[job.name], out / "figures" / f"{job.name}.png")
@@ -90,18 +163,11 @@ def _keeper(cfg: DictConfig, source: Source, jobs: Sequence[Job], folder: Path) 
     return keeper(folder, source)
 
 
-def _records(cfg: DictConfig, name: str, checkpoint: str, frozen: FrozenEpisodes, out: Path) -> Records:
+def _records(cfg: DictConfig, name: str, of: Mapping[str, Any], frozen: FrozenEpisodes, out: Path) -> Records:
     """The records file of a protocol, identified by everything that the measurements depend on."""
-    of = {
-        "protocol": name,
-        "rule": OmegaConf.to_container(cfg.protocol[name], resolve=True),
-        "checkpoint_sha256": checkpoint,
-        "episodes_sha256": frozen.checksum,
-        "k_way": cfg.k_way,
-        "refine": {key: value for key, value in cfg.refine.items() if value},
-        **({} if cfg.precision == "fp32" else {"precision": cfg.precision}),
-    }
-    return Records(out / f"records_{name}.jsonl", of)
+    rule = OmegaConf.to_container(cfg.protocol[name], resolve=True)
+    header = {"format": FORMAT, "protocol": name, "rule": rule, "episodes_sha256": frozen.checksum, **of}
+    return Records(out / f"records_{name}.jsonl", header)
 
 
 def build_protocol(cfg: DictConfig, name: str) -> Protocol:
@@ -157,7 +223,7 @@ def episodes_of(cfg: DictConfig, name: str, protocol: Protocol, source: Source) 
         DataError: the file is for other data or another rule, or the data has no such tasks.
     """
     if not cfg.get("episodes"):
-        return freeze(source, cfg.split, protocol.plan, progress=True)
+        return freeze(source, cfg.split, protocol.plan, progress=True, max_broken=cfg.max_broken)
     frozen = FrozenEpisodes.read(episode_file(Path(cfg.episodes), name))
     _check_fits(frozen, name, protocol, source, cfg.split)
     return frozen

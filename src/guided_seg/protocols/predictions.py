@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from guided_seg.data.coco.coco import COCO_CLASSES, Coco
-from guided_seg.data.frozen.questions import Question
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode
 from guided_seg.data.images import read_labels
 from guided_seg.data.source import Source
 from guided_seg.errors import UserError
@@ -60,11 +60,11 @@ def _ids(source: Coco) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _masks(folder: Path, protocol: str) -> Keep:
-    def keep(question: Question, setting: str, labels: Labels) -> None:
+    def keep(item: EvaluationEpisode, setting: str, labels: Labels) -> None:
         out = folder / protocol / setting
-        frozen = question.frozen
+        frozen = item.frozen
         if frozen.mode == "video" and setting.endswith("dense"):
-            given = question.dense.support[0].mask
+            given = item.dense.support[0].mask
             assert given is not None
             _unite(out, str(frozen.support[0].key), _valued(given.numpy(), frozen.support[0].values))
         _unite(out, str(frozen.query.key), _valued(labels, frozen.query.values))
@@ -94,15 +94,15 @@ def _name(key: str) -> str:
 
 
 def _coco(folder: Path, images: Mapping[str, Any], categories: Mapping[str, Any], protocol: str) -> Keep:
-    def keep(question: Question, setting: str, labels: Labels) -> None:
+    def keep(item: EvaluationEpisode, setting: str, labels: Labels) -> None:
         out = folder / protocol / f"{setting}.jsonl"
         out.parent.mkdir(parents=True, exist_ok=True)
-        image = images[str(question.frozen.query.key).removeprefix("class/").removeprefix("object/")]
+        image = images[str(item.frozen.query.key).removeprefix("class/").removeprefix("object/")]
         with out.open("a", encoding="utf-8") as file:
             file.write("\n")  # ends a line that was cut off when a process was stopped
-            for label, group in enumerate(question.frozen.groups, 1):
+            for label, group in enumerate(item.frozen.groups, 1):
                 result = coco_result(image, categories[group], labels == label)
-                file.write(json.dumps([question.number, label, result]) + "\n")
+                file.write(json.dumps([item.number, label, result]) + "\n")
 
     return keep
 

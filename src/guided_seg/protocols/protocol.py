@@ -12,8 +12,8 @@ from jaxtyping import UInt8
 
 from guided_seg.composition.build import known_modes
 from guided_seg.data.frozen.episode_file import FrozenEpisode
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode
 from guided_seg.data.frozen.freeze import Plan
-from guided_seg.data.frozen.questions import Question
 from guided_seg.episode import IGNORE
 from guided_seg.errors import DataError
 from guided_seg.metrics.few_shot import count
@@ -27,8 +27,8 @@ Row = dict[str, Any]
 """The measurements of one positive label of one prediction, by column; ``shots`` and ``points`` are the setting."""
 
 Labels = UInt8[np.ndarray, "H W"]
-Keep = Callable[[Question, str, Labels], None]
-"""Receives each predicted label map, with its question and the name of the setting."""
+Keep = Callable[[EvaluationEpisode, str, Labels], None]
+"""Receives each predicted label map, with its episode and the name of the setting."""
 
 COUNTS = ("fg_i", "fg_u", "bg_i", "bg_u")
 """The columns of `guided_seg.metrics.few_shot.count`."""
@@ -72,11 +72,11 @@ class Protocol(ABC):
         return [range(number, number + 1) for number in range(len(episodes))]
 
     @abstractmethod
-    def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
+    def measure(self, item: EvaluationEpisode, answers: Answers, keep: Keep | None = None) -> list[Row]:
         """Segment an episode at every setting and measure the predictions.
 
         Args:
-            question: an episode of the plan.
+            item: an episode of the plan.
             answers: runs the network.
             keep: receives every predicted label map.
         """
@@ -133,35 +133,39 @@ class Masks(Protocol):
         starts = [i for i, video in enumerate(videos) if i == 0 or video != videos[i - 1]]
         return [range(start, end) for start, end in pairwise([*starts, len(episodes)])]
 
-    def measure(self, question: Question, answers: Answers, keep: Keep | None = None) -> list[Row]:
+    def measure(self, item: EvaluationEpisode, answers: Answers, keep: Keep | None = None) -> list[Row]:
         """See `Protocol.measure`."""
         rows: list[Row] = []
-        for shots in self.shots if question.frozen.mode != "interactive" else [1]:
+        answers.encode(item, max(self.shots))
+        for shots in self.shots if item.frozen.mode != "interactive" else [1]:
             for points in self.points:
-                episode = question.ask(shots, None if isinstance(points, str) else points)
+                dots = None if isinstance(points, str) else points
+                episode = item.with_setting(shots, dots)
                 if episode is None:
                     continue
                 setting = f"s{shots}_p{points}"
                 if self.memory != "none":
-                    prediction = answers.remember(question, episode, setting, self.memory)
+                    prediction = answers.remember(item, episode, setting, self.memory)
                 else:
-                    prediction = answers.segment(question, episode)
+                    prediction = answers.segment(item, episode)
                 if keep:
-                    keep(question, setting, prediction)
-                if not (self.skip_last and question.frozen.last):
-                    rows += self._rows(question, {"shots": shots, "points": str(points)}, prediction)
+                    keep(item, setting, prediction)
+                if not (self.skip_last and item.frozen.last):
+                    few_shots, few_dots = item.fewer_than(shots, dots)
+                    fewer = {"fewer_shots": int(few_shots), "fewer_dots": int(few_dots)}
+                    rows += self._rows(item, {"shots": shots, "points": str(points), **fewer}, prediction)
         return rows
 
-    def _rows(self, question: Question, asked: Row, prediction: Labels) -> Iterable[Row]:
-        target = question.dense.target.numpy()
-        for label, group in enumerate(question.frozen.groups, start=1):
+    def _rows(self, item: EvaluationEpisode, asked: Row, prediction: Labels) -> Iterable[Row]:
+        target = item.dense.target.numpy()
+        for label, group in enumerate(item.frozen.groups, start=1):
             true = one_label(target, label)
             found = (prediction == label).astype(np.uint8)
             counts = dict(zip(COUNTS, count(found, true), strict=True))
             measured = {**counts, "j": region_similarity(found == 1, true == 1, true == IGNORE)}
             if self.contours:
                 measured["f"] = contour_accuracy(found == 1, true == 1, true == IGNORE)
-            yield {**row_of(question, label, group), **asked, **measured}
+            yield {**row_of(item, label, group), **asked, **measured}
 
 
 def one_label(target: Labels, label: int) -> Labels:
@@ -169,10 +173,10 @@ def one_label(target: Labels, label: int) -> Labels:
     return np.where(target == IGNORE, IGNORE, target == label).astype(np.uint8)
 
 
-def row_of(question: Question, label: int, group: str) -> Row:
+def row_of(item: EvaluationEpisode, label: int, group: str) -> Row:
     """The columns that identify the episode and label of a row."""
-    frozen = question.frozen
-    return {"episode": question.number, "seed": frozen.seed, "mode": frozen.mode, "label": label, "group": group}
+    frozen = item.frozen
+    return {"episode": item.number, "seed": frozen.seed, "mode": frozen.mode, "label": label, "group": group}
 
 
 def _check_settings(shots: Sequence[int], points: Sequence[int | str]) -> None:

@@ -1,16 +1,26 @@
-"""Records: the measurements of each episode, written immediately, so that an interrupted evaluation can resume."""
+"""Records: the measurements of each episode, written immediately, so that an interrupted evaluation can resume.
+
+A line is ``{"episode": NUMBER, "rows": [...]}``. An episode with an unreadable file has no rows but
+``"broken": SENTENCE``; a resume tries it again.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from guided_seg.errors import UserError
 from guided_seg.files.text import read_text
 from guided_seg.files.writing import whole_file
 from guided_seg.protocols.protocol import Row
+
+FORMAT = 2
+"""The version of the rows, for headers; a file of another version is not resumed."""
+
+Entry = dict[str, Any]
+"""A line: ``episode``, ``rows`` and, if a file could not be read, ``broken``."""
 
 
 class Records:
@@ -30,10 +40,11 @@ class Records:
 
     def read(self) -> dict[int, list[Row]]:
         """The rows of each finished episode, by its number."""
-        found: dict[int, list[Row]] = {}
-        for path in (self.path, *self._parts()):
-            found |= dict(_read(path, self.of))
-        return dict(sorted(found.items()))
+        return {number: entry["rows"] for number, entry in self._entries().items() if "broken" not in entry}
+
+    def broken(self) -> list[int]:
+        """The numbers of the episodes with an unreadable file."""
+        return [number for number, entry in self._entries().items() if "broken" in entry]
 
     def finish(self, episodes: int) -> list[Row]:
         """Merge the parts into one file and return the rows of all episodes in order.
@@ -41,15 +52,29 @@ class Records:
         Raises:
             RuntimeError: an episode is missing because a process ended early.
         """
-        found = self.read()
+        found = self._entries()
         if len(found) > episodes:  # a line was added by hand
-            found = {number: rows for number, rows in found.items() if 0 <= number < episodes}
+            found = {number: entry for number, entry in found.items() if 0 <= number < episodes}
         if len(found) != episodes:
             raise RuntimeError(f"{self.path} has {len(found)} of {episodes} episodes.")
-        _write_all(self.path, self.of, found.items())
+        _write_all(self.path, self.of, found.values())
+        self._remove_parts()
+        return [row for entry in found.values() for row in entry["rows"]]
+
+    def remove(self) -> None:
+        """Remove the file and its parts."""
+        self.path.unlink(missing_ok=True)
+        self._remove_parts()
+
+    def _entries(self) -> dict[int, Entry]:
+        """The line of each episode. An episode that was tried again has its last line."""
+        entries = [entry for path in (self.path, *self._parts()) for entry in _read(path, self.of)]
+        entries.sort(key=lambda entry: "broken" not in entry)  # stable: rows replace an earlier failure
+        return dict(sorted({entry["episode"]: entry for entry in entries}.items()))
+
+    def _remove_parts(self) -> None:
         for part in self._parts():
             part.unlink()
-        return [row for rows in found.values() for row in rows]
 
     def _parts(self) -> Sequence[Path]:
         return sorted(self.path.parent.glob(f"{self.path.stem}.*.jsonl"))
@@ -71,7 +96,19 @@ class Part:
 
     def add(self, number: int, rows: Sequence[Row]) -> None:
         """Write the rows of an episode."""
-        _write(self._file, {"episode": number, "rows": rows})
+        self._add({"episode": number, "rows": rows})
+
+    def leave_out(self, number: int, fault: str) -> None:
+        """Write that an episode has an unreadable file.
+
+        Args:
+            number: of the episode.
+            fault: a sentence about the file.
+        """
+        self._add({"episode": number, "rows": [], "broken": fault})
+
+    def _add(self, entry: Entry) -> None:
+        _write(self._file, entry)
         self._file.flush()
 
 
@@ -82,10 +119,10 @@ def read_records(path: Path) -> tuple[dict[str, Any], list[Row]]:
     if not isinstance(of, dict) or None in entries:
         line = 1 if not isinstance(of, dict) else entries.index(None) + 2
         raise UserError(f"Line {line} of {path} is cut off or was changed; remove the file and evaluate again.")
-    return of, [row for entry in entries if entry for row in entry[1]]
+    return of, [row for entry in entries if entry for row in entry["rows"]]
 
 
-def _read(path: Path, of: Mapping[str, Any]) -> list[tuple[int, list[Row]]]:
+def _read(path: Path, of: Mapping[str, Any]) -> list[Entry]:
     if not path.is_file():
         return []
     found = []
@@ -99,11 +136,11 @@ def _read(path: Path, of: Mapping[str, Any]) -> list[tuple[int, list[Row]]]:
     return found
 
 
-def _entry(line: str) -> tuple[int, list[Row]] | None:
-    """The episode number and rows of a line; None if the line is damaged."""
-    match _loads(line):
-        case {"episode": int(number), "rows": [*rows]} if all(isinstance(row, dict) for row in rows):
-            return number, rows
+def _entry(line: str) -> Entry | None:
+    """The content of a line; None if the line is damaged."""
+    match entry := _loads(line):
+        case {"episode": int(), "rows": [*rows]} if all(isinstance(row, dict) for row in rows):
+            return cast("Entry", entry)
     return None
 
 
@@ -114,11 +151,11 @@ def _loads(line: str) -> Any:
         return None
 
 
-def _write_all(path: Path, of: Mapping[str, Any], entries: Iterable[tuple[int, list[Row]]]) -> None:
+def _write_all(path: Path, of: Mapping[str, Any], entries: Iterable[Entry]) -> None:
     with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
         _write(file, of)
-        for number, rows in entries:
-            _write(file, {"episode": number, "rows": rows})
+        for entry in entries:
+            _write(file, entry)
 
 
 def _write(file: TextIO, entry: Mapping[str, Any]) -> None:

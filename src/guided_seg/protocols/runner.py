@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, set_start_method
@@ -11,16 +12,17 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from torch.multiprocessing.spawn import ProcessException, spawn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from guided_seg.cli.command import user_sentence
+from guided_seg.data.files.skipped import SkippedFiles
 from guided_seg.data.frozen.episode_file import FrozenEpisodes
-from guided_seg.data.frozen.questions import Question, Questions
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode, EvaluationEpisodes
 from guided_seg.data.source import Source
 from guided_seg.data.workers import workers
-from guided_seg.errors import UserError
+from guided_seg.errors import BrokenFile, DataError, UserError
 from guided_seg.model.network import Network
-from guided_seg.protocols.answers import Answers
+from guided_seg.protocols.answers import Answers, Encode
 from guided_seg.protocols.protocol import Keep, Protocol, Row
 from guided_seg.protocols.records import Records
 
@@ -41,9 +43,14 @@ class Job:
     frozen: FrozenEpisodes
     records: Records
 
+    def left_out(self) -> Counter[str]:
+        """The number of episodes of each mode with an unreadable file."""
+        later = (self.frozen.episodes[number].mode for number in self.records.broken())
+        return Counter(self.frozen.left_out) + Counter(later)
+
 
 @dataclass(frozen=True)
-class Asked:
+class Setup:
     """The network and the data.
 
     Attributes:
@@ -52,6 +59,9 @@ class Asked:
         device: the device of the network; with ``cuda``, each process uses the next GPU.
         workers: data-loading workers per process.
         keep: maps the name of a protocol to a receiver of its predicted label maps; or None.
+        max_broken: largest share of episodes with an unreadable file.
+        encode: encodes images; `Network.encode` by default.
+        progress: show a progress bar on a terminal.
     """
 
     network: Network
@@ -59,44 +69,48 @@ class Asked:
     device: str = "cpu"
     workers: int = 0
     keep: Callable[[str], Keep] | None = None
+    max_broken: float = 0.01
+    encode: Encode | None = None
+    progress: bool = True
 
 
-def run(jobs: Sequence[Job], asked: Asked, processes: int = 1) -> Iterator[tuple[Job, list[Row]]]:
+def run(jobs: Sequence[Job], setup: Setup, processes: int = 1) -> Iterator[tuple[Job, list[Row]]]:
     """Yield each protocol with the rows of all its episodes, in order.
 
     Args:
         jobs: the protocols to run.
-        asked: the network and the data.
+        setup: the network and the data.
         processes: number of processes that share the episodes; the rows do not depend on it.
 
     Raises:
-        UserError: the network does not support a mode of the episodes, or an image has changed since freezing.
+        UserError: the network does not support a mode of the episodes, an image has changed since freezing, or too
+            many files cannot be read.
     """
     for job in jobs:
-        _check_modes(job, asked.network)
-    return _run(jobs, asked, processes)
+        check(job, setup.network)
+    return _run(jobs, setup, processes)
 
 
-def _run(jobs: Sequence[Job], asked: Asked, processes: int) -> Iterator[tuple[Job, list[Row]]]:
+def _run(jobs: Sequence[Job], setup: Setup, processes: int) -> Iterator[tuple[Job, list[Row]]]:
     if processes > 1:
-        _spawn(jobs, asked, processes)  # once for all jobs, as a process takes seconds to start
+        _spawn(jobs, setup, processes)  # once for all jobs, as a process takes seconds to start
     for job in jobs:
         if processes == 1:
-            _share(0, job, asked, 1)
+            run_share(0, job, setup, 1)
         yield job, job.records.finish(len(job.frozen.episodes))
 
 
-def _spawn(jobs: Sequence[Job], asked: Asked, processes: int) -> None:
+def _spawn(jobs: Sequence[Job], setup: Setup, processes: int) -> None:
     refusals: SimpleQueue[str] = get_context("spawn").SimpleQueue()
     try:
-        spawn(_shares, (list(jobs), asked, processes, refusals), nprocs=processes)  # type: ignore[no-untyped-call]
+        spawn(_shares, (list(jobs), setup, processes, refusals), nprocs=processes)  # type: ignore[no-untyped-call]
     except ProcessException:
         if refusals.empty():
             raise
         raise UserError(refusals.get()) from None
 
 
-def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int, refusals: SimpleQueue[str]) -> None:
+def _shares(rank: int, jobs: Sequence[Job], setup: Setup, processes: int, refusals: SimpleQueue[str]) -> None:
     """Run the share of one process in every job."""
     # the first is the platform's default; otherwise the workers of a spawned process take seconds to spawn
     set_start_method(get_all_start_methods()[0], force=True)
@@ -104,37 +118,69 @@ def _shares(rank: int, jobs: Sequence[Job], asked: Asked, processes: int, refusa
     torch.set_num_threads(max(torch.get_num_threads() // processes, 1))
     try:
         for job in jobs:
-            _share(rank, job, asked, processes)
+            run_share(rank, job, setup, processes)
     except UserError as error:
         # otherwise the parent process receives only a traceback
         refusals.put(user_sentence(error) or str(error))
         raise
 
 
-def _share(rank: int, job: Job, asked: Asked, processes: int) -> None:
-    """Run the share of one process in a job: consecutive episodes, since they share images."""
+def run_share(rank: int, job: Job, setup: Setup, processes: int) -> None:
+    """Run the share of one process in a job: consecutive episodes, since they share images.
+
+    Raises:
+        DataError: too many files cannot be read.
+    """
     tied = job.protocol.tied(job.frozen.episodes)
     size = -(-len(tied) // processes)
     done = job.records.read()
     mine = [n for numbers in tied[rank * size : (rank + 1) * size] if not done.keys() >= {*numbers} for n in numbers]
-    answers = Answers(asked.network, _device(asked.device, rank))
-    keep = asked.keep(job.name) if asked.keep else None
-    silent = rank > 0 or not Console().is_terminal
+    predictions = Answers(setup.network, _device(setup.device, rank), encode=setup.encode)
+    keep = setup.keep(job.name) if setup.keep else None
+    silent = rank > 0 or not setup.progress or not Console().is_terminal
+    skipped = SkippedFiles(setup.max_broken)
     with job.records.part(rank) as part:
-        for question in track(_questions(job, asked, mine), job.name, len(mine), transient=True, disable=silent):
-            part.add(question.number, job.protocol.measure(question, answers, keep))
+        for number, found in track(_load(job, setup, mine), job.name, len(mine), transient=True, disable=silent):
+            if isinstance(found, str):
+                part.leave_out(number, found)
+            else:
+                part.add(number, job.protocol.measure(found, predictions, keep))
+            skipped.count([[found] if isinstance(found, str) else []])
 
 
-def _questions(job: Job, asked: Asked, numbers: Sequence[int]) -> Iterator[Question]:
-    data = Subset(Questions(asked.source, job.frozen, job.protocol.size), list(numbers))
-    yield from DataLoader(data, batch_size=None, **workers(asked.workers))
+class _Readable(Dataset[tuple[int, EvaluationEpisode | str]]):
+    """Numbers of episodes with the episodes, or with a sentence about an unreadable file."""
+
+    def __init__(self, episodes: EvaluationEpisodes, numbers: Sequence[int]) -> None:
+        self.episodes, self.numbers = episodes, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> tuple[int, EvaluationEpisode | str]:
+        number = self.numbers[index]
+        try:
+            return number, self.episodes[number]
+        except BrokenFile as error:
+            return number, str(error)
+
+
+def _load(job: Job, setup: Setup, numbers: Sequence[int]) -> Iterator[tuple[int, EvaluationEpisode | str]]:
+    data = _Readable(EvaluationEpisodes(setup.source, job.frozen, job.protocol.size), numbers)
+    yield from DataLoader(data, batch_size=None, **workers(setup.workers))
 
 
 def _device(name: str, rank: int) -> str:
     return f"{name}:{rank % torch.cuda.device_count()}" if name == "cuda" else name
 
 
-def _check_modes(job: Job, network: Network) -> None:
+def check(job: Job, network: Network) -> None:
+    """Raise `UserError` if no episode of a job is left, or the network does not support their modes."""
+    if not job.frozen.episodes:
+        raise DataError(
+            f"No episode of {job.name} is left, as all met a broken file; repair the files named above, or choose "
+            "other data."
+        )
     modes = {episode.mode for episode in job.frozen.episodes}
     if network.needs_same_image and modes != {"interactive"}:
         raise UserError(

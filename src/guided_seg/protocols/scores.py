@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenEpisodes
+from guided_seg.data.frozen.episode_file import FrozenEpisodes
 from guided_seg.data.source import MODES
 from guided_seg.protocols.protocol import Protocol, Row
 from guided_seg.protocols.statistics import Columns, Interval, measure, table_of
@@ -30,6 +29,7 @@ class Setting(TypedDict):
     figures: dict[str, Interval]
     fewer_shots: NotRequired[int]
     fewer_dots: NotRequired[int]
+    left_out: NotRequired[int]
 
 
 class Scored(TypedDict):
@@ -53,8 +53,17 @@ class Scored(TypedDict):
 HEADER = ("protocol", "mode", "S", "P", "figure", "value", "95 % interval", "over seeds", "episodes")
 
 
-def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> Scored:
-    """Compute the figures of all settings from the measured rows."""
+def scores(
+    protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row], left_out: Mapping[str, int] | None = None
+) -> Scored:
+    """Compute the figures of all settings.
+
+    Args:
+        protocol: the rule.
+        frozen: the episodes.
+        rows: their measurements.
+        left_out: the number of episodes of each mode with an unreadable file.
+    """
     settings = [
         Setting(
             mode=mode,
@@ -62,7 +71,7 @@ def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> S
             points=points,
             episodes=len(np.unique(table["episode"])),
             figures={name: measure(table, name, protocol.unit) for name in protocol.figures},
-            **_lacking([frozen.episodes[number] for number in np.unique(table["episode"])], shots, points),
+            **lacking_of(table, (left_out or {}).get(mode, 0)),
         )
         for (mode, shots, points), table in by_setting(rows)
     ]
@@ -75,14 +84,16 @@ def scores(protocol: Protocol, frozen: FrozenEpisodes, rows: Sequence[Row]) -> S
     )
 
 
-def _lacking(episodes: Sequence[FrozenEpisode], shots: int, points: str) -> Lacking:
-    """Count the episodes that have fewer shots, or fewer dots of a label, than the setting."""
-    few_dots = 0
-    for episode in episodes if points.isdigit() else ():
-        shown = episode.support[: shots * episode.ways]
-        counts = (Counter(label for *_, label in view.dots) for view in shown)
-        few_dots += any(number < int(points) for count in counts for number in count.values())
-    return lacking(sum(len(episode.support) < shots * episode.ways for episode in episodes), few_dots)
+def lacking_of(table: Columns, left_out: int) -> Lacking:
+    """Count the episodes of a setting that have fewer shots, or fewer dots of a label, than the setting.
+
+    Args:
+        table: the rows of the setting.
+        left_out: the number of episodes that were left out.
+    """
+    _, first = np.unique(table["episode"], return_index=True)
+    shots, dots = (int(table[name][first].sum()) if name in table else 0 for name in ("fewer_shots", "fewer_dots"))
+    return lacking(shots, dots, left_out)
 
 
 def notes(scored: Mapping[str, Scored]) -> list[str]:

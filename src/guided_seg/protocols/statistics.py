@@ -128,6 +128,12 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> Columns:
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
+def figure(table: Columns, name: str) -> float:
+    """Compute a figure of `STATISTICS` over all rows."""
+    rows = len(next(iter(table.values())))
+    return float(STATISTICS[name](table, np.ones((1, rows)))[0])
+
+
 def measure(table: Columns, name: str, unit: str) -> Interval:
     """Compute a figure with its confidence intervals.
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from guided_seg.composition.build import choices
-from guided_seg.data.evaluation_episodes import FixedEpisodes
-from guided_seg.data.sampling.points import restrict
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes
+from guided_seg.data.frozen.freeze import Plan, select
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.episode import collate
 from guided_seg.errors import UserError
@@ -134,8 +134,10 @@ def rounding(network: Network, stored: Network) -> Rounding:
     Raises:
         UserError: the label of more than `CHANGED` of the pixels differs, or scores are not finite.
     """
-    data = FixedEpisodes(Shapes("test"), "interactive", 1, EPISODES, 0)
-    batch = restrict(collate([data[0, index] for index in range(len(data))]), 1, 5, 0)
+    source = Shapes("test")
+    data = EvaluationEpisodes(source, select(source, "test", Plan(["interactive"], EPISODES, points=5)))
+    episodes = (data[number].with_setting(1, 5) for number in range(len(data)))
+    batch = collate([episode for episode in episodes if episode is not None])
     with torch.no_grad():
         wanted, found = network(batch), stored(batch)
     changed = (wanted.argmax(1) != found.argmax(1)).float().mean()

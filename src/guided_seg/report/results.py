@@ -36,6 +36,7 @@ class Score(TypedDict):
         fewer_shots: the number of episodes with fewer shots than S, because there were no more images; absent if 0.
         fewer_dots: the number of episodes in which a label had fewer dots than P, because it had no more pixels;
             absent if 0.
+        left_out: the number of episodes of the mode that were left out, because a file could not be read; absent if 0.
     """
 
     positive_iou: float
@@ -44,13 +45,15 @@ class Score(TypedDict):
     episodes: int
     fewer_shots: NotRequired[int]
     fewer_dots: NotRequired[int]
+    left_out: NotRequired[int]
 
 
 class Lacking(TypedDict, total=False):
-    """The entries of a `Score` for episodes that lacked shots or dots."""
+    """The entries of a `Score` for episodes that lacked shots or dots, or were left out."""
 
     fewer_shots: int
     fewer_dots: int
+    left_out: int
 
 
 _CAPTION = "dots: per label, positive and negative; IoU: of the positive pixels; mean: over classes or objects"
@@ -127,23 +130,27 @@ def _load(path: str | os.PathLike[str]) -> dict[str, Any]:
     return data
 
 
-def lacking(shots: int, dots: int) -> Lacking:
-    """The entries of a `Score` for numbers of episodes that lacked shots or dots."""
+def lacking(shots: int = 0, dots: int = 0, left_out: int = 0) -> Lacking:
+    """The entries of a `Score` for numbers of episodes that lacked shots or dots, or were left out."""
     found: Lacking = {}
     if shots:
         found["fewer_shots"] = shots
     if dots:
         found["fewer_dots"] = dots
+    if left_out:
+        found["left_out"] = left_out
     return found
 
 
 def lacks(setting: str, found: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences about the episodes of a setting that had fewer shots or dots than the setting."""
+    """Sentences about the episodes of a setting that had fewer shots or dots than the setting, or were left out."""
     of = f"of {found['episodes']} episodes of {setting}"
     if shots := found.get("fewer_shots"):
         yield f"{shots} {of} had fewer shots, as their class has no more images"
     if dots := found.get("fewer_dots"):
         yield f"{dots} {of} had fewer dots, as a label has no more pixels"
+    if number := found.get("left_out"):
+        yield f"{number} more episodes of {setting} were left out, as a file could not be read"
 
 
 def notes(results: Results) -> list[str]:
@@ -218,14 +225,14 @@ def _score(path: str | os.PathLike[str], raw: Mapping[str, Any]) -> Score:
     if type(episodes) is not int or episodes < 0:
         raise UserError(f"{path} has episodes={episodes!r}; expected how many there were.")
     low, high = (_number(path, value) for value in interval)
-    fewer = (raw.get(key, 0) for key in ("fewer_shots", "fewer_dots"))
-    shots, dots = (number if type(number) is int and number > 0 else 0 for number in fewer)
+    numbers = (raw.get(key, 0) for key in ("fewer_shots", "fewer_dots", "left_out"))
+    shots, dots, left_out = (number if type(number) is int and number > 0 else 0 for number in numbers)
     return Score(
         positive_iou=_share(path, raw.get("positive_iou")),
         mean_iou=_share(path, raw.get("mean_iou")),
         ci95=[low, high],
         episodes=episodes,
-        **lacking(shots, dots),
+        **lacking(shots, dots, left_out),
     )
 
 

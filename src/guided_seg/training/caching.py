@@ -11,11 +11,10 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.filesize import decimal
-from torch.utils.data import DataLoader
 
 from guided_seg.data.datamodule import Episodes
-from guided_seg.data.source import Mode, Source, Split
-from guided_seg.episode import Episode
+from guided_seg.data.frozen.episode_file import FrozenEpisodes
+from guided_seg.data.source import Source, Split
 from guided_seg.errors import BrokenFile, CompositionError
 from guided_seg.files.disk import check_space, free_space
 from guided_seg.model.network import StagedNetwork
@@ -26,7 +25,9 @@ _LOOKED_AT = 20  # images to estimate the mean size from
 _PRECISION = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-def open_cache(cfg: DictConfig, network: StagedNetwork, data: Episodes, modes: Sequence[Mode]) -> FeatureCache | None:
+def open_cache(
+    cfg: DictConfig, network: StagedNetwork, data: Episodes, tested: Sequence[FrozenEpisodes]
+) -> FeatureCache | None:
     """Open the cache of ``cfg.feature_cache``, or return None if it is null. Print the expected size.
 
     Nothing is written before the first image is encoded.
@@ -35,7 +36,7 @@ def open_cache(cfg: DictConfig, network: StagedNetwork, data: Episodes, modes: S
         cfg: the config of the main command.
         network: the network to train.
         data: data that is set up to fit and to test.
-        modes: the modes to test.
+        tested: the episodes of the test.
 
     Raises:
         CompositionError: features change during training, or images never repeat.
@@ -47,7 +48,7 @@ def open_cache(cfg: DictConfig, network: StagedNetwork, data: Episodes, modes: S
     cache = FeatureCache(network.backbone, Path(cfg.feature_cache), network.decoder.uses_skips)
     check_can_be_made(cache.folder.absolute(), "feature cache", SETTING)
     precision = _PRECISION.get(cfg.trainer.precision, torch.float32)
-    images = [_training(data, cfg.trainer.max_steps), *_evaluation(data, modes)]
+    images = [_training(data, cfg.trainer.max_steps), *_evaluation(data, tested)]
     share = precision.itemsize / torch.float32.itemsize
     need = int(share * sum(number * cache.bytes_of(size) for number, size in images))
     there, free = cache.bytes_kept(precision), free_space(cache.folder.absolute())
@@ -100,16 +101,15 @@ def _training(data: Episodes, steps: int) -> _Images:
     return _Images(min(draws, crops), (augment.size, augment.size))
 
 
-def _evaluation(data: Episodes, modes: Sequence[Mode]) -> list[_Images]:
-    validation = _shown(_finite(data, "val"), [data.val_dataloader()], data.options.objects[1])
-    loaders = [data.test_loader(mode) for mode in modes]
-    return [validation, _shown(_finite(data, data.test_split), loaders, data.eval_shots * data.eval_objects)]
+def _evaluation(data: Episodes, tested: Sequence[FrozenEpisodes]) -> list[_Images]:
+    validation = data.validation_episodes()
+    return [_shown(_finite(data, "val"), [validation]), _shown(_finite(data, "test"), tested)]
 
 
-def _shown(source: Source, loaders: Sequence[DataLoader[Episode]], shots: int) -> _Images:
-    """The images of fixed episodes: one query and ``shots`` support images each."""
-    batches = sum(len(loader) * (loader.batch_size or 1) for loader in loaders)
-    return _Images(min(batches * (1 + shots), len(source.image_keys())), _mean_size(source))
+def _shown(source: Source, episodes: Sequence[FrozenEpisodes]) -> _Images:
+    """The images of evaluation episodes."""
+    views = (view for part in episodes for episode in part.episodes for view in (episode.query, *episode.support))
+    return _Images(min(len({view.key for view in views}), len(source.image_keys())), _mean_size(source))
 
 
 def _finite(data: Episodes, split: Split) -> Source:

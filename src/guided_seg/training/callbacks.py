@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import resource
 import sys
 import time
@@ -11,62 +10,33 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.profilers import Profiler
 
+from guided_seg.data.files.skipped import SkippedFiles
 from guided_seg.episode import Batch
-from guided_seg.errors import DataError
-
-log = logging.getLogger(__name__)
 
 
 class BrokenFiles(Callback):
-    """Report, count and skip unreadable files; stop if there are too many.
-
-    Args:
-        limit: largest share of episodes with a broken file.
-        grace: number of episodes that the share is computed over at least.
-    """
+    """Report, count and skip unreadable files in training and validation; see `SkippedFiles`."""
 
     def __init__(self, limit: float = 0.01, grace: int = 100) -> None:
-        self.limit, self.grace = limit, grace
-        self.episodes, self.broken = 0, 0
-        self._reported: set[str] = set()
+        self.skipped = SkippedFiles(limit, grace)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """Count the batch."""
-        self._count(batch)
+        self.skipped.count(meta["broken"] for meta in batch.metas)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Count the batch."""
-        self._count(batch)
-
-    def on_test_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Count the batch."""
-        self._count(batch)
-
-    def _count(self, batch: Batch) -> None:
-        self.episodes += len(batch)
-        self.broken += sum(bool(meta["broken"]) for meta in batch.metas)
-        for message in (message for meta in batch.metas for message in meta["broken"]):
-            if message not in self._reported:
-                self._reported.add(message)
-                log.warning("Skipped a broken file: %s", message)
-        share = self.broken / max(self.episodes, self.grace)
-        if share > self.limit:
-            raise DataError(
-                f"{self.broken} of {self.episodes} episodes met a broken file ({len(self._reported)} files), more than "
-                f"the limit of {self.limit:.1%}; repair or remove the files named above, or raise max_broken."
-            )
+        self.skipped.count(meta["broken"] for meta in batch.metas)
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the counts for a resume."""
-        return {"episodes": self.episodes, "broken": self.broken}
+        return {"episodes": self.skipped.episodes, "broken": self.skipped.broken}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See `state_dict`."""
-        self.episodes, self.broken = state_dict["episodes"], state_dict["broken"]
+        self.skipped.episodes, self.skipped.broken = state_dict["episodes"], state_dict["broken"]
 
 
 class Clock(Profiler):

@@ -1,24 +1,22 @@
-"""LightningModule for episodic training of a guided network: loss, optimiser, validation and test."""
+"""LightningModule for episodic training of a guided network: loss, optimiser and validation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from guided_seg.data.sampling.points import Fewer, Setting, fewer_than, restrict, settings_of
 from guided_seg.data.source import MODES, Mode
 from guided_seg.episode import Batch
 from guided_seg.errors import UserError
-from guided_seg.metrics.iou import NO_LABEL, EpisodeIoU, Scores, group_number, intersection_union
+from guided_seg.metrics.iou import NO_LABEL, EpisodeIoU, group_number, intersection_union
 from guided_seg.model.features import Features
 from guided_seg.model.guide.guide import Guide
 from guided_seg.model.network import Network, encode_once
@@ -28,26 +26,17 @@ from guided_seg.training.corrections import corrected, recalled
 from guided_seg.training.feature_cache import FeatureCache
 from guided_seg.training.losses import CrossEntropy
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-VALIDATION: Setting = (1, 5)
-"""The (S, P) of validation, by which checkpoints are selected, on validation classes and scenes."""
-
-
 _RATES = {"lr", "initial_lr", "max_lr", "min_lr"}
 
 
 class EpisodicSegmentation(LightningModule):
-    """Train and test a network on episodes (paper, section 4.3).
+    """Train a network on episodes (paper, section 4.3).
 
     Args:
         network: guide and segmentor, or a baseline.
         optimizer: factory of the optimiser, called with parameter groups.
         schedule: factory of the learning rate schedule, from the optimiser and ``total_steps``; None for a constant
             rate.
-        settings: the (S, P) of the test, on the same queries.
-        dot_seed: random seed of the dots in validation and test.
         config: plain values that rebuild the network; stored in every checkpoint.
         log_every: training steps between two log entries; metrics are computed only then.
         cache: encoder to use instead of the network's, whose backbone is frozen.
@@ -61,8 +50,6 @@ class EpisodicSegmentation(LightningModule):
         network: Network,
         optimizer: Callable[..., Optimizer] | None = None,
         schedule: Callable[..., LRScheduler] | None = None,
-        settings: Sequence[Setting] = (VALIDATION,),
-        dot_seed: int = 0,
         config: dict[str, Any] | None = None,
         log_every: int = 10,
         cache: FeatureCache | None = None,
@@ -73,7 +60,7 @@ class EpisodicSegmentation(LightningModule):
         super().__init__()
         self.network = network
         self._optimizer, self._schedule = optimizer, schedule
-        self.settings, self.dot_seed, self.config = list(settings), dot_seed, config or {}
+        self.config = config or {}
         self.log_every, self.cache, self.loss = log_every, cache, loss or CrossEntropy()
         if not pretrained_lr > 0:
             raise UserError(
@@ -82,9 +69,6 @@ class EpisodicSegmentation(LightningModule):
             )
         self.options, self.pretrained_lr = options or EpisodeOptions(), pretrained_lr
         self.validation = {mode: new_metric(mode) for mode in MODES}
-        self.scores: dict[Mode, dict[Setting, EpisodeIoU]] = {}
-        self.groups: dict[int, str] = {}
-        self._fewer: dict[tuple[Mode, Setting, int], Fewer] = {}
 
     @property
     def guide(self) -> Guide:
@@ -129,10 +113,10 @@ class EpisodicSegmentation(LightningModule):
         return corrected(batch, answer, rng) if correct else batch
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count one-shot episodes of any mode."""
-        prediction = self(restrict(batch, *VALIDATION, self.dot_seed)).argmax(1)
+        """Count episodes of any mode, except those with a broken file."""
+        prediction = self(batch).argmax(1)
         for mode in {meta["mode"] for meta in batch.metas}:
-            kept = [meta["mode"] == mode and _asked(meta, VALIDATION[0]) for meta in batch.metas]
+            kept = [meta["mode"] == mode and not meta["broken"] for meta in batch.metas]
             rows = torch.tensor(kept, device=prediction.device)
             metric = self.validation[mode].to(self.device)
             metric.update(prediction[rows], batch.target[rows], *_numbers(batch, rows))
@@ -147,52 +131,6 @@ class EpisodicSegmentation(LightningModule):
             metric.reset()
         self.log_dict({f"val/{mode}": value for mode, value in found.items()})
         self.log("val/positive_iou", sum(found.values()) / max(len(found), 1), prog_bar=True)
-
-    def on_test_start(self) -> None:
-        """Reset the scores. Every process needs the same modes and settings, with or without episodes of them."""
-        self.scores = {
-            mode: {setting: new_metric(mode).to(self.device) for setting in settings_of(mode, self.settings)}
-            for mode in MODES
-        }
-        self.groups, self._fewer = {}, {}
-
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Encode once, then guide with every (S, P)."""
-        mode: Mode = batch.metas[0]["mode"]
-        features = encode_once((self.cache or self.network).encode, batch)
-        for setting in settings_of(mode, self.settings):
-            asked = restrict(batch, *setting, self.dot_seed)
-            prediction = self.network(asked, features).argmax(1)
-            kept = torch.tensor([_asked(meta, setting[0]) for meta in batch.metas], device=prediction.device)
-            if kept.any():
-                self.scores[mode][setting].update(prediction[kept], batch.target[kept], *_numbers(batch, kept))
-                lacking = zip(batch.metas, kept.tolist(), fewer_than(asked, *setting), strict=True)
-                self._fewer |= {(mode, setting, meta["index"]): what for meta, there, what in lacking if there}
-        self.groups |= {group_number(name): name for meta in batch.metas for name in _groups(meta)}
-
-    def results(self) -> dict[Mode, dict[Setting, Scores]]:
-        """The scores of the last test. In distributed runs, every process must call this."""
-        found = {
-            mode: {setting: metric.compute() for setting, metric in metrics.items() if metric.counted()}
-            for mode, metrics in self.scores.items()
-        }
-        return {mode: scores for mode, scores in found.items() if scores}
-
-    def fewer(self) -> dict[tuple[Mode, Setting], tuple[int, int]]:
-        """Numbers of test episodes that had fewer shots, and fewer dots, than the setting; see `results`."""
-        found: dict[tuple[Mode, Setting], tuple[int, int]] = {}
-        for (mode, setting, _), (shots, dots) in _of_all_processes(self._fewer).items():
-            before = found.get((mode, setting), (0, 0))
-            found[mode, setting] = before[0] + shots, before[1] + dots
-        return found
-
-    def results_by_group(self) -> Iterator[tuple[Mode, Setting, str, float]]:
-        """Yield the IoU of each class or object, pooled within the group as in `EpisodeIoU`; see `results`."""
-        names = _of_all_processes(self.groups)
-        for mode, metrics in self.scores.items():
-            for setting, metric in metrics.items():
-                for group, value in (metric.per_group() if metric.counted() else {}).items():
-                    yield mode, setting, names[group], value
 
     def configure_optimizers(self) -> Any:
         """Create the optimiser, and a schedule with one step per batch."""
@@ -225,32 +163,14 @@ def new_metric(mode: Mode) -> EpisodeIoU:
     return EpisodeIoU("mean", "groups") if mode == "video" else EpisodeIoU()
 
 
-def _asked(meta: dict[str, Any], shots: int) -> bool:
-    return meta["shown"] is None or meta["shown"] > shots
-
-
-def _groups(meta: dict[str, Any]) -> tuple[str, ...]:
-    """The name of each positive label's class or object."""
-    return meta.get("groups") or (meta["group"],)
-
-
 def _numbers(batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
     """The numbers of the episodes in ``rows``, and the group number of each of their positive labels."""
     metas = [meta for meta, kept in zip(batch.metas, rows.tolist(), strict=True) if kept]
     groups = torch.full((len(metas), batch.num_labels - 1), NO_LABEL)
     for row, meta in zip(groups, metas, strict=True):
-        names = _groups(meta)
+        names = meta["groups"]
         row[: len(names)] = torch.tensor([group_number(name) for name in names])
     return torch.tensor([meta["index"] for meta in metas], dtype=torch.int64), groups
-
-
-def _of_all_processes(entries: dict[K, V]) -> dict[K, V]:
-    """Merge the entries of all processes."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return entries
-    found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, entries)
-    return {key: entry for part in found for key, entry in part.items()}
 
 
 def _trainable(parameters: Iterable[Tensor]) -> list[Tensor]:

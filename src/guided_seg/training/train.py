@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers.logger import Logger
-from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from guided_seg.cli.run_folders import last_checkpoint
@@ -28,17 +26,22 @@ from guided_seg.composition.build import (
 )
 from guided_seg.composition.build import settings as evaluation_settings
 from guided_seg.data.datamodule import Episodes
-from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config, log_image
+from guided_seg.data.source import Source
+from guided_seg.data.workers import rank_and_world
+from guided_seg.files.writing import sha256
+from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config, log_image, log_results
 from guided_seg.model.precision import check_accelerator, device_of, fastest, lightning_precision
 from guided_seg.model.wrappers.one_vs_rest import k_way
+from guided_seg.protocols import default_test
+from guided_seg.protocols.runner import Job, Setup, run_share
 from guided_seg.release.load import check_resumable, start_from
 from guided_seg.report.drawing import learning_curve
 from guided_seg.report.results import Results, table, write_json
 from guided_seg.training.caching import open_cache
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
+from guided_seg.training.lightning_messages import lightning_refusals, quiet_lightning
 from guided_seg.training.module import EpisodicSegmentation
-from guided_seg.training.testing import draw, lightning_refusals, quiet_lightning, score_modes, write_groups
-from guided_seg.training.update_time import UpdateTime
+from guided_seg.training.update_time import timed_episode, update_times
 
 
 def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
@@ -80,15 +83,16 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
         raise KeyboardInterrupt from stop
     finally:
         close_loggers(loggers, status)
-    console = Console(markup=False, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]  # one process prints
-    console.print(table(outcome.results, title=f"{cfg.name} on {cfg.data.name}"))
-    console.print(_in_words(outcome.facts), soft_wrap=True, highlight=False)
-    console.print(str(run_dir), soft_wrap=True, highlight=False)
+    if outcome.facts:  # in the first process only
+        console = Console(markup=False)
+        console.print(table(outcome.results, title=f"{cfg.name} on {cfg.data.name}"))
+        console.print(_in_words(outcome.facts), soft_wrap=True, highlight=False)
+        console.print(str(run_dir), soft_wrap=True, highlight=False)
     return outcome.best
 
 
 class _Outcome(NamedTuple):
-    """Test scores, facts about the run, and the best positive IoU in validation."""
+    """Test scores and facts about the run (in the first process only), and the best positive IoU in validation."""
 
     results: Results
     facts: dict[str, float]
@@ -109,14 +113,15 @@ def _prepare(cfg: DictConfig) -> tuple[EpisodicSegmentation, Episodes]:
     check_modes(network, list(data.weights))
     data.setup("fit")
     data.setup("test")
-    modes = modes_to_test(network, data, known_modes(cfg.evaluation.modes), settings)
-    cache = open_cache(cfg, network, data, modes)
+    modes = modes_to_test(network, data.source("test"), known_modes(cfg.evaluation.modes), settings)
+    cache = None
+    if cfg.feature_cache is not None:
+        tested = default_test.jobs(cfg.evaluation, data.source("test"), "test", modes, Path(cfg.output_dir), {})
+        cache = open_cache(cfg, network, data, [job.frozen for job in tested])
     module = EpisodicSegmentation(
         network,
         optimizer=instantiate(cfg.optimizer.optimizer),
         schedule=instantiate(cfg.optimizer.schedule),
-        settings=settings,
-        dot_seed=cfg.evaluation.seed,
         config=network_config(cfg),
         log_every=cfg.trainer.log_every_n_steps,
         cache=cache,
@@ -143,21 +148,64 @@ def _run(
     content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(content["state_dict"])
     module.network = k_way(cfg.k_way, module.network)
-    modes = modes_to_test(module.network, data, known_modes(cfg.evaluation.modes), module.settings)
-    update = UpdateTime(partial(data.test_episode, modes[0]), cfg.evaluation.seed)
-    trainer.callbacks.append(update)  # type: ignore[attr-defined]
-    results, collector = score_modes(trainer, module, data, modes)
-    groups = list(module.results_by_group())
+    tested = _test(cfg, trainer, module, data.source("test"), run_dir, Path(best.best_model_path))
     assert best.best_model_score is not None
     validation = float(best.best_model_score)
-    facts = _facts(trainer, clock, began) | update.milliseconds | {"val_positive_iou": round(validation, 4)}
-    if trainer.is_global_zero:
-        write_groups(groups, run_dir / "groups.csv")
-        draw(results, collector, run_dir / "figures", loggers, trainer.global_step)
-        _draw_learning(run_dir, loggers, trainer.global_step)
-        # last, because it marks the run as complete
-        write_json(run_dir / "metrics.json", {**results, "run": facts})
+    if tested is None:  # not the first process
+        return _Outcome({}, {}, validation)
+    jobs, results, pictures, update = tested
+    facts = _facts(trainer, clock, began) | update | {"val_positive_iou": round(validation, 4)}
+    for name, path in pictures.items():
+        log_image(loggers, f"test/{name}", path, trainer.global_step)
+    log_results(loggers, results, trainer.global_step)
+    _draw_learning(run_dir, loggers, trainer.global_step)
+    # last, because it marks the run as complete
+    write_json(run_dir / "metrics.json", {**results, "run": facts})
+    for job in jobs:
+        job.records.remove()
     return _Outcome(results, facts, validation)
+
+
+def _test(
+    cfg: DictConfig, trainer: Trainer, module: EpisodicSegmentation, source: Source, run_dir: Path, checkpoint: Path
+) -> tuple[list[Job], Results, dict[str, Path], dict[str, float]] | None:
+    """Test the network with all processes.
+
+    The first process returns the jobs, the scores, the figures by name, and the times of an update; the others None.
+    """
+    device = trainer.strategy.root_device
+    network = module.network.to(device).eval()
+    modes = modes_to_test(network, source, known_modes(cfg.evaluation.modes), evaluation_settings(cfg))
+    of = {
+        "checkpoint_sha256": sha256(checkpoint),
+        "data": OmegaConf.to_container(cfg.data, resolve=True),
+        "k_way": cfg.k_way,
+        "precision": cfg.trainer.precision,
+    }
+    limit = cfg.trainer.limit_test_batches
+    jobs = default_test.jobs(cfg.evaluation, source, "test", modes, run_dir, of, 1.0 if limit is None else limit)
+    setup = Setup(
+        network,
+        source,
+        str(device),
+        cfg.num_workers,
+        max_broken=cfg.max_broken,
+        encode=module.cache.encode if module.cache else None,
+        progress=cfg.trainer.enable_progress_bar,
+    )
+    rank, world = rank_and_world()
+    with trainer.precision_plugin.forward_context():
+        update = update_times(network, timed_episode(source, jobs[0].protocol.plan).to(device))
+        for job in jobs:
+            run_share(rank, job, setup, world)
+        trainer.strategy.barrier()
+        if rank:
+            return None
+        answered = [(job, job.records.finish(len(job.frozen.episodes))) for job in jobs]
+        results = default_test.results(answered)
+        pictures = default_test.draw(answered, setup, results, run_dir / "figures")
+    default_test.write_groups(answered, run_dir / "groups.csv")
+    return jobs, results, pictures, update
 
 
 def _check_trainer(cfg: DictConfig) -> None:

@@ -4,48 +4,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from statistics import median
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from guided_seg.data.sampling.points import restrict
-from guided_seg.episode import Batch
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes
+from guided_seg.data.frozen.freeze import Plan, select
+from guided_seg.data.source import Source
+from guided_seg.episode import Batch, collate
+from guided_seg.errors import BrokenFile
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network
 from guided_seg.predict.predictor import predictor_for
 from guided_seg.predict.support import Annotated, Image
 
 SHOTS, POINTS = 1, 5
-"""The episode that is timed: one annotated image with five dots per label."""
+"""The setting of the episode that is timed: one annotated image with five dots per label."""
 
 _WARM_UP, _REPETITIONS = 3, 20
 _ROOM = 2.0**20  # megabytes: nothing is evicted
 _PATIENCE, _LEAST = 20.0, 3  # after this many seconds, 3 repetitions suffice (fine-tuning takes seconds per dot)
 
 
-class UpdateTime(Callback):
-    """Time one episode before a test starts, and store the result in ``milliseconds``.
+def timed_episode(source: Source, plan: Plan) -> Batch:
+    """The first episode of a plan with readable files, with `SHOTS` and `POINTS`, as a batch of one.
 
-    Args:
-        episode: returns the episode, as a batch of one with dense masks.
-        seed: random seed of its dots.
+    Raises:
+        BrokenFile: no episode can be read.
     """
-
-    def __init__(self, episode: Callable[[], Batch], seed: int) -> None:
-        self.episode, self.seed = episode, seed
-        self.milliseconds: dict[str, float] = {}
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure now, as the network is on its device and in evaluation mode."""
-        network = pl_module.network
-        assert isinstance(network, Network)
-        batch = restrict(self.episode(), SHOTS, POINTS, self.seed).to(pl_module.device)
-        with trainer.precision_plugin.forward_context():
-            self.milliseconds = update_times(network, batch)
+    data = EvaluationEpisodes(source, select(source, "test", replace(plan, shots=SHOTS, points=POINTS)))
+    fault = None
+    for number in range(len(data)):
+        try:
+            episode = data[number].with_setting(SHOTS, POINTS)
+        except BrokenFile as error:
+            fault = error
+        else:
+            if episode is not None:
+                return collate([episode])
+    raise fault or BrokenFile("No episode is there to time.")
 
 
 def update_times(network: Network, batch: Batch) -> dict[str, float]:

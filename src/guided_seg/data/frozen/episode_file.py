@@ -13,7 +13,7 @@ import json
 import os
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from reprlib import repr as _short
@@ -26,6 +26,9 @@ from guided_seg.files.writing import whole_file
 
 FORMAT = 1
 """The version of the file format."""
+
+LEFT_OUT = "left_out"
+"""The entry of the rule with the number of episodes of each mode that had an unreadable file; absent if none had."""
 
 
 class Mark(NamedTuple):
@@ -43,12 +46,13 @@ class FrozenView:
     Attributes:
         key: the key for `guided_seg.data.source.Source.load`.
         values: the values of the positive labels 1, 2, ... in this order.
-        dots: rows of (row, column, label) at the original image size. The first P of each label are the P dots.
+        dots: rows of (row, column, label) at the original image size. The first P of each label are the P dots. None
+            until they are drawn.
     """
 
     key: Hashable
     values: tuple[int, ...]
-    dots: tuple[tuple[int, int, int], ...] = ()
+    dots: tuple[tuple[int, int, int], ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class FrozenEpisode:
         groups: the class or object of each positive label.
         ways: number of support images per shot.
         last: whether it is the last frame of its video, which DAVIS does not score.
+        number: its number among the draws of its mode and seed, which determines its dots; 0 if read from a file.
     """
 
     mode: Mode
@@ -72,6 +77,12 @@ class FrozenEpisode:
     groups: tuple[str, ...]
     ways: int = 1
     last: bool = False
+    number: int = field(default=0, compare=False)
+
+    def shows_query(self, shots: int) -> bool:
+        """Whether the first ``shots`` shots of a semantic or video episode contain the query."""
+        shown = self.support[: shots * self.ways]
+        return self.mode != "interactive" and self.query.key in (view.key for view in shown)
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ class FrozenEpisodes:
         source: name of the data.
         split: split of the data.
         rule: how the episodes were selected, as plain values.
-        images: each image of the episodes.
+        images: each image of the episodes; empty until they are loaded.
         episodes: the episodes, in order.
     """
 
@@ -91,6 +102,12 @@ class FrozenEpisodes:
     rule: Mapping[str, Any]
     images: Mapping[Hashable, Mark]
     episodes: tuple[FrozenEpisode, ...]
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """The number of episodes of each mode that had an unreadable file when they were frozen."""
+        found = self.rule.get(LEFT_OUT)
+        return {mode: n for mode, n in found.items() if type(n) is int} if isinstance(found, dict) else {}
 
     @cached_property
     def checksum(self) -> str:
@@ -169,7 +186,8 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _pack(episode: FrozenEpisode, number: Mapping[Hashable, int]) -> list[Any]:
-    views = [[number[view.key], view.values, view.dots] for view in (episode.query, *episode.support)]
+    # without marks, images have no number
+    views = [[number.get(view.key, view.key), view.values, view.dots] for view in (episode.query, *episode.support)]
     return [MODES.index(episode.mode), episode.seed, episode.groups, episode.ways, int(episode.last), views]
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenEpisodes, FrozenView, Mark, mark_of
+from guided_seg.data.files.skipped import SkippedFiles
+from guided_seg.data.frozen.episode_file import LEFT_OUT, FrozenEpisode, FrozenEpisodes, FrozenView, Mark, mark_of
 from guided_seg.data.sampling.points import binarize, sample_points
-from guided_seg.data.source import Mode, Sample, Source, Task, View
-from guided_seg.errors import DataError
+from guided_seg.data.source import Mode, Sample, Source
+from guided_seg.errors import BrokenFile, DataError
 from guided_seg.settings.limits import DRAWS
 
 
@@ -59,42 +60,58 @@ class Plan:
             raise DataError(f"seeds={list(self.seeds)}: expected whole numbers from 0.")
 
 
-def freeze(source: Source, split: str, plan: Plan, progress: bool = False) -> FrozenEpisodes:
+def select(source: Source, split: str, plan: Plan) -> FrozenEpisodes:
+    """Select the episodes without loading an image. Their dots are drawn when `EvaluationEpisodes` loads them.
+
+    Raises:
+        DataError: the data has no task of these modes.
+    """
+    modes = [mode for mode in plan.modes if mode in source.modes]
+    if not modes:
+        source.require(plan.modes[0])
+    episodes = tuple(e for mode in modes for seed in plan.seeds for e in _episodes(source, mode, plan, seed))
+    rule = {**asdict(plan), "modes": modes, "seeds": list(plan.seeds)}
+    return FrozenEpisodes(source.name, split, rule, {}, episodes)
+
+
+def freeze(source: Source, split: str, plan: Plan, progress: bool = False, max_broken: float = 0.01) -> FrozenEpisodes:
     """Select the episodes, draw their dots, and store the marks of their images.
 
-    The dots are those of `data.sampling.points.restrict`, so frozen and other evaluations use the same dots.
+    An episode with an unreadable file is left out. This does not change the dots of the others.
 
     Args:
         source: the data of ``split``.
         split: name of the split.
         plan: how to select episodes.
         progress: show a progress bar.
+        max_broken: largest share of episodes with an unreadable file.
 
     Raises:
-        DataError: the data has no task of these modes.
-        BrokenFile: an image cannot be read.
+        DataError: the data has no task of these modes, or too many files cannot be read.
     """
-    modes = [mode for mode in plan.modes if mode in source.modes]
-    if not modes:
-        source.require(plan.modes[0])
+    selected = select(source, split, plan)
     images: dict[Hashable, Mark] = {}
-    tasks = [drawn for mode in modes for seed in plan.seeds for drawn in _tasks(source, mode, plan, seed)]
-    bar = track(tasks, "Freezing episodes", disable=not (progress and Console().is_terminal), transient=True)
-    episodes = tuple(_freeze(source, plan, images, drawn) for drawn in bar)
-    rule = {**asdict(plan), "modes": modes, "seeds": list(plan.seeds)}
-    return FrozenEpisodes(source.name, split, rule, images, episodes)
+    episodes: list[FrozenEpisode] = []
+    skipped, left_out = SkippedFiles(max_broken), Counter[str]()
+    shown = progress and Console().is_terminal
+    for episode in track(selected.episodes, "Freezing episodes", disable=not shown, transient=True):
+        faults: list[str] = []
+        try:
+            episodes.append(_freeze(source, plan.points, images, episode))
+        except BrokenFile as error:
+            faults = [str(error)]
+            left_out[episode.mode] += 1
+        skipped.count([faults])
+    rule = dict(selected.rule)
+    if left_out:
+        rule[LEFT_OUT] = dict(left_out)
+        used = {view.key for episode in episodes for view in (episode.query, *episode.support)}
+        images = {key: mark for key, mark in images.items() if key in used}
+    return replace(selected, rule=rule, images=images, episodes=tuple(episodes))
 
 
-class _Drawn(NamedTuple):
-    mode: Mode
-    seed: int
-    number: int
-    last: bool
-    task: Task
-
-
-def _tasks(source: Source, mode: Mode, plan: Plan, seed: int) -> Iterator[_Drawn]:
-    """The tasks of one mode and seed."""
+def _episodes(source: Source, mode: Mode, plan: Plan, seed: int) -> Iterator[FrozenEpisode]:
+    """The episodes of one mode and seed, without dots."""
     total = source.count(mode, plan.objects)
     members = _members(source, mode, plan, seed, total) if mode == "video" or plan.draw == "random" else {}
     last = {found[-1] for found in members.values()} if mode == "video" else set()
@@ -105,9 +122,10 @@ def _tasks(source: Source, mode: Mode, plan: Plan, seed: int) -> Iterator[_Drawn
         drawn = (groups[rng.integers(len(groups))] for _ in range(plan.episodes or 0))
         indices = [found[rng.integers(len(found))] for found in drawn]
     for number, index in enumerate(indices):
-        rng = np.random.default_rng((seed, number))
-        task = source.fixed(mode, index, plan.shots, rng, plan.objects)
-        yield _Drawn(mode, seed, number, index in last, task)
+        task = source.fixed(mode, index, plan.shots, np.random.default_rng((seed, number)), plan.objects)
+        query = FrozenView(task.query.key, task.query.values)
+        support = tuple(FrozenView(view.key, view.values, None if plan.points else ()) for view in task.support)
+        yield FrozenEpisode(mode, seed, query, support, task.groups, task.ways, index in last, number)
 
 
 def _members(source: Source, mode: Mode, plan: Plan, seed: int, total: int) -> dict[str, list[int]]:
@@ -119,26 +137,36 @@ def _members(source: Source, mode: Mode, plan: Plan, seed: int, total: int) -> d
     return members
 
 
-def _freeze(source: Source, plan: Plan, images: dict[Hashable, Mark], drawn: _Drawn) -> FrozenEpisode:
-    def look(view: View) -> Sample | None:
+def _freeze(source: Source, points: int, images: dict[Hashable, Mark], episode: FrozenEpisode) -> FrozenEpisode:
+    def look(view: FrozenView) -> Sample | None:
         # labels are needed for dots, and once per image for its mark
-        if view.key in images and not plan.points:
+        if view.key in images and not points:
             return None
         sample = source.load(view.key)
         images.setdefault(view.key, mark_of(sample))
         return sample
 
-    task, support = drawn.task, []
-    look(task.query)
-    for rank, view in enumerate(task.support):
+    support = []
+    look(episode.query)
+    for shot, view in enumerate(episode.support):
         sample = look(view)
-        dots = _dots(sample, view, plan.points, (drawn.seed, drawn.number, rank)) if sample and plan.points else ()
-        support.append(FrozenView(view.key, view.values, dots))
-    query = FrozenView(task.query.key, task.query.values)
-    return FrozenEpisode(drawn.mode, drawn.seed, query, tuple(support), task.groups, task.ways, drawn.last)
+        support.append(replace(view, dots=dots_of(episode, shot, points, sample)) if sample and points else view)
+    return replace(episode, support=tuple(support))
 
 
-def _dots(sample: Sample, view: View, points: int, key: tuple[int, int, int]) -> tuple[tuple[int, int, int], ...]:
-    mask, labels = binarize(sample.labels, view.values), tuple(range(len(view.values) + 1))
-    rows: list[list[int]] = sample_points(mask, points, labels, np.random.default_rng(key)).tolist()
+def dots_of(episode: FrozenEpisode, shot: int, points: int, sample: Sample) -> tuple[tuple[int, int, int], ...]:
+    """Draw the dots of a shot, rows of (row, column, label).
+
+    They depend only on the seed and number of the episode and on the shot. Fewer points are a subset of more points.
+
+    Args:
+        episode: an episode of `select`.
+        shot: the index of the shot in its support.
+        points: P.
+        sample: the image of the shot at its original size.
+    """
+    values = episode.support[shot].values
+    rng = np.random.default_rng((episode.seed, episode.number, shot))
+    dots = sample_points(binarize(sample.labels, values), points, tuple(range(len(values) + 1)), rng)
+    rows: list[list[int]] = dots.tolist()
     return tuple((row, column, label) for row, column, label in rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from guided_seg.data.evaluation_episodes import FixedEpisodes
 from guided_seg.data.files.faults import leaving_out_broken
+from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes, shot_with
+from guided_seg.data.frozen.freeze import Plan, select
 from guided_seg.data.indexed import IndexedSource
 from guided_seg.data.preparation.reading import broken_below
-from guided_seg.data.sampling.points import sample_points
 from guided_seg.data.source import MODES, SPLITS, Mode, Source
 from guided_seg.data.sources.classes import as_split
-from guided_seg.episode import Episode
+from guided_seg.errors import BrokenFile
 from guided_seg.report.balance import balance_chart, order
-from guided_seg.report.panels import Panel, PanelShot, panels
+from guided_seg.report.panels import Panel, panels
 from guided_seg.report.table import DASH, Cells, Table, columns
 
 Balance = dict[str, dict[str, int]]
@@ -93,18 +94,16 @@ def sheet(source: Source, mode: Mode, episodes: int, shots: int, points: int, se
 
     The dots are those of an evaluation with the same ``seed``.
     """
-    asked = FixedEpisodes(source, mode, 1 if mode == "interactive" else shots, episodes, seed)
-    found = (asked[(0, number)] for number in range(len(asked)))
-    return [_panel(episode, points, seed) for episode in found if not episode.meta["broken"]]
-
-
-def _panel(episode: Episode, points: int, seed: int) -> Panel:
-    shots, labels = [], tuple(range(episode.num_labels))
-    for rank, shot in enumerate(episode.support):
-        assert shot.mask is not None
-        rng = np.random.default_rng((seed, episode.meta["index"], rank))
-        shots.append(PanelShot(shot.image, points=sample_points(shot.mask.numpy(), points, labels, rng)))
-    return Panel(shots, episode.query, None, episode.target, f"{episode.meta['mode']} · {episode.meta['group']}")
+    plan = Plan([mode], episodes, seeds=[seed], shots=shots, points=points)
+    data = EvaluationEpisodes(source, select(source, "", plan))
+    rows = []
+    for number in range(len(data)):
+        with suppress(BrokenFile):
+            item = data[number]
+            support = [shot_with(shot, dots) for shot, dots in zip(item.dense.support, item.dots, strict=True)]
+            title = f"{mode} · {item.dense.meta['group']}"
+            rows.append(Panel.of(item.with_support(support), title=title))
+    return rows
 
 
 def _tables(balances: Mapping[Mode, Balance], rows: int | None) -> list[Table]:

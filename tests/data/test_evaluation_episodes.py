@@ -9,8 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.boxes import Boxes
 
+from guided_seg.data.frozen.evaluation_episodes import (
+    EvaluationEpisode,
+    EvaluationEpisodes,
+    first_of_each,
+    resize,
+    resize_dots,
+    shot_with,
+)
 from guided_seg.data.frozen.freeze import Plan, freeze
-from guided_seg.data.frozen.questions import Question, Questions, first_of_each, resize, resize_dots, shot_with
 from guided_seg.data.sampling.points import binarize
 from guided_seg.data.source import MODES, Mode, Sample
 from guided_seg.episode import IGNORE, Shot
@@ -23,9 +30,9 @@ IMAGES = {f"{name}/{i}": values for name, values in {"a": (1, 2), "b": (2, 3)}.i
 SOURCE = Boxes(IMAGES)
 
 
-def asked(mode: Mode, size: tuple[int, int] | None = None, objects: int = 1, **plan: int) -> Questions:
+def asked(mode: Mode, size: tuple[int, int] | None = None, objects: int = 1, **plan: int) -> EvaluationEpisodes:
     frozen = freeze(SOURCE, "test", Plan([mode], shots=3, points=4, objects=objects, **plan))
-    return Questions(SOURCE, frozen, size)
+    return EvaluationEpisodes(SOURCE, frozen, size)
 
 
 @st.composite
@@ -94,15 +101,15 @@ def test_the_first_of_each_label(data: st.DataObject, number: int) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_question_is_asked_with_any_shots_and_dots(mode: Mode) -> None:
-    questions = asked(mode)
-    for number in range(len(questions)):
-        question, frozen = questions[number], questions.frozen.episodes[number]
+    items = asked(mode)
+    for number in range(len(items)):
+        item, frozen = items[number], items.frozen.episodes[number]
         query = SOURCE.load(frozen.query.key)
-        assert question.number == question.dense.meta["index"] == number
-        assert np.array_equal(question.dense.target, binarize(query.labels, frozen.query.values))
+        assert item.number == item.dense.meta["index"] == number
+        assert np.array_equal(item.dense.target, binarize(query.labels, frozen.query.values))
         for shots in (1, 2, 3):
             views = frozen.support[:shots]
-            dense, dotted = question.ask(shots, None), question.ask(shots, 2)
+            dense, dotted = item.with_setting(shots, None), item.with_setting(shots, 2)
             if mode == "video" and frozen.query.key in [view.key for view in views]:
                 assert dense is None
                 assert dotted is None
@@ -126,9 +133,9 @@ def test_an_annotated_frame_is_no_question() -> None:
     # frames 0, 4 and 2 of five are shown, in this order
     unasked = {
         shots: {
-            question.frozen.query.key
-            for question in map(asked("video").__getitem__, range(16))
-            if not question.ask(shots, 1)
+            item.frozen.query.key
+            for item in map(asked("video").__getitem__, range(16))
+            if not item.with_setting(shots, 1)
         }
         for shots in (1, 2, 3)
     }
@@ -136,10 +143,10 @@ def test_an_annotated_frame_is_no_question() -> None:
 
 
 def test_an_image_of_each_class_makes_a_shot() -> None:
-    question = asked("semantic", objects=3)[0]
-    assert (question.frozen.ways, question.dense.num_labels) == (3, 4)
+    item = asked("semantic", objects=3)[0]
+    assert (item.frozen.ways, item.dense.num_labels) == (3, 4)
     for shots in (1, 2):
-        episode = question.ask(shots, 1)
+        episode = item.with_setting(shots, 1)
         assert episode is not None
         assert len(episode.support) == 3 * shots
 
@@ -161,8 +168,8 @@ def test_everything_is_asked_at_another_size() -> None:
 
 
 def test_images_that_questions_share_are_one_tensor() -> None:
-    questions = asked("video")
-    first, second = questions[0], questions[1]
+    items = asked("video")
+    first, second = items[0], items[1]
     assert first.dense.support[0].image is second.dense.support[0].image
     interactive = asked("interactive")[0]
     assert interactive.dense.support[0].image is interactive.dense.query
@@ -195,12 +202,12 @@ def test_other_data_than_was_frozen_is_refused(change: str, role: str) -> None:
     spoilt = (frozen.episodes[0].query if role == "query" else frozen.episodes[0].support[0]).key
     expected = rf"The image {spoilt} is \d+ x \d+ with label checksum \d+, but .* use the data that they were frozen on"
     with pytest.raises(DataError, match=expected):
-        Questions(Other(IMAGES), frozen)[0]
+        EvaluationEpisodes(Other(IMAGES), frozen)[0]
 
 
 def test_a_question_keeps_all_but_its_support() -> None:
-    question: Question = asked("semantic")[0]
-    episode = question.with_support([])
-    assert episode.query is question.dense.query
-    assert episode.target is question.dense.target
-    assert (episode.meta, episode.num_labels) == (question.dense.meta, question.dense.num_labels)
+    item: EvaluationEpisode = asked("semantic")[0]
+    episode = item.with_support([])
+    assert episode.query is item.dense.query
+    assert episode.target is item.dense.target
+    assert (episode.meta, episode.num_labels) == (item.dense.meta, item.dense.num_labels)

@@ -1,9 +1,10 @@
-"""Frozen episodes with their pixels: the input of protocols."""
+"""Evaluation episodes with their pixels: the input of protocols and of validation."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,18 +14,27 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from guided_seg.data.frozen.episode_file import FrozenEpisode, FrozenEpisodes, FrozenView, mark_of
+from guided_seg.data.frozen.freeze import dots_of
 from guided_seg.data.sampling.points import binarize
 from guided_seg.data.source import Sample, Source
 from guided_seg.data.training_episodes import to_tensor
-from guided_seg.episode import Episode, Shot
+from guided_seg.episode import Episode, Meta, Shot
 from guided_seg.errors import DataError
 
 Size = tuple[int, int]
 """Height and width."""
 
 
+class _Loaded(NamedTuple):
+    """An image at its original size and at that of the protocol, and the latter as a tensor."""
+
+    original: Sample
+    sample: Sample
+    image: Tensor
+
+
 @dataclass(frozen=True, slots=True)
-class Question:
+class EvaluationEpisode:
     """A frozen episode with its pixels.
 
     Attributes:
@@ -39,15 +49,14 @@ class Question:
     dense: Episode
     dots: tuple[Int[Tensor, "_ 3"], ...]
 
-    def ask(self, shots: int, points: int | None) -> Episode | None:
+    def with_setting(self, shots: int, points: int | None) -> Episode | None:
         """The episode with its first ``shots`` shots and ``points`` dots per label, or full masks if None.
 
         Returns None if the support would contain the query (an annotated video frame).
         """
-        number = shots * self.frozen.ways
-        if self.frozen.mode != "interactive" and self.frozen.query.key in self.keys(number):
+        if self.frozen.shows_query(shots):
             return None
-        support = self.dense.support[:number]
+        support = self.dense.support[: shots * self.frozen.ways]
         if points is not None:
             pairs = zip(support, self.dots, strict=False)
             support = [shot_with(shot, first_of_each(dots, points)) for shot, dots in pairs]
@@ -57,17 +66,25 @@ class Question:
         """The episode with another support."""
         return Episode(self.dense.query, self.dense.target, support, self.dense.meta, self.dense.num_labels)
 
-    def keys(self, number: int) -> list[Hashable]:
-        """The keys of the images in the first ``number`` shots."""
-        return [view.key for view in self.frozen.support[:number]]
+    def fewer_than(self, shots: int, points: int | None) -> tuple[bool, bool]:
+        """Whether the episode has fewer shots than ``shots``, and a label of a shot fewer dots than ``points``.
+
+        A class may have too few images, and a label too few pixels. A label that is absent from a shot does not count.
+        """
+        number = shots * self.frozen.ways
+        few_shots = len(self.frozen.support) < number
+        if points is None:
+            return few_shots, False
+        counts = (torch.bincount(dots[:, 2]) for dots in self.dots[:number])
+        return few_shots, any(bool(((count > 0) & (count < points)).any()) for count in counts)
 
 
-class Questions(Dataset[Question]):
-    """A dataset of the episodes of a file, loaded from the data that they were frozen on.
+class EvaluationEpisodes(Dataset[EvaluationEpisode]):
+    """A dataset of the episodes of `freeze` or `select`.
 
     Args:
-        source: the data.
-        frozen: the file.
+        source: the data that they were selected from.
+        frozen: the episodes.
         size: height and width to resize images (bilinear) and masks (nearest) to, as some protocols require; None for
             the original size.
 
@@ -79,39 +96,49 @@ class Questions(Dataset[Question]):
     def __init__(self, source: Source, frozen: FrozenEpisodes, size: Size | None = None) -> None:
         self.source, self.frozen, self.size = source, frozen, size
         # consecutive episodes share support images; `collate` recognises shared tensors by identity
-        self._recent: dict[Hashable, tuple[Sample, Tensor, Size]] = {}
+        self._recent: dict[Hashable, _Loaded] = {}
 
     def __len__(self) -> int:
         return len(self.frozen.episodes)
 
-    def __getitem__(self, number: int) -> Question:
+    def __getitem__(self, number: int) -> EvaluationEpisode:
         frozen = self.frozen.episodes[number]
-        sample, image, _ = self._load(frozen.query.key)
-        target = torch.from_numpy(binarize(sample.labels, frozen.query.values))
+        query = self._load(frozen.query.key)
+        target = torch.from_numpy(binarize(query.sample.labels, frozen.query.values))
         support = [self._shot(frozen, view) for view in frozen.support]
-        dots = tuple(self._dots(view) for view in frozen.support)
-        meta = {"mode": frozen.mode, "source": self.frozen.source, "index": number, "group": " + ".join(frozen.groups)}
-        return Question(number, frozen, Episode(image, target, support, meta, len(frozen.query.values) + 1), dots)
+        dots = tuple(self._dots(frozen, shot) for shot in range(len(frozen.support)))
+        dense = Episode(query.image, target, support, self.meta(number), len(frozen.query.values) + 1)
+        return EvaluationEpisode(number, frozen, dense, dots)
+
+    def meta(self, number: int) -> Meta:
+        """The origin of an episode, as its ``meta``."""
+        frozen = self.frozen.episodes[number]
+        names: Meta = {"group": " + ".join(frozen.groups), "groups": frozen.groups, "ways": frozen.ways}
+        return {"mode": frozen.mode, "source": self.frozen.source, "index": number, "broken": [], **names}
 
     def _shot(self, frozen: FrozenEpisode, view: FrozenView) -> Shot:
-        sample, image, _ = self._load(view.key)
-        mask = torch.from_numpy(binarize(sample.labels, view.values))
-        return Shot(image, mask=mask, is_query=frozen.mode == "interactive")
+        loaded = self._load(view.key)
+        mask = torch.from_numpy(binarize(loaded.sample.labels, view.values))
+        return Shot(loaded.image, mask=mask, is_query=view.key == frozen.query.key)
 
-    def _dots(self, view: FrozenView) -> Int[Tensor, "P 3"]:
-        _, image, size = self._load(view.key)
-        dots = torch.tensor(view.dots, dtype=torch.int64).reshape(-1, 3)
-        return resize_dots(dots, size, (image.shape[1], image.shape[2]))
+    def _dots(self, frozen: FrozenEpisode, shot: int) -> Int[Tensor, "P 3"]:
+        view = frozen.support[shot]
+        loaded = self._load(view.key)
+        found = view.dots
+        if found is None:
+            found = dots_of(frozen, shot, self.frozen.rule["points"], loaded.original)
+        dots = torch.tensor(found, dtype=torch.int64).reshape(-1, 3)
+        old, new = loaded.original.labels.shape, loaded.sample.labels.shape
+        return resize_dots(dots, (old[0], old[1]), (new[0], new[1]))
 
-    def _load(self, key: Hashable) -> tuple[Sample, Tensor, Size]:
+    def _load(self, key: Hashable) -> _Loaded:
         if key not in self._recent:
             if len(self._recent) >= 32:
                 self._recent.pop(next(iter(self._recent)))
-            sample = self._sample(key)
-            self._check(key, sample)
-            height, width = sample.labels.shape
-            sample = resize(sample, self.size) if self.size else sample
-            self._recent[key] = sample, to_tensor(sample.image), (height, width)
+            original = self._sample(key)
+            self._check(key, original)
+            sample = resize(original, self.size) if self.size else original
+            self._recent[key] = _Loaded(original, sample, to_tensor(sample.image))
         return self._recent[key]
 
     def _sample(self, key: Hashable) -> Sample:
@@ -126,6 +153,8 @@ class Questions(Dataset[Question]):
             ) from error
 
     def _check(self, key: Hashable, sample: Sample) -> None:
+        if not self.frozen.images:  # of `select`
+            return
         expected, found = self.frozen.images[key], mark_of(sample)
         if found != expected:
             raise DataError(
@@ -158,8 +187,9 @@ def resize_dots(dots: Int[Tensor, "P 3"], old: Size, new: Size) -> Int[Tensor, "
 
 def first_of_each(dots: Int[Tensor, "P 3"], number: int) -> Int[Tensor, "D 3"]:
     """The first ``number`` dots of each label."""
-    kept = [(dots[:, 2] == label).nonzero().flatten()[:number] for label in torch.unique(dots[:, 2])]
-    return dots[torch.cat(kept)] if kept else dots
+    labels = dots[:, 2].numpy()  # several times as fast as torch for so few
+    kept = [np.flatnonzero(labels == label)[:number] for label in np.unique(labels)]
+    return dots[torch.from_numpy(np.concatenate(kept))] if kept else dots
 
 
 def shot_with(shot: Shot, dots: Int[Tensor, "P 3"]) -> Shot:
