@@ -8,7 +8,7 @@ import cv2
 import pytest
 import torch
 from omegaconf import OmegaConf
-from support.archives import write_davis, write_folder
+from support.archives import noise_davis, noise_folder
 from support.commands import call, command, evaluate, last_line, read, run, scores
 
 from guided_seg.errors import UserError
@@ -65,7 +65,7 @@ def test_another_split(trained: Path, tmp_path: Path) -> None:
 
 
 def test_videos_of_davis(trained: Path, tmp_path: Path) -> None:
-    root = write_davis(tmp_path / "davis")
+    root = noise_davis(tmp_path / "davis")
     out = tmp_path / "out"
     found = evaluate(trained, out, "data=davis", f"data.root={root}", "mode=video", "evaluation.episodes=null")
     assert found["video"]["s1_p5"]["episodes"] == 3
@@ -73,7 +73,7 @@ def test_videos_of_davis(trained: Path, tmp_path: Path) -> None:
 
 
 def test_ones_own_folder(trained: Path, tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "mine", "abcde")
+    root = noise_folder(tmp_path / "mine", "abcde")
     found = evaluate(
         trained, tmp_path, "data=folder", f"data.root={root}", "data.whole=true", "evaluation.episodes=null"
     )
@@ -97,7 +97,7 @@ def test_an_evaluation_that_stops_leaves_no_scores_of_an_earlier_one(
 
 
 def test_a_table_says_where_there_were_fewer_shots_or_dots(trained: Path, tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "mine", "abcd")
+    root = noise_folder(tmp_path / "mine", "abcd")
     few = ("evaluation.shots=[1,3,4]", "evaluation.points=[5,257,dense]", "evaluation.episodes=null")
     found = evaluate(trained, tmp_path, "data=folder", f"data.root={root}", "data.whole=true", *few)
     lacks = {
@@ -141,7 +141,7 @@ def test_local_guidance_is_scored_where_it_has_a_meaning(local: Path, tmp_path: 
     ],
 )
 def test_what_cannot_be_scored_is_refused(trained: Path, tmp_path: Path, overrides: list[str], expected: str) -> None:
-    root = write_davis(tmp_path / "davis")
+    root = noise_davis(tmp_path / "davis")
     with pytest.raises(UserError, match=expected):
         evaluate(trained, tmp_path / "out", *(override.format(root=root) for override in overrides))
     assert not list((tmp_path / "out").iterdir())
@@ -166,7 +166,7 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
 
 
 def test_from_anywhere_into_a_fresh_folder(trained: Path, tmp_path: Path) -> None:
-    write_folder(tmp_path / "mine", "abcdef")
+    noise_folder(tmp_path / "mine", "abcdef")
     relative = Path("..") / trained.relative_to(tmp_path.parent)
     data = ("data=folder", "data.root=mine", "data.whole=true", "evaluation.shots=[1]", "evaluation.points=[5]")
     folders = {last_line(call("evaluate", f"checkpoint={relative}", *data, *FEW, folder=tmp_path)) for _ in range(2)}

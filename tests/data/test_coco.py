@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.archives import HEIGHT, WIDTH, write_coco, write_polygons
 
 from guided_seg.data.coco.coco import COCO_CLASSES, Coco
 from guided_seg.data.indexed import IndexedSource
@@ -16,7 +16,6 @@ from guided_seg.errors import BrokenFile, DataError
 
 PERSON, BICYCLE, CAR = 1, 2, 3
 Box = tuple[int, int, int, int]  # top, left, bottom, right
-HEIGHT, WIDTH = 40, 60
 LEFT, RIGHT, INNER = (5, 5, 25, 25), (5, 35, 25, 55), (10, 10, 20, 20)
 
 
@@ -37,8 +36,8 @@ def _counts(box: Box) -> list[int]:
 Things = Sequence[tuple[int, Any]]
 
 
-def _annotation(number: int, image: int, value: int, shape: Any) -> dict[str, Any]:
-    entry: dict[str, Any] = {"id": number, "image_id": image, "category_id": 10 * value, "iscrowd": 0}
+def _annotation(value: int, shape: Any) -> dict[str, Any]:
+    entry: dict[str, Any] = {"category_id": 10 * value, "iscrowd": 0}
     if isinstance(shape, dict):
         return entry | {"segmentation": {"counts": _counts(shape["crowd"]), "size": [HEIGHT, WIDTH]}, "iscrowd": 1}
     parts = shape if isinstance(shape, list) else [shape]
@@ -46,44 +45,29 @@ def _annotation(number: int, image: int, value: int, shape: Any) -> dict[str, An
 
 
 @pytest.fixture
-def official(tmp_path: Path, image: Callable[..., Path]) -> Callable[..., Path]:
+def official(tmp_path: Path) -> Callable[..., Path]:
     """Writes the official layout: a part maps an image's name to its instances, (class value, box)."""
 
     def write(parts: Mapping[str, Mapping[str, Things]], year: int = 2017) -> Path:
-        (tmp_path / "annotations").mkdir(exist_ok=True)
-        for part, images in parts.items():
-            content: dict[str, Any] = {"images": [], "annotations": []}
-            content["categories"] = [{"id": 10 * i, "name": name} for i, name in enumerate(COCO_CLASSES, 1)]
-            (tmp_path / f"{part}{year}").mkdir()
-            for number, (name, things) in enumerate(images.items()):
-                image(tmp_path / f"{part}{year}" / f"{name}.jpg", HEIGHT, WIDTH)
-                entry = {"id": number, "file_name": f"{name}.jpg", "height": HEIGHT, "width": WIDTH}
-                content["images"].append(entry)
-                start = len(content["annotations"])
-                content["annotations"] += [_annotation(start + i, number, *thing) for i, thing in enumerate(things)]
-            (tmp_path / "annotations" / f"instances_{part}{year}.json").write_text(json.dumps(content))
-        return tmp_path
+        annotated = {
+            f"{part}{year}": {name: [_annotation(*thing) for thing in things] for name, things in images.items()}
+            for part, images in parts.items()
+        }
+        return write_coco(tmp_path, annotated, {10 * i: name for i, name in enumerate(COCO_CLASSES, 1)})
 
     return write
 
 
 @pytest.fixture
-def polygons(tmp_path: Path, image: Callable[..., Path]) -> Callable[..., Path]:
+def polygons(tmp_path: Path) -> Callable[..., Path]:
     """Writes images/ and labels/: a name maps to its instances, or to None for no label file."""
 
     def write(images: Mapping[str, Things | None]) -> Path:
-        (tmp_path / "labels").mkdir()
-        for name, things in images.items():
-            image(tmp_path / "images" / f"{name}.jpg", HEIGHT, WIDTH)
-            if things is not None:
-                lines = [
-                    " ".join(
-                        [str(value - 1), *(f"{p / (WIDTH, HEIGHT)[i % 2]:.6f}" for i, p in enumerate(_outline(box)))]
-                    )
-                    for value, box in things
-                ]
-                (tmp_path / "labels" / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
-        return tmp_path
+        shapes = {
+            name: None if things is None else [(value, _outline(box)) for value, box in things]
+            for name, things in images.items()
+        }
+        return write_polygons(tmp_path, shapes)
 
     return write
 

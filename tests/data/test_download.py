@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.archives import md5, served
+from support.archives import md5
+from support.serving import served
 
 from guided_seg.data.preparation.archives import Archive
 from guided_seg.data.preparation.download import Unreachable, download, obtain

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.archives import write_coco, write_lines, write_polygons
 
 from guided_seg.data.coco.coco import COCO_CLASSES, Coco
 from guided_seg.data.datamodule import MixedEpisodes
@@ -48,11 +48,7 @@ def _tagged(split: str, a: Any, b: Any) -> dict[str, Any]:
 
 def _voc(instances: bool, request: pytest.FixtureRequest) -> Make:
     a, b = VOC_CLASSES.index("dog") + 1, VOC_CLASSES.index(HELD) + 1
-    root = request.getfixturevalue("voc")(_tagged("train", a, b), _tagged("val", a, b))
-    mask, squares = request.getfixturevalue("mask"), request.getfixturevalue("squares")
-    for name, values in {**_tagged("train", a, b), **_tagged("val", a, b)}.items():
-        if instances:
-            mask(root / f"SegmentationObject/{name}.png", squares(*range(1, len(values) + 1)))
+    root = request.getfixturevalue("voc")(_tagged("train", a, b), _tagged("val", a, b), objects=instances)
     return partial(Voc, root)
 
 
@@ -75,38 +71,30 @@ def _outline(i: int) -> list[float]:
 
 
 def _coco(request: pytest.FixtureRequest) -> Make:
-    root, image = request.getfixturevalue("tmp_path"), request.getfixturevalue("image")
+    root = request.getfixturevalue("tmp_path")
     # which images of the official train are val, instead of by a hash
     request.getfixturevalue("monkeypatch").setattr(
         "guided_seg.data.coco.coco.hashed", lambda name: 0.0 if name.startswith("some") else 0.9
     )
-    (root / "annotations").mkdir()
-    for part, tags in (("train", ("train", "some")), ("val", ("val",))):
-        images: list[Any] = []
-        annotations: list[Any] = []
-        tagged = {name: values for tag in tags for name, values in _tagged(tag, 17, 2).items()}
-        for number, (name, values) in enumerate(tagged.items()):
-            image(root / f"{part}2017/{name}.jpg")
-            images.append({"id": number, "file_name": f"{name}.jpg", "height": 40, "width": 60})
-            for i, value in enumerate(values):
-                annotations.append({"image_id": number, "category_id": value, "segmentation": [_outline(i)]})
-        categories = [{"id": i, "name": name} for i, name in enumerate(COCO_CLASSES, 1)]
-        content = {"images": images, "annotations": annotations, "categories": categories}
-        (root / f"annotations/instances_{part}2017.json").write_text(json.dumps(content))
+    parts = {
+        part: {
+            name: [{"category_id": value, "segmentation": [_outline(i)]} for i, value in enumerate(values)]
+            for tag in tags
+            for name, values in _tagged(tag, 17, 2).items()
+        }
+        for part, tags in (("train2017", ("train", "some")), ("val2017", ("val",)))
+    }
+    write_coco(root, parts, dict(enumerate(COCO_CLASSES, 1)))
     return partial(Coco, root)
 
 
 def _coco_polygons(request: pytest.FixtureRequest) -> Make:
-    root, image = request.getfixturevalue("tmp_path"), request.getfixturevalue("image")
-    (root / "labels").mkdir()
+    root, shapes = request.getfixturevalue("tmp_path"), {}
     for split in ("train", "val", "test"):
         tagged = _tagged(split, 17, 2)
-        (root / f"{split}.txt").write_text("".join(f"{name}\n" for name in tagged))
-        for name, values in tagged.items():
-            image(root / f"images/{name}.jpg")
-            scaled = [np.array(_outline(i)) / np.tile([60, 40], 4) for i in range(len(values))]
-            lines = [f"{value - 1} {' '.join(map(str, line))}\n" for value, line in zip(values, scaled, strict=True)]
-            (root / f"labels/{name}.txt").write_text("".join(lines))
+        write_lines(root / f"{split}.txt", *tagged)
+        shapes |= {name: [(value, _outline(i)) for i, value in enumerate(values)] for name, values in tagged.items()}
+    write_polygons(root, shapes)
     return partial(Coco, root)
 
 
@@ -122,7 +110,7 @@ def _folder(request: pytest.FixtureRequest) -> Make:
     root = request.getfixturevalue("folder")({name: values for part in parts.values() for name, values in part.items()})
     (root / "classes.txt").write_text(f"dog\n{HELD}\n")
     for split, part in parts.items():
-        (root / f"{split}.txt").write_text("".join(f"{name}\n" for name in part))
+        write_lines(root / f"{split}.txt", *part)
     return partial(Folder, root)
 
 

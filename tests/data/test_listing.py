@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.archives import write_polygons
 
 from guided_seg.cli import command as cli
 from guided_seg.data.coco.coco import Coco
@@ -28,6 +29,7 @@ from guided_seg.report.balance import balance_chart
 from guided_seg.session.pictures import open_video
 
 TEN = {str(i): (1, 2) for i in range(10)}
+FRAME = (6, 4, 54, 4, 54, 36, 6, 36)
 Open = Callable[[], FileSource]
 
 
@@ -97,11 +99,8 @@ class TestLitter:
         shutil.copytree(root / "SegmentationClass", root / "SegmentationClassAug")
         self._same(lambda root: Voc(root, "train", train_list="trainaug"), root, "JPEGImages", "SegmentationClassAug")
 
-    def test_coco_of_polygons(self, tmp_path: Path, image: Callable[..., Path]) -> None:
-        (tmp_path / "labels").mkdir()
-        for number in range(8):
-            image(tmp_path / f"images/{number}.jpg")
-            (tmp_path / f"labels/{number}.txt").write_text("0 .1 .1 .9 .1 .9 .9 .1 .9\n")
+    def test_coco_of_polygons(self, tmp_path: Path) -> None:
+        write_polygons(tmp_path, {f"{number}": [(1, FRAME)] for number in range(8)})
         (tmp_path / "train.txt").write_text("1\n2\n3\n")
         self._same(lambda root: Coco(root, "train"), tmp_path, "images", "labels")
 
@@ -217,11 +216,10 @@ class TestNothingToSegment:
         )
         assert (f" {number - 1} more of the {number} have faults as well." in str(caught.value)) == (number > 1)
 
-    def test_coco(self, tmp_path: Path, image: Callable[..., Path]) -> None:
-        (tmp_path / "labels").mkdir()
+    def test_coco(self, tmp_path: Path) -> None:
+        write_polygons(tmp_path, {name: [(1, FRAME)] for name in "ab"})
         for name in "ab":
-            image(tmp_path / f"images/{name}.jpg").write_bytes(b"")
-            (tmp_path / f"labels/{name}.txt").write_text("0 .1 .1 .9 .1 .9 .9 .1 .9\n")
+            (tmp_path / f"images/{name}.jpg").write_bytes(b"")
         (tmp_path / "train.txt").write_text("a\nb\n")
         with (
             leaving_out_broken(),

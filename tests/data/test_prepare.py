@@ -20,10 +20,10 @@ from support.archives import (
     md5,
     pack,
     sbd_tree,
-    served,
     voc_tree,
 )
 from support.commands import CONF, call, command, last_line
+from support.serving import served
 
 from guided_seg.data.coco.coco_layouts import ONE_FILE
 from guided_seg.data.preparation.archives import Archive

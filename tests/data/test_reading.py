@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.archives import davis_tree, labels, spoil_jpeg, voc_tree, write_image, write_mask
+from support.archives import davis_tree, labels, spoil_jpeg, voc_tree, write_folder, write_mask
 
 from guided_seg.data.preparation.reading import Found, broken_below, read_all
 from guided_seg.data.sources.davis import Davis
@@ -20,10 +20,7 @@ from guided_seg.errors import DataError
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Six images of a user; each split has some of them."""
-    for number in range(6):
-        write_image(tmp_path / f"root/images/{number}.jpg")
-        write_mask(tmp_path / f"root/masks/{number}.png", labels(1, 2))
-    return tmp_path / "root"
+    return write_folder(tmp_path / "root", {str(number): (1, 2) for number in range(6)}, mode="P")
 
 
 def test_classes_and_instances_of_voc(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from PIL import Image
+from support.archives import write_image, write_mask, write_voc
 
 from guided_seg.data.sources.regions import PIECE, split
 from guided_seg.data.sources.voc import Voc
@@ -53,13 +53,10 @@ def archive(root: Path) -> Path:
     """One photo with two cats apart and a dog."""
     labels = np.zeros((60, 90), np.uint8)
     labels[5:25, 5:25], labels[35:55, 5:25], labels[10:40, 50:80] = 8, 8, 12
+    write_voc(root, {"a": ()}, {"b": ()})
     for name in ("a", "b"):
-        for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(root / f"JPEGImages/{name}.jpg"), np.full((60, 90, 3), 90, np.uint8))
-        Image.fromarray(labels).save(root / f"SegmentationClass/{name}.png")
-    (root / "ImageSets/Segmentation/train.txt").write_text("a")
-    (root / "ImageSets/Segmentation/val.txt").write_text("b")
+        write_image(root / f"JPEGImages/{name}.jpg", 60, 90)
+        write_mask(root / f"SegmentationClass/{name}.png", labels)
     return root
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
-from support.archives import write_folder
+from support.archives import noise_folder
 from support.commands import CONF, call, compose_evaluation, evaluate, last_line, read
 from support.evaluations import FINDS, NAMES, files, score, write_checkpoint
 
@@ -212,7 +212,7 @@ def test_a_run_that_was_stopped_goes_on(checkpoint: Path, tmp_path: Path, monkey
 
 
 def test_a_table_says_where_there_were_fewer_shots_or_dots(checkpoint: Path, tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "mine", "abcd")
+    root = noise_folder(tmp_path / "mine", "abcd")
     data = ("data=folder", f"data.root={root}", "data.whole=true")
     asked = ("protocol.revolver.shots=[3,4]", "protocol.revolver.points=[5,257]")
     found = score(checkpoint, tmp_path / "out", ["revolver"], *data, *asked)["revolver"]["settings"]

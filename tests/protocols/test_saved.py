@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import vos_benchmark.benchmark as official
 from PIL import Image
-from support.archives import write_davis, write_folder
+from support.archives import noise_davis, noise_folder
 from support.evaluations import score
 
 from guided_seg.data.coco.coco import Coco
@@ -24,7 +24,7 @@ from guided_seg.protocols.predictions import gather, keeper
 def test_davis_scored_by_vos_benchmark(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a dense first frame, since that file needs a mask for it."""
     monkeypatch.setattr(official, "Pool", ThreadPool)
-    root, out = write_davis(tmp_path / "davis", frames=5), tmp_path / "out"
+    root, out = noise_davis(tmp_path / "davis", frames=5), tmp_path / "out"
     asked = ("data=davis", f"data.root={root}", "save_predictions=true", "protocol.davis2016.episodes=null")
     found = score(checkpoint, out, ["davis2016"], *asked)["davis2016"]["settings"]
     ours = next(setting for setting in found if setting["points"] == "dense")["figures"]
@@ -42,7 +42,7 @@ def test_davis_scored_by_vos_benchmark(checkpoint: Path, tmp_path: Path, monkeyp
 
 
 def test_masks_have_the_data_s_own_values_and_are_kept(checkpoint: Path, tmp_path: Path) -> None:
-    root, out = write_folder(tmp_path / "mine", "abcdef", colour=7), tmp_path / "out"
+    root, out = noise_folder(tmp_path / "mine", "abcdef", colour=7), tmp_path / "out"
     asked = ("data=folder", f"data.root={root}", "data.whole=true", "save_predictions=true")
     score(checkpoint, out, ["clicks"], *asked, "protocol.clicks.episodes=null")
     files = sorted((out / "predictions" / "clicks" / "clicks").iterdir())
@@ -58,7 +58,7 @@ def test_masks_have_the_data_s_own_values_and_are_kept(checkpoint: Path, tmp_pat
 
 def test_coco_results(checkpoint: Path, tmp_path: Path) -> None:
     root, out = tmp_path / "coco", tmp_path / "out"
-    write_folder(root, ["000000000009", "000000000025"])
+    noise_folder(root, ["000000000009", "000000000025"])
     (root / "labels").mkdir()
     for name in ("000000000009", "000000000025"):
         (root / "labels" / f"{name}.txt").write_text("18 0.2 0.2 0.6 0.2 0.6 0.7 0.2 0.7\n")
@@ -71,7 +71,7 @@ def test_coco_results(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def labelled(root: Path, *names: str) -> Coco:
-    write_folder(root, names)
+    noise_folder(root, names)
     (root / "labels").mkdir()
     for name in names:
         (root / "labels" / f"{name}.txt").write_text("18 0.2 0.2 0.6 0.2 0.6 0.7 0.2 0.7\n")
@@ -87,7 +87,7 @@ def test_coco_results_of_images_without_numbers_are_refused_before(tmp_path: Pat
 
 
 def test_coco_results_have_the_ids_of_the_json_file(tmp_path: Path) -> None:
-    write_folder(tmp_path, ["COCO_val2014_000000000042"])
+    noise_folder(tmp_path, ["COCO_val2014_000000000042"])
     (tmp_path / "images").rename(tmp_path / "test")
     content = {
         "images": [{"id": 4242, "file_name": "COCO_val2014_000000000042.jpg", "height": 48, "width": 64}],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.errors import InstantiationException
-from support.archives import write_davis, write_folder
+from support.archives import noise_davis, noise_folder
 from support.commands import TINY, call, compose_run
 
 from guided_seg.cli.command import user_sentence
@@ -65,7 +65,7 @@ def numbers(count: int) -> list[str]:
 
 def test_training_is_what_these_tests_keep_from_starting() -> None:
     """With good input the command would train."""
-    write_folder(Path("mine"), numbers(10))
+    noise_folder(Path("mine"), numbers(10))
     with pytest.raises(BaseException, match="training has started"):
         call("run", *OWN, *MINE, "data.augment.size=48", "debug=true", folder=Path())
 
@@ -88,12 +88,12 @@ def test_a_root_that_is_empty() -> None:
 
 
 def test_too_few_items_for_three_splits() -> None:
-    write_folder(Path("mine"), numbers(3))
+    noise_folder(Path("mine"), numbers(3))
     assert "holds 3 items, but train, val and test need at least 5" in refusal(*OWN, *MINE)
 
 
 def test_an_image_without_its_mask() -> None:
-    write_folder(Path("mine"), numbers(10))
+    noise_folder(Path("mine"), numbers(10))
     Path("mine/masks/07.png").unlink()
     sentence = refusal(*OWN, *MINE)
     assert "07.jpg" in sentence
@@ -101,7 +101,7 @@ def test_an_image_without_its_mask() -> None:
 
 
 def test_an_image_and_a_mask_of_different_sizes() -> None:
-    write_folder(Path("mine"), numbers(10))
+    noise_folder(Path("mine"), numbers(10))
     cv2.imwrite("mine/masks/07.png", np.zeros((20, 30), np.uint8))
     sentence = refusal(*OWN, *MINE)
     assert "07.jpg is 48 x 64 (height x width) but its mask" in sentence
@@ -109,27 +109,27 @@ def test_an_image_and_a_mask_of_different_sizes() -> None:
 
 
 def test_a_broken_jpeg() -> None:
-    write_folder(Path("mine"), numbers(10))
+    noise_folder(Path("mine"), numbers(10))
     file = Path("mine/images/07.jpg")
     file.write_bytes(file.read_bytes()[:-200])
     assert "07.jpg is cut off" in refusal(*OWN, *MINE)
 
 
 def test_a_mask_of_one_label_only() -> None:
-    write_folder(Path("mine"), numbers(10))
+    noise_folder(Path("mine"), numbers(10))
     cv2.imwrite("mine/masks/07.png", np.zeros((48, 64), np.uint8))
     assert "07.png holds only the label 0; a task needs something to segment" in refusal(*OWN, *MINE)
 
 
 def test_an_unknown_class() -> None:
-    write_folder(Path("mine"), numbers(10))
+    noise_folder(Path("mine"), numbers(10))
     Path("mine/classes.txt").write_text("square\n")
     sentence = refusal(*OWN, *MINE, "data.held_out=[sqare]")
     assert sentence.startswith("There is no class 'sqare'; did you mean 'square'?")
 
 
 def test_a_mode_that_the_data_has_not() -> None:
-    write_davis(Path("davis"))
+    noise_davis(Path("davis"))
     sentence = refusal(*OWN, "data=davis", "data.root=davis", "mode=semantic")
     assert sentence.startswith("The source 'davis' has no tasks for mode=semantic; it supports interactive, video.")
 

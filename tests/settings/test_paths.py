@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from support.archives import write_folder
+from support.archives import noise_folder
 from support.commands import CONF, call, last_line
 
 from guided_seg.cli.command import check_text
@@ -259,7 +259,7 @@ def test_a_run_folder_with_any_name_is_short_enough_and_its_own() -> None:
 
 def test_a_command_finds_a_folder_of_any_name(here: Path) -> None:
     root = here / "home of ü" / "größe 图" / "photos (1), Andre's a=b #2"
-    write_folder(root, [f"{number:02d}" for number in range(6)])
+    noise_folder(root, [f"{number:02d}" for number in range(6)])
     asked = ("data=folder", f"data.root=~/{root.relative_to(here / 'home of ü')}", "data.min_pixels=10")
     done = call("data.inspect", *asked, "output_dir=out (1), b=c", folder=here)
     assert last_line(done) == str(here / "out (1), b=c")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from rich.filesize import decimal
-from support.archives import davis_tree, voc_tree, write_folder
+from support.archives import davis_tree, noise_folder, voc_tree
 from support.commands import TINY, VGG, compose_run, no_figures, scores, thin_vgg
 from torch import Tensor
 
@@ -209,7 +209,7 @@ class TestFiles:
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Your own data: twelve images."""
-    return write_folder(tmp_path_factory.mktemp("own"), [f"{number:02d}" for number in range(12)])
+    return noise_folder(tmp_path_factory.mktemp("own"), [f"{number:02d}" for number in range(12)])
 
 
 @pytest.fixture
