@@ -17,8 +17,7 @@ from guided_seg.data.frozen.freeze import Plan, freeze
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.episode import Episode, collate
 from guided_seg.errors import UserError
-from guided_seg.export.check import Call, by_parts, exportable
-from guided_seg.export.check import Question as Asked
+from guided_seg.export.check import Call, Example, by_parts, exportable
 from guided_seg.export.parts import Part, parts_of
 from guided_seg.model.network import GuidedNetwork, Network
 from guided_seg.model.video.previous_frame import Memory
@@ -101,7 +100,7 @@ def test_exported_parts_give_the_scores_of_forward(name: str) -> None:
     points = [(image, *dot) for image, key in enumerate(images) for dot in shown[key]]
     found = by_parts(
         {part: eager(module) for part, module in parts_of(model).items()},
-        Asked(list(images.values()), np.array(points, np.int64), labels),
+        Example(list(images.values()), np.array(points, np.int64), labels),
     )
     for scores, query in zip(found, images, strict=True):
         torch.testing.assert_close(
