@@ -192,7 +192,8 @@ class ByLabel(Predictor):
         if found is not None:
             return found
         shown = self.network.show(self.features(guide.image), Shots.of_image(*guide.annotation(), num_labels))
-        parts = {other: shown.label(other) for other in guide.labels}
+        stale = [each for each in guide.labels if self._find(("part", guide.image.key, each), version(each)) is None]
+        parts = {other: shown.label(other) for other in stale}
         for other, part in parts.items():
             if part is not None:
                 self._keep(("part", guide.image.key, other), part, version(other))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from guided_seg.episode import Batch, Shots
@@ -74,7 +74,7 @@ class Guidance:
             return Guidance(torch.cat(z, dim=1), annotated)
         most = max(each.shape[-1] for each in z)
         sets = [(each.z, each.valid, each.places) for each in labels]
-        padded = [[F.pad(part, (0, most - part.shape[-1])) for part in parts if part is not None] for parts in sets]
+        padded = [[_pad_to(most, part) for part in parts if part is not None] for parts in sets]
         joined, valid, places = (torch.cat(part, dim=1) for part in zip(*padded, strict=True))
         return Guidance(joined, annotated, valid, places)
 
@@ -158,6 +158,10 @@ class Guide(nn.Module):
         places = F.pad(rows.places, (0, 0, 0, 2)).T.expand(rows.labels, -1, -1)
         valid = torch.cat([own, ~annotated[:, None].expand(-1, 2)], dim=1)
         return Guidance(z[None], annotated[None], valid[None], places[None])
+
+
+def _pad_to(most: int, part: Shaped[Tensor, "*axes M"]) -> Tensor:
+    return part if part.shape[-1] == most else F.pad(part, (0, most - part.shape[-1]))
 
 
 def _pad_groups(rows: Float[Tensor, "N C"], group: Tensor, groups: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -99,9 +98,9 @@ class Set(Locality):
         features, shot, label = annotated_features(shots, marks, limit)
         places = features.new_zeros(features.shape[0], PLACES)
         if not torch.compiler.is_exporting():  # no exportable head reads them
-            where = dot_cells(marks, shots.maps.shape[-1]).to(features.dtype)
-            where = F.pad(where, (0, 1), value=1.0)  # dots come first, then cells of masks
-            places = torch.cat([where, places[len(where) :]])
+            where = dot_cells(marks, shots.maps.shape[-1])
+            places[: len(where), :2] = where  # dots come first, then cells of masks
+            places[: len(where), 2] = 1
         return Rows(features, places, shot, label, *marks.counts.shape)
 
 

@@ -92,8 +92,8 @@ class Rows(Shown):
 
     def label(self, label: int) -> Rows | None:
         """See `Shown.label`."""
-        mine = self.of_label == label
-        if not mine.any():
+        mine = torch.nonzero(self.of_label == label)[:, 0]  # once, since each boolean index would look for it
+        if not len(mine):
             return None
         shot = self.shot[mine]
         return Rows(self.features[mine], self.places[mine], shot, torch.zeros_like(shot), self.shots, 1)
