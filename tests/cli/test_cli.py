@@ -24,6 +24,7 @@ CONFIGS = {
     "config.yaml": (
         "defaults:\n- backbone: small\n- mode: semantic\n- trainer: default\n- _self_\n\n"
         "seed: 0\noutput_dir: runs\ndebug: false\nsteps: [1, 2]\nckpt_path: null\nalias: ${trainer}\n"
+        "sizes: {small: 1, parts: {first: 2}}\n"
         "hydra: {run: {dir: '${output_dir}/${hydra:runtime.choices.mode}'}}\n"
     ),
     "needs_root.yaml": "defaults:\n- config\n- _self_\n\nroot: ???\nsource: {root: '${root}'}\n",
@@ -81,6 +82,22 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("seed=[1", "'seed=[1' cannot be read"),
         ("mode=null", "mode=null is not an option; choose one of: semantic, video."),
         ("--epochs 3", "no option --epochs"),
+        *((line, f"{line} has no name; settings are written NAME=VALUE") for line in ("=1", "=a", "~", "+=1", "@x=1")),
+        ("mode=1.5", "There is no mode=1.5; choose one of: semantic, video."),
+        ("~mode=-0.0", "~mode=-0.0: expected the name of the option to remove, or ~mode for any."),
+        ("~mode=[video]", "expected the name of the option to remove, or ~mode for any."),
+        *(
+            (f"hydra/launcher={value}", "hydra/launcher takes the name of an option; found")
+            for value in ("1", "null", "[1]", "{a:1}", "range(1,3)")
+        ),
+        ("~hydra/launcher=1", "expected the name of the option to remove, or ~hydra/launcher for any."),
+        ("hydra=1", "There is no hydra=1; choose one of: quiet."),
+        *(
+            (f"sizes={value}", f"sizes={value}: sizes is a section; set what it contains, as in sizes.small=...")
+            for value in ("1", "null", "[]", "big")
+        ),
+        ("sizes.parts=3", "sizes.parts is a section; set what it contains, as in sizes.parts.first=..."),
+        ("-m sizes=1,2", "sizes is a section"),
         (
             "output_dir=tiny_conf/config.yaml",
             "config.yaml is not a folder; choose another with output_dir=...",
@@ -109,6 +126,8 @@ def test_a_slip_is_named_with_the_nearest_right_word(conf: str, argv: str, expec
         "hydra.run.dir=elsewhere hydra/job_logging=none",
         "--cfg job",
         "~mode",
+        "~mode=semantic",
+        "sizes={small:2} sizes.parts=null",
         "--hydra-help nonsense=1",
     ],
 )

@@ -29,9 +29,10 @@ def targets() -> list[str]:
     return [line for line in listed.splitlines() if "::" in line]
 
 
-def line(target: str, seed: int) -> list[str]:
-    """The command that fuzzes a target."""
-    pytest = [sys.executable, "-m", "pytest", "-n", "0", "-q", "--tb=short", f"--hypothesis-seed={seed}", target]
+def line(target: str, seed: int, work: Path) -> list[str]:
+    """The command that fuzzes a target, with its files in ``work``: pytest's shared folder is tidied by others."""
+    pytest = [sys.executable, "-m", "pytest", "-n", "0", "-q", "--tb=short", f"--hypothesis-seed={seed}"]
+    pytest += [f"--basetemp={work}", target]
     # a lower limit of the caller's cannot be raised, and stays
     limited = 'exec 2>&1; [ "$(ulimit -v)" != unlimited ] && [ "$(ulimit -v)" -lt "$0" ] || ulimit -v "$0" && exec "$@"'
     return ["bash", "-c", limited, str(ADDRESSES), *pytest]
@@ -59,7 +60,9 @@ def main(seconds: float) -> int:
                 seed, last = random.randrange(2**32), Path(folder) / f"{number}.last"
                 out = stack.enter_context((Path(folder) / f"{number}.out").open("w+", encoding="utf-8"))
                 told = {"GUIDED_SEG_FUZZ_SECONDS": str(share), "GUIDED_SEG_FUZZ_LAST": str(last)}
-                process = started(*line(target, seed), limit=share + START + PATIENCE, stdout=out, **told)
+                process = started(
+                    *line(target, seed, Path(folder) / str(number)), limit=share + START + PATIENCE, stdout=out, **told
+                )
                 running.append((target, seed, stack.enter_context(process), out, last))
             for target, seed, process, out, last in running:
                 process.wait()

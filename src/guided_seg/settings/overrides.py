@@ -91,6 +91,7 @@ def _check(config_name: str, arguments: Namespace, module: str) -> None:
         overrides = [o for o in overrides if o.key_or_group != _SEARCHPATH] + [parse(f"{_SEARCHPATH}=[{listed}]")]
     known = _read(config_name, [config_files.place(path) for path in (f"pkg://{module}", *places)])
     for override in overrides:
+        _check_names(override, known)
         _check_null(override, known)
         if override.is_sweep_override() and not several:
             _refuse_sweep(override, known)
@@ -103,8 +104,10 @@ def _check(config_name: str, arguments: Namespace, module: str) -> None:
         final = _composed(config_name, overrides)
     except (HydraException, OmegaConfBaseException):
         _find_slip(config_name, overrides, known)
+        _check_sections(config_name, overrides, known)
         raise
     if arguments.cfg is None and arguments.info is None:
+        _check_sections(config_name, overrides, known)
         check_missing(final)
         check_settings(final)
         for override in overrides:
@@ -143,6 +146,30 @@ def _find_slip(config_name: str, overrides: Sequence[Override], known: _Known) -
             _check_key(override, keys, known)
 
 
+def _check_sections(config_name: str, overrides: Sequence[Override], known: _Known) -> None:
+    """Refuse a value for a whole section, as in ``episode=1``."""
+    suspects = [override for override in overrides if _may_replace_a_section(override, known)]
+    if not suspects:
+        return
+    keys = settings(_composed(config_name, [override for override in overrides if override not in suspects]))
+    for override in suspects:
+        key = override.key_or_group
+        if isinstance(section := keys.get(key), dict) and section:
+            first = f"{key}.{next(name for name in section if name not in ('_target_', '_partial_'))}"
+            raise UserError(f"{override.input_line}: {key} is a section; set what it contains, as in {first}=...")
+
+
+def _may_replace_a_section(override: Override, known: _Known) -> bool:
+    key = override.key_or_group
+    if key in known.groups or key.startswith("hydra") or override.is_delete() or rule_of(key) is not None:
+        return False
+    if override.is_sweep_override():
+        return override.is_discrete_sweep() and not any(isinstance(each, dict) for each in override.sweep_iterator())
+    value = override.value()
+    # null switches off a part within a section, such as data.augment
+    return not isinstance(value, dict) and not (value is None and "." in key)
+
+
 def _several(arguments: Namespace) -> bool:
     return bool(arguments.multirun) or "hydra.mode=MULTIRUN" in arguments.overrides
 
@@ -164,6 +191,26 @@ def _defaults(config: Traversable, roots: Sequence[Traversable]) -> dict[str, An
         elif line != "_self_":
             found |= _defaults(_file(roots, str(line)), roots)
     return found
+
+
+def _check_names(override: Override, known: _Known) -> None:
+    """Refuse a setting without a name, and an option that is not a name: Hydra would end in a traceback."""
+    key, line = override.key_or_group, override.input_line
+    if not key:
+        raise UserError(f"{line} has no name; settings are written NAME=VALUE, as in seed=1.")
+    if not (key in known.groups or key == "hydra" or "/" in key):
+        return
+    values: list[Any]
+    if override.is_sweep_override():
+        values = list(override.sweep_iterator()) if override.is_discrete_sweep() else []
+    else:
+        value = override.value()
+        values = value if isinstance(value, list) and not override.is_delete() else [value]
+    wrong = [value for value in values if not isinstance(value, str | QuotedString)]
+    if override.is_delete() and wrong and wrong != [None]:
+        raise UserError(f"{line}: expected the name of the option to remove, or ~{key} for any.")
+    if wrong and not override.is_delete() and key not in known.groups:  # see _check_option for the others
+        raise UserError(f"{line}: {key} takes the name of an option; found {wrong[0]}.")
 
 
 def _check_null(override: Override, known: _Known) -> None:
