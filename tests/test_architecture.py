@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "guided_seg"
+MAP = Path(__file__).parents[1] / "docs" / "architecture.md"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted({path.parent for path in FILES} - {PACKAGE})
 
@@ -25,15 +26,30 @@ def imported(path: Path) -> Iterator[str]:
         yield from (name.removeprefix("guided_seg.") for name in names if name.startswith("guided_seg."))
 
 
-def test_rooms_form_no_circle() -> None:
-    arrows: dict[str, set[str]] = {}
+def arrows() -> dict[str, set[str]]:
+    """The rooms and top-level modules that each of them imports."""
+    found: dict[str, set[str]] = {}
     for path in FILES:
         room = path.relative_to(PACKAGE).with_suffix("").parts[0]
         reached = {name.partition(".")[0] for name in imported(path)}
-        arrows.setdefault(room, set()).update(each for each in reached - {room} if any(PACKAGE.glob(f"{each}*")))
-    TopologicalSorter(arrows).prepare()  # raises CycleError
+        found.setdefault(room, set()).update(each for each in reached - {room} if any(PACKAGE.glob(f"{each}*")))
+    return found
+
+
+def test_rooms_form_no_circle() -> None:
+    TopologicalSorter(arrows()).prepare()  # raises CycleError
     for low, high in (("model", "data"), ("data", "model"), ("model", "training"), ("settings", "cli")):
-        assert high not in arrows[low], f"{low} imports {high}"
+        assert high not in arrows()[low], f"{low} imports {high}"
+
+
+def test_arrows_point_down_the_map() -> None:
+    """Each room is on the map of docs/architecture.md, and imports only from its row and those below."""
+    rows = MAP.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0].splitlines()
+    tops = [row[:40].replace("/", "").split() for row in rows if not row.startswith(" ")]
+    level = {name: number for number, names in enumerate(tops) for name in names}
+    assert set(arrows()) - {"__init__"} == set(level)
+    up = [(room, each) for room in level for each in arrows()[room] if level[each] < level[room]]
+    assert up == []
 
 
 def test_no_two_modules_have_one_name() -> None:
