@@ -30,9 +30,8 @@ class EpisodeOptions:
         turns: number of consecutive episodes on the same images, which are encoded only once (see `collate`). Later
             interactive episodes have another object of the image, a pasted one, or the same object with other dots. In
             all other tasks, query and first shot swap places.
-        united: share of the later interactive episodes whose target is an object united with one that touches it. Only
-        the
-            dots show that they belong together, such as a rider and the horse.
+        united: share of the later interactive episodes whose target is an object united with one that touches it, such
+            as a rider and the horse. Only the dots show that they belong together.
         earlier: share of video tasks with an earlier prediction, see `data.sampling.earlier_masks.disturb`.
         corrections: share of training batches that are first predicted without gradients, and then trained on with more
             dots on the errors, see `guided_seg.training.corrections`.
