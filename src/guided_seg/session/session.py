@@ -35,8 +35,9 @@ class Session(Answering):
     """Images, videos, labels and annotations. All annotations together guide each segmentation.
 
     An image is encoded when it is first needed, and again only if its features were evicted from the cache. With late
-    fusion, an edit recomputes only the labels that it changes, or all labels if the head scores them jointly. The result
-    is the same as computing from scratch; see `update_cost`. If the guidance keeps positions (``late_local``), annotations guide only their own image.
+    fusion, an edit recomputes only the labels that it changes, or all labels if the head scores them jointly; see
+    `update_cost`. The result is the same as computing from scratch. If the guidance keeps positions (``late_local``),
+    annotations guide only their own image.
 
     Args:
         network: a network as `guided_seg.load` returns it.
