@@ -170,6 +170,11 @@ class Annotations:
         self._apply(step)
         return True
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """The number of steps that can be undone, and redone."""
+        return len(self._done), len(self._undone)
+
     def forget_history(self) -> None:
         """Clear the undo history."""
         self._done.clear()

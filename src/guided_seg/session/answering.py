@@ -68,6 +68,11 @@ class Answering(Store):
             )
 
     @property
+    def network(self) -> Network:
+        """The network, in evaluation mode."""
+        return self._predictor.network
+
+    @property
     def encodes(self) -> Mapping[str, int]:
         """The number of encoder passes for each image and each video (all frames together)."""
         return dict(self._encodes)

@@ -61,6 +61,33 @@ class Store:
         """The ids of the videos, in the order of addition."""
         return list(self._videos)
 
+    @property
+    def annotated(self) -> list[str]:
+        """The ids of the images with dots or masks, in the order of their first annotation."""
+        return self._annotations.images()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether `undo` would undo something."""
+        return self._annotations.steps[0] > 0
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo` would redo something."""
+        return self._annotations.steps[1] > 0
+
+    def path_of(self, name: str) -> Path | None:
+        """The file or folder of an image or video; None if its pixels came from Python.
+
+        Raises:
+            UserError: there is no such image or video.
+        """
+        return self._videos[name].path if name in self._videos else self.picture(name).path
+
+    def frame_pixels(self, video_id: str, index: int) -> RGB:
+        """The pixels of a video frame, which does not become an image of the session. See `frame` for the arguments."""
+        return self._video(video_id).frame(whole_number(index, "The number of a frame", least=0))
+
     def dots(self, image_id: str) -> list[tuple[int, int, str]]:
         """The dots of an image as (row, column, label name)."""
         return [(row, column, self._labels[label]) for row, column, label in self.annotation(image_id)[1]]
