@@ -195,6 +195,12 @@ class Answering(Store):
             UserError: an argument is invalid, or the network does not support this memory. During iteration: the
                 video has no frame ``start``, or it is cut off. Label maps already yielded stay valid.
         """
+        return ((index, labels) for index, _, labels in self.segment_frames(video_id, start, corrections, memory))
+
+    def segment_frames(
+        self, video_id: str, start: int = 0, corrections: Corrections = "all", memory: Memory = "none"
+    ) -> Iterator[tuple[int, RGB, Labels]]:
+        """As `segment_video`, and yield the pixels of each frame as well, which are read only once."""
         self._video(video_id)
         start = whole_number(start, "start", least=0)
         one_of(corrections, "corrections", get_args(Corrections))
@@ -203,7 +209,7 @@ class Answering(Store):
 
     def _frame_by_frame(
         self, video_id: str, start: int, corrections: Corrections, memory: Memory
-    ) -> Iterator[tuple[int, Labels]]:
+    ) -> Iterator[tuple[int, RGB, Labels]]:
         video = self._video(video_id)
         self._check_labels()  # before a frame of the stream is consumed
         tracker, clock = Tracker(self._predictor, memory), self._annotations.clock
@@ -217,7 +223,7 @@ class Answering(Store):
                         tracker.forget()
                         clock = self._annotations.clock
                     hidden = self._later(video_id, index) if corrections == "forward" else frozenset()
-                    yield index, self._segment_frame(tracker, self._image(name, pixels), hidden)
+                    yield index, pixels, self._segment_frame(tracker, self._image(name, pixels), hidden)
                 finally:
                     if passing:
                         self._pass(name)

@@ -150,6 +150,11 @@ class Store:
         name = f"{video_id}#{index}"
         return name if name in self._images else self._add_frame(video_id, index, video.frame(index))
 
+    def frame_rate(self, video_id: str) -> float:
+        """The frames per second of a video; 25 if it does not say a usable number. Raises `UserError` if unknown."""
+        rate = self._video(video_id).rate  # some headers count ticks instead
+        return rate if 1 <= rate <= 240 else 25.0
+
     # ---- annotations ----
 
     def annotation(self, image_id: str) -> tuple[Labels | None, list[tuple[int, int, int]]]:
