@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -64,14 +65,18 @@ class Messages(RuleBasedStateMachine):
 
     def change(self, do: str, change: Any, **content: Any) -> None:
         """A change that both take, or both refuse in the same words."""
-        refused = None
-        try:
-            change()
-        except UserError as error:
-            refused = str(error)
+        refused = self.result_or_refusal(lambda: change() and None)
         n = self.tell(do, **content)
         said = [each["text"] for each in self.page.received if each["type"] == "error" and each["n"] == n]
-        assert said == ([refused] if refused else [])
+        assert said == ([] if refused is None else [refused])
+
+    @staticmethod
+    def result_or_refusal(job: Callable[[], Any]) -> Any:
+        """What a job returns, or the sentence with which it refuses."""
+        try:
+            return job()
+        except UserError as error:
+            return str(error)
 
     @rule(image=images, row=rows, column=columns, label=labels)
     def dot(self, image: str, row: int, column: int, label: int) -> None:
@@ -121,12 +126,8 @@ class Messages(RuleBasedStateMachine):
             json.dumps({"n": n, "do": "hover", "image": image, "row": row, "column": column, "label": label})
         )
         answer = self.page.wait(lambda each: each.get("n") == n)
-        try:
-            expected = self.model.preview(image, row, column, label)
-        except UserError as error:
-            assert answer["text"] == str(error)
-        else:
-            assert np.array_equal(answer["pixels"], expected)
+        expected = self.result_or_refusal(lambda: self.model.preview(image, row, column, label))
+        assert np.array_equal(answer["text"] if isinstance(expected, str) else answer["pixels"], expected)
 
     @rule(image=st.sampled_from(NAMES))
     def look(self, image: str) -> None:

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 from support.browser import need_chromium, page_server
 
 from guided_seg.app.opening import SAMPLES
-from guided_seg.benchmark.browser import browser
+from guided_seg.machine.browser import browser
 from guided_seg.session import Session
 
 pytestmark = pytest.mark.slow

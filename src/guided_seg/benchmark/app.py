@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from omegaconf import DictConfig
 
-from guided_seg.benchmark.browser import browser
 from guided_seg.benchmark.released import MODEL
 from guided_seg.benchmark.timing import Row, row
 from guided_seg.errors import UserError
+from guided_seg.machine.browser import browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
