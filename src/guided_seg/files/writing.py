@@ -14,16 +14,19 @@ from typing import Any
 
 from guided_seg.errors import UserError
 
+PARTIAL = ".partial."
+"""How the names of files begin that are not yet whole."""
+
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path, which is renamed to ``path`` when the block succeeds.
 
-    Missing folders are created.
+    Missing folders are created. The temporary path has the suffix of ``path``, from which some writers take the format.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{PARTIAL}{os.getpid()}.{path.name}")
     try:
         yield partial
         partial.replace(path)
@@ -31,10 +34,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_json(path: str | os.PathLike[str], data: Mapping[str, Any] | Sequence[Any]) -> Path:
-    """Write JSON atomically. NaN becomes null, as JSON has no NaN."""
+def write_json(path: str | os.PathLike[str], data: Mapping[str, Any] | Sequence[Any], indent: int | None = 2) -> Path:
+    """Write JSON atomically, on one line if ``indent`` is None. NaN becomes null, as JSON has no NaN."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(_without_nan(data), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(_without_nan(data), indent=indent, allow_nan=False) + "\n", encoding="utf-8")
     return Path(path)
 
 

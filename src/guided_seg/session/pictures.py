@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from queue import Queue
 from threading import Event, Thread
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
@@ -86,9 +86,11 @@ class Video(ABC):
 
     Attributes:
         path: the file or folder; None for a stream, which can be read only once.
+        rate: frames per second, as its header says; 0 if nothing says it.
     """
 
     path: Path | None = None
+    rate: float = 0.0
 
     @abstractmethod
     def frames(self, start: int) -> Iterator[Frame]:
@@ -127,6 +129,7 @@ class VideoFile(Video):
         capture = cv2.VideoCapture(utf8_name(str(self.path)))
         if not capture.isOpened():
             raise UserError(f"The video {self.path} cannot be opened; {self._advice()}.")
+        self.rate = capture.get(cv2.CAP_PROP_FPS)
         return capture
 
     def _advice(self) -> str:
@@ -170,8 +173,7 @@ class VideoFile(Video):
         except cv2.error:
             found, image = False, None
         if not found or image is None:
-            message = f"Frame {index} of {self.path} cannot be decoded and is left out."
-            warnings.warn(message, VideoWarning, stacklevel=2)
+            warn(f"Frame {index} of {self.path} cannot be decoded and is left out.", VideoWarning, stacklevel=2)
             return None
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 

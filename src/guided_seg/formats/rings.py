@@ -1,0 +1,87 @@
+"""Outlines of label maps along the edges of their pixels, which lose no pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+
+class Ring(NamedTuple):
+    """A closed outline.
+
+    Attributes:
+        corners: int ``[N, 2]``, its corners as (x, y); pixel (row, column) is the square from (column, row) to
+            (column + 1, row + 1). The last one is joined to the first.
+        hole: whether it is the inner edge of a part.
+    """
+
+    corners: Int[np.ndarray, "N 2"]
+    hole: bool
+
+
+def rings(mask: Bool[np.ndarray, "H W"]) -> list[Ring]:
+    """The outlines of a mask: one for each part (pixels that touch at a side), and one for each hole.
+
+    Example:
+        >>> [(ring.corners.tolist(), ring.hole) for ring in rings(np.array([[False, True], [False, False]]))]
+        [([[1, 0], [2, 0], [2, 1], [1, 1]], False)]
+    """
+    rows, columns, along, down = _corners(mask)
+    places = np.stack([columns, rows], 1)
+    found, seen = [], bytearray(len(rows))
+    for start in range(len(rows)):
+        if seen[start]:
+            continue
+        way, at = [], start
+        while not seen[at]:
+            other = along[at]
+            way += (at, other)
+            seen[at] = seen[other] = True
+            at = down[other]
+        # the first corner is the topmost, and of these the leftmost: the pixel below and right of it lies in the ring
+        found.append(Ring(places[way], not mask[rows[start], columns[start]]))
+    return found
+
+
+def _corners(
+    mask: Bool[np.ndarray, "H W"],
+) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], list[int], list[int]]:
+    """The corners of all outlines, sorted by row and column, and for each the next one along its row and its column.
+
+    In each row of corners, edges run from the first to the second, from the third to the fourth, and so on; likewise
+    in each column. Where two pixels touch only at a corner there are two corners, one for each pixel.
+    """
+    padded = np.pad(mask, 1)
+    left_above, right_above, left_below, right_below = (
+        padded[:-1, :-1],
+        padded[:-1, 1:],
+        padded[1:, :-1],
+        padded[1:, 1:],
+    )
+    turns = left_above ^ right_above ^ left_below ^ right_below
+    touch = (left_above == right_below) & (right_above == left_below) & (left_above != right_above)
+    rows, columns = np.nonzero(turns | touch)
+    twice = np.where(touch[rows, columns], 2, 1)
+    second = np.arange(twice.sum()) - np.repeat(np.cumsum(twice) - twice, twice)  # 0, or 1 for the second of two
+    rows, columns = np.repeat(rows, twice), np.repeat(columns, twice)
+    # the first has the edge to the left: the one up as well if its pixel is above, else the one down
+    order = np.lexsort((second ^ (touch & right_above)[rows, columns], rows, columns))
+    down = np.empty(len(rows), int)
+    down[order[::2]], down[order[1::2]] = order[1::2], order[::2]
+    return rows, columns, (np.arange(len(rows)) ^ 1).tolist(), down.tolist()
+
+
+def joined(outlines: Sequence[Ring]) -> Int[np.ndarray, "N 2"]:
+    """All outlines as a single one, for formats that have one polygon for an object.
+
+    Each ring is reached by a line to the nearest corner and left by the same line, so the parts and holes stay what
+    they are in programs that fill by the even-odd rule.
+    """
+    whole = outlines[0].corners
+    for ring, _ in outlines[1:]:
+        near = int(np.square(whole - ring[0]).sum(1).argmin())
+        whole = np.concatenate([whole[: near + 1], ring, ring[:1], whole[near:]])
+    return whole

@@ -1,0 +1,180 @@
+"""Segment the images or videos of a session one after another, and hand them to a format."""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from guided_seg.data.sources.classes import unknown
+from guided_seg.errors import UserError
+from guided_seg.files.disk import disk_refusals
+from guided_seg.formats.naming import class_names, safe_names
+from guided_seg.formats.registry import FORMATS
+from guided_seg.formats.segmented import Format, Segmented
+from guided_seg.formats.unfinished import filling
+from guided_seg.session import Session
+from guided_seg.session.arguments import RGB, local_path
+from guided_seg.session.pictures import Picture
+from guided_seg.session.store import Labels
+
+log = logging.getLogger(__name__)
+
+
+class Step(NamedTuple):
+    """An image or a frame that is done.
+
+    Attributes:
+        done: how many are, with this one.
+        total: how many there will be; None for videos, whose length is known at their end.
+        image: its id.
+        fault: why it was left out; empty if it was written.
+    """
+
+    done: int
+    total: int | None
+    image: str
+    fault: str = ""
+
+
+Progress = Callable[[Step], None]
+
+_Frames = Iterator[tuple[int, RGB, Labels]]
+_Attempt = tuple[str, Segmented | UserError]
+
+
+def write(
+    session: Session,
+    folder: str | PathLike[str],
+    format: str,  # noqa: A002
+    names: str | Iterable[str] | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Segment images or videos of a session and write them in the format of another tool.
+
+    An image that cannot be read is logged and left out. A call that was stopped can be repeated: it fills the folder
+    again, as long as the annotations are the same.
+
+    Args:
+        session: the session, with a label and dots or masks.
+        folder: a new or an empty folder, or one that the same call began to fill.
+        format: a name in `FORMATS`.
+        names: ids of the images, or for ``davis`` and ``video`` of the videos. None for all videos, or for all images
+            and annotated frames.
+        progress: called after each image or frame. What it raises stops the work.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: before anything is written: there is no such format, image or video; the session has no label or no
+            dots; the folder is not empty. Or: no image could be read, or the disk does not take the files.
+    """
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    kind, where = FORMATS[format], local_path(folder, "The folder")
+    _check_annotated(session)
+    chosen = _chosen(session, kind, names)
+    work = _Work(session, kind, chosen, progress)
+    with disk_refusals(where, "folder"), filling(where, _checksum(session, kind, chosen)):
+        written = list(kind.write(where, work, class_names(session.labels)))
+        work.check_any()
+    return written
+
+
+def _check_annotated(session: Session) -> None:
+    if len(session.labels) < 2:
+        raise UserError("The session has no labels, so there is nothing to write; add_label names what to segment.")
+    if not any(_is_annotated(session, name) for name in session.images):
+        raise UserError("The session has no dots or masks, so there is nothing to write; annotate at least one image.")
+
+
+def _is_annotated(session: Session, name: str) -> bool:
+    mask, dots = session.annotation(name)
+    return mask is not None or bool(dots)
+
+
+def _chosen(session: Session, kind: Format, names: str | Iterable[str] | None) -> list[str]:
+    """The ids of what to write, which `_Work` checks."""
+    if names is not None:
+        found = list(dict.fromkeys([names] if isinstance(names, str) else names))
+    elif kind.of == "videos":
+        found = session.videos
+    else:
+        found = [name for name in session.images if not session.picture(name).frame or _is_annotated(session, name)]
+    if not found:
+        there = (
+            f"the session has none, so choose another format than {kind.name}" if names is None else "names is empty"
+        )
+        raise UserError(f"There are no {kind.of} to write: {there}.")
+    return found
+
+
+class _Work:
+    """The chosen images with their label maps, segmented while they are iterated over, once.
+
+    Raises:
+        UserError: there is no such image or video.
+    """
+
+    def __init__(self, session: Session, kind: Format, chosen: Sequence[str], progress: Progress | None) -> None:
+        self._session, self._kind, self._progress = session, kind, progress
+        # of all, so that the file name of one does not depend on which others are written with it
+        self._files = safe_names(dict.fromkeys([*session.images, *session.videos, *chosen]))
+        self._total: int | None
+        if kind.of == "videos":
+            self._total, attempts = None, self._frames({name: session.segment_frames(name) for name in chosen})
+        else:
+            self._total, attempts = len(chosen), self._images({name: session.picture(name) for name in chosen})
+        self._attempts, self._any, self._fault = attempts, False, ""
+
+    def __iter__(self) -> Iterator[Segmented]:
+        for done, (name, found) in enumerate(self._attempts, 1):
+            fault = str(found) if isinstance(found, UserError) else self._kind.refuses(found.labels)
+            if fault:
+                self._fault = self._fault or fault
+                log.warning("Left out %s: %s", name, fault)
+            elif not isinstance(found, UserError):
+                self._any = True
+                yield found
+            if self._progress:
+                self._progress(Step(done, self._total, name, fault))
+
+    def check_any(self) -> None:
+        """Raise `UserError` if everything was left out."""
+        if not self._any:
+            raise UserError(f"Nothing could be written. {self._fault}")
+
+    def _images(self, pictures: Mapping[str, Picture]) -> Iterator[_Attempt]:
+        for name, picture in pictures.items():
+            try:
+                pixels, labels = picture.read(), self._session.segment(name)
+            except UserError as error:
+                yield name, error
+            else:
+                yield name, Segmented(name, self._files[name], pixels, labels)
+
+    def _frames(self, videos: Mapping[str, _Frames]) -> Iterator[_Attempt]:
+        for video, frames in videos.items():
+            rate = self._session.frame_rate(video)
+            try:
+                for index, pixels, labels in frames:
+                    name = f"{video}#{index}"
+                    yield name, Segmented(name, f"{self._files[video]}/{index:05d}", pixels, labels, rate)
+            except UserError as error:
+                yield video, error
+
+
+def _checksum(session: Session, kind: Format, chosen: Sequence[str]) -> str:
+    """A checksum of all that the result depends on."""
+    images = []
+    for name in session.images:
+        mask, dots = session.annotation(name)
+        images.append((name, session.picture(name).checksum, mask is not None and zlib.crc32(mask), dots))
+    model = session.model.sha256 if session.model else None
+    return sha256(json.dumps([kind.name, model, session.labels, chosen, images]).encode()).hexdigest()
