@@ -15,13 +15,13 @@ let playing = 0; // the number of the play message; 0 if nothing plays
 let began = 0; // the frame where it began
 let waiting = 0;
 
-/** Whether a video is being segmented frame by frame. */
-export function isPlaying() {
-  return playing > 0;
+/** Whether a video is being segmented frame by frame, by the message of that number if one is given. */
+export function isPlaying(n = playing) {
+  return playing > 0 && n === playing;
 }
 
 function frames(video) {
-  return page.videos.get(video)?.frames ?? grown.get(video) ?? 1;
+  return Math.max(page.videos.get(video)?.frames ?? 1, grown.get(video) ?? 1);
 }
 
 /** A frame was answered: the timeline of a stream grows. */
@@ -31,18 +31,19 @@ export function reached(id) {
   redraw();
 }
 
-/** Play from the visible frame, or pause. */
-export function play() {
+/** Play from the visible frame, forwards or backwards, or pause. */
+export function play(backward = false) {
   const frame = visibleFrame();
   if (!frame) return;
   if (playing) {
     pause();
     return;
   }
-  began = frame.index + 1 < frames(frame.video) ? frame.index : 0;
-  const memory = get("memory").value || null;
-  const corrections = get("corrections").value;
-  playing = send("play", { video: frame.video, start: began, memory, corrections });
+  const last = frames(frame.video) - 1;
+  const atEnd = frame.index === (backward ? 0 : last);
+  began = atEnd ? last - frame.index : frame.index;
+  const [memory, corrections] = [get("memory").value, get("corrections").value];
+  playing = send("play", { video: frame.video, start: began, memory, corrections, backward });
   if (!playing) tell("notice", { text: "Not connected: the video cannot play." });
   shown();
 }
@@ -85,6 +86,7 @@ function shown() {
   get("play").dataset.playing = isPlaying();
   get("play").setAttribute("aria-label", isPlaying() ? "Pause" : "Play");
   get("play").title = isPlaying() ? "Pause (K)" : "Segment frame by frame from here (K)";
+  get("play-back").disabled = isPlaying();
   if (!frame) return;
   const last = frames(frame.video) - 1;
   get("frame-number").textContent = `${frame.index} / ${last}`;
@@ -153,7 +155,8 @@ function scrub(event) {
 
 canvas.addEventListener("pointerdown", scrub);
 canvas.addEventListener("pointermove", scrub);
-get("play").onclick = play;
+get("play").onclick = () => play();
+get("play-back").onclick = () => play(true);
 get("stop").onclick = stop;
 get("back").onclick = () => stepFrame(-1);
 get("on").onclick = () => stepFrame(1);
@@ -163,9 +166,7 @@ new ResizeObserver(redraw).observe(canvas);
 function memories() {
   const select = get("memory");
   const before = select.value;
-  const options = page.memories.map((name) => new Option(name, name));
-  if (!page.memories.includes("none")) options.unshift(new Option("none", ""));
-  select.replaceChildren(...options);
+  select.replaceChildren(...page.memories.map((name) => new Option(name, name)));
   if ([...select.options].some(({ value }) => value === before)) select.value = before;
 }
 
