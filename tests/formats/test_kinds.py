@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 
 from guided_seg.data.coco.coco_json import read_instances
 from guided_seg.data.coco.outlines import read_polygons
-from guided_seg.data.images import read_image, read_labels
+from guided_seg.data.images import mask_mode, read_image, read_labels
 from guided_seg.data.sources.davis import Davis
 from guided_seg.data.sources.folder import Folder
 from guided_seg.data.sources.voc import Voc
@@ -101,7 +101,7 @@ def test_indexed_masks_lose_no_pixel(labels: np.ndarray) -> None:
             save(kind, Path(made) / kind, {"it": labels})
             path = Path(made) / kind / inside / "it.png"
             np.testing.assert_array_equal(read_labels(path), labels)
-            assert Image.open(path).mode == "P"
+            assert mask_mode(path) == "P"
 
 
 @with_examples
@@ -110,7 +110,8 @@ def test_cutouts_show_the_objects_and_nothing_else(labels: np.ndarray) -> None:
         written = save("cutouts", Path(made), {"it": labels})
         seen = np.zeros_like(labels)
         for path in written:
-            pixels = np.asarray(Image.open(path))
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture)
             inside = pixels[..., 3] == 255
             assert (pixels[inside, :3] == photo(labels)[inside]).all()
             assert not pixels[~inside].any()
@@ -152,7 +153,7 @@ def test_folders_are_read_as_data(objects: dict[str, np.ndarray], tmp_path: Path
 
 def test_voc_is_read_as_data(objects: dict[str, np.ndarray], tmp_path: Path) -> None:
     save("voc", tmp_path, objects, labels=4)
-    seen = {}
+    seen: dict[str, np.ndarray] = {}
     for split in ("train", "val"):
         source = Voc(tmp_path, split, min_pixels=1)
         seen |= {key.partition("/")[2]: source.load(key).labels for key in source.pairs}

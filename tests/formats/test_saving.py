@@ -215,7 +215,7 @@ def test_nothing_but_broken_images_is_an_error(session: Session, tmp_path: Path)
 def test_a_video_that_breaks_off_is_written_up_to_there(session: Session, tmp_path: Path) -> None:
     path = tmp_path / "in" / "clip.avi"
     data = path.read_bytes()
-    path.write_bytes(data[: int(0.6 * len(data))])
+    path.write_bytes(data[: int(0.8 * len(data))])
     steps: list[Step] = []
     write(session, tmp_path / "out", "video", progress=steps.append)
     assert "breaks off" in steps[-1].fault

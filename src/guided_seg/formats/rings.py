@@ -31,11 +31,13 @@ def rings(mask: Bool[np.ndarray, "H W"]) -> list[Ring]:
     """
     rows, columns, along, down = _corners(mask)
     places = np.stack([columns, rows], 1)
-    found, seen = [], bytearray(len(rows))
+    found: list[Ring] = []
+    seen = bytearray(len(rows))
     for start in range(len(rows)):
         if seen[start]:
             continue
-        way, at = [], start
+        way: list[int] = []
+        at = start
         while not seen[at]:
             other = along[at]
             way += (at, other)
