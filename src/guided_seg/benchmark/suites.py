@@ -16,7 +16,19 @@ from guided_seg.data.sources.classes import unknown
 from guided_seg.files.writing import write_json
 from guided_seg.report.table import Align, Column, Table
 
-SUITES = ("update", "memory", "encode", "video", "training", "data", "startup", "accuracy", "released", "neighbour")
+SUITES = (
+    "update",
+    "memory",
+    "encode",
+    "video",
+    "training",
+    "data",
+    "startup",
+    "accuracy",
+    "released",
+    "neighbour",
+    "app",
+)
 
 
 def run(cfg: DictConfig, out: Path) -> list[Row]:

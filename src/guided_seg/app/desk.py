@@ -1,0 +1,263 @@
+"""The desk of one page: a session, and the messages that change it or ask something."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+
+from guided_seg.app import messages, transport
+from guided_seg.app.replies import Outbox, Replies
+from guided_seg.app.worker import Worker
+from guided_seg.errors import UserError
+from guided_seg.session import Session
+from guided_seg.session.arguments import RGB
+
+T = TypeVar("T")
+
+
+class Desk:
+    """One session with its page.
+
+    Args:
+        name: the name in the address of the page.
+        session: used by the desk's thread only.
+        file: where the session is saved.
+        lock: shared by all desks, see `Worker`.
+        reopen: opens a saved session with the same network.
+    """
+
+    def __init__(self, name: str, session: Session, file: Path, lock: Lock, reopen: Callable[[Path], Session]) -> None:
+        self.name, self.session, self.file, self._reopen = name, session, file, reopen
+        self._replies = Replies(session)
+        self._warnings: list[str] = []
+        self._visible: str | None = None
+        self._filling = False
+        self._worker = Worker(lock, self._save, self._failed)
+
+    # ---- called by the server, from any thread ----
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """That of the page; None while there is none."""
+        return self._replies.outbox
+
+    def connect(self, outbox: Outbox) -> None:
+        """A page is there: it gets the state, and all answers from now on."""
+        self._replies.outbox = outbox
+        self.say_state()
+        for text in self._warnings:
+            self.refuse(text)
+        self._warnings.clear()
+
+    def disconnect(self, outbox: Outbox) -> None:
+        """The page is gone. Edits that wait are still done and saved; background work stops."""
+        if self.outbox is outbox:
+            self._replies.outbox = None
+            self._stop()
+
+    def receive(self, text: str) -> None:
+        """Take a message from the page. A bad one is answered with an error and changes nothing."""
+        try:
+            message = messages.parse(text)
+        except UserError as error:
+            self.refuse(str(error))
+            return
+        match message:
+            case messages.Look() | messages.Hover() | messages.View() | messages.Refine() | messages.Next():
+                self._worker.ask(message.do, partial(self._carefully, message.n, self._reply, message))
+            case messages.Stop():
+                self._stop()
+            case _:
+                self._worker.edit(partial(self._carefully, message.n, self._do, message))
+
+    def refuse(self, text: str) -> None:
+        """Say on the page why something was refused."""
+        self._replies.refuse(text)
+
+    def warn(self, text: str) -> None:
+        """Say a sentence on the page once it is there."""
+        self._warnings.append(text)
+
+    def say_state(self) -> None:
+        """Send the whole state to the page."""
+        self._worker.edit(partial(self._replies.state, self.name))
+
+    def wait_for(self, job: Callable[[Session], T]) -> T:
+        """Do something with the session after the edits that came before, save it, and return the result."""
+        done: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                done.set_result(job(self.session))
+            except Exception as error:  # noqa: BLE001  (raised in the thread that waits)
+                done.set_exception(error)
+            self._worker.changed()
+
+        self._worker.edit(work)
+        return done.result()
+
+    def copy(self, file: Path) -> Session:
+        """A copy of the session as it is now, by way of a file."""
+        self.wait_for(lambda session: session.save(file))
+        return self._reopen(file)
+
+    def pixels(self, image_id: str) -> RGB:
+        """The pixels of an image, or of a frame of a video as ``clip#12``.
+
+        Raises:
+            UserError: there is no such image, or it cannot be read.
+        """
+        if image_id not in self.session.images:
+            video, _, index = image_id.rpartition("#")
+            if video in self.session.videos and index.isdecimal():
+                return self.session.frame_pixels(video, int(index))
+        return self.session.picture(image_id).read()
+
+    def end(self) -> None:
+        """Finish the edits, save, and end the thread."""
+        self._worker.end()
+
+    def _stop(self) -> None:
+        self._filling = False
+        self._worker.behind(None)
+
+    # ---- in the desk's own thread ----
+
+    def _carefully(self, n: int | None, job: Callable[..., None], *arguments: Any) -> None:
+        try:
+            job(*arguments)
+        except UserError as error:
+            self._replies.refuse(str(error), n)
+
+    def _failed(self, error: Exception) -> None:
+        self._filling = False
+        found = f"{type(error).__name__}: {error}"
+        self.refuse(f"That did not work ({found}). Your dots are unharmed; the server's log says more.")
+
+    def _do(self, message: Any) -> None:
+        session, n = self.session, message.n
+        match message:
+            case messages.Label():
+                session.add_label(message.name)
+                self._replies.labels(n)
+                self._changed(n, [])
+            case messages.Clear():
+                touched = [message.image] if message.image is not None else session.annotated
+                session.clear(message.image)
+                self._changed(n, touched)
+            case messages.Step():
+                before = session.annotated
+                if session.undo() if message.do == "undo" else session.redo():
+                    self._changed(n, list(dict.fromkeys([*before, *session.annotated])))
+            case messages.Frame():
+                self._replies.frame(n, session.frame(message.video, message.index))
+            case messages.Play():
+                self._play(message)
+            case messages.Fill():
+                self._filling = True
+                self._fill(n)
+            case _:
+                self._edit(message)
+                self._changed(n, [message.image])
+
+    def _edit(self, message: messages.Edit) -> None:
+        session, image = self.session, message.image
+        match message:
+            case messages.Dot():
+                session.dot(image, message.row, message.column, message.label)
+            case messages.Move():
+                session.move(image, message.start, message.end)
+            case messages.Remove():
+                session.remove(image, message.row, message.column)
+            case messages.Scribble():
+                session.scribble(image, message.points, message.label)
+            case messages.Box():
+                session.box(image, message.box, message.label)
+            case messages.Paint():
+                pixels = transport.mask_of(message.runs, session.picture(image).size)
+                session.mask(image, pixels, message.label)
+
+    def _changed(self, n: int, touched: list[str]) -> None:
+        """After a change: save soon, send the dots, and answer for the image that is visible."""
+        self._worker.changed()
+        self._replies.confidence.clear()
+        for name in touched:
+            self._replies.dots(n, name)
+        if self._worker.edits_wait:  # the next edit makes an answer out of date
+            return
+        shown = self._visible or (touched[-1] if touched else None)
+        if shown is not None:
+            self._replies.answer(n, shown)
+        if self._filling:
+            self._fill(n)
+
+    def _reply(self, message: Any) -> None:
+        session, n, began = self.session, message.n, time.perf_counter()
+        match message:
+            case messages.Look():
+                session.picture(message.image)
+                self._visible = message.image
+                self._replies.answer(n, message.image)
+            case messages.Hover():
+                labels = session.preview(message.image, message.row, message.column, message.label)
+                self._replies.mask(n, message.image, "preview", labels, began)
+            case messages.Refine() if self._replies.can_answer:
+                self._replies.mask(n, message.image, "refined", session.refined(message.image), began)
+            case messages.View():
+                self._replies.map(n, message.image, message.what, message.label)
+            case messages.Next():
+                self._replies.where_next(n, self._visible)
+
+    # ---- in the background ----
+
+    def _fill(self, n: int) -> None:
+        self._worker.behind(self._filled(n) if self._replies.can_answer else None)
+
+    def _filled(self, n: int) -> Iterator[None]:
+        names = sorted(self.session.images, key=lambda name: name != self._visible)
+        for done, name in enumerate(names, 1):
+            yield from self._until_there_is_room()
+            if name != self._visible:
+                self._carefully(None, self._replies.answer, n, name)
+            self._replies.progress(n, "fill", done, len(names), done == len(names))
+            yield
+
+    def _play(self, message: messages.Play) -> None:
+        self._filling = False
+        steps = self.session.segment_video(
+            message.video, message.start, message.corrections, message.memory, message.backward
+        )
+        self._worker.behind(self._played(message, steps))
+
+    def _played(self, message: messages.Play, steps: Iterator[tuple[int, np.ndarray]]) -> Iterator[None]:
+        done, of, began = 0, self._replies.length(message.video) or 0, time.perf_counter()
+        try:
+            for done, (index, labels) in enumerate(steps, 1):
+                self._replies.mask(message.n, f"{message.video}#{index}", "answer", labels, began)
+                self._replies.progress(message.n, "play", done, max(of, done), ended=False)
+                yield from self._until_there_is_room()
+                yield
+                began = time.perf_counter()
+        except UserError as error:
+            self._replies.refuse(str(error), message.n)
+        self._replies.progress(message.n, "play", done, done, ended=True)
+
+    def _until_there_is_room(self) -> Iterator[None]:
+        while (outbox := self.outbox) is not None and outbox.full:
+            time.sleep(0.002)
+            yield
+
+    def _save(self) -> None:
+        try:
+            self.session.save(self.file)
+        except UserError as error:
+            self.refuse(str(error))
+        else:
+            self._replies.saved()

@@ -1,0 +1,108 @@
+"""What a page begins with: images, folders, videos or a saved session, and where its work is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import gettempdir
+
+from guided_seg.data.files.pairs import IMAGE_SUFFIXES, image_files
+from guided_seg.errors import UserError
+from guided_seg.session import Session
+
+SAMPLES = Path(__file__).parent / "samples"
+"""Photos and a short clip, shown when nothing else is opened."""
+
+SESSION = ".session"
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
+
+
+def user_state() -> Path:
+    """This package's folder for what users work on, or a temporary one if the user has no home."""
+    try:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:  # as in a container with a numeric user without a name
+        state = Path(gettempdir())
+    return state / "guided_seg"
+
+
+def work_folder(paths: Sequence[Path], checkpoint: str) -> Path:
+    """The folder that keeps the sessions of a page: the same for the same paths and checkpoint."""
+    opened = "\0".join([checkpoint, *map(str, paths)])
+    return user_state() / "app" / hashlib.sha256(opened.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def existing(paths: Iterable[str]) -> list[Path]:
+    """The paths, absolute. Raises `UserError` for one that is not there."""
+    found = []
+    for text in paths:
+        path = Path(os.path.expanduser(text)).absolute()  # noqa: PTH111  (pathlib fails where the user is unknown)
+        if not path.exists():
+            raise UserError(f"There is no {path}; give images, folders of images, videos or a saved session.")
+        found.append(path)
+    return found
+
+
+def add_all(session: Session, paths: Iterable[Path]) -> list[str]:
+    """Add images and videos to a session, under the names of their files.
+
+    A folder gives its images, and its subfolders with images as videos. What the session has already is left as it is.
+
+    Returns:
+        A sentence for each file that cannot be read.
+    """
+    refused: list[str] = []
+    known = {picture for picture in map(session.path_of, [*session.images, *session.videos]) if picture}
+    for path in paths:
+        for file, is_video in _items(path):
+            if file in known:
+                continue
+            try:
+                add = session.add_video if is_video else session.add_image
+                add(unused(session, file.name if is_video else file.stem), file)
+            except UserError as error:
+                refused.append(str(error))
+    return refused
+
+
+def _items(path: Path) -> list[tuple[Path, bool]]:
+    """The files below a path, and whether each is a video."""
+    if path.is_file():
+        return [(path, path.suffix.lower() in VIDEOS)]
+    inside = sorted(path.iterdir())
+    videos = [each for each in inside if each.suffix.lower() in VIDEOS and not each.name.startswith(".")]
+    folders = [each for each in inside if each.is_dir() and not each.name.startswith(".") and image_files(each)]
+    items = [(each, False) for each in image_files(path)] + [(each, True) for each in (*videos, *folders)]
+    if not items:
+        raise UserError(
+            f"The folder {path} holds nothing to show; expected images ({', '.join(IMAGE_SUFFIXES)}), videos "
+            f"({', '.join(VIDEOS)}), or folders of frames."
+        )
+    return items
+
+
+def unused(session: Session, name: str) -> str:
+    """The name, with a number behind it if it is taken. ``#`` is replaced, as it marks frames."""
+    name = name.replace("#", "_") or "image"
+    taken, number, new = {*session.images, *session.videos}, 2, name
+    while new in taken:
+        new, number = f"{name} ({number})", number + 1
+    return new
+
+
+def announced_frames(path: Path) -> int | None:
+    """The number of frames that a video announces, which may be wrong; None if it says nothing."""
+    if path.is_dir():
+        return len(image_files(path))
+    import cv2
+
+    from guided_seg.session.containers import utf8_name
+
+    capture = cv2.VideoCapture(utf8_name(str(path)))
+    try:
+        number = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    finally:
+        capture.release()
+    return number if 0 < number < 2**31 else None

@@ -1,0 +1,205 @@
+"""What a page is told: the state, dots, label maps and grey maps."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from guided_seg.app import transport
+from guided_seg.app.opening import announced_frames
+from guided_seg.errors import UserError
+from guided_seg.formats import FORMATS
+from guided_seg.model.network import Network
+from guided_seg.model.video.previous_frame import Memory, check_memory
+from guided_seg.session import Session
+from guided_seg.session.confidence import confidence, next_click
+
+COLOURS = (
+    *((128, 128, 128), (56, 168, 255), (255, 159, 28), (46, 204, 140), (255, 102, 178)),
+    *((190, 140, 255), (255, 221, 51), (0, 214, 214), (255, 120, 90)),
+)
+"""RGB of the negative, then of the labels, which repeat after the last one."""
+
+Of = Literal["answer", "preview", "refined"]
+
+
+class Outbox(Protocol):
+    """Takes messages to a page, from any thread."""
+
+    def send(self, message: str | bytes) -> None:
+        """Send a message; does nothing if the page is gone."""
+
+    @property
+    def full(self) -> bool:
+        """Whether many messages wait, so that background work should too."""
+
+
+class Replies:
+    """Answers from a session to its page. Nothing here changes the session.
+
+    Args:
+        session: the session.
+
+    Attributes:
+        outbox: of the page; None while there is none.
+        confidence: of each image since the last change of dots or masks.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.outbox: Outbox | None = None
+        self.confidence: dict[str, float] = {}
+        self._lengths: dict[str, int | None] = {}
+
+    def tell(self, **message: Any) -> None:
+        """Send a message in JSON."""
+        if (outbox := self.outbox) is not None:
+            outbox.send(json.dumps(message, ensure_ascii=False))
+
+    def refuse(self, text: str, n: int | None = None) -> None:
+        """Say on the page why something was refused."""
+        self.tell(type="error", n=n, text=text)
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether the network was shown anything. Otherwise it has nothing to say."""
+        return bool(self.session.annotated) and len(self.session.labels) > 1
+
+    def answer(self, n: int | None, name: str) -> None:
+        """Segment an image and send its label map."""
+        began, sure = time.perf_counter(), None
+        if self.can_answer:
+            labels, scores = self.session.segment(name, return_scores=True)
+            sure = self.confidence[name] = confidence(scores)
+        else:
+            labels = np.zeros(self.session.picture(name).size, np.uint8)
+        self.mask(n, name, "answer", labels, began, sure)
+
+    def mask(
+        self, n: int | None, name: str, of: Of, labels: np.ndarray, began: float, sure: float | None = None
+    ) -> None:
+        """Send a label map.
+
+        Args:
+            n: number of the message that asked for it.
+            name: id of the image or frame.
+            of: what it is.
+            labels: uint8 ``[H, W]``.
+            began: when the work on it began, by ``time.perf_counter``.
+            sure: its confidence.
+        """
+        if (outbox := self.outbox) is None:
+            return
+        payload = transport.runs(labels)
+        header = {
+            "type": "mask",
+            "n": n,
+            "image": name,
+            "of": of,
+            "height": labels.shape[0],
+            "width": labels.shape[1],
+            "ms": round(1e3 * (time.perf_counter() - began), 2),
+            "confidence": sure,
+        }
+        outbox.send(transport.frame(header, payload))
+
+    def map(self, n: int, name: str, what: str, label: int) -> None:
+        """Send the probability of a label, or the similarity to its z, as a grey map.
+
+        Raises:
+            UserError: there is no such image or label, or the network has no z.
+        """
+        if (outbox := self.outbox) is None or not self.can_answer:
+            return
+        if what == "similarity":
+            values = (self.session.similarity(name, label) + 1) / 2
+        else:
+            scores = self.session.segment(name, return_scores=True)[1]
+            if label >= len(scores):
+                raise UserError(f"There is no label {label}; labels go from 0 to {len(scores) - 1}.")
+            odds = np.exp(scores - scores.max(0))
+            values = odds[label] / odds.sum(0)
+        height, width = values.shape
+        header = {"type": "map", "n": n, "image": name, "what": what, "label": label, "height": height, "width": width}
+        outbox.send(transport.frame(header, transport.grey(values)))
+
+    def where_next(self, n: int, visible: str | None) -> None:
+        """Say where the next dot would help most: in the least confident image."""
+        place, known = None, {name: self.confidence[name] for name in self.session.images if name in self.confidence}
+        name = min(known, key=lambda each: known[each]) if known else visible
+        if name is not None and self.can_answer:
+            place = next_click(self.session.segment(name, return_scores=True)[1])
+        row, column, label = place or (None, None, None)
+        self.tell(type="next", n=n, image=name if place else None, row=row, column=column, label=label)
+
+    def dots(self, n: int, name: str) -> None:
+        """Send the dots of an image."""
+        self.tell(type="dots", n=n, image=name, dots=self.session.annotation(name)[1], **self._steps())
+
+    def frame(self, n: int, name: str) -> None:
+        """Say that a frame of a video is an image now."""
+        self.tell(type="frame", n=n, **self._image(name))
+
+    def labels(self, n: int) -> None:
+        """Send the names and colours of the labels."""
+        self.tell(type="labels", n=n, labels=self._labels())
+
+    def progress(self, n: int, what: str, done: int, of: int, ended: bool) -> None:
+        """Say how far work in the background is."""
+        self.tell(type="progress", n=n, what=what, done=done, of=of, ended=ended)
+
+    def saved(self) -> None:
+        """Say that the session was saved just now."""
+        self.tell(type="saved", at=datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def state(self, page: str) -> None:
+        """Send everything that a page needs when it opens."""
+        session = self.session
+        videos = []
+        for name in session.videos:
+            height, width = session.frame_pixels(name, 0).shape[:2]
+            videos.append({"id": name, "frames": self.length(name), "height": height, "width": width})
+        self.tell(
+            type="state",
+            id=page,
+            model=session.model.checkpoint.parent.name if session.model else type(session.network).__name__,
+            labels=self._labels(),
+            images=[self._image(name) for name in session.images],
+            videos=videos,
+            formats=[{"name": each.name, "about": each.about} for each in FORMATS.values()],
+            memories=[each for each in get_args(Memory) if _accepts(session.network, each)],
+            **self._steps(),
+        )
+
+    def length(self, video: str) -> int | None:
+        """The number of frames that a video announces, which may be wrong; None if it says nothing."""
+        if video not in self._lengths:
+            path = self.session.path_of(video)
+            self._lengths[video] = announced_frames(path) if path else None
+        return self._lengths[video]
+
+    def _image(self, name: str) -> dict[str, Any]:
+        height, width = self.session.picture(name).size
+        return {"id": name, "height": height, "width": width, "dots": self.session.annotation(name)[1]}
+
+    def _steps(self) -> dict[str, bool]:
+        return {"undo": self.session.can_undo, "redo": self.session.can_redo}
+
+    def _labels(self) -> list[dict[str, Any]]:
+        positive = COLOURS[1:]
+        return [
+            {"name": name, "colour": list(positive[(number - 1) % len(positive)] if number else COLOURS[0])}
+            for number, name in enumerate(self.session.labels)
+        ]
+
+
+def _accepts(network: Network, memory: str) -> bool:
+    try:
+        check_memory(memory, network)
+    except UserError:
+        return False
+    return True

@@ -1,0 +1,156 @@
+"""Run the server: open what the command names, print the address, and open the browser."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import webbrowser
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property, partial
+from pathlib import Path
+from threading import Lock, Timer
+from urllib.parse import quote
+
+import uvicorn
+from omegaconf import DictConfig
+from rich.console import Console
+
+from guided_seg.app.desk import Desk
+from guided_seg.app.guards import LOOPBACK, is_loopback
+from guided_seg.app.messages import LONGEST
+from guided_seg.app.opening import SAMPLES, SESSION, add_all, existing, work_folder
+from guided_seg.app.server import Desks, make_app
+from guided_seg.app.uploads import Limits
+from guided_seg.errors import UserError
+from guided_seg.session import Session
+
+FIRST_LABEL = "object"
+
+
+class Opening:
+    """Opens the desks of a server; all of them share one network.
+
+    Args:
+        cfg: the config of the command.
+        paths: images, folders, videos, or one saved session.
+    """
+
+    def __init__(self, cfg: DictConfig, paths: Sequence[Path]) -> None:
+        self.cfg, self.paths, self.lock = cfg, list(paths) or [SAMPLES], Lock()
+        saved = [path for path in paths if path.suffix == SESSION and path.is_file()]
+        if saved and len(paths) > 1:
+            raise UserError(f"{saved[0]} is a saved session; open it alone, and add images on the page.")
+        self.saved = saved[0] if saved else None
+        folder = Path(cfg.state).expanduser() if cfg.state else None
+        self.folder = folder or work_folder(self.paths, str(cfg.checkpoint))
+        self.refused: list[str] = []
+
+    @cached_property
+    def first(self) -> Session:
+        """A session without images, whose network the others share."""
+        cfg = self.cfg
+        return Session.load(cfg.checkpoint, cfg.device, cfg.precision, cfg.k_way, cfg.cache_mb)
+
+    def new(self) -> Session:
+        """A session without images."""
+        cfg = self.cfg
+        return Session(self.first.network, cfg.device, cfg.precision, cfg.cache_mb, self.first.model)
+
+    def reopen(self, file: Path) -> Session:
+        """A saved session, with the network of this server."""
+        cfg = self.cfg
+        session = Session.open(file, cfg.device, cfg.precision, cfg.cache_mb, self.first.network)
+        session.model = self.first.model
+        return session
+
+    def desk(self, name: str) -> Desk:
+        """The desk of a page: as it was left, or with what the command names."""
+        file = self.saved if self.saved and name == "main" else self.folder / f"{name}{SESSION}"
+        if file.exists():
+            try:
+                session = self.reopen(file)
+            except UserError as error:
+                if file == self.saved:
+                    raise
+                aside = file.with_suffix(".unreadable")
+                file.replace(aside)
+                self.refused.append(f"{error} The work of this page was set aside as {aside}, and a new one begun.")
+                session = self.new()
+        else:
+            session = self.new()
+        if not self.saved:
+            self.refused += add_all(session, self.paths)
+        if len(session.labels) == 1:
+            session.add_label(FIRST_LABEL)
+        desk = Desk(name, session, file, self.lock, self.reopen)
+        for sentence in self.refused:
+            desk.warn(sentence)
+        self.refused.clear()
+        return desk
+
+
+def serve(cfg: DictConfig, words: Sequence[str]) -> None:
+    """Serve pages until Ctrl-C.
+
+    Args:
+        cfg: the config of the command.
+        words: paths as they were written.
+
+    Raises:
+        UserError: a path, the checkpoint or the port cannot be used.
+    """
+    opening = Opening(cfg, existing(words))
+    listening = listen(cfg.host, cfg.port)
+    with Console(stderr=True).status("Loading the network ..."):
+        desks = Desks(opening.desk)
+        desks.get("main")
+    port = listening.getsockname()[1]
+    token = None if is_loopback(cfg.host) else cfg.token or secrets.token_urlsafe(24)
+    hosts = [*LOOPBACK, *([] if is_loopback(cfg.host) else names_of(cfg.host)), *cfg.names]
+    app = make_app(desks, Limits(**cfg.limits), hosts, token)
+    shown = "127.0.0.1" if is_loopback(cfg.host) else names_of(cfg.host)[0]
+    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/" + (f"?token={quote(token)}" if token else "")
+    Console(markup=False).print(f"{address}  (Ctrl-C ends it)", soft_wrap=True, highlight=False)
+    if cfg.open:
+        timer = Timer(0.5, partial(webbrowser.open, address))
+        timer.daemon = True
+        timer.start()
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, ws_max_size=2 * LONGEST, timeout_graceful_shutdown=2, lifespan="on"
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 is any free one.
+
+    Raises:
+        UserError: the address is taken or not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise UserError(
+            f"The address {host}:{port} cannot be used ({error.strerror or error}); choose another with port=..., or "
+            "port=0 for any free one."
+        ) from error
+    return listening
+
+
+def names_of(host: str) -> list[str]:
+    """The names by which a server on ``host`` is called: all of this machine if it listens everywhere."""
+    if host not in ("0.0.0.0", "::"):
+        return [host]
+    name = socket.gethostname()
+    found = [name.lower()]
+    with suppress(OSError):
+        found = [str(each[4][0]) for each in socket.getaddrinfo(name, None)] + found
+    return list(dict.fromkeys(found))

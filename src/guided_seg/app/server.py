@@ -1,0 +1,175 @@
+"""The server: pages, pictures, uploads, downloads and websockets."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+import zipfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, UploadFile, WebSocket
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from PIL import Image
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from guided_seg.app.desk import Desk
+from guided_seg.app.guards import Guard
+from guided_seg.app.sockets import bye, talk
+from guided_seg.app.uploads import Limits, store
+from guided_seg.errors import UserError
+from guided_seg.formats import FORMATS, write
+
+WEB = Path(__file__).parent / "web"
+NAME = re.compile(r"[a-z0-9-]{1,40}")
+MOST_DESKS = 64
+
+
+class Desks:
+    """The desks of all pages by name.
+
+    Args:
+        make: opens the desk of a name: the saved one, or a new one.
+    """
+
+    def __init__(self, make: Callable[[str], Desk]) -> None:
+        self._make, self._lock = make, Lock()
+        self._desks: dict[str, Desk] = {}
+
+    def free(self) -> str:
+        """The name of a desk without a page: ``main``, or the first free number."""
+        for name in ("main", *map(str, range(2, MOST_DESKS + 1))):
+            if name not in self._desks or self._desks[name].outbox is None:
+                return name
+        raise UserError(f"{MOST_DESKS} pages are open; close one.")
+
+    def get(self, name: str) -> Desk:
+        """The desk of a name. Raises `UserError` for a name that no desk can have, or if there are too many."""
+        if not NAME.fullmatch(name):
+            raise UserError(f"There is no page {name!r}; open the address that the server printed.")
+        with self._lock:
+            if name not in self._desks:
+                if len(self._desks) >= MOST_DESKS:
+                    raise UserError(f"There are {MOST_DESKS} pages; go on with one of them, such as /s/main.")
+                self._desks[name] = self._make(name)
+            return self._desks[name]
+
+    def end(self) -> None:
+        """Save all sessions."""
+        for desk in self._desks.values():
+            desk.end()
+
+
+def make_app(desks: Desks, limits: Limits, hosts: list[str], token: str | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        desks: the sessions.
+        limits: of uploads.
+        hosts: see `Guard`.
+        token: see `Guard`.
+    """
+
+    @asynccontextmanager
+    async def saved_at_the_end(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(desks.end)
+
+    app = FastAPI(title="guided_seg", lifespan=saved_at_the_end, openapi_url=None, docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, hosts=hosts, token=token)
+    app.add_exception_handler(UserError, _refused)
+    app.mount("/static", StaticFiles(directory=WEB), name="static")
+    app.include_router(_pages(desks))
+    app.include_router(_files(desks, limits))
+    return app
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    return JSONResponse({"text": str(error)}, status_code=400)
+
+
+def _pages(desks: Desks) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/")
+    def root() -> Response:
+        return RedirectResponse(f"/s/{desks.free()}", status_code=303)
+
+    @router.get("/s/{name}")
+    def page(name: str) -> Response:
+        desks.get(name)
+        return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @router.websocket("/s/{name}/socket")
+    async def socket(socket: WebSocket, name: str) -> None:
+        await socket.accept()
+        try:
+            desk = await run_in_threadpool(desks.get, name)
+        except UserError as error:
+            await socket.send_text(bye(str(error)))
+            await socket.close(1008)
+        else:
+            await talk(socket, desk)
+
+    return router
+
+
+def _files(desks: Desks, limits: Limits) -> APIRouter:
+    router = APIRouter(prefix="/s/{name}")
+
+    @router.get("/image/{image_id:path}")
+    def image(name: str, image_id: str, w: int = 0) -> Response:
+        if not 0 <= w <= 2**16:
+            raise HTTPException(400, "w is the largest width in pixels, from 1.")
+        data = as_jpeg(desks.get(name).pixels(image_id), w)
+        return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    @router.post("/upload")
+    def upload(name: str, files: list[UploadFile]) -> Response:
+        added, refused = store(files, desks.get(name), limits)
+        return JSONResponse({"added": added, "refused": refused})
+
+    @router.get("/export")
+    def export(name: str, format: str) -> Response:  # noqa: A002  (the word in the address)
+        if format not in FORMATS:
+            raise UserError(f"There is no format {format!r}; there are: {', '.join(FORMATS)}.")
+        folder = tempfile.TemporaryDirectory(prefix="guided_seg-")
+        try:
+            out = Path(folder.name) / format
+            out.mkdir()
+            # a copy, so that clicks need not wait
+            write(desks.get(name).copy(Path(folder.name) / "copy.session"), out, format)
+            packed = packed_folder(out, Path(folder.name) / f"{format}.zip")
+        except BaseException:
+            folder.cleanup()
+            raise
+        return FileResponse(packed, filename=packed.name, background=BackgroundTask(folder.cleanup))
+
+    return router
+
+
+def as_jpeg(pixels: np.ndarray, width: int = 0) -> bytes:
+    """An RGB image as JPEG, scaled down to at most ``width`` pixels if that is not 0."""
+    image = Image.fromarray(pixels)
+    if 0 < width < image.width:
+        image.thumbnail((width, 2**16))
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=92)
+    return data.getvalue()
+
+
+def packed_folder(folder: Path, target: Path) -> Path:
+    """All files of a folder in a zip file; the file itself if there is only one."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if len(files) == 1:
+        return files[0]
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:  # pictures are compressed already
+        for file in files:
+            packed.write(file, file.relative_to(folder))
+    return target

@@ -1,0 +1,102 @@
+// What a person does to the annotations. Each edit is drawn at once; the server's answer then says what holds.
+
+import { send } from "./connection.js";
+import { frameOf, thinned } from "./coordinates.js";
+import { choose, imageOf, page, tell } from "./state.js";
+
+const POINTS = 400; // of a scribble, at most
+
+/** Make a frame of a video an image of the session, so that it can be annotated; others are images already. */
+export function opened(id) {
+  const frame = frameOf(id, page.videos);
+  if (!frame || page.images.has(id)) return;
+  if (send("frame", frame)) page.images.set(id, imageOf(id));
+}
+
+/** Send an edit of the visible image. Tells "edited" with {n, image}; returns the number, 0 if it was not sent. */
+function edit(what, fields = {}) {
+  if (page.image === null) return 0;
+  opened(page.image);
+  const n = send(what, { image: page.image, ...fields });
+  if (n) tell("edited", { n, image: page.image });
+  else tell("notice", { text: "Not connected: the edit was not made. The page is trying to connect again." });
+  return n;
+}
+
+/** Change the dots that are drawn, until the server says what they are. */
+function redraw(change) {
+  const image = page.images.get(page.image);
+  if (image) change(image.dots);
+  tell("dots", page.image);
+}
+
+/** The label that the next edit gives: the chosen one or background. Without labels, a first one is added. */
+export function labelFor(negative) {
+  if (negative || page.label === 0) return 0;
+  if (page.labels.length === 0) addLabel("object");
+  return page.label;
+}
+
+/** Add a label and choose it. */
+export function addLabel(name) {
+  if (send("label", { name })) choose({ label: page.labels.length + 1 });
+}
+
+/** Place a dot; returns its index, -1 if it was not placed. */
+export function placeDot([row, column], negative) {
+  const label = labelFor(negative);
+  if (!edit("dot", { row, column, label })) return -1;
+  redraw((dots) => {
+    const same = dots.findIndex(([atRow, atColumn]) => atRow === row && atColumn === column);
+    if (same >= 0) dots.splice(same, 1);
+    dots.push([row, column, label]);
+  });
+  return imageOf(page.image).dots.length - 1;
+}
+
+/** Move a dot from [row, column] to another. */
+export function moveDot(start, end) {
+  if (start[0] === end[0] && start[1] === end[1]) return;
+  if (!edit("move", { start, end })) return;
+  redraw((dots) => {
+    const moved = dots.find(([row, column]) => row === start[0] && column === start[1]);
+    if (moved) [moved[0], moved[1]] = end;
+  });
+}
+
+/** Remove the dot at [row, column]. */
+export function removeDot([row, column]) {
+  if (!edit("remove", { row, column })) return;
+  redraw((dots) => {
+    const index = dots.findIndex(([atRow, atColumn]) => atRow === row && atColumn === column);
+    if (index >= 0) dots.splice(index, 1);
+  });
+}
+
+/** Guide by a line of [row, column]. */
+export function scribble(points, label) {
+  edit("scribble", { points: thinned(points, POINTS), label });
+}
+
+/** Guide by a box [top, left, bottom, right], inclusive. */
+export function drawBox(box, label) {
+  edit("box", { box, label });
+}
+
+/** Start from a mask, as base64 of run lengths. */
+export function paint(runs) {
+  const label = labelFor(false);
+  if (label === 0) tell("notice", { text: "Choose a label for the mask first; the background has none." });
+  else edit("paint", { label, runs });
+}
+
+/** Remove the annotations of the visible image, or of all. */
+export function clear(all) {
+  edit("clear", all ? { all: true } : {});
+}
+
+/** Undo or redo the last step. */
+export function step(what) {
+  const n = send(what);
+  if (n) tell("edited", { n, image: page.image, what });
+}

@@ -1,0 +1,110 @@
+// Files in and out: images and videos added, a mask to start from, and the menu of exports.
+
+import { paint } from "./edits.js";
+import { base64, encodeRuns } from "./runs.js";
+import { address, imageOf, listen, page, tell } from "./state.js";
+
+const get = (id) => document.getElementById(id);
+let entered = 0; // how many elements a dragged file is over
+
+/** Send files to the server, and show the first that was added. */
+export async function upload(files) {
+  if (files.length === 0) return;
+  const form = new FormData();
+  for (const file of files) form.append("files", file, file.name);
+  get("upload").setAttribute("aria-busy", "true");
+  try {
+    const reply = await fetch(address("upload"), { method: "POST", body: form });
+    const answer = await reply.json().catch(() => ({}));
+    if (!reply.ok && !answer.refused) throw new Error(answer.text ?? answer.detail ?? `the server answered ${reply.status}`);
+    for (const { name, text } of answer.refused ?? []) tell("notice", { text: `${name}: ${text}`, error: true });
+    if (answer.added?.length) tell("added", answer.added);
+  } catch (error) {
+    tell("notice", { text: `The files were not added: ${error.message}.`, error: true });
+  }
+  get("upload").removeAttribute("aria-busy");
+}
+
+/** Start from a mask image: what is not black in it gets the chosen label. */
+async function startFrom(file) {
+  const image = imageOf(page.image);
+  if (!file || !image) return;
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", imageOrientation: "none" });
+  } catch {
+    tell("notice", { text: `${file.name} is not an image that this browser can read; choose a PNG.`, error: true });
+    return;
+  }
+  const { height, width } = bitmap;
+  if (height !== image.height || width !== image.width) {
+    const sizes = `The mask is ${width} × ${height} pixels, but the image is ${image.width} × ${image.height}`;
+    tell("notice", { text: `${sizes}; choose a mask of the same size.`, error: true });
+    return;
+  }
+  const on = nonzero(bitmap);
+  if (on.includes(1)) paint(base64(encodeRuns(on)));
+  else tell("notice", { text: `${file.name} is black everywhere; nothing was marked.`, error: true });
+}
+
+/** 1 for each pixel that is neither black nor transparent. */
+function nonzero(bitmap) {
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  return Uint8Array.from({ length: data.length / 4 }, (_, at) => {
+    const from = 4 * at;
+    return data[from + 3] && (data[from] || data[from + 1] || data[from + 2]) ? 1 : 0;
+  });
+}
+
+function exports() {
+  const links = page.formats.map(({ name, about }) => {
+    const link = document.createElement("a");
+    const title = document.createElement("strong");
+    const words = document.createElement("span");
+    link.href = address("export", { format: name });
+    link.setAttribute("download", "");
+    link.setAttribute("role", "menuitem");
+    link.dataset.testid = `export-${name}`;
+    title.textContent = name;
+    words.textContent = about;
+    link.append(title, words);
+    link.onclick = () => get("export").removeAttribute("open");
+    return link;
+  });
+  get("export-menu").replaceChildren(...links);
+  get("export").hidden = links.length === 0;
+}
+
+function dragged(event, by) {
+  if (!event.dataTransfer?.types.includes("Files")) return;
+  event.preventDefault();
+  entered = Math.max(entered + by, 0);
+  get("drop").hidden = entered === 0;
+}
+
+addEventListener("dragenter", (event) => dragged(event, 1));
+addEventListener("dragleave", (event) => dragged(event, -1));
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  entered = 0;
+  get("drop").hidden = true;
+  upload([...(event.dataTransfer?.files ?? [])]);
+});
+addEventListener("click", ({ target }) => {
+  if (!get("export").contains(target)) get("export").removeAttribute("open");
+});
+
+/** A button opens a file input, and `use` gets the files chosen. */
+function picker(button, input, use) {
+  get(button).onclick = () => get(input).click();
+  get(input).onchange = ({ target }) => {
+    use([...target.files]);
+    target.value = "";
+  };
+}
+picker("upload", "upload-files", upload);
+picker("mask", "mask-file", ([file]) => startFrom(file));
+listen("state", exports);

@@ -1,0 +1,106 @@
+// Answers that nobody clicked for: what a dot under the pointer would do, and the refined answer once it rests.
+
+import { send } from "./connection.js";
+import { opened } from "./edits.js";
+import { invalidate, showPreview } from "./stage.js";
+import { listen, page } from "./state.js";
+
+const REST = 600; // milliseconds without movement before the refined answer is asked for
+const LATE = 1500; // milliseconds after which an unanswered hover no longer holds back the next
+
+let asked = { n: 0, since: 0 }; // the hover in flight; n is 0 if none is
+let wanted = null; // {place, negative}: where the pointer is now
+let sent = ""; // the place asked for last
+let edited = 0; // the number of the last edit
+let refinable = false; // whether it may still be refined
+let refining = 0; // the number of the last request to refine
+let timer = 0;
+
+/** The pointer is over [row, column] of the image; null if a dot there is not possible. */
+export function rest(place, negative) {
+  wanted = place && { place, negative };
+  if (!place) clearPreview();
+  ask();
+  wait();
+}
+
+/** The pointer left the image, or is doing something. */
+export function leave() {
+  wanted = null;
+  clearPreview();
+}
+
+function clearPreview() {
+  asked = { n: 0, since: 0 };
+  sent = "";
+  showPreview(null);
+  invalidate();
+}
+
+/** Ask for the preview at the newest place, unless one is in flight. */
+function ask() {
+  if (!wanted || !page.preview || page.image === null || page.labels.length === 0) return;
+  if (asked.n && performance.now() - asked.since < LATE) return;
+  const [row, column] = wanted.place;
+  const label = wanted.negative ? 0 : page.label;
+  const where = `${page.image} ${row} ${column} ${label} ${edited}`;
+  if (where === sent) return;
+  opened(page.image);
+  asked = { n: send("hover", { image: page.image, row, column, label }), since: performance.now() };
+  sent = where;
+}
+
+/** Whether a preview that came is the one asked for; the next one is asked for then. */
+export function previewed(n) {
+  if (n !== asked.n) return false;
+  asked = { n: 0, since: 0 };
+  ask();
+  return true;
+}
+
+/** Whether a refined answer that came still belongs to the last edit. */
+export function refined(n) {
+  return n === refining;
+}
+
+/** Whether the message that was refused is one of these, which nobody clicked for; it holds nothing back then. */
+export function refused(n) {
+  const own = n !== null && (n === asked.n || n === refining);
+  if (n === asked.n) asked = { n: 0, since: 0 };
+  return own;
+}
+
+/** The answer to an edit is shown: refine it when the pointer rests. */
+export function answered(n) {
+  if (n !== edited) return;
+  refinable = true;
+  wait();
+}
+
+function wait() {
+  clearTimeout(timer);
+  if (refinable && page.refine) timer = setTimeout(refine, REST);
+}
+
+function refine() {
+  if (!refinable || !page.refine || page.image === null) return;
+  refinable = false;
+  refining = send("refine", { image: page.image });
+}
+
+listen("edited", ({ n }) => {
+  edited = n;
+  refinable = false;
+  refining = 0;
+  clearPreview();
+});
+listen("shown", () => {
+  refinable = false;
+  refining = 0;
+  leave();
+});
+listen("chosen", (changed) => {
+  if (changed.has("preview") || changed.has("label")) clearPreview();
+  if (changed.has("preview") || changed.has("label")) ask();
+  if (changed.has("refine")) wait();
+});

@@ -1,0 +1,175 @@
+// The page: starts everything, and hands each message of the server to what shows it.
+
+import { connect, send } from "./connection.js";
+import { useControls } from "./controls.js";
+import "./files.js";
+import { answered as mayRefine, previewed, refined, refused } from "./hover.js";
+import { useKeys } from "./keys.js";
+import "./labels.js";
+import { age, decoded, keep, retain } from "./masks.js";
+import { farewell, notice, progress, saved, took } from "./notices.js";
+import { usePointer } from "./pointer.js";
+import { draw, invalidate, paintAnswer, scene, showAnswer, showPreview } from "./stage.js";
+import { choose, entries, imageOf, listen, page, tell } from "./state.js";
+import { refresh } from "./strip.js";
+import { ended, isPlaying, reached } from "./timeline.js";
+import { answered, askForMap, firstOf, follow, go, goToNext, mapped, ofVisibleVideo, quickAnswer } from "./visit.js";
+
+let buffer = null; // the label map of a preview or refined answer
+let pending = null; // what to go to once the server says it is there
+let stepped = 0; // the number of the last undo or redo
+
+/** What tests read: the masks painted, the last of them, the label shown at a pixel, and the view. */
+const guided = {
+  painted: 0,
+  lastPaint: null,
+  maskAt: (row, column) => scene.labels?.[row * scene.image.width + column] ?? 0,
+  get view() {
+    return { ...scene.view };
+  },
+};
+window.guided = guided;
+
+function painted({ n, of, image }) {
+  draw();
+  guided.painted += 1;
+  guided.lastPaint = { n, of, image, time: performance.now() };
+}
+
+const masks = {
+  answer(header, payload) {
+    keep(header, payload);
+    const { n, image, ms } = header;
+    if (scene.image?.id === image) {
+      answered({ ...header, payload });
+      showPreview(null);
+      marked(false);
+      painted(header);
+      took(ms);
+      mayRefine(n);
+      askForMap();
+    } else if (isPlaying() && ofVisibleVideo(image)) follow(image);
+    refresh(image);
+    reached(image);
+  },
+  preview(header, payload) {
+    if (!previewed(header.n) || scene.image?.id !== header.image) return;
+    buffer = decoded({ ...header, payload }, buffer);
+    showPreview(buffer, quickAnswer());
+    painted(header);
+  },
+  refined(header, payload) {
+    if (!refined(header.n) || scene.image?.id !== header.image) return;
+    showAnswer(decoded({ ...header, payload }));
+    marked(true);
+    painted(header);
+    took(header.ms);
+  },
+};
+
+/** Mark the answer as refined, or not. */
+function marked(better) {
+  document.getElementById("refined").hidden = !better;
+}
+
+/** Give an image the dots that the server says it has. */
+function hold(id, dots) {
+  if (!page.images.has(id)) page.images.set(id, imageOf(id));
+  const image = page.images.get(id);
+  image.dots = dots.map((each) => [...each]);
+  image.said = dots; // to go back to if an edit is refused
+  tell("dots", id);
+}
+
+const messages = {
+  state({ model, labels, images, videos, formats, memories }) {
+    Object.assign(page, { model, labels, formats, memories });
+    page.videos = new Map(videos.map((video) => [video.id, video]));
+    page.images = new Map(images.map((image) => [image.id, image]));
+    for (const { id, dots } of images) hold(id, dots);
+    retain((id) => imageOf(id) !== null);
+    tell("state");
+    const next = pending && imageOf(firstOf(pending)) ? firstOf(pending) : (imageOf(page.image)?.id ?? entries()[0]?.image);
+    if (next !== undefined) go(next);
+    else tell("shown");
+    pending = null;
+    if (images.some(({ dots }) => dots.length)) fill();
+  },
+  dots({ n, image, dots, undo, redo }) {
+    hold(image, dots);
+    Object.assign(page, { undo, redo });
+    tell("history");
+    if (n === stepped && image !== page.image) go(image);
+    stepped = 0;
+  },
+  labels({ labels }) {
+    page.labels = labels;
+    tell("labels");
+    paintAnswer();
+    invalidate();
+  },
+  progress(message) {
+    progress(message);
+    if (message.what === "play" && message.ended) ended();
+  },
+  next: goToNext,
+  frame({ image, height, width, dots }) {
+    page.images.set(image, { id: image, height, width, dots });
+    hold(image, dots);
+  },
+  saved: ({ at }) => saved(at),
+  error({ n, text }) {
+    if (refused(n)) return;
+    notice(text, true);
+    const image = page.images.get(page.image);
+    if (image?.said) hold(image.id, image.said);
+    if (page.label > page.labels.length) choose({ label: Math.max(1, page.labels.length) });
+  },
+  bye: ({ text }) => farewell(text),
+};
+
+/** Let the server answer the other images too, if there are others and that is wanted. */
+function fill() {
+  if (page.fill && entries().length > 1) send("fill");
+}
+
+let filling = false;
+listen("message", (message) => messages[message.type]?.(message));
+listen("binary", ({ header, payload }) => {
+  if (header.type === "mask") masks[header.of]?.(header, payload);
+  if (header.type === "map") mapped(header, payload);
+});
+listen("edited", ({ n, image, what }) => {
+  stepped = what ? n : 0;
+  marked(false);
+  age(image);
+  tell("aged");
+  if (!filling) fill();
+  filling = page.fill;
+});
+listen("connection", () => {
+  filling = false;
+});
+listen("dots", () => {
+  if (scene.image) scene.image = imageOf(scene.image.id) ?? scene.image;
+  invalidate();
+});
+listen("next", () => send("next"));
+listen("paused", fill);
+listen("stopped", () => choose({ fill: false }));
+listen("chosen", (changed) => {
+  if (!changed.has("fill")) return;
+  filling = page.fill;
+  if (page.fill) fill();
+  else send("stop");
+});
+listen("added", ([first]) => {
+  const id = firstOf(first);
+  if (imageOf(id)) go(id);
+  else pending = first;
+});
+
+useControls();
+usePointer();
+useKeys();
+connect();

@@ -1,0 +1,90 @@
+// What the page says: errors and notices, progress, and the status line.
+
+import { connect, send } from "./connection.js";
+import { page, listen, tell } from "./state.js";
+
+const MOST = 4; // notices at a time
+const SHOWN = 8000; // milliseconds
+
+const get = (id) => document.getElementById(id);
+
+/** Show a sentence; an error stays until it is dismissed. */
+export function notice(text, error = false) {
+  const shown = [...get("notices").children];
+  shown.filter((each) => each.firstChild.textContent === text).forEach((each) => each.remove());
+  while (get("notices").children.length >= MOST) get("notices").firstChild.remove();
+  const box = document.createElement("div");
+  const words = document.createElement("span");
+  const close = document.createElement("button");
+  box.className = error ? "notice error" : "notice";
+  box.setAttribute("role", error ? "alert" : "status");
+  box.dataset.testid = error ? "error" : "notice";
+  words.textContent = text;
+  close.textContent = "×";
+  close.type = "button";
+  close.setAttribute("aria-label", "Dismiss");
+  close.onclick = () => box.remove();
+  box.append(words, close);
+  get("notices").append(box);
+  if (!error) setTimeout(() => box.remove(), SHOWN);
+}
+
+/** Show how far the server is with filling or playing. */
+export function progress({ what, done, of, ended }) {
+  get("progress").hidden = ended;
+  if (ended) return;
+  const doing = what === "play" ? "Playing: frame" : "Filling in image";
+  get("progress-text").textContent = `${doing} ${done}${of ? ` of ${of}` : ""}`;
+  const bar = get("progress-bar");
+  if (of) [bar.max, bar.value] = [of, done];
+  else bar.removeAttribute("value");
+}
+
+/** Say how long the last answer took. */
+export function took(milliseconds) {
+  if (Number.isFinite(milliseconds)) get("took").textContent = `${Math.round(milliseconds)} ms`;
+}
+
+/** Say when the session was saved. */
+export function saved(at) {
+  const time = new Date(at);
+  const clock = Number.isNaN(time.valueOf()) ? at : time.toLocaleTimeString();
+  get("saved").textContent = "Saved";
+  get("saved").title = `Saved at ${clock}`;
+}
+
+/** The server ended the page: say why, and offer to connect again. */
+export function farewell(text) {
+  get("farewell-text").textContent = text;
+  get("farewell").hidden = false;
+}
+
+/** Say what state the connection is in. */
+function connection({ state, wait }) {
+  const words = {
+    connecting: "Connecting",
+    open: "Connected",
+    closed: `Not connected, trying again in ${Math.ceil((wait ?? 0) / 1000)} s`,
+    ended: "Not connected",
+  };
+  get("connection").textContent = words[state];
+  get("connection").dataset.state = state;
+  if (state === "open") get("farewell").hidden = true;
+  if (state !== "open") get("progress").hidden = true;
+}
+
+listen("connection", connection);
+listen("notice", ({ text, error }) => notice(text, error));
+listen("edited", () => {
+  get("saved").textContent = "Saving";
+  get("saved").title = "";
+});
+get("cancel").onclick = () => {
+  send("stop");
+  tell("stopped");
+};
+get("farewell-connect").onclick = () => connect();
+listen("state", () => {
+  get("model").textContent = page.model;
+  get("model").title = page.model;
+});

@@ -1,0 +1,285 @@
+// The visible image with what lies over it: answer, preview, map, dots, and what is being drawn.
+
+import { NEGATIVE, css, inkOn, labelPixels, mixed, packed, scalePixels } from "./colours.js";
+import { fitted, held, pixelAt, placeOf, zoomed } from "./coordinates.js";
+import { layerOf, paintDifference, paintLabels, paintMap } from "./layers.js";
+import { colourOf, page, tell } from "./state.js";
+
+const RADIUS = 7; // of a dot, in CSS pixels
+const NEAREST = 6; // from this scale on, single pixels are shown
+const LOST = packed([15, 17, 20], 215);
+
+const canvas = document.getElementById("stage");
+const context = canvas.getContext("2d", { alpha: false });
+const ring = document.getElementById("ring");
+
+/** A canvas of its own for pixels that are painted one by one. */
+class Layer {
+  constructor() {
+    this.canvas = document.createElement("canvas");
+    this.context = this.canvas.getContext("2d", { willReadFrequently: true });
+    this.shown = false;
+  }
+
+  /** Let `paint` write all pixels of a layer of that size; it returns false if there is nothing to show. */
+  paint({ height, width }, paint) {
+    if (this.data?.height !== height || this.data?.width !== width) {
+      [this.canvas.height, this.canvas.width] = [height, width];
+      this.data = this.context.createImageData(width, height);
+      this.pixels = new Uint32Array(this.data.data.buffer);
+    }
+    this.shown = paint(this.pixels) !== false;
+    if (this.shown) this.context.putImageData(this.data, 0, 0);
+  }
+}
+
+const layers = { answer: new Layer(), preview: new Layer(), map: new Layer() };
+
+/** What is visible. `drawing` is what a tool draws: {kind: "line" or "box", points or box, label}. */
+const scene = {
+  image: null, // {id, height, width, dots}
+  picture: null, // HTMLImageElement
+  labels: null, // Uint8Array, the label map shown
+  map: null, // {what, values, height, width}
+  view: { scale: 1, x: 0, y: 0 },
+  fit: true, // whether the whole image stays in view when the window changes
+  held: null, // the dot that is dragged: {index, at: [row, column]}
+  hovered: -1, // the dot under the pointer
+  drawing: null,
+  place: null, // {row, column, label} of the ring
+};
+let waiting = 0;
+
+export { canvas, scene };
+
+/** The size of the canvas in CSS pixels. */
+export function size() {
+  return { width: canvas.clientWidth, height: canvas.clientHeight };
+}
+
+/** Show an image, without answers at first. */
+export function show(image, picture) {
+  const same = scene.image?.height === image.height && scene.image?.width === image.width;
+  Object.assign(scene, { image, picture, labels: null, map: null, held: null, hovered: -1, drawing: null });
+  for (const layer of Object.values(layers)) layer.shown = false;
+  if (!same) fit();
+  invalidate();
+}
+
+/** Bring the whole image into view. */
+export function fit() {
+  scene.fit = true;
+  if (scene.image) scene.view = fitted(scene.image, size());
+  invalidate();
+}
+
+/** Zoom by a factor about a point of the canvas, its middle by default. */
+export function zoom(factor, x = size().width / 2, y = size().height / 2) {
+  if (!scene.image) return;
+  scene.fit = false;
+  scene.view = zoomed(scene.view, factor, x, y, scene.image, size());
+  paintAnswer(); // borders are as wide at every scale
+  invalidate();
+}
+
+/** Move the image by CSS pixels. */
+export function pan(x, y) {
+  if (!scene.image) return;
+  scene.fit = false;
+  const { scale, x: left, y: top } = scene.view;
+  scene.view = held({ scale, x: left + x, y: top + y }, scene.image, size());
+  invalidate();
+}
+
+/** The [row, column] under a pointer event. */
+export function pixelOf(event) {
+  const edge = canvas.getBoundingClientRect();
+  return pixelAt(scene.view, event.clientX - edge.left, event.clientY - edge.top);
+}
+
+/** Show a label map. */
+export function showAnswer(labels) {
+  scene.labels = labels;
+  paintAnswer();
+}
+
+/** Paint the answer again, as after a change of view, opacity or colours. */
+export function paintAnswer() {
+  const { labels, image, view } = scene;
+  layers.answer.shown = false;
+  if (!labels || !image) return;
+  const layer = layerOf(image.height, image.width);
+  const cutout = page.view === "cutout";
+  const fill = page.view === "overlay" || cutout ? Math.round(255 * (cutout ? 1 : page.opacity)) : 0;
+  const fills = labelPixels(page.labels, fill);
+  const edges = cutout ? fills : labelPixels(page.labels, page.view === "outline" ? 255 : Math.min(255, fill + 110));
+  const reach = Math.max(1, Math.round((page.view === "outline" ? 2 : 1.2) / (view.scale * layer.step)));
+  layers.answer.paint(layer, (pixels) => paintLabels(labels, image, fills, edges, reach, pixels));
+}
+
+/** Show in stripes how a label map differs from the answer; null takes the stripes away. */
+export function showPreview(labels, answer) {
+  const { image, view } = scene;
+  layers.preview.shown = false;
+  if (!labels || !answer || !image) return;
+  const layer = layerOf(image.height, image.width);
+  const colours = labelPixels(page.labels.map(({ colour }) => ({ colour: mixed(colour, [255, 255, 255], 0.35) })), 235);
+  const stripe = Math.max(1, Math.round(4 / (view.scale * layer.step)));
+  layers.preview.paint(layer, (pixels) => paintDifference(answer, labels, image, colours, LOST, stripe, pixels));
+}
+
+/** Show a map of values, {what, values, height, width}; null takes it away. */
+export function showMap(map) {
+  scene.map = map;
+  layers.map.shown = false;
+  if (map) layers.map.paint(map, (pixels) => paintMap(map.values, scalePixels(map.what), pixels));
+}
+
+/** Draw at the next frame of the screen. */
+export function invalidate() {
+  waiting ||= requestAnimationFrame(draw);
+}
+
+/** Draw now. */
+export function draw() {
+  cancelAnimationFrame(waiting);
+  waiting = 0;
+  const dense = devicePixelRatio;
+  const { width, height } = size();
+  const [across, down] = [Math.round(width * dense), Math.round(height * dense)];
+  if (canvas.width !== across || canvas.height !== down) [canvas.width, canvas.height] = [across, down];
+  context.setTransform(dense, 0, 0, dense, 0, 0);
+  if (scene.image) drawImage();
+  else fillAround();
+  drawing();
+  if (scene.image) scene.image.dots.forEach(dot);
+  placeRing();
+  tell("drawn");
+}
+
+function fillAround() {
+  const { width, height } = size();
+  context.fillStyle = "#0e1013";
+  context.fillRect(0, 0, width, height);
+}
+
+function drawImage() {
+  const { view, image, picture } = scene;
+  const box = [view.x, view.y, view.scale * image.width, view.scale * image.height];
+  const over = (layer) => {
+    if (layer.shown) context.drawImage(layer.canvas, ...box);
+  };
+  context.imageSmoothingEnabled = view.scale < NEAREST;
+  fillAround();
+  if (page.view === "cutout" && layers.answer.shown) {
+    cutOut(box);
+  } else {
+    if (picture) context.drawImage(picture, ...box);
+    if (layers.map.shown) {
+      context.globalAlpha = 0.35 + 0.6 * page.opacity;
+      over(layers.map);
+      context.globalAlpha = 1;
+    }
+    if (page.view === "overlay" || page.view === "outline") over(layers.answer);
+  }
+  over(layers.preview);
+}
+
+const cut = document.createElement("canvas").getContext("2d");
+
+/** The objects on a checkerboard. */
+function cutOut(box) {
+  if (cut.canvas.width !== canvas.width || cut.canvas.height !== canvas.height) {
+    [cut.canvas.width, cut.canvas.height] = [canvas.width, canvas.height];
+  }
+  cut.setTransform(1, 0, 0, 1, 0, 0);
+  cut.clearRect(0, 0, cut.canvas.width, cut.canvas.height);
+  cut.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+  cut.imageSmoothingEnabled = context.imageSmoothingEnabled;
+  cut.drawImage(layers.answer.canvas, ...box);
+  cut.globalCompositeOperation = "source-in";
+  if (scene.picture) cut.drawImage(scene.picture, ...box);
+  cut.globalCompositeOperation = "source-over";
+  context.save();
+  context.beginPath();
+  context.rect(...box);
+  context.clip();
+  context.fillStyle = checkers;
+  context.fillRect(...box);
+  context.restore();
+  context.drawImage(cut.canvas, 0, 0, size().width, size().height);
+}
+
+const checkers = (() => {
+  const tile = document.createElement("canvas").getContext("2d");
+  [tile.canvas.width, tile.canvas.height] = [20, 20];
+  tile.fillStyle = "#d5d8dc";
+  tile.fillRect(0, 0, 20, 20);
+  tile.fillStyle = "#f4f5f6";
+  tile.fillRect(0, 0, 10, 10);
+  tile.fillRect(10, 10, 10, 10);
+  return context.createPattern(tile.canvas, "repeat");
+})();
+
+function drawing() {
+  const { drawing: now, view } = scene;
+  if (!now) return;
+  context.lineJoin = context.lineCap = "round";
+  const trace = () => {
+    context.beginPath();
+    if (now.kind === "box") {
+      const [top, left, bottom, right] = now.box;
+      const { scale } = view;
+      context.rect(view.x + left * scale, view.y + top * scale, (right - left + 1) * scale, (bottom - top + 1) * scale);
+    } else {
+      now.points.forEach(([row, column]) => context.lineTo(...placeOf(view, row, column)));
+    }
+  };
+  for (const [wide, style] of [[now.kind === "box" ? 4 : 8, "rgb(0 0 0 / .55)"], [now.kind === "box" ? 2 : 5, css(colourOf(now.label))]]) {
+    [context.lineWidth, context.strokeStyle] = [wide, style];
+    trace();
+    context.stroke();
+  }
+}
+
+function dot([row, column, label], index) {
+  const at = scene.held?.index === index ? scene.held.at : [row, column];
+  const [x, y] = placeOf(scene.view, ...at);
+  const radius = RADIUS + (scene.hovered === index || scene.held?.index === index ? 2 : 0);
+  const colour = colourOf(label);
+  const disc = (wide, style) => {
+    context.beginPath();
+    context.arc(x, y, wide, 0, 2 * Math.PI);
+    context.fillStyle = style;
+    context.fill();
+  };
+  disc(radius + 1.5, "rgb(0 0 0 / .6)");
+  disc(radius, "#ffffff");
+  disc(radius - 1.75, css(colour));
+  context.strokeStyle = label === 0 ? inkOn(NEGATIVE) : inkOn(colour);
+  context.lineWidth = 1.75;
+  context.lineCap = "round";
+  context.beginPath();
+  context.moveTo(x - 2.75, y);
+  context.lineTo(x + 2.75, y);
+  if (label !== 0) {
+    context.moveTo(x, y - 2.75);
+    context.lineTo(x, y + 2.75);
+  }
+  context.stroke();
+}
+
+/** The ring is an element, so that it pulses without drawing the image again. */
+function placeRing() {
+  const { place, view, image } = scene;
+  ring.hidden = !place || !image;
+  if (ring.hidden) return;
+  const [x, y] = placeOf(view, place.row, place.column);
+  ring.style.transform = `translate(${x}px, ${y}px)`;
+  ring.style.setProperty("--ring", css(colourOf(place.label)));
+}
+
+new ResizeObserver(() => {
+  if (scene.fit) fit();
+  draw();
+}).observe(canvas);

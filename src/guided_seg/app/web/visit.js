@@ -1,0 +1,130 @@
+// Going to an image or frame: its pixels, its answer, and maps of it.
+
+import { send } from "./connection.js";
+import { frameOf } from "./coordinates.js";
+import { opened } from "./edits.js";
+import { answerTo, decoded } from "./masks.js";
+import { picture } from "./pictures.js";
+import { draw, fit, scene, show, showAnswer, showMap, size } from "./stage.js";
+import { choose, imageOf, listen, page, tell } from "./state.js";
+import { placeOf } from "./coordinates.js";
+
+const SETTLED = 120; // milliseconds on a frame before its answer is asked for, so that stepping through asks for few
+
+let wanted = null; // the id that is being loaded
+let following = null; // the newest frame of a video that plays, to be shown when the one before it is
+let labels = null; // the label map of the visible image: the quick answer
+let asking = 0; // the number of the last request for a map
+let timer = 0;
+
+/** The label map of the quick answer to the visible image; null if it has none yet. */
+export function quickAnswer() {
+  return labels;
+}
+
+/** Go to an image or frame; resolves to whether it is visible then. */
+export async function go(id) {
+  if (!imageOf(id)) return false;
+  wanted = id;
+  following = null;
+  clearTimeout(timer);
+  if (page.images.has(id)) send("look", { image: id });
+  else if (answerTo(id)?.stale !== false) timer = setTimeout(settle, SETTLED, id);
+  return load(id);
+}
+
+function settle(id) {
+  if (page.image !== id) return;
+  opened(id);
+  send("look", { image: id });
+}
+
+async function load(id) {
+  try {
+    const pixels = await picture(id);
+    if (wanted === id) shown(id, pixels);
+  } catch (error) {
+    tell("notice", { text: error.message, error: true });
+  }
+  return page.image === id;
+}
+
+function shown(id, pixels) {
+  page.image = id;
+  show(imageOf(id), pixels);
+  scene.place = null;
+  labels = null;
+  const answer = answerTo(id);
+  if (answer) answered(answer);
+  tell("shown");
+  askForMap();
+  draw();
+}
+
+/** Show an answer that belongs to the visible image. */
+export function answered(answer) {
+  labels = decoded(answer, labels);
+  showAnswer(labels);
+}
+
+/** Show the frame that was just segmented, or the newest one if they come faster than they load. */
+export async function follow(id) {
+  if (following !== null) {
+    following = id;
+    return;
+  }
+  for (following = id; following !== null; ) {
+    const now = following;
+    wanted = now;
+    await load(now);
+    if (following === now) following = null;
+  }
+}
+
+/** Ask for the heat map or similarity of the visible image, if that is what is viewed. */
+export function askForMap() {
+  const what = page.view;
+  if (what !== "heat" && what !== "similarity") showMap(null);
+  else if (page.image !== null && page.labels.length) asking = send("view", { image: page.image, what, label: page.label });
+}
+
+/** A map came: show it if it is the one asked for last. */
+export function mapped(header, values) {
+  const { n, what, height, width } = header;
+  if (n !== asking || what !== page.view) return;
+  showMap({ what, values, height, width });
+  draw();
+}
+
+/** Go to where the next dot helps most, and mark it. */
+export async function goToNext({ image, row, column, label }) {
+  if (image === null || label === null) {
+    tell("notice", { text: "The model is certain everywhere: no place needs a dot." });
+    return;
+  }
+  if (image !== page.image && !(await go(image))) return;
+  scene.place = { row, column, label };
+  const [x, y] = placeOf(scene.view, row, column);
+  if (x < 0 || y < 0 || x > size().width || y > size().height) fit();
+  if (label > 0) choose({ label });
+  draw();
+}
+
+/** The first image or frame of what has this id: an image, or a video. */
+export function firstOf(id) {
+  return page.videos.has(id) ? `${id}#0` : id;
+}
+
+/** Whether a frame belongs to the video that is visible. */
+export function ofVisibleVideo(id) {
+  const [frame, now] = [frameOf(id, page.videos), page.image && frameOf(page.image, page.videos)];
+  return Boolean(frame && now && frame.video === now.video);
+}
+
+listen("go", go);
+listen("chosen", (changed) => {
+  if (changed.has("view") || changed.has("label")) askForMap();
+});
+listen("edited", () => {
+  scene.place = null;
+});

@@ -1,0 +1,186 @@
+"""The page in a real browser: from a click to the painted answer, hovering, a clip, starting and memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from omegaconf import DictConfig
+
+from guided_seg.benchmark.browser import browser
+from guided_seg.benchmark.released import MODEL
+from guided_seg.benchmark.timing import Row, row
+from guided_seg.errors import UserError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CLICKS, HOVERING, CLIP = 200, 5.0, 100
+"""Timed clicks, seconds of hovering, and frames of the clip."""
+
+
+def rows(cfg: DictConfig) -> Iterator[Row]:
+    """Measure the page with `MODEL`, or another checkpoint."""
+    what = f"{cfg.checkpoint or MODEL}, {cfg.height} x {cfg.width}, {os.cpu_count()} cores"
+    torch_alone = _seconds_of_import("torch")
+    with tempfile.TemporaryDirectory(prefix="guided_seg-") as folder:
+        photos = Path(folder) / "photos"
+        _write_photos(photos, cfg)
+        began = time.perf_counter()
+        with _server(photos, Path(folder) / "state", cfg) as (address, process), browser() as driven:
+            up = time.perf_counter() - began
+            yield row(
+                "app_up_s", up, "s", "from the command to the printed address; reference: import torch", torch_alone
+            )
+            page = driven.new_page(viewport={"width": 1280, "height": 800})
+            began = time.perf_counter()
+            page.goto(f"{address}s/main")
+            page.wait_for_function("window.guided && window.guided.painted > 0", timeout=60_000)
+            yield row("app_first_paint_s", time.perf_counter() - began, "s", "from opening the page to its first paint")
+            yield from _clicked(page, cfg, what)
+            yield from _hovered(page, cfg, what)
+            yield from _played(page, what)
+            page.close()
+            yield from _grown(address, process.pid, cfg)
+
+
+def _clicked(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
+    _show(page, "photo0")
+    times = [_click(page, each) for each in _places(cfg, CLICKS + 5)][5:]
+    yield row("app_click_ms", median(times), "ms", f"median of {CLICKS} clicks, from the event to the paint, {what}")
+    yield row("app_click_p95_ms", quantiles(times, n=20)[-1], "ms", "95th percentile of the same clicks")
+
+
+def _hovered(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
+    seen, began = page.evaluate("window.guided.painted"), time.perf_counter()
+    for number in range(10**6):
+        place = (cfg.height // 4 + number % (cfg.height // 2), cfg.width // 4 + (3 * number) % (cfg.width // 2))
+        page.mouse.move(*_on_screen(page, place))
+        if time.perf_counter() - began > HOVERING:
+            break
+    seconds = time.perf_counter() - began
+    painted = page.evaluate("window.guided.painted") - seen
+    yield row("app_hovers_per_s", painted / seconds, "1/s", f"painted previews while the pointer moves, {what}")
+
+
+def _played(page: Page, what: str) -> Iterator[Row]:
+    page.locator('[data-testid="shot"][data-image^="clip"]').click()
+    page.wait_for_timeout(1000)
+    before, began = page.evaluate("window.guided.painted"), time.perf_counter()
+    page.get_by_test_id("play").click()
+    page.wait_for_function("n => window.guided.painted >= n", arg=before + CLIP, timeout=120_000)
+    seconds = time.perf_counter() - began
+    yield row("app_frames_per_s", CLIP / seconds, "1/s", f"painted frames of a clip of {CLIP} frames, {what}")
+
+
+def _grown(address: str, process: int, cfg: DictConfig) -> Iterator[Row]:
+    """Growth of the server's memory over many clicks, sent without a browser."""
+    from websockets.sync.client import connect
+
+    origin = address.rstrip("/")
+    rng = np.random.default_rng(cfg.seed)
+    with connect(f"ws{origin.removeprefix('http')}/s/memory/socket", origin=origin, max_size=None) as socket:  # type: ignore[arg-type]
+        first = 0.0
+        for number in range(cfg.edits):
+            place = {"row": int(rng.integers(cfg.height)), "column": int(rng.integers(cfg.width))}
+            for do in ({"do": "dot", "label": 1}, {"do": "remove"}):
+                socket.send(json.dumps({"n": number, "image": "photo0", **place, **do}))
+                while isinstance(socket.recv(), str):
+                    pass
+            if number == min(1000, cfg.edits // 2):
+                first = _megabytes(process)
+        last = _megabytes(process)
+    of = f"memory of the server after {2 * cfg.edits:,} edits; reference: after {2 * min(1000, cfg.edits // 2):,}"
+    yield row("app_memory_mb", last, "MB", of, first)
+
+
+def _show(page: Page, image: str) -> None:
+    before = page.evaluate("window.guided.painted")
+    page.locator(f'[data-testid="shot"][data-image="{image}"]').click()
+    page.wait_for_function("n => window.guided.painted > n", arg=before)
+    page.evaluate(
+        "document.querySelector('[data-testid=stage]').addEventListener('pointerup', () => {"
+        " window.clickedAt = performance.now(); }, {capture: true})"
+    )
+
+
+def _click(page: Page, place: tuple[int, int]) -> float:
+    """Milliseconds from the event of a click to the paint of its answer."""
+    before = page.evaluate("window.guided.painted")
+    page.mouse.click(*_on_screen(page, place))
+    page.wait_for_function(
+        "n => window.guided.painted > n && window.guided.lastPaint.of === 'answer' "
+        "&& window.guided.lastPaint.time > window.clickedAt",
+        arg=before,
+        polling=5,
+    )
+    return float(page.evaluate("window.guided.lastPaint.time - window.clickedAt"))
+
+
+def _on_screen(page: Page, place: tuple[int, int]) -> tuple[float, float]:
+    box = page.get_by_test_id("stage").bounding_box()
+    view = page.evaluate("window.guided.view")
+    assert box is not None
+    row_, column = place
+    return (
+        box["x"] + view["x"] + (column + 0.5) * view["scale"],
+        box["y"] + view["y"] + (row_ + 0.5) * view["scale"],
+    )
+
+
+def _places(cfg: DictConfig, number: int) -> list[tuple[int, int]]:
+    """Pixels of a grid in random order, far enough apart that no click hits an earlier dot."""
+    grid = [(y, x) for y in range(20, cfg.height - 20, 25) for x in range(20, cfg.width - 20, 25)]
+    order = np.random.default_rng(cfg.seed).permutation(len(grid))
+    return [grid[each] for each in order[:number]]
+
+
+def _write_photos(folder: Path, cfg: DictConfig) -> None:
+    rng = np.random.default_rng(cfg.seed)
+    noise = rng.integers(0, 256, (cfg.height, cfg.width, 3), np.uint8)
+    (folder / "clip").mkdir(parents=True)
+    for number in range(4):
+        cv2.imwrite(str(folder / f"photo{number}.jpg"), cv2.GaussianBlur(np.roll(noise, 97 * number, 0), (0, 0), 6))
+    for number in range(CLIP):
+        cv2.imwrite(str(folder / "clip" / f"{number:05d}.jpg"), cv2.GaussianBlur(np.roll(noise, number, 1), (0, 0), 6))
+
+
+@contextmanager
+def _server(photos: Path, state: Path, cfg: DictConfig) -> Iterator[tuple[str, Any]]:
+    line = [sys.executable, "-m", "guided_seg.app", str(photos), "port=0", "open=false", f"state={state}"]
+    line += [f"checkpoint={cfg.checkpoint or MODEL}"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            if not said.startswith("http"):
+                raise UserError("The server of the page did not start; what it printed above says why.")
+            yield said.split()[0], process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _seconds_of_import(module: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+    return time.perf_counter() - began
+
+
+def _megabytes(process: int) -> float:
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise UserError(f"The memory of process {process} cannot be read; this suite needs Linux.")

@@ -1,0 +1,254 @@
+"""What a page gets for each message, against the session itself."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from app.conftest import Page
+from support.networks import network
+
+from guided_seg.app.desk import Desk
+from guided_seg.session import Session
+
+DOTS = [("a", 5, 6, 1), ("a", 30, 40, 0)]
+
+
+def tell(desk: Desk, do: str, n: int = 1, **content: Any) -> None:
+    desk.receive(json.dumps({"n": n, "do": do, **content}))
+
+
+def dots(desk: Desk, page: Page) -> None:
+    """Annotate the first photo."""
+    for number, (image, row, column, label) in enumerate(DOTS, 100):
+        tell(desk, "dot", number, image=image, row=row, column=column, label=label)
+    page.of("mask", n=101)
+
+
+@pytest.fixture
+def same(desk: Desk) -> Session:
+    """A session of one's own with the same photos and dots."""
+    session = Session(network("late_global"))
+    for name in desk.session.images:
+        session.add_image(name, desk.pixels(name))
+    session.add_label("object")
+    for image, row, column, label in DOTS:
+        session.dot(image, row, column, label)
+    return session
+
+
+def test_the_state_has_all_that_a_page_needs(page: Page) -> None:
+    state = page.of("state")
+    assert [image["id"] for image in state["images"]] == ["a", "c", "größe 1"]
+    assert [(image["height"], image["width"]) for image in state["images"]] == [(40, 52)] * 3
+    assert state["videos"] == [{"id": "clip", "frames": 4, "height": 40, "width": 52}]
+    assert [label["name"] for label in state["labels"]] == ["negative", "object"]
+    assert {each["name"] for each in state["formats"]} >= {"coco", "masks", "folder"}
+    assert state["memories"] == ["none", "shot"]
+
+
+def test_dots_are_answered_as_a_session_does(desk: Desk, page: Page, same: Session) -> None:
+    tell(desk, "look", image="a")
+    dots(desk, page)
+    answer = page.of("mask", n=101)
+    assert answer["image"] == "a"
+    assert np.array_equal(answer["pixels"], same.segment("a"))
+    assert 0 <= answer["confidence"] <= 1
+    assert page.of("dots", n=101)["dots"] == [[5, 6, 1], [30, 40, 0]]
+
+
+def test_a_dot_guides_the_photo_that_is_visible(desk: Desk, page: Page, same: Session) -> None:
+    tell(desk, "look", image="c")
+    page.of("mask", image="c")
+    dots(desk, page)
+    assert np.array_equal(page.of("mask", n=101, image="c")["pixels"], same.segment("c"))
+
+
+def test_nothing_is_claimed_before_the_first_dot(desk: Desk, page: Page) -> None:
+    tell(desk, "look", image="a")
+    answer = page.of("mask", image="a")
+    assert not answer["pixels"].any()
+    assert answer["confidence"] is None
+
+
+def test_hover_shows_what_a_dot_would_do(desk: Desk, page: Page, same: Session) -> None:
+    dots(desk, page)
+    tell(desk, "hover", 5, image="a", row=20, column=20, label=1)
+    preview = page.of("mask", n=5, of="preview")
+    same.dot("a", 20, 20, 1)
+    assert np.array_equal(preview["pixels"], same.segment("a"))
+    assert len(desk.session.dots("a")) == 2
+
+
+def test_edits_and_their_way_back(desk: Desk, page: Page) -> None:
+    dots(desk, page)
+    steps = [
+        ("move", {"image": "a", "start": [5, 6], "end": [7, 8]}, [[7, 8, 1], [30, 40, 0]]),
+        ("remove", {"image": "a", "row": 30, "column": 40}, [[7, 8, 1]]),
+        ("undo", {}, [[7, 8, 1], [30, 40, 0]]),
+        ("redo", {}, [[7, 8, 1]]),
+        ("clear", {"image": "a"}, []),
+        ("undo", {}, [[7, 8, 1]]),
+    ]
+    for number, (do, content, expected) in enumerate(steps, 200):
+        tell(desk, do, number, **content)
+        assert page.of("dots", n=number, image="a")["dots"] == expected
+        page.of("mask", n=number)
+
+
+def test_a_scribble_and_a_box_are_one_step_each(desk: Desk, page: Page) -> None:
+    tell(desk, "scribble", 5, image="a", points=[[3, 3], [3, 40]], label=1)
+    assert len(page.of("dots", n=5)["dots"]) > 1
+    tell(desk, "undo", 6)
+    assert page.of("dots", n=6)["dots"] == []
+    tell(desk, "box", 7, image="c", box=[10, 10, 30, 30], label=1)
+    found = page.of("dots", n=7)["dots"]
+    assert {label for _, _, label in found} == {0, 1}
+    tell(desk, "undo", 8)
+    assert page.of("dots", n=8, image="c")["dots"] == []
+
+
+def test_a_mask_to_start_from(desk: Desk, page: Page) -> None:
+    mask = np.zeros((40, 52), bool)
+    mask[10:20, 10:30] = True
+    changes = np.flatnonzero(np.diff(mask.ravel())) + 1
+    runs = np.diff([0, *changes, mask.size]).astype("<u4")
+    tell(desk, "paint", 5, image="a", label=1, runs=base64.b64encode(runs.tobytes()).decode())
+    page.of("mask", n=5)
+    painted, _ = desk.session.annotation("a")
+    assert painted is not None
+    assert np.array_equal(painted == 1, mask)
+
+
+def test_labels_are_added_at_any_time(desk: Desk, page: Page) -> None:
+    dots(desk, page)
+    tell(desk, "label", 5, name="größe")
+    labels = page.of("labels", n=5)["labels"]
+    assert [label["name"] for label in labels] == ["negative", "object", "größe"]
+    assert len({tuple(label["colour"]) for label in labels}) == 3
+    tell(desk, "dot", 6, image="a", row=1, column=1, label=2)
+    page.of("mask", n=6)
+
+
+def test_all_photos_are_filled_and_filled_again_after_an_edit(desk: Desk, page: Page, same: Session) -> None:
+    dots(desk, page)
+    tell(desk, "look", image="a")
+    tell(desk, "fill", 5)
+    page.of("progress", n=5, ended=True)
+    for name in ("c", "größe 1"):
+        assert np.array_equal(page.of("mask", n=5, image=name)["pixels"], same.segment(name))
+    tell(desk, "dot", 6, image="a", row=20, column=20, label=1)
+    page.of("progress", n=6, ended=True)
+    same.dot("a", 20, 20, 1)
+    assert np.array_equal(page.of("mask", n=6, image="c")["pixels"], same.segment("c"))
+
+
+@pytest.mark.parametrize("memory", ["none", "shot"])
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_video_plays_as_a_session_does(
+    desk: Desk, page: Page, same: Session, photos: Any, memory: Any, backward: bool
+) -> None:
+    dots(desk, page)
+    same.add_video("clip", photos / "clip")
+    start = 3 if backward else 0
+    tell(desk, "play", 5, video="clip", start=start, memory=memory, backward=backward)
+    page.of("progress", n=5, ended=True)
+    for index, labels in same.segment_video("clip", start, memory=memory, backward=backward):
+        assert np.array_equal(page.of("mask", n=5, image=f"clip#{index}")["pixels"], labels)
+
+
+def test_a_frame_becomes_an_image(desk: Desk, page: Page) -> None:
+    tell(desk, "frame", 5, video="clip", index=2)
+    assert page.of("frame", n=5) == {"type": "frame", "n": 5, "id": "clip#2", "height": 40, "width": 52, "dots": []}
+    tell(desk, "dot", 6, image="clip#2", row=1, column=1, label=1)
+    page.of("mask", n=6)
+
+
+@pytest.mark.parametrize("what", ["heat", "similarity"])
+def test_grey_maps(desk: Desk, page: Page, what: str) -> None:
+    dots(desk, page)
+    tell(desk, "view", 5, image="a", what=what, label=1)
+    found = page.of("map", n=5, what=what)
+    assert found["pixels"].max() > found["pixels"].min()
+
+
+def test_the_refined_answer_and_the_next_place(desk: Desk, page: Page) -> None:
+    dots(desk, page)
+    tell(desk, "refine", 5, image="a")
+    assert np.array_equal(page.of("mask", n=5, of="refined")["pixels"], desk.wait_for(lambda s: s.refined("a")))
+    tell(desk, "next", 6)
+    place = page.of("next", n=6)
+    assert place["image"] in (None, *desk.session.images)
+
+
+HOSTILE = [
+    {"do": "look", "image": "nobody"},
+    {"do": "look", "image": "clip#99"},
+    {"do": "dot", "image": "nobody", "row": 1, "column": 1, "label": 1},
+    {"do": "dot", "image": "a", "row": 40, "column": 1, "label": 1},
+    {"do": "dot", "image": "a", "row": 1, "column": 52, "label": 1},
+    {"do": "dot", "image": "a", "row": 1, "column": 1, "label": 7},
+    {"do": "move", "image": "a", "start": [1, 1], "end": [2, 2]},
+    {"do": "move", "image": "a", "start": [5, 6], "end": [2, 99]},
+    {"do": "remove", "image": "a", "row": 99, "column": 0},
+    {"do": "scribble", "image": "a", "points": [[1, 1], [99, 99]], "label": 1},
+    {"do": "scribble", "image": "a", "points": [[1, 1]], "label": 9},
+    {"do": "box", "image": "a", "box": [1, 1, 99, 99], "label": 1},
+    {"do": "box", "image": "a", "box": [9, 9, 1, 1], "label": 1},
+    {"do": "box", "image": "a", "box": [9, 9, 20, 20], "label": 0},
+    {"do": "paint", "image": "a", "label": 1, "runs": "AAAA"},
+    {"do": "paint", "image": "a", "label": 1, "runs": "not base64"},
+    {"do": "clear", "image": "nobody"},
+    {"do": "label", "name": "object"},
+    {"do": "label", "name": "negative"},
+    {"do": "hover", "image": "a", "row": 99, "column": 0, "label": 1},
+    {"do": "hover", "image": "a", "row": 1, "column": 0, "label": 9},
+    {"do": "refine", "image": "nobody"},
+    {"do": "view", "image": "a", "what": "heat", "label": 9},
+    {"do": "view", "image": "a", "what": "similarity", "label": 9},
+    {"do": "play", "video": "nobody"},
+    {"do": "play", "video": "clip", "start": 99},
+    {"do": "play", "video": "clip", "memory": "map"},
+    {"do": "frame", "video": "clip", "index": 99},
+    {"do": "frame", "video": "nobody", "index": 0},
+]
+
+
+@pytest.mark.parametrize("message", HOSTILE, ids=lambda message: ascii(message)[1:60])
+def test_what_cannot_be_is_refused_and_changes_nothing(desk: Desk, page: Page, message: dict[str, Any]) -> None:
+    dots(desk, page)
+    before = desk.wait_for(lambda session: (session.annotation("a"), session.segment("a").tolist(), session.labels))
+    page.received.clear()
+    tell(desk, n=5, **message)
+    sentence = page.of("error")["text"]
+    assert len(sentence.split()) >= 5
+    assert "Traceback" not in sentence
+    assert "did not work" not in sentence
+    after = desk.wait_for(lambda session: (session.annotation("a"), session.segment("a").tolist(), session.labels))
+    assert after == before
+
+
+def test_a_desk_is_as_it_was_after_it_was_closed(make_desk: Callable[..., Desk], desk: Desk, page: Page) -> None:
+    dots(desk, page)
+    tell(desk, "label", 5, name="two")
+    tell(desk, "dot", 6, image="c", row=3, column=3, label=2)
+    page.of("mask", n=6)
+    shown = desk.wait_for(lambda session: {name: session.segment(name).tolist() for name in session.images})
+    desk.end()
+    again = make_desk()
+    assert again.session.labels == ["negative", "object", "two"]
+    assert {name: again.session.segment(name).tolist() for name in again.session.images} == shown
+
+
+def test_one_page_replaces_another(desk: Desk, page: Page) -> None:
+    second = Page()
+    desk.connect(second)
+    second.of("state")
+    desk.disconnect(page)
+    assert desk.outbox is second
+    desk.disconnect(second)
+    assert desk.outbox is None

@@ -1,0 +1,265 @@
+"""The page in a real browser: what people do with it, from the first click to the export."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page
+from support.browser import need_chromium, page_server
+
+from guided_seg.app.opening import SAMPLES
+from guided_seg.benchmark.browser import browser
+from guided_seg.session import Session
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+CUP, TABLE, SPOON = (150, 300), (30, 560), (300, 420)
+"""Rows and columns of things on the photo of a cup."""
+
+
+@pytest.fixture(scope="module")
+def driven() -> Iterator[Browser]:
+    need_chromium()
+    with browser() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    need_chromium()
+    state = tmp_path_factory.mktemp("state")
+    with page_server(SAMPLES, state=state) as (found, _):
+        yield found
+
+
+class Visit:
+    """A page in the browser, in the words of images.
+
+    Attributes:
+        page: Playwright's page.
+        errors: what the browser's console complained about.
+    """
+
+    def __init__(self, driven: Browser, address: str, name: str) -> None:
+        self.context = driven.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(30_000)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.goto(f"{address}s/{name}")
+        self.by("shot").first.wait_for()
+
+    def by(self, name: str) -> Any:
+        return self.page.get_by_test_id(name)
+
+    def show(self, image: str) -> None:
+        """Look at an image, and wait until it is answered."""
+        before = self.painted()
+        self.page.locator(f'[data-testid="shot"][data-image="{image}"]').click()
+        self.until_painted(before)
+
+    def at(self, pixel: tuple[int, int]) -> tuple[float, float]:
+        """Where a pixel of the image is on the screen."""
+        box = self.by("stage").bounding_box()
+        view = self.page.evaluate("window.guided.view")
+        row, column = pixel
+        return (
+            box["x"] + view["x"] + (column + 0.5) * view["scale"],
+            box["y"] + view["y"] + (row + 0.5) * view["scale"],
+        )
+
+    def painted(self) -> int:
+        return int(self.page.evaluate("window.guided.painted"))
+
+    def until_painted(self, before: int, of: str = "answer") -> None:
+        self.page.wait_for_function(
+            "([n, of]) => window.guided.painted > n && window.guided.lastPaint.of === of", arg=[before, of]
+        )
+
+    def click(self, pixel: tuple[int, int], button: Any = "left", **more: Any) -> None:
+        """Click on a pixel, and wait until the answer is painted."""
+        before = self.painted()
+        self.page.mouse.click(*self.at(pixel), button=button, **more)
+        self.until_painted(before)
+
+    def label_at(self, pixel: tuple[int, int]) -> int:
+        return int(self.page.evaluate("([row, column]) => window.guided.maskAt(row, column)", list(pixel)))
+
+    def seen(self) -> np.ndarray:
+        """What the canvas shows."""
+        return np.array(Image.open(io.BytesIO(self.by("stage").screenshot())).convert("RGB")).astype(int)
+
+
+@pytest.fixture
+def visit(driven: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """A page of its own for each test."""
+    name = "".join(each if each.isalnum() and each.isascii() else "-" for each in request.node.name.lower())[:40]
+    made = Visit(driven, address, name)
+    yield made
+    made.context.close()
+    assert made.errors == []
+
+
+def test_a_click_selects_and_a_right_click_takes_away(visit: Visit) -> None:
+    visit.show("coffee")
+    empty = visit.seen()
+    visit.click(CUP)
+    assert visit.label_at(CUP) == 1
+    changed = np.abs(visit.seen() - empty).sum(-1) > 24
+    assert changed.mean() > 0.02, "the mask is seen"
+    visit.click(TABLE, button="right")
+    assert visit.label_at(TABLE) == 0
+    assert visit.label_at(CUP) == 1
+
+
+def test_the_page_shows_what_a_session_says(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.click(TABLE, button="right")
+    session = Session.load("guided-lite0", precision="auto")
+    session.add_image("coffee", SAMPLES / "coffee.jpg")
+    label = session.add_label("object")
+    session.dot("coffee", *CUP, label)
+    session.dot("coffee", *TABLE, 0)
+    labels = session.segment("coffee")
+    shown = visit.page.evaluate(
+        "([h, w]) => Array.from({length: h * w}, (_, i) => window.guided.maskAt(Math.floor(i / w) * 8, (i % w) * 8))",
+        [labels.shape[0] // 8, labels.shape[1] // 8],
+    )
+    expected = labels[: labels.shape[0] // 8 * 8 : 8, : labels.shape[1] // 8 * 8 : 8]
+    # the dots may be a pixel off, as the browser rounds where the mouse is
+    assert (np.array(shown).reshape(expected.shape) == expected).mean() > 0.99
+
+
+def test_hovering_shows_what_a_dot_would_do(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    before = visit.painted()
+    visit.page.mouse.move(*visit.at(SPOON))
+    visit.until_painted(before, "preview")
+
+
+def test_dots_are_moved_removed_and_brought_back(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    full = visit.label_at(CUP)
+    before = visit.painted()
+    visit.page.mouse.move(*visit.at(CUP))
+    visit.page.mouse.down()
+    visit.page.mouse.move(*visit.at(TABLE), steps=4)
+    visit.page.mouse.up()
+    visit.until_painted(before)
+    assert visit.label_at(TABLE) == 1
+    visit.click(TABLE)
+    assert (full, visit.label_at(TABLE)) == (1, 0)
+    for key, expected in (("Control+z", 1), ("Control+Shift+z", 0)):
+        before = visit.painted()
+        visit.page.keyboard.press(key)
+        visit.until_painted(before)
+        assert visit.label_at(TABLE) == expected
+
+
+def test_labels_and_other_photos(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.by("label-name").fill("table <b>&")
+    visit.by("label-add").click()
+    visit.page.wait_for_function("document.querySelectorAll('[data-testid=label]').length >= 2")
+    assert visit.by("label").last.inner_text().strip().startswith("table <b>&")
+    visit.by("label").last.click()
+    visit.click(TABLE)
+    assert (visit.label_at(CUP), visit.label_at(TABLE)) == (1, 2)
+    visit.show("chelsea")
+    found = visit.page.evaluate(
+        "[...Array(300 * 451).keys()].map(i => window.guided.maskAt(Math.floor(i / 451), i % 451))"
+    )
+    assert set(found) - {0}, "dots on one photo guide another"
+
+
+def test_a_video_plays_and_is_corrected(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    before = visit.painted()
+    visit.page.locator('[data-testid="shot"][data-image^="clip"]').click()
+    visit.page.wait_for_timeout(300)
+    visit.by("play").click()
+    visit.page.wait_for_function("n => window.guided.painted > n + 5", arg=before)
+    visit.by("stop").click()
+    visit.click((120, 180))
+
+
+def test_everything_is_there_after_a_reload(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.by("saved").wait_for()
+    visit.page.reload()
+    visit.by("shot").first.wait_for()
+    visit.show("coffee")
+    assert visit.label_at(CUP) == 1
+
+
+def test_exports_arrive(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.by("export").click()
+    with visit.page.expect_download(timeout=120_000) as coming:
+        visit.by("export-coco").click()
+    data = Path(coming.value.path()).read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        name = next(each for each in packed.namelist() if each.endswith(".json"))
+        assert json.loads(packed.read(name))["annotations"]
+
+
+def test_uploads_good_and_bad(visit: Visit, tmp_path: Path) -> None:
+    bad, good = tmp_path / "<img src=x onerror=alert(1)>.png", tmp_path / "größe.png"
+    bad.write_bytes(b"no image")
+    Image.fromarray(np.full((40, 50, 3), 99, np.uint8)).save(good)
+    number = visit.by("shot").count()
+    visit.by("upload-files").set_input_files([bad, good])
+    visit.page.wait_for_function("n => document.querySelectorAll('[data-testid=shot]').length > n", arg=number)
+    visit.by("error").first.wait_for()
+    assert "no image" in visit.by("error").first.inner_text() or "img src" in visit.by("error").first.inner_text()
+    visit.show("größe")
+
+
+def test_the_keyboard_and_the_help(visit: Visit) -> None:
+    visit.page.keyboard.press("?")
+    visit.by("help-dialog").wait_for()
+    assert "Undo" in visit.by("help-dialog").inner_text()
+    visit.page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("view", ["outline", "cutout", "heat", "similarity"])
+def test_views_differ(visit: Visit, view: str) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    overlay = visit.seen()
+    visit.by(f"view-{view}").click()
+    visit.page.wait_for_timeout(700)
+    assert (np.abs(visit.seen() - overlay).sum(-1) > 24).mean() > 0.005
+
+
+def test_a_killed_server_loses_nothing_that_was_saved(driven: Browser, tmp_path: Path) -> None:
+    clicks: list[Callable[[Visit], None]] = [lambda visit: visit.click(CUP), lambda visit: visit.click(TABLE, "right")]
+    for number, click in enumerate(clicks, 1):
+        with page_server(SAMPLES, state=tmp_path / "state") as (address, process):
+            visit = Visit(driven, address, "main")
+            visit.show("coffee")
+            if number == 2:
+                assert visit.label_at(CUP) == 1, "the dot of the killed server is there"
+            click(visit)
+            visit.by("saved").wait_for()
+            process.kill()
+            process.wait(10)
+            visit.context.close()
+    saved = Session.open(tmp_path / "state" / "main.session")
+    assert len(saved.dots("coffee")) == 2

@@ -1,0 +1,301 @@
+"""Pages, pictures, uploads and downloads over HTTP."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from app.conftest import picture, unpacked
+from guided_seg.formats import FORMATS
+from PIL import Image
+from starlette.testclient import TestClient
+
+from guided_seg.app.desk import Desk
+from guided_seg.app.opening import existing, unused, work_folder
+from guided_seg.app.running import listen, names_of
+from guided_seg.app.server import MOST_DESKS, Desks, make_app, packed_folder
+from guided_seg.app.uploads import Limits, safe_name
+from guided_seg.errors import UserError
+
+BASE = "http://localhost"
+ORIGIN = {"origin": BASE}
+LIMITS = Limits(megabytes=0.2, megapixels=0.05, frames=10, files=3)
+
+
+@pytest.fixture
+def client(make_desk: Callable[..., Desk]) -> Iterator[TestClient]:
+    app = make_app(Desks(make_desk), LIMITS, ["localhost"])
+    with TestClient(app, base_url=BASE) as made:
+        yield made
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def upload(client: TestClient, *files: tuple[str, bytes]) -> dict[str, Any]:
+    parts = [("files", (name, data)) for name, data in files]
+    return client.post("/s/main/upload", files=parts, headers=ORIGIN).json()
+
+
+def test_the_address_leads_to_a_page(client: TestClient) -> None:
+    response = client.get("/")
+    assert response.url.path == "/s/main"
+    assert "<canvas" in response.text
+    assert client.get("/static/main.js").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["..", "a b", "MAIN", "a" * 41, "%2e%2e%2fetc", "größe"])
+def test_a_page_has_a_plain_name(client: TestClient, name: str) -> None:
+    response = client.get(f"/s/{name}")
+    assert response.status_code in (400, 404)
+    assert "Traceback" not in response.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../server.py", "%2e%2e/server.py", "..%2fserver.py", "%2e%2e%2f%2e%2e%2fsession%2fsession.py", "/etc/passwd"],
+)
+def test_no_other_file_is_served(client: TestClient, path: str) -> None:
+    assert client.get(f"/static/{path}").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["a", "größe 1", "clip#2"])
+def test_pictures_are_those_of_the_session(client: TestClient, desk: Desk, name: str) -> None:
+    response = client.get(f"/s/main/image/{name.replace('#', '%23')}")
+    shown = np.array(Image.open(io.BytesIO(response.content)))
+    expected = desk.pixels(name).astype(int)
+    assert shown.shape == expected.shape
+    assert np.abs(shown - expected).mean() < 4
+    small = Image.open(io.BytesIO(client.get(f"/s/main/image/{name.replace('#', '%23')}?w=20").content))
+    assert small.size == (20, 15)
+
+
+@pytest.mark.parametrize(
+    "name", ["nobody", "clip%2399", "clip%23x", "..%2f..%2fetc%2fpasswd", "/etc/passwd", "a?w=-1", "a?w=x"]
+)
+def test_a_picture_that_is_not_there(client: TestClient, name: str) -> None:
+    response = client.get(f"/s/main/image/{name}")
+    assert response.status_code in (400, 422)
+    assert "Traceback" not in response.text
+
+
+def test_uploads_are_added_and_kept(client: TestClient, tmp_path: Path) -> None:
+    with client.websocket_connect("/s/main/socket", headers=ORIGIN) as socket:
+        assert json.loads(socket.receive_text())["type"] == "state"
+        answer = upload(client, ("../../neu ü.png", png(picture(5))), ("a.png", png(picture(6))))
+        assert answer == {"added": ["neu ü", "a (2)"], "refused": []}
+        state = json.loads(socket.receive_text())
+        assert [image["id"] for image in state["images"]] == ["a", "c", "größe 1", "neu ü", "a (2)"]
+    kept = sorted(path.name for path in (tmp_path / "state" / "uploads" / "main").iterdir())
+    assert kept == ["a.png", "neu ü.png"]
+    assert not list(tmp_path.rglob("../neu*"))
+
+
+def jpeg(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def rotated() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return jpeg(Image.fromarray(picture(1)), exif=exif)
+
+
+ODD = {
+    "turned.jpg": (rotated(), (52, 40)),
+    "grey.png": (jpeg(Image.new("L", (31, 17), 99), "PNG"), (17, 31)),
+    "alpha.png": (jpeg(Image.new("RGBA", (31, 17), (1, 2, 3, 4)), "PNG"), (17, 31)),
+    "cmyk.jpg": (jpeg(Image.new("CMYK", (31, 17))), (17, 31)),
+    "palette.gif": (jpeg(Image.new("P", (31, 17)), "GIF"), (17, 31)),
+    "deep.png": (cv2.imencode(".png", np.full((17, 31), 40_000, np.uint16))[1].tobytes(), (17, 31)),
+    "scan.tif": (jpeg(Image.fromarray(picture(2)), "TIFF"), (40, 52)),
+    "tiny.png": (png(np.zeros((1, 1, 3), np.uint8)), (1, 1)),
+    "тест 写真.png": (png(picture(3)), (40, 52)),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_images_work(client: TestClient, name: str) -> None:
+    data, size = ODD[name]
+    answer = upload(client, (name, data))
+    assert answer["refused"] == []
+    (added,) = answer["added"]
+    shown = Image.open(io.BytesIO(client.get(f"/s/main/image/{added}").content))
+    assert (shown.height, shown.width) == size
+
+
+def bomb() -> bytes:
+    data = io.BytesIO()
+    Image.new("1", (4_000, 4_000)).save(data, "PNG")
+    return data.getvalue()
+
+
+BROKEN = {
+    "text.png": b"hello",
+    "empty.jpg": b"",
+    "cut.png": png(picture(1))[:200],
+    "cut.jpg": jpeg(Image.fromarray(picture(1)))[:300],
+    "page.jpg": b"<!DOCTYPE html><html></html>",
+    "script.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+    "program.exe": b"MZ" + bytes(100),
+    "packed.zip": b"PK\x03\x04" + bytes(100),
+    "bomb.png": bomb(),
+    "large.png": png(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)),
+    "clip.mp4": b"no video",
+    "empty.mp4": b"",
+    "photo.mp4": png(picture(1)),
+    "pickle.session": b"\x80\x04.",
+    "paper.pdf": b"%PDF-1.4",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_uploads_are_refused_in_a_sentence(client: TestClient, tmp_path: Path, name: str) -> None:
+    before = client.get("/s/main/image/a").content
+    answer = upload(client, (name, BROKEN[name]), ("good.png", png(picture(1))))
+    assert answer["added"] == ["good"]
+    ((refused),) = answer["refused"]
+    assert refused["name"] == name
+    assert len(refused["text"].split()) >= 5
+    assert "Traceback" not in refused["text"]
+    assert str(tmp_path) not in refused["text"]
+    assert [path.name for path in (tmp_path / "state" / "uploads" / "main").iterdir()] == ["good.png"]
+    assert client.get("/s/main/image/a").content == before
+
+
+def test_too_many_files_at_once(client: TestClient) -> None:
+    answer = upload(client, *((f"{number}.png", png(picture(number))) for number in range(5)))
+    assert answer["added"] == ["0", "1", "2"]
+    assert [each["name"] for each in answer["refused"]] == ["3.png", "4.png"]
+
+
+@pytest.mark.parametrize("form", [{}, {"files": "text"}])
+def test_an_upload_without_files(client: TestClient, form: dict[str, str]) -> None:
+    response = client.post("/s/main/upload", data=form, headers=ORIGIN)
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *(("a.jpg", "a.jpg"), ("../../a.jpg", "a.jpg"), ("C:\\x\\a.jpg", "a.jpg"), ("/etc/passwd", "passwd")),
+        *((None, "image"), ("", "image"), ("...", "image"), ("a\0b\n.jpg", "ab.jpg"), ("a#1?.png", "a1.png")),
+        (".hidden", "hidden"),
+    ],
+)
+def test_names_are_made_safe(name: str | None, expected: str) -> None:
+    assert safe_name(name) == expected
+    assert len(safe_name("ü" * 500 + ".png").encode()) <= 200
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_everything_can_be_exported(client: TestClient, name: str) -> None:
+    with client.websocket_connect("/s/main/socket", headers=ORIGIN) as socket:
+        socket.receive_text()
+        socket.send_text(json.dumps({"n": 1, "do": "dot", "image": "a", "row": 5, "column": 6, "label": 1}))
+        socket.send_text(json.dumps({"n": 2, "do": "dot", "image": "a", "row": 30, "column": 40, "label": 0}))
+        response = client.get(f"/s/main/export?format={name}")
+    assert response.status_code == 200, response.text
+    assert response.headers["content-disposition"].startswith("attachment")
+    if response.headers["content-type"] == "application/zip":
+        assert zipfile.ZipFile(io.BytesIO(response.content)).testzip() is None
+    assert len(response.content) > 100
+
+
+@pytest.mark.parametrize("query", ["", "?format=", "?format=elephant", "?format=../masks"])
+def test_an_export_of_nothing(client: TestClient, query: str) -> None:
+    response = client.get(f"/s/main/export{query}")
+    assert response.status_code in (400, 422)
+    assert "Traceback" not in response.text
+
+
+def test_an_export_before_the_first_dot_says_what_to_do(client: TestClient) -> None:
+    response = client.get("/s/main/export?format=masks")
+    assert response.status_code == 400
+    assert len(response.json()["text"].split()) >= 5
+
+
+def test_a_second_page_has_its_own_session(client: TestClient) -> None:
+    with client.websocket_connect("/s/main/socket", headers=ORIGIN) as first:
+        assert json.loads(first.receive_text())["id"] == "main"
+        assert client.get("/").url.path == "/s/2"
+        with client.websocket_connect("/s/2/socket", headers=ORIGIN) as second:
+            assert json.loads(second.receive_text())["id"] == "2"
+            first.send_text(json.dumps({"n": 1, "do": "dot", "image": "a", "row": 5, "column": 6, "label": 1}))
+            assert json.loads(first.receive_text())["type"] == "dots"
+            second.send_text(json.dumps({"n": 1, "do": "look", "image": "a"}))
+            assert not unpacked(second.receive_bytes())["pixels"].any()
+
+
+def test_the_same_page_twice_says_goodbye_to_the_first(client: TestClient) -> None:
+    with client.websocket_connect("/s/main/socket", headers=ORIGIN) as first:
+        first.receive_text()
+        with client.websocket_connect("/s/main/socket", headers=ORIGIN) as second:
+            assert json.loads(second.receive_text())["type"] == "state"
+            assert json.loads(first.receive_text()) == {"type": "bye", "text": "This page was opened in another tab."}
+
+
+def test_bytes_and_nonsense_on_the_socket_are_refused(client: TestClient) -> None:
+    with client.websocket_connect("/s/main/socket", headers=ORIGIN) as socket:
+        socket.receive_text()
+        for send, message in ((socket.send_bytes, b"\xff\x00"), (socket.send_text, "{"), (socket.send_text, "[]")):
+            send(message)  # type: ignore[operator]
+            assert json.loads(socket.receive_text())["type"] == "error"
+        socket.send_text(json.dumps({"n": 1, "do": "look", "image": "a"}))
+        assert unpacked(socket.receive_bytes())["image"] == "a"
+
+
+def test_a_socket_of_a_page_that_cannot_be(client: TestClient) -> None:
+    with client.websocket_connect("/s/NO/socket", headers=ORIGIN) as socket:
+        assert json.loads(socket.receive_text())["type"] == "bye"
+
+
+def test_there_are_only_so_many_pages() -> None:
+    desks = Desks(lambda name: name)  # type: ignore[arg-type, return-value]
+    for number in range(MOST_DESKS):
+        desks.get(str(number))
+    with pytest.raises(UserError, match="64 pages"):
+        desks.get("more")
+
+
+def test_work_is_kept_by_what_is_opened(tmp_path: Path) -> None:
+    one, other = tmp_path / "a", tmp_path / "b"
+    assert work_folder([one], "x") == work_folder([one], "x")
+    assert len({work_folder([one], "x"), work_folder([other], "x"), work_folder([one], "y")}) == 3
+    with pytest.raises(UserError, match="There is no"):
+        existing([str(one)])
+
+
+def test_names_that_are_taken_get_a_number(desk: Desk) -> None:
+    assert [unused(desk.session, name) for name in ("a", "new", "clip#3", "")] == ["a (2)", "new", "clip_3", "image"]
+
+
+def test_a_port_that_is_taken() -> None:
+    taken = listen("127.0.0.1", 0)
+    try:
+        with pytest.raises(UserError, match="choose another with port="):
+            listen("127.0.0.1", taken.getsockname()[1])
+    finally:
+        taken.close()
+    assert names_of("192.0.2.7") == ["192.0.2.7"]
+    assert names_of("0.0.0.0")
+
+
+def test_one_file_is_not_packed(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a.txt").write_text("a")
+    assert packed_folder(folder, tmp_path / "x.zip") == folder / "deep" / "a.txt"
+    (folder / "b.txt").write_text("b")
+    with zipfile.ZipFile(packed_folder(folder, tmp_path / "x.zip")) as packed:
+        assert sorted(packed.namelist()) == ["b.txt", "deep/a.txt"]
