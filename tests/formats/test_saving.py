@@ -213,13 +213,13 @@ def test_nothing_but_broken_images_is_an_error(session: Session, tmp_path: Path)
 
 
 def test_a_video_that_breaks_off_is_written_up_to_there(session: Session, tmp_path: Path) -> None:
-    path = tmp_path / "in" / "clip.avi"
-    data = path.read_bytes()
-    path.write_bytes(data[: int(0.6 * len(data))])
+    data = (tmp_path / "in" / "clip.avi").read_bytes()
+    (tmp_path / "in" / "cut.avi").write_bytes(data[: int(0.8 * len(data))])
+    session.add_video("cut", tmp_path / "in" / "cut.avi")
     steps: list[Step] = []
-    write(session, tmp_path / "out", "video", progress=steps.append)
+    write(session, tmp_path / "out", "video", "cut", progress=steps.append)
     assert "breaks off" in steps[-1].fault
-    film = cv2.VideoCapture(str(tmp_path / "out" / "clip.mp4"))
+    film = cv2.VideoCapture(str(tmp_path / "out" / "cut.mp4"))
     assert 0 < film.get(cv2.CAP_PROP_FRAME_COUNT) == len(steps) - 1 < FRAMES
     assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
 

@@ -1,4 +1,4 @@
-"""Outlines of label maps along the edges of their pixels, which lose no pixel."""
+"""Outlines of masks that lose no pixel: along the edges of pixels, or a little inside of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
+
+_INSIDE = 0.25
+"""How far `joined` outlines lie within their pixels, so that every program finds the same ones."""
 
 
 class Ring(NamedTuple):
@@ -31,11 +34,13 @@ def rings(mask: Bool[np.ndarray, "H W"]) -> list[Ring]:
     """
     rows, columns, along, down = _corners(mask)
     places = np.stack([columns, rows], 1)
-    found, seen = [], bytearray(len(rows))
+    found: list[Ring] = []
+    seen = bytearray(len(rows))
     for start in range(len(rows)):
         if seen[start]:
             continue
-        way, at = [], start
+        way: list[int] = []
+        at = start
         while not seen[at]:
             other = along[at]
             way += (at, other)
@@ -74,14 +79,27 @@ def _corners(
     return rows, columns, (np.arange(len(rows)) ^ 1).tolist(), down.tolist()
 
 
-def joined(outlines: Sequence[Ring]) -> Int[np.ndarray, "N 2"]:
+def joined(outlines: Sequence[Ring]) -> Float[np.ndarray, "N 2"]:
     """All outlines as a single one, for formats that have one polygon for an object.
 
     Each ring is reached by a line to the nearest corner and left by the same line, so the parts and holes stay what
-    they are in programs that fill by the even-odd rule.
+    they are in programs that fill by the even-odd rule. Programs that also paint the outline, such as OpenCV, add the
+    pixels of lines between parts.
     """
-    whole = outlines[0].corners
-    for ring, _ in outlines[1:]:
+    whole = _inside(outlines[0])
+    for ring in map(_inside, outlines[1:]):
         near = int(np.square(whole - ring[0]).sum(1).argmin())
         whole = np.concatenate([whole[: near + 1], ring, ring[:1], whole[near:]])
     return whole
+
+
+def _inside(ring: Ring) -> Float[np.ndarray, "N 2"]:
+    """The corners, moved by a quarter of a pixel into the pixels that the ring encloses, or that enclose the hole."""
+    points = ring.corners.astype(float)
+    into = -_INSIDE if ring.hole else _INSIDE
+    # edges run along a row and along a column by turns; the pixels of the mask are on the right, of a hole on the left
+    across = into * np.sign(points[1::2, 0] - points[::2, 0])
+    down = into * np.sign(np.roll(points[::2, 1], -1) - points[1::2, 1])
+    points[:, 1] += np.repeat(across, 2)
+    points[:, 0] -= np.roll(np.repeat(down, 2), 1)
+    return points

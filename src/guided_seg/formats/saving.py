@@ -175,6 +175,6 @@ def _checksum(session: Session, kind: Format, chosen: Sequence[str]) -> str:
     images = []
     for name in session.images:
         mask, dots = session.annotation(name)
-        images.append((name, session.picture(name).checksum, mask is not None and zlib.crc32(mask), dots))
+        images.append((name, session.picture(name).checksum, mask is not None and zlib.crc32(mask.tobytes()), dots))
     model = session.model.sha256 if session.model else None
     return sha256(json.dumps([kind.name, model, session.labels, chosen, images]).encode()).hexdigest()

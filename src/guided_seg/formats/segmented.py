@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from guided_seg.session.arguments import RGB
 from guided_seg.session.store import Labels
 
@@ -27,6 +29,16 @@ class Segmented(NamedTuple):
     pixels: RGB
     labels: Labels
     rate: float = 25.0
+
+
+def present(labels: Labels) -> list[int]:
+    """The labels that an image has an object of, without the negative.
+
+    Example:
+        >>> present(np.array([[0, 3], [3, 1]], np.uint8))
+        [1, 3]
+    """
+    return [number for number in np.unique(labels).tolist() if number]
 
 
 Write = Callable[[Path, Iterable[Segmented], Sequence[str]], Iterator[Path]]

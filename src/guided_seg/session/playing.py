@@ -43,17 +43,22 @@ class Playing(Answering):
             UserError: an argument is invalid, or the network does not support this memory. During iteration: the
                 video has no frame ``start``, or it is cut off. Label maps already yielded stay valid.
         """
-        return ((index, labels) for index, _, labels in self.segment_frames(video_id, start, corrections, memory))
+        start = self._check_pass(video_id, start, corrections, memory)
+        return ((index, labels) for index, _, labels in self._frame_by_frame(video_id, start, corrections, memory))
 
     def segment_frames(
         self, video_id: str, start: int = 0, corrections: Corrections = "all", memory: Memory = "none"
     ) -> Iterator[tuple[int, RGB, Labels]]:
         """As `segment_video`, and yield the pixels of each frame as well, which are read only once."""
+        start = self._check_pass(video_id, start, corrections, memory)
+        return self._frame_by_frame(video_id, start, corrections, memory)
+
+    def _check_pass(self, video_id: object, start: object, corrections: object, memory: object) -> int:
+        """Check the arguments of `segment_video`, and return the number of the first frame."""
         self._video(video_id)
-        start = whole_number(start, "start", least=0)
         one_of(corrections, "corrections", get_args(Corrections))
         check_memory(memory, self._predictor.network)
-        return self._frame_by_frame(video_id, start, corrections, memory)
+        return whole_number(start, "start", least=0)
 
     def _frame_by_frame(
         self, video_id: str, start: int, corrections: Corrections, memory: Memory

@@ -13,7 +13,7 @@ from guided_seg.data.coco.run_lengths import decode, of_polygons
 from guided_seg.files.writing import write_json
 from guided_seg.formats.painting import write_photo
 from guided_seg.formats.rings import rings
-from guided_seg.formats.segmented import Format, Segmented
+from guided_seg.formats.segmented import Format, Segmented, present
 from guided_seg.report.prediction_files import coco_result
 
 
@@ -25,13 +25,12 @@ def _write(folder: Path, images: Iterable[Segmented], labels: Sequence[str]) -> 
         yield path
         height, width = each.labels.shape
         files.append({"id": number, "file_name": path.name, "height": height, "width": width})
-        for label in range(1, len(labels)):
-            mask = each.labels == label
-            if mask.any():
-                objects.append({"id": len(objects) + 1, "image_id": number, "category_id": label, **instance(mask)})
+        for label in present(each.labels):
+            content = instance(each.labels == label)
+            objects.append({"id": len(objects) + 1, "image_id": number, "category_id": label, **content})
     categories = [{"id": label, "name": name, "supercategory": ""} for label, name in enumerate(labels) if label]
-    content = {"images": files, "annotations": objects, "categories": categories}
-    yield write_json(folder / "annotations" / "instances_default.json", content, indent=None)
+    whole = {"images": files, "annotations": objects, "categories": categories}
+    yield write_json(folder / "annotations" / "instances_default.json", whole, indent=None)
 
 
 def instance(mask: Bool[np.ndarray, "H W"]) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from PIL import Image
 
 from guided_seg.files.writing import whole_file
 from guided_seg.formats.naming import safe_names
-from guided_seg.formats.segmented import Format, Segmented
+from guided_seg.formats.segmented import Format, Segmented, present
 
 
 def _write(folder: Path, images: Iterable[Segmented], labels: Sequence[str]) -> Iterator[Path]:
     files = safe_names(labels[1:])
     for each in images:
-        for number in np.flatnonzero(np.bincount(each.labels.ravel(), minlength=2)[1:]) + 1:
+        for number in present(each.labels):
             inside = (each.labels == number)[..., None]
             # no colour where it cannot be seen: smaller files, and nothing of the background is given away
             pixels = np.concatenate([each.pixels * inside, inside * np.uint8(255)], axis=2)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from guided_seg.files.writing import whole_file
 from guided_seg.formats.painting import write_lines, write_photo
 from guided_seg.formats.rings import joined, rings
-from guided_seg.formats.segmented import Format, Segmented
+from guided_seg.formats.segmented import Format, Segmented, present
 from guided_seg.session.store import Labels
 
 
@@ -32,7 +31,7 @@ def lines(labels: Labels) -> Iterator[str]:
     Parts and holes of a label are joined by lines that lead to them and back, see `joined`.
     """
     size = labels.shape[::-1]
-    for number in np.flatnonzero(np.bincount(labels.ravel(), minlength=2)[1:]) + 1:
+    for number in present(labels):
         shares = joined(rings(labels == number)) / size
         yield " ".join([str(number - 1), *(f"{share:.7g}" for share in shares.ravel())])
 
