@@ -45,9 +45,11 @@ export function labelFor(negative) {
   return page.label;
 }
 
-/** Add a label and choose it. */
+/** Choose the label of that name; if there is none, add it. */
 export function addLabel(name) {
-  if (send("label", { name })) choose({ label: page.labels.length + 1 });
+  const known = page.labels.findIndex((label) => label.name === name);
+  if (known >= 0) choose({ label: known + 1 });
+  else if (send("label", { name })) choose({ label: page.labels.length + 1 });
 }
 
 /** Place a dot; returns its index, -1 if it was not placed. */

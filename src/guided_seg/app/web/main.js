@@ -109,15 +109,16 @@ const messages = {
     invalidate();
   },
   progress(message) {
-    progress(message);
-    if (message.what !== "play" || !message.ended) return;
+    const late = message.what === "play" ? !isPlaying(message.n) : !page.fill; // it was stopped here meanwhile
+    progress({ ...message, ended: message.ended || late });
+    if (message.what !== "play" || !message.ended || late) return;
     ended();
     fill(); // playing stopped it
   },
   next: goToNext,
-  frame({ image, height, width, dots }) {
-    page.images.set(image, { id: image, height, width, dots });
-    hold(image, dots);
+  frame({ id, height, width, dots }) {
+    page.images.set(id, { id, height, width, dots });
+    hold(id, dots);
   },
   saved: ({ at }) => saved(at),
   error({ n, text }) {

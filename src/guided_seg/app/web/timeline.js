@@ -6,6 +6,7 @@ import { frameOf } from "./coordinates.js";
 import { answerTo } from "./masks.js";
 import { listen, page, tell, visibleFrame } from "./state.js";
 
+const [ANSWERED, WAITING] = ["#6b7684", "#333942"]; // frames whose confidence is not known, and without an answer
 const get = (id) => document.getElementById(id);
 const canvas = get("ticks");
 const context = canvas.getContext("2d");
@@ -114,8 +115,8 @@ function draw() {
     const answer = answerTo(`${frame.video}#${index}`);
     const value = answer?.confidence;
     context.globalAlpha = answer?.stale ? 0.35 : 0.85;
-    context.fillStyle = answer ? css(onScale("confidence", value ?? 1)) : "#333942";
-    const tall = answer ? 6 + (height - 20) * (value ?? 1) : 6;
+    context.fillStyle = value === null ? ANSWERED : answer ? css(onScale("confidence", value)) : WAITING;
+    const tall = answer ? 6 + (height - 20) * (value ?? 0.5) : 6;
     context.fillRect(index * wide, height - tall, Math.max(wide - gap, 0.5), tall);
   }
   context.globalAlpha = 1;
