@@ -46,7 +46,7 @@ def test_the_state_has_all_that_a_page_needs(page: Page) -> None:
     assert [image["id"] for image in state["images"]] == ["a", "c", "größe 1"]
     assert [(image["height"], image["width"]) for image in state["images"]] == [(40, 52)] * 3
     assert state["videos"] == [{"id": "clip", "frames": 4, "height": 40, "width": 52}]
-    assert [label["name"] for label in state["labels"]] == ["negative", "object"]
+    assert [label["name"] for label in state["labels"]] == ["object"]
     assert {each["name"] for each in state["formats"]} >= {"coco", "masks", "folder"}
     assert state["memories"] == ["none", "shot"]
 
@@ -128,8 +128,8 @@ def test_labels_are_added_at_any_time(desk: Desk, page: Page) -> None:
     dots(desk, page)
     tell(desk, "label", 5, name="größe")
     labels = page.of("labels", n=5)["labels"]
-    assert [label["name"] for label in labels] == ["negative", "object", "größe"]
-    assert len({tuple(label["colour"]) for label in labels}) == 3
+    assert [label["name"] for label in labels] == ["object", "größe"]
+    assert len({tuple(label["colour"]) for label in labels}) == 2
     tell(desk, "dot", 6, image="a", row=1, column=1, label=2)
     page.of("mask", n=6)
 

@@ -16,10 +16,10 @@ from playwright.sync_api import Browser, Page
 from support.browser import need_chromium, page_server
 
 from guided_seg.app.opening import SAMPLES
-from guided_seg.benchmark.browser import browser
+from guided_seg.machine.browser import browser
 from guided_seg.session import Session
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.slow
 
 CUP, TABLE, SPOON = (150, 300), (30, 560), (300, 420)
 """Rows and columns of things on the photo of a cup."""

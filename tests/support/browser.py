@@ -11,7 +11,7 @@ from subprocess import Popen
 
 import pytest
 
-from guided_seg.benchmark.browser import HOW, chromium
+from guided_seg.machine.browser import HOW, chromium
 from support.processes import started
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -19,10 +20,10 @@ from guided_seg.session import Session
 from guided_seg.session.confidence import confidence, next_click
 
 COLOURS = (
-    *((128, 128, 128), (56, 168, 255), (255, 159, 28), (46, 204, 140), (255, 102, 178)),
+    *((56, 168, 255), (255, 159, 28), (46, 204, 140), (255, 102, 178)),
     *((190, 140, 255), (255, 221, 51), (0, 214, 214), (255, 120, 90)),
 )
-"""RGB of the negative, then of the labels, which repeat after the last one."""
+"""RGB of the positive labels, which repeat after the last one."""
 
 Of = Literal["answer", "preview", "refined"]
 
@@ -145,7 +146,7 @@ class Replies:
         self.tell(type="frame", n=n, **self._image(name))
 
     def labels(self, n: int) -> None:
-        """Send the names and colours of the labels."""
+        """Send the names and colours of the positive labels, the first of which has the number 1."""
         self.tell(type="labels", n=n, labels=self._labels())
 
     def progress(self, n: int, what: str, done: int, of: int, ended: bool) -> None:
@@ -190,11 +191,8 @@ class Replies:
         return {"undo": self.session.can_undo, "redo": self.session.can_redo}
 
     def _labels(self) -> list[dict[str, Any]]:
-        positive = COLOURS[1:]
-        return [
-            {"name": name, "colour": list(positive[(number - 1) % len(positive)] if number else COLOURS[0])}
-            for number, name in enumerate(self.session.labels)
-        ]
+        positive = self.session.labels[1:]
+        return [{"name": name, "colour": list(colour)} for name, colour in zip(positive, cycle(COLOURS), strict=False)]
 
 
 def _accepts(network: Network, memory: str) -> bool:

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from omegaconf import DictConfig
 
-from guided_seg.benchmark.browser import browser
 from guided_seg.benchmark.released import MODEL
 from guided_seg.benchmark.timing import Row, row
 from guided_seg.errors import UserError
+from guided_seg.machine.browser import browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -87,10 +87,11 @@ def _played(page: Page, what: str) -> Iterator[Row]:
 def _grown(address: str, process: int, cfg: DictConfig) -> Iterator[Row]:
     """Growth of the server's memory over many clicks, sent without a browser."""
     from websockets.sync.client import connect
+    from websockets.typing import Origin
 
-    origin = address.rstrip("/")
+    origin = Origin(address.rstrip("/"))
     rng = np.random.default_rng(cfg.seed)
-    with connect(f"ws{origin.removeprefix('http')}/s/memory/socket", origin=origin, max_size=None) as socket:  # type: ignore[arg-type]
+    with connect(f"ws{origin.removeprefix('http')}/s/memory/socket", origin=origin, max_size=None) as socket:
         first = 0.0
         for number in range(cfg.edits):
             place = {"row": int(rng.integers(cfg.height)), "column": int(rng.integers(cfg.width))}

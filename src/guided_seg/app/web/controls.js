@@ -33,6 +33,12 @@ function history() {
   get("redo").disabled = !page.redo;
 }
 
+/** On a phone the options are a sheet that opens and closes. */
+function openOptions(open) {
+  document.body.dataset.options = open ? "open" : "closed";
+  get("options-button").setAttribute("aria-expanded", open);
+}
+
 function pointed(event) {
   const image = scene.image;
   if (!image) return;
@@ -55,11 +61,8 @@ export function useControls() {
   get("fit").onclick = fit;
   get("zoom-in").onclick = () => zoom(1.25);
   get("zoom-out").onclick = () => zoom(0.8);
-  get("options-button").onclick = () => {
-    const open = document.body.dataset.options !== "open";
-    document.body.dataset.options = open ? "open" : "closed";
-    get("options-button").setAttribute("aria-expanded", open);
-  };
+  get("options-button").onclick = () => openOptions(document.body.dataset.options !== "open");
+  canvas.addEventListener("pointerdown", () => openOptions(false));
   canvas.addEventListener("pointermove", pointed);
   canvas.addEventListener("pointerleave", () => (get("position").textContent = ""));
   reflect();

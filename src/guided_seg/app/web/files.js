@@ -16,7 +16,9 @@ export async function upload(files) {
   try {
     const reply = await fetch(address("upload"), { method: "POST", body: form });
     const answer = await reply.json().catch(() => ({}));
-    if (!reply.ok && !answer.refused) throw new Error(answer.text ?? answer.detail ?? `the server answered ${reply.status}`);
+    if (!reply.ok && !answer.refused) {
+      throw new Error(answer.text ?? answer.detail ?? `the server answered ${reply.status}`);
+    }
     for (const { name, text } of answer.refused ?? []) tell("notice", { text: `${name}: ${text}`, error: true });
     if (answer.added?.length) tell("added", answer.added);
   } catch (error) {
@@ -93,8 +95,11 @@ addEventListener("drop", (event) => {
   get("drop").hidden = true;
   upload([...(event.dataTransfer?.files ?? [])]);
 });
-addEventListener("click", ({ target }) => {
+addEventListener("pointerdown", ({ target }) => {
   if (!get("export").contains(target)) get("export").removeAttribute("open");
+});
+addEventListener("keydown", ({ key }) => {
+  if (key === "Escape") get("export").removeAttribute("open");
 });
 
 /** A button opens a file input, and `use` gets the files chosen. */

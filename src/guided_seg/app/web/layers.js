@@ -1,6 +1,7 @@
 // Label maps as pixels, to be drawn over an image. Pure functions on typed arrays, tested by tests/app/web.
 //
-// A layer has one pixel for `step` x `step` pixels of the label map, so that a large photo costs no more than a small one.
+// A layer has one pixel for `step` x `step` pixels of the label map, so that a large photo costs no more than a
+// small one.
 
 const MOST = 2_000_000; // pixels of a layer
 

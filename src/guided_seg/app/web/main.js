@@ -9,6 +9,7 @@ import "./labels.js";
 import { age, decoded, keep, retain } from "./masks.js";
 import { farewell, notice, progress, saved, took } from "./notices.js";
 import { usePointer } from "./pointer.js";
+import { painted } from "./probe.js";
 import { draw, invalidate, paintAnswer, scene, showAnswer, showPreview } from "./stage.js";
 import { choose, entries, imageOf, listen, page, tell } from "./state.js";
 import { refresh } from "./strip.js";
@@ -18,22 +19,13 @@ import { answered, askForMap, firstOf, follow, go, goToNext, mapped, ofVisibleVi
 let buffer = null; // the label map of a preview or refined answer
 let pending = null; // what to go to once the server says it is there
 let stepped = 0; // the number of the last undo or redo
+let guided = false; // whether there were ever annotations
+let filling = false; // whether the server fills after each edit by itself
 
-/** What tests read: the masks painted, the last of them, the label shown at a pixel, and the view. */
-const guided = {
-  painted: 0,
-  lastPaint: null,
-  maskAt: (row, column) => scene.labels?.[row * scene.image.width + column] ?? 0,
-  get view() {
-    return { ...scene.view };
-  },
-};
-window.guided = guided;
-
-function painted({ n, of, image }) {
+/** Draw a mask that came. */
+function paint(header) {
   draw();
-  guided.painted += 1;
-  guided.lastPaint = { n, of, image, time: performance.now() };
+  painted(header);
 }
 
 const masks = {
@@ -44,7 +36,7 @@ const masks = {
       answered({ ...header, payload });
       showPreview(null);
       marked(false);
-      painted(header);
+      paint(header);
       took(ms);
       mayRefine(n);
       askForMap();
@@ -56,13 +48,13 @@ const masks = {
     if (!previewed(header.n) || scene.image?.id !== header.image) return;
     buffer = decoded({ ...header, payload }, buffer);
     showPreview(buffer, quickAnswer());
-    painted(header);
+    paint(header);
   },
   refined(header, payload) {
     if (!refined(header.n) || scene.image?.id !== header.image) return;
     showAnswer(decoded({ ...header, payload }));
     marked(true);
-    painted(header);
+    paint(header);
     took(header.ms);
   },
 };
@@ -89,11 +81,12 @@ const messages = {
     for (const { id, dots } of images) hold(id, dots);
     retain((id) => imageOf(id) !== null);
     tell("state");
-    const next = pending && imageOf(firstOf(pending)) ? firstOf(pending) : (imageOf(page.image)?.id ?? entries()[0]?.image);
-    if (next !== undefined) go(next);
+    const there = [pending && firstOf(pending), page.image, entries()[0]?.image].find((id) => id && imageOf(id));
+    if (there) go(there);
     else tell("shown");
     pending = null;
-    if (images.some(({ dots }) => dots.length)) fill();
+    guided ||= images.some(({ dots }) => dots.length > 0);
+    fill();
   },
   dots({ n, image, dots, undo, redo }) {
     hold(image, dots);
@@ -128,12 +121,11 @@ const messages = {
   bye: ({ text }) => farewell(text),
 };
 
-/** Let the server answer the other images too, if there are others and that is wanted. */
+/** Let the server answer the other images too, if there are others, something guides them, and that is wanted. */
 function fill() {
-  if (page.fill && entries().length > 1) send("fill");
+  if (page.fill && guided && entries().length > 1) send("fill");
 }
 
-let filling = false;
 listen("message", (message) => messages[message.type]?.(message));
 listen("binary", ({ header, payload }) => {
   if (header.type === "mask") masks[header.of]?.(header, payload);
@@ -141,6 +133,7 @@ listen("binary", ({ header, payload }) => {
 });
 listen("edited", ({ n, image, what }) => {
   stepped = what ? n : 0;
+  guided = true;
   marked(false);
   age(image);
   tell("aged");

@@ -2,16 +2,16 @@
 
 import { decodeRuns } from "./runs.js";
 
-const answers = new Map(); // id -> {payload, height, width, confidence, stale}
+const answers = new Map(); // id -> {n, of, image, payload, height, width, confidence, stale}
 let scratch = new Uint8Array(0);
 
 /** Keep the answer to an image; its runs, not its pixels, so that thousands of images fit. */
 export function keep(header, payload) {
-  const { image, height, width, confidence } = header;
-  answers.set(image, { payload, height, width, confidence: confidence ?? null, stale: false });
+  const { n, of, image, height, width, confidence } = header;
+  answers.set(image, { n, of, image, payload, height, width, confidence: confidence ?? null, stale: false });
 }
 
-/** The answer to an image as {payload, height, width, confidence, stale}; undefined if none came. */
+/** The answer to an image as it was kept, with whether it is stale; undefined if none came. */
 export function answerTo(id) {
   return answers.get(id);
 }

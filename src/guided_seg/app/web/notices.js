@@ -4,11 +4,11 @@ import { connect, send } from "./connection.js";
 import { page, listen, tell } from "./state.js";
 
 const MOST = 4; // notices at a time
-const SHOWN = 8000; // milliseconds
+const SHOWN = { notice: 6000, error: 15000 }; // milliseconds
 
 const get = (id) => document.getElementById(id);
 
-/** Show a sentence; an error stays until it is dismissed. */
+/** Show a sentence for some seconds, or until it is dismissed. */
 export function notice(text, error = false) {
   const shown = [...get("notices").children];
   shown.filter((each) => each.firstChild.textContent === text).forEach((each) => each.remove());
@@ -26,7 +26,7 @@ export function notice(text, error = false) {
   close.onclick = () => box.remove();
   box.append(words, close);
   get("notices").append(box);
-  if (!error) setTimeout(() => box.remove(), SHOWN);
+  setTimeout(() => box.remove(), error ? SHOWN.error : SHOWN.notice);
 }
 
 /** Show how far the server is with filling or playing. */

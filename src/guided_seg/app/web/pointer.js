@@ -62,7 +62,8 @@ function aimed(event, at) {
   const index = nearest(event);
   const place = pixelOf(event);
   if (index >= 0) return { kind: "drag", index, fresh: false, ...at };
-  if (page.tool !== "dot") return { kind: page.tool, label: labelFor(negative), start: clamped(place, scene.image), ...at };
+  const start = clamped(place, scene.image);
+  if (page.tool !== "dot") return { kind: page.tool, label: labelFor(negative), start, ...at };
   if (!inside(place, scene.image)) return { kind: "pan", ...at };
   if (touch) return { kind: "press", place, ...at, timer: setTimeout(pressed, LONG, place) };
   leave();

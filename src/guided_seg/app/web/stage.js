@@ -124,7 +124,7 @@ export function showPreview(labels, answer) {
   if (!labels || !answer || !image) return;
   const layer = layerOf(image.height, image.width);
   const colours = labelPixels(page.labels.map(({ colour }) => ({ colour: mixed(colour, [255, 255, 255], 0.35) })), 235);
-  const stripe = Math.max(1, Math.round(4 / (view.scale * layer.step)));
+  const stripe = Math.max(2, Math.round(5 / (view.scale * layer.step)));
   layers.preview.paint(layer, (pixels) => paintDifference(answer, labels, image, colours, LOST, stripe, pixels));
 }
 
@@ -213,9 +213,9 @@ function cutOut(box) {
 const checkers = (() => {
   const tile = document.createElement("canvas").getContext("2d");
   [tile.canvas.width, tile.canvas.height] = [20, 20];
-  tile.fillStyle = "#d5d8dc";
+  tile.fillStyle = "#5b6068";
   tile.fillRect(0, 0, 20, 20);
-  tile.fillStyle = "#f4f5f6";
+  tile.fillStyle = "#6c7179";
   tile.fillRect(0, 0, 10, 10);
   tile.fillRect(10, 10, 10, 10);
   return context.createPattern(tile.canvas, "repeat");
@@ -225,21 +225,19 @@ function drawing() {
   const { drawing: now, view } = scene;
   if (!now) return;
   context.lineJoin = context.lineCap = "round";
-  const trace = () => {
-    context.beginPath();
-    if (now.kind === "box") {
-      const [top, left, bottom, right] = now.box;
-      const { scale } = view;
-      context.rect(view.x + left * scale, view.y + top * scale, (right - left + 1) * scale, (bottom - top + 1) * scale);
-    } else {
-      now.points.forEach(([row, column]) => context.lineTo(...placeOf(view, row, column)));
-    }
-  };
-  for (const [wide, style] of [[now.kind === "box" ? 4 : 8, "rgb(0 0 0 / .55)"], [now.kind === "box" ? 2 : 5, css(colourOf(now.label))]]) {
-    [context.lineWidth, context.strokeStyle] = [wide, style];
-    trace();
-    context.stroke();
+  context.beginPath();
+  if (now.kind === "box") {
+    const [top, left, bottom, right] = now.box;
+    const { scale } = view;
+    context.rect(view.x + left * scale, view.y + top * scale, (right - left + 1) * scale, (bottom - top + 1) * scale);
+  } else {
+    now.points.forEach(([row, column]) => context.lineTo(...placeOf(view, row, column)));
   }
+  const wide = now.kind === "box" ? 2 : 5;
+  [context.lineWidth, context.strokeStyle] = [wide + 3, "rgb(0 0 0 / 0.55)"];
+  context.stroke();
+  [context.lineWidth, context.strokeStyle] = [wide, css(colourOf(now.label))];
+  context.stroke();
 }
 
 function dot([row, column, label], index) {

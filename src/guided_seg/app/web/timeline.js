@@ -111,7 +111,7 @@ function draw() {
   for (let index = 0; index < count; index++) {
     const answer = answerTo(`${frame.video}#${index}`);
     const value = answer?.confidence;
-    context.globalAlpha = answer?.stale ? 0.4 : 1;
+    context.globalAlpha = answer?.stale ? 0.35 : 0.85;
     context.fillStyle = answer ? css(onScale("confidence", value ?? 1)) : "#333942";
     const tall = answer ? 6 + (height - 20) * (value ?? 1) : 6;
     context.fillRect(index * wide, height - tall, Math.max(wide - gap, 0.5), tall);

@@ -1,13 +1,13 @@
 // Going to an image or frame: its pixels, its answer, and maps of it.
 
 import { send } from "./connection.js";
-import { frameOf } from "./coordinates.js";
+import { frameOf, placeOf } from "./coordinates.js";
 import { opened } from "./edits.js";
 import { answerTo, decoded } from "./masks.js";
 import { picture } from "./pictures.js";
+import { painted } from "./probe.js";
 import { draw, fit, scene, show, showAnswer, showMap, size } from "./stage.js";
 import { choose, imageOf, listen, page, tell } from "./state.js";
-import { placeOf } from "./coordinates.js";
 
 const SETTLED = 120; // milliseconds on a frame before its answer is asked for, so that stepping through asks for few
 
@@ -59,6 +59,7 @@ function shown(id, pixels) {
   tell("shown");
   askForMap();
   draw();
+  if (answer) painted(answer);
 }
 
 /** Show an answer that belongs to the visible image. */
@@ -85,7 +86,9 @@ export async function follow(id) {
 export function askForMap() {
   const what = page.view;
   if (what !== "heat" && what !== "similarity") showMap(null);
-  else if (page.image !== null && page.labels.length) asking = send("view", { image: page.image, what, label: page.label });
+  else if (page.image !== null && page.labels.length) {
+    asking = send("view", { image: page.image, what, label: page.label });
+  }
 }
 
 /** A map came: show it if it is the one asked for last. */

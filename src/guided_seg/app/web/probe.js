@@ -1,0 +1,19 @@
+// What tests read, as window.guided: the masks painted, the last of them, the label shown at a pixel, and the view.
+
+import { scene } from "./stage.js";
+
+const guided = {
+  painted: 0,
+  lastPaint: null, // {n, of, image, time}, time as performance.now() says it
+  maskAt: (row, column) => scene.labels?.[row * scene.image.width + column] ?? 0,
+  get view() {
+    return { ...scene.view };
+  },
+};
+window.guided = guided;
+
+/** A mask was painted: the answer to message `n`, as "answer", "preview" or "refined". */
+export function painted({ n, of, image }) {
+  guided.painted += 1;
+  guided.lastPaint = { n, of, image, time: performance.now() };
+}
