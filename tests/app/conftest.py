@@ -2,69 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Condition, Lock
-from typing import Any
+from threading import Lock
 
-import cv2
-import numpy as np
 import pytest
 from support.networks import network
+from support.pages import Page, picture, write_image
 
 from guided_seg.app.desk import Desk
 from guided_seg.session import Session
-
-LIMIT = 60
-"""Seconds that a page waits for an answer."""
-
-
-class Page:
-    """What a page has received, and a way to wait for more."""
-
-    full = False
-
-    def __init__(self) -> None:
-        self.received: list[dict[str, Any]] = []
-        self._more = Condition()
-
-    def send(self, message: str | bytes) -> None:
-        """Called by the desk."""
-        with self._more:
-            self.received.append(json.loads(message) if isinstance(message, str) else unpacked(message))
-            self._more.notify_all()
-
-    def wait(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first message of this kind."""
-        with self._more:
-            found = self._more.wait_for(lambda: next((each for each in self.received if wanted(each)), None), LIMIT)
-        assert found, f"it did not come; there are {[each['type'] for each in self.received]}"
-        return found
-
-    def of(self, kind: str, **content: Any) -> dict[str, Any]:
-        """The first message of a type with this content."""
-        return self.wait(lambda each: each["type"] == kind and content.items() <= each.items())
-
-
-def unpacked(data: bytes) -> dict[str, Any]:
-    """A message of bytes: its header, with the label map or the grey map as ``pixels``."""
-    (length,) = struct.unpack("<I", data[:4])
-    header, payload = json.loads(data[4 : 4 + length]), data[4 + length :]
-    if header["type"] == "mask":
-        number = len(payload) // 5
-        lengths = np.frombuffer(payload[: 4 * number], "<u4")
-        flat = np.repeat(np.frombuffer(payload[4 * number :], np.uint8), lengths)
-    else:
-        flat = np.frombuffer(payload, np.uint8)
-    return header | {"pixels": flat.reshape(header["height"], header["width"])}
-
-
-def picture(seed: int, size: tuple[int, int] = (40, 52)) -> np.ndarray:
-    """A photo of noise."""
-    noise = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
-    return cv2.GaussianBlur(noise, (0, 0), 2)
 
 
 @pytest.fixture
@@ -76,12 +23,6 @@ def photos(tmp_path: Path) -> Path:
     for number in range(4):
         write_image(folder / "clip" / f"{number:05d}.png", picture(10 + number))
     return folder
-
-
-def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Write pixels in RGB."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", pixels[..., ::-1])[1].tobytes())
 
 
 @pytest.fixture

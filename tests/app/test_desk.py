@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app.conftest import Page
 from support.networks import network
+from support.pages import Page
 
 from guided_seg.app.desk import Desk
 from guided_seg.session import Session

@@ -10,11 +10,11 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from app.conftest import Page, picture
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from support.networks import network
+from support.pages import Page, picture
 
 from guided_seg.app.desk import Desk
 from guided_seg.errors import UserError

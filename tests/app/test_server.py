@@ -12,10 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from app.conftest import picture, unpacked
-from guided_seg.formats import FORMATS
 from PIL import Image
 from starlette.testclient import TestClient
+from support.pages import picture, unpacked
 
 from guided_seg.app.desk import Desk
 from guided_seg.app.opening import existing, unused, work_folder
@@ -23,6 +22,7 @@ from guided_seg.app.running import listen, names_of
 from guided_seg.app.server import MOST_DESKS, Desks, make_app, packed_folder
 from guided_seg.app.uploads import Limits, safe_name
 from guided_seg.errors import UserError
+from guided_seg.formats import FORMATS
 
 BASE = "http://localhost"
 ORIGIN = {"origin": BASE}

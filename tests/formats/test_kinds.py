@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools.coco import COCO
 
+from guided_seg.data.coco.coco import Coco
 from guided_seg.data.coco.coco_json import read_instances
 from guided_seg.data.coco.outlines import read_polygons
 from guided_seg.data.images import mask_mode, read_image, read_labels
@@ -149,6 +150,16 @@ def test_folders_are_read_as_data(objects: dict[str, np.ndarray], tmp_path: Path
     assert source.modes == ("interactive", "semantic")
     for split in ("train", "val", "test"):
         assert Folder(tmp_path, split, min_pixels=1).modes
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo"])
+def test_coco_and_yolo_are_read_as_data(kind: str, objects: dict[str, np.ndarray], tmp_path: Path) -> None:
+    save(kind, tmp_path, objects, labels=4)
+    (tmp_path / "train.txt").write_text("\n".join(objects))
+    source = Coco(tmp_path, "train", min_pixels=1)
+    for name, labels in objects.items():
+        np.testing.assert_array_equal(source.load(f"class/{name}").labels, labels)
+    assert set(source.annotated.classes) == {"label 1", "label 2", "label 3"}
 
 
 def test_voc_is_read_as_data(objects: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import time
 from datetime import UTC, datetime
 from itertools import cycle
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,7 @@ COLOURS = (
 Of = Literal["answer", "preview", "refined"]
 
 
+@runtime_checkable
 class Outbox(Protocol):
     """Takes messages to a page, from any thread."""
 

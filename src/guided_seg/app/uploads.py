@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from guided_seg.app.desk import Desk
 from guided_seg.app.opening import VIDEOS, announced_frames, unused
@@ -30,6 +30,7 @@ class Limits(NamedTuple):
     files: int = 1_000
 
 
+@runtime_checkable
 class Upload(Protocol):
     """An uploaded file."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
 
 _INSIDE = 0.25
 """How far `joined` outlines lie within their pixels, so that every program finds the same ones."""
+_NEAR = 16
+"""How many neighbours of a corner are looked at before all are."""
 
 
 class Ring(NamedTuple):
@@ -82,15 +85,36 @@ def _corners(
 def joined(outlines: Sequence[Ring]) -> Float[np.ndarray, "N 2"]:
     """All outlines as a single one, for formats that have one polygon for an object.
 
-    Each ring is reached by a line to the nearest corner and left by the same line, so the parts and holes stay what
-    they are in programs that fill by the even-odd rule. Programs that also paint the outline, such as OpenCV, add the
-    pixels of lines between parts.
+    Each ring is reached by a line from a near corner of an earlier one and left by the same line, so the parts and
+    holes stay what they are in programs that fill by the even-odd rule. Programs that also paint the outline, such as
+    OpenCV, add the pixels of lines between parts.
     """
-    whole = _inside(outlines[0])
-    for ring in map(_inside, outlines[1:]):
-        near = int(np.square(whole - ring[0]).sum(1).argmin())
-        whole = np.concatenate([whole[: near + 1], ring, ring[:1], whole[near:]])
-    return whole
+    moved = [_inside(ring) for ring in outlines]
+    points = np.concatenate(moved)
+    ends = np.cumsum([len(ring) for ring in moved]).tolist()
+    starts = [0, *ends[:-1]]
+    later: dict[int, list[int]] = {}  # a corner -> the rings that are reached from it
+    for ring, corner in enumerate(_nearest_before(points, starts), 1):
+        later.setdefault(corner, []).append(ring)
+    way: list[int] = []
+    todo = [*reversed(range(ends[0]))]
+    while todo:
+        at = todo.pop()
+        way.append(at)
+        for ring in later.pop(at, ()):
+            todo += (at, starts[ring], *reversed(range(starts[ring], ends[ring])))
+    return points[way]
+
+
+def _nearest_before(points: Float[np.ndarray, "N 2"], starts: Sequence[int]) -> Iterator[int]:
+    """For the first corner of each ring but the first, the index of the nearest point of an earlier ring."""
+    firsts = starts[1:]
+    if not firsts:
+        return
+    near = cKDTree(points).query(points[firsts], min(_NEAR, len(points)))[1]
+    for first, found in zip(firsts, near, strict=True):
+        earlier = found[found < first]
+        yield int(earlier[0] if len(earlier) else np.square(points[:first] - points[first]).sum(1).argmin())
 
 
 def _inside(ring: Ring) -> Float[np.ndarray, "N 2"]:
