@@ -22,7 +22,7 @@ from support.networks import network
 
 from guided_seg.errors import UserError
 from guided_seg.session import Session, file
-from guided_seg.session.store import Store
+from guided_seg.session.annotating import Annotating
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
 HUGE = 10**4000
@@ -68,9 +68,9 @@ def opened(path: Path) -> Session:
     return Session.open(path, network=network("prototypes"))
 
 
-def filled(path: Path) -> Store:
+def filled(path: Path) -> Annotating:
     """As `Session.open`, but for the network, which takes longest."""
-    store, content = Store(), file.read(path)
+    store, content = Annotating(), file.read(path)
     file.check_there(content, path)
     file.fill(store, content, path)
     return store

@@ -187,7 +187,7 @@ class ByLabel(Predictor):
 
     def _part(self, guide: Annotated, label: int, num_labels: int) -> Shown | None:
         """What one annotated image shows of one label."""
-        version = guide.version or (lambda _: None)
+        version = guide.version
         found: Shown | None = self._find(("part", guide.image.key, label), version(label))
         if found is not None:
             return found
@@ -223,10 +223,8 @@ class Whole(Predictor):
     """Any network: the whole episode is computed again, from features that are kept."""
 
     def _maps(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps:
-        versions = [
-            None if each.version is None else (each.image.key, *map(each.version, each.labels)) for each in support
-        ]
-        if previous is not None or None in versions:
+        versions = [(each.image.key, *map(each.version, each.labels)) for each in support]
+        if previous is not None or any(None in version for version in versions):
             return self._ask(query, support, num_labels, previous)
         version = (num_labels, tuple(versions))
         maps: Maps = self.cache.get(("maps", query.key), lambda: self._ask(query, support, num_labels, None), version)
@@ -273,11 +271,9 @@ def best(maps: Maps) -> Labels:
 
 
 def _version(support: Sequence[Annotated], label: int) -> Hashable:
-    """A value that changes with the annotations of a label; None if some annotation has no version."""
-    guides = [each for each in support if label in each.labels]
-    if any(each.version is None for each in guides):
-        return None
-    return tuple((each.image.key, each.version(label)) for each in guides if each.version)
+    """A value that changes with the annotations of a label; None if some annotation of it has no version."""
+    versions = [(each.image.key, each.version(label)) for each in support if label in each.labels]
+    return None if any(version is None for _, version in versions) else tuple(versions)
 
 
 def _shot(annotated: Annotated, pixels: Float[Tensor, "3 H W"], is_query: bool) -> Shot:

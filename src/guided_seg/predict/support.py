@@ -42,6 +42,10 @@ class Image:
         return (self.read().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
 
 
+def _passing(_: int) -> None:
+    """The version of annotations that come only once."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotated:
     """An annotated image of the support.
@@ -50,13 +54,14 @@ class Annotated:
         image: the image. It is the query itself if their keys are equal.
         labels: those that are annotated in it.
         annotation: gives its dots or mask, on the predictor's device.
-        version: gives another value whenever the annotation of a label changed; None: keep nothing that depends on it.
+        version: gives another value whenever the annotation of a label changed; None where nothing that depends on the
+            annotation of this label is to be kept.
     """
 
     image: Image
     labels: frozenset[int]
     annotation: Callable[[], Annotation]
-    version: Callable[[int], Hashable] | None = None
+    version: Callable[[int], Hashable] = _passing
 
     @classmethod
     def of_shot(cls, image: Image, shot: Shot, device: torch.device) -> Annotated:

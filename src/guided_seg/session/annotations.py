@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter, deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import ChainMap, Counter, deque
+from collections.abc import Iterable, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -68,8 +68,8 @@ class _Image:
 class Annotations:
     """Dots and masks by image. Dots lie on top of masks; a new mask covers earlier masks and dots.
 
-    Changes are numbered. `changed` gives the number of the last change of a label, so that caches can detect stale
-    results. Undo restores the annotations exactly.
+    Changes are numbered. `changed` gives the number of the last change of a label in an image, so that caches can
+    detect stale results. Undo restores the annotations exactly.
 
     Args:
         together: a change of one label counts as a change of every label of the image.
@@ -78,10 +78,9 @@ class Annotations:
 
     def __init__(self, together: bool = False, history: int = 1000) -> None:
         self.together = together
-        self._images: dict[str, _Image] = {}
+        self._images: MutableMapping[str, _Image] = {}
         self._clock = 0
-        self._labels: dict[int, int] = {}
-        self._parts: dict[tuple[str, int], int] = {}
+        self._changed: dict[tuple[str, int], int] = {}
         self._done: deque[list[_Change]] = deque(maxlen=history)
         self._undone: list[list[_Change]] = []
 
@@ -90,9 +89,9 @@ class Annotations:
         """The number of the last change."""
         return self._clock
 
-    def changed(self, label: int, image: str | None = None) -> int:
-        """The number of the last change of a label, anywhere or in one image; 0 if there was none."""
-        return self._labels.get(label, 0) if image is None else self._parts.get((image, label), 0)
+    def changed(self, label: int, image: str) -> int | None:
+        """The number of the last change of a label in an image; 0 if there was none."""
+        return self._changed.get((image, label), 0)
 
     def images(self, label: int | None = None) -> list[str]:
         """The annotated images, or those that annotate one label, in the order of their first annotation."""
@@ -122,6 +121,10 @@ class Annotations:
         """The masks of an image as a label map, without its dots; None if it has no masks."""
         painted = self._images.get(image, _Image()).painted
         return painted.map() if painted else None
+
+    def supposing(self, image: str, pixel: Pixel, label: int) -> Supposed:
+        """The annotations as they would be with one more dot. These here stay as they are."""
+        return Supposed(self, image, pixel, label)
 
     # ---- changes ----
 
@@ -207,4 +210,33 @@ class Annotations:
     def _touch(self, image: str, labels: Iterable[int]) -> None:
         self._clock += 1
         for label in labels:
-            self._labels[label] = self._parts[image, label] = self._clock
+            self._changed[image, label] = self._clock
+
+
+class Supposed(Annotations):
+    """Other annotations with one more dot, which share everything else with them.
+
+    What the dot changes has no number, so that caches keep no result of it.
+
+    Args:
+        base: the other annotations. They must not change while these are in use.
+        image: id of the image of the dot.
+        pixel: row and column of the dot.
+        label: its label.
+    """
+
+    def __init__(self, base: Annotations, image: str, pixel: Pixel, label: int) -> None:
+        super().__init__(base.together)
+        own = base._images.get(image, _Image())
+        # its own copy of the image; a chain keeps the order of the images
+        own = replace(own, dots=dict(own.dots), counts=Counter(own.counts))
+        self._images = ChainMap({image: own}, base._images)
+        self._changed, self._affected = base._changed, set[tuple[str, int]]()
+        self.dot(image, pixel, label)
+
+    def changed(self, label: int, image: str) -> int | None:
+        """See `Annotations.changed`; None where the dot changes something."""
+        return None if (image, label) in self._affected else super().changed(label, image)
+
+    def _touch(self, image: str, labels: Iterable[int]) -> None:
+        self._affected.update((image, label) for label in labels)

@@ -1,10 +1,9 @@
-"""Segmentation in a session: label maps of images and of video frames."""
+"""Segmentation in a session: label maps of images."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from functools import partial
 from typing import Literal, get_args, overload
 
@@ -18,21 +17,19 @@ from guided_seg.machine.waiting import waiting
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network, UpdateCost
 from guided_seg.model.precision import Precision
-from guided_seg.model.video.previous_frame import Memory, check_memory
 from guided_seg.predict.encoder import Encoder
 from guided_seg.predict.predictor import Maps, best, labels_touch_each_other, predictor_for
 from guided_seg.predict.support import Annotated, Annotation, Image
-from guided_seg.predict.tracker import Tracker
+from guided_seg.session.annotating import Annotating
+from guided_seg.session.annotations import Annotations
 from guided_seg.session.arguments import RGB, flag, megabytes, one_of, shown, usable_device, whole_number
-from guided_seg.session.pictures import ahead
-from guided_seg.session.store import Labels, Store
+from guided_seg.session.store import Labels
 
-Corrections = Literal["all", "forward"]
 Scores = Float32[np.ndarray, "K H W"]
 
 
-class Answering(Store):
-    """A store with a network that segments its images and videos.
+class Answering(Annotating):
+    """An annotated store with a network that segments its images.
 
     Args:
         network: see `guided_seg.session.Session`, also for the other arguments.
@@ -100,15 +97,27 @@ class Answering(Store):
         Raises:
             UserError: there is no such image, no label but the negative, or an image changed on disk.
         """
-        labels, maps = self._answer(image_id)
+        labels, maps = self._answer(image_id, self._annotations)
         return (labels, torch.stack(maps).cpu().numpy()) if return_scores else labels
 
+    def preview(self, image_id: str, row: int, column: int, label: str | int) -> Labels:
+        """The label map that the image would have after ``dot(...)`` with these arguments: uint8 ``[H, W]``.
+
+        Nothing changes: there is no dot and no step to undo, and what was computed before is kept. It costs as much
+        as an edit.
+
+        Raises:
+            UserError: as `dot` and `segment`.
+        """
+        pixel, number = self._pixel(image_id, row, column), self._number(label)
+        return self._answer(image_id, self._annotations.supposing(image_id, pixel, number))[0]
+
     @torch.inference_mode()
-    def _answer(self, image_id: str) -> tuple[Labels, Maps]:
+    def _answer(self, image_id: str, annotations: Annotations) -> tuple[Labels, Maps]:
         self.picture(image_id)
         self._check_labels()
         with waiting(f"Segmenting {image_id}"):
-            maps = self._predictor.maps(self._image(image_id), self._support(), len(self.labels))
+            maps = self._predictor.maps(self._image(image_id), self._support(annotations), len(self.labels))
         return best(maps), maps
 
     def _image(self, name: str, pixels: RGB | None = None) -> Image:
@@ -122,25 +131,24 @@ class Answering(Store):
         """Pixels as a tensor in 0..1 on the device of the network."""
         return torch.from_numpy(pixels).to(self._encoder.device).permute(2, 0, 1) / 255
 
-    def _support(self, hidden: frozenset[str] = frozenset()) -> list[Annotated]:
+    def _support(self, annotations: Annotations, hidden: frozenset[str] = frozenset()) -> list[Annotated]:
         """The annotated images, without the ``hidden`` ones, in the order of their first annotation."""
-        return [self._annotated(name) for name in self._annotations.images() if name not in hidden]
+        return [self._annotated(name, annotations) for name in annotations.images() if name not in hidden]
 
-    def _annotated(self, name: str) -> Annotated:
-        changed = self._annotations.changed
+    def _annotated(self, name: str, annotations: Annotations) -> Annotated:
         return Annotated(
             self._image(name),
-            self._annotations.labels(name),
-            partial(self._annotation, name),
-            lambda label: changed(label, name),
+            annotations.labels(name),
+            partial(self._annotation, name, annotations),
+            partial(annotations.changed, image=name),
         )
 
-    def _annotation(self, name: str) -> Annotation:
+    def _annotation(self, name: str, annotations: Annotations) -> Annotation:
         """The dots of an image, or its label map."""
-        mask = self._annotations.mask(name)
+        mask = annotations.mask(name)
         if mask is not None:
             return None, torch.from_numpy(mask).to(self._encoder.device)
-        points = torch.tensor(self._annotations.points(name), dtype=torch.int64, device=self._encoder.device)
+        points = torch.tensor(annotations.points(name), dtype=torch.int64, device=self._encoder.device)
         return points.reshape(-1, 3), None
 
     def _check_labels(self) -> None:
@@ -170,81 +178,6 @@ class Answering(Store):
                 self._predictor.encode_all([self._image(name) for name in together])
             for name in together:
                 yield name, self.segment(name)
-
-    def segment_video(
-        self, video_id: str, start: int = 0, corrections: Corrections = "all", memory: Memory = "none"
-    ) -> Iterator[tuple[int, Labels]]:
-        """Segment a video frame by frame and yield each frame number and label map. Later frames are read meanwhile.
-
-        You may set dots between two frames, on the `frame` just yielded or on any other. They take effect from the
-        next frame on. Each frame is encoded once.
-
-        Args:
-            video_id: id of a video.
-            start: number of the first frame.
-            corrections: dots on a frame of this video guide ``all`` frames, or only that frame and later ones
-                (``forward``).
-            memory: previous-frame propagation, see `model.video.previous_frame.Memory`. Each edit resets it.
-
-        Raises:
-            UserError: an argument is invalid, or the network does not support this memory. During iteration: the
-                video has no frame ``start``, or it is cut off. Label maps already yielded stay valid.
-        """
-        self._video(video_id)
-        start = whole_number(start, "start", least=0)
-        one_of(corrections, "corrections", get_args(Corrections))
-        check_memory(memory, self._predictor.network)
-        return self._frame_by_frame(video_id, start, corrections, memory)
-
-    def _frame_by_frame(
-        self, video_id: str, start: int, corrections: Corrections, memory: Memory
-    ) -> Iterator[tuple[int, Labels]]:
-        video = self._video(video_id)
-        self._check_labels()  # before a frame of the stream is consumed
-        tracker, clock = Tracker(self._predictor, memory), self._annotations.clock
-        frames = video.frames(start)
-        index = None
-        with closing(ahead(frames) if video.path else frames) as coming:  # type: ignore[type-var]
-            for index, pixels in coming:
-                name, passing = self._shown_frame(video_id, index, pixels)
-                try:
-                    if clock != self._annotations.clock:
-                        tracker.forget()
-                        clock = self._annotations.clock
-                    hidden = self._later(video_id, index) if corrections == "forward" else frozenset()
-                    yield index, self._segment_frame(tracker, self._image(name, pixels), hidden)
-                finally:
-                    if passing:
-                        self._pass(name)
-        if index is None:
-            raise UserError(video.ended(start))
-
-    def _shown_frame(self, video_id: str, index: int, pixels: RGB) -> tuple[str, bool]:
-        """The id of a frame, and whether it is temporary."""
-        name = f"{video_id}#{index}"
-        if name in self._images:
-            self._images[name].check_same(pixels)  # or features of other pixels would be reused
-            return name, False
-        self._passing.add(name)
-        return self._add_frame(video_id, index, pixels), True
-
-    def _pass(self, name: str) -> None:
-        """Drop a temporary frame, unless it was ever annotated: redo may still need it."""
-        self._passing.discard(name)
-        if not self._annotations.knows(name):
-            del self._images[name]
-            self._predictor.forget(name)
-
-    @torch.inference_mode()
-    def _segment_frame(self, tracker: Tracker, frame: Image, hidden: frozenset[str]) -> Labels:
-        self._check_labels()
-        with waiting(f"Segmenting {frame.key}"):
-            return tracker.segment(frame, self._support(hidden), len(self.labels))[0]
-
-    def _later(self, video_id: str, index: int) -> frozenset[str]:
-        """The annotated frames of a video after frame ``index``."""
-        frames = {name: self._images[name].frame for name in self._annotations.images()}
-        return frozenset(name for name, frame in frames.items() if frame and frame[0] == video_id and frame[1] > index)
 
 
 def check_settings(device: object, precision: object, cache_mb: object, compiled: object) -> torch.device:

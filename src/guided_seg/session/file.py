@@ -17,6 +17,7 @@ from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
 from guided_seg.files.writing import sha256, whole_file
 from guided_seg.release import with_checksum
+from guided_seg.session.annotating import Annotating
 from guided_seg.session.content import Content, KWay, Malformed, Reference, SavedImage, parse, table_of
 from guided_seg.session.store import Store
 
@@ -72,7 +73,7 @@ def read(path: Path) -> Content:
         raise _no_session(path, error) from error
 
 
-def fill(store: Store, content: Content, path: Path) -> None:
+def fill(store: Annotating, content: Content, path: Path) -> None:
     """Add the labels, videos, images and annotations of ``content`` to an empty session.
 
     Raises:

@@ -18,9 +18,10 @@ from guided_seg.model.network import Network
 from guided_seg.model.precision import Precision
 from guided_seg.model.wrappers.one_vs_rest import k_way
 from guided_seg.session import file
-from guided_seg.session.answering import Answering, check_settings
+from guided_seg.session.answering import check_settings
 from guided_seg.session.arguments import local_path, one_of
 from guided_seg.session.content import KWay
+from guided_seg.session.playing import Playing
 
 
 class Model(NamedTuple):
@@ -31,7 +32,7 @@ class Model(NamedTuple):
     reading: KWay
 
 
-class Session(Answering):
+class Session(Playing):
     """Images, videos, labels and annotations. All annotations together guide each segmentation.
 
     An image is encoded when it is first needed, and again only if its features were evicted from the cache. With late

@@ -1,0 +1,97 @@
+"""Annotating the images of a session: dots and masks, undo and redo."""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from guided_seg.errors import UserError
+from guided_seg.session.annotations import Pixel
+from guided_seg.session.arguments import marked, pair, whole_number
+from guided_seg.session.store import Store
+
+
+class Annotating(Store):
+    """A store whose images and frames can be annotated with dots and masks.
+
+    Pass a label by its name, or by its number in label maps. An invalid argument raises a `UserError` and changes
+    nothing.
+    """
+
+    def dot(self, image_id: str, row: int, column: int, label: str | int) -> None:
+        """Annotate a pixel with a label, which may be `NEGATIVE`. An earlier dot there is replaced.
+
+        Args:
+            image_id: id of an image or a `frame`.
+            row: row of the pixel, from 0 at the top.
+            column: column of the pixel, from 0 at the left.
+            label: name, or number in `labels`.
+
+        Raises:
+            UserError: there is no such image or label, or the pixel lies outside the image.
+        """
+        self._annotations.dot(image_id, self._pixel(image_id, row, column), self._number(label))
+
+    def move(self, image_id: str, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """Move a dot from one (row, column) to another, replacing any dot there.
+
+        Raises:
+            UserError: there is no such image, no dot at ``start``, or ``end`` lies outside the image.
+        """
+        old, new = (self._pixel(image_id, *pair(at, what)) for at, what in ((start, "start"), (end, "end")))
+        if old not in {dot[:2] for dot in self.dots(image_id)}:
+            raise UserError(f"There is no dot at row {old[0]}, column {old[1]} of {image_id!r} to move.")
+        self._annotations.move(image_id, old, new)
+
+    def remove(self, image_id: str, row: int, column: int) -> None:
+        """Remove the dot at a pixel, if there is one.
+
+        Raises:
+            UserError: there is no such image, or the pixel lies outside it.
+        """
+        self._annotations.dot(image_id, self._pixel(image_id, row, column), None)
+
+    def mask(self, image_id: str, pixels: ArrayLike, label: str | int) -> None:
+        """Annotate all pixels of a mask with a label, replacing earlier annotations of these pixels.
+
+        Args:
+            image_id: id of an image or a `frame`.
+            pixels: ``[H, W]``, true or nonzero at the pixels to label.
+            label: name, or number in `labels`.
+
+        Raises:
+            UserError: there is no such image or label, or the sizes of mask and image differ.
+        """
+        where = marked(pixels, image_id, self.picture(image_id).size)
+        self._annotations.paint(image_id, where, self._number(label))
+
+    def forget_history(self) -> None:
+        """Clear the undo history."""
+        self._annotations.forget_history()
+
+    def clear(self, image_id: str | None = None) -> None:
+        """Remove all dots and masks of an image, or of all images.
+
+        Raises:
+            UserError: there is no such image.
+        """
+        if image_id is not None:
+            self.picture(image_id)
+        self._annotations.clear([image_id] if image_id is not None else self._annotations.images())
+
+    def undo(self) -> bool:
+        """Undo the last change of dots and masks; False if there is none."""
+        return self._annotations.undo()
+
+    def redo(self) -> bool:
+        """Redo the change undone last; False if there is none."""
+        return self._annotations.redo()
+
+    def _pixel(self, image_id: str, row: object, column: object) -> Pixel:
+        height, width = self.picture(image_id).size
+        row, column = whole_number(row, "The row of a dot"), whole_number(column, "The column of a dot")
+        if not (0 <= row < height and 0 <= column < width):
+            raise UserError(
+                f"The dot at row {row}, column {column} lies outside its {height} x {width} image {image_id!r}; "
+                f"rows go from 0 to {height - 1} and columns from 0 to {width - 1}."
+            )
+        return row, column

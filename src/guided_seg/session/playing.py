@@ -1,0 +1,100 @@
+"""Segmentation of the videos of a session, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Literal, get_args
+
+import torch
+
+from guided_seg.errors import UserError
+from guided_seg.machine.waiting import waiting
+from guided_seg.model.video.previous_frame import Memory, check_memory
+from guided_seg.predict.support import Image
+from guided_seg.predict.tracker import Tracker
+from guided_seg.session.answering import Answering
+from guided_seg.session.arguments import RGB, one_of, whole_number
+from guided_seg.session.pictures import ahead
+from guided_seg.session.store import Labels
+
+Corrections = Literal["all", "forward"]
+
+
+class Playing(Answering):
+    """Images with their answers, and videos that are segmented frame by frame."""
+
+    def segment_video(
+        self, video_id: str, start: int = 0, corrections: Corrections = "all", memory: Memory = "none"
+    ) -> Iterator[tuple[int, Labels]]:
+        """Segment a video frame by frame and yield each frame number and label map. Later frames are read meanwhile.
+
+        You may set dots between two frames, on the `frame` just yielded or on any other. They take effect from the
+        next frame on. Each frame is encoded once.
+
+        Args:
+            video_id: id of a video.
+            start: number of the first frame.
+            corrections: dots on a frame of this video guide ``all`` frames, or only that frame and later ones
+                (``forward``).
+            memory: previous-frame propagation, see `model.video.previous_frame.Memory`. Each edit resets it.
+
+        Raises:
+            UserError: an argument is invalid, or the network does not support this memory. During iteration: the
+                video has no frame ``start``, or it is cut off. Label maps already yielded stay valid.
+        """
+        self._video(video_id)
+        start = whole_number(start, "start", least=0)
+        one_of(corrections, "corrections", get_args(Corrections))
+        check_memory(memory, self._predictor.network)
+        return self._frame_by_frame(video_id, start, corrections, memory)
+
+    def _frame_by_frame(
+        self, video_id: str, start: int, corrections: Corrections, memory: Memory
+    ) -> Iterator[tuple[int, Labels]]:
+        video = self._video(video_id)
+        self._check_labels()  # before a frame of the stream is consumed
+        tracker, clock = Tracker(self._predictor, memory), self._annotations.clock
+        frames = video.frames(start)
+        index = None
+        with closing(ahead(frames) if video.path else frames) as coming:  # type: ignore[type-var]
+            for index, pixels in coming:
+                name, passing = self._shown_frame(video_id, index, pixels)
+                try:
+                    if clock != self._annotations.clock:
+                        tracker.forget()
+                        clock = self._annotations.clock
+                    hidden = self._later(video_id, index) if corrections == "forward" else frozenset()
+                    yield index, self._segment_frame(tracker, self._image(name, pixels), hidden)
+                finally:
+                    if passing:
+                        self._pass(name)
+        if index is None:
+            raise UserError(video.ended(start))
+
+    def _shown_frame(self, video_id: str, index: int, pixels: RGB) -> tuple[str, bool]:
+        """The id of a frame, and whether it is temporary."""
+        name = f"{video_id}#{index}"
+        if name in self._images:
+            self._images[name].check_same(pixels)  # or features of other pixels would be reused
+            return name, False
+        self._passing.add(name)
+        return self._add_frame(video_id, index, pixels), True
+
+    def _pass(self, name: str) -> None:
+        """Drop a temporary frame, unless it was ever annotated: redo may still need it."""
+        self._passing.discard(name)
+        if not self._annotations.knows(name):
+            del self._images[name]
+            self._predictor.forget(name)
+
+    @torch.inference_mode()
+    def _segment_frame(self, tracker: Tracker, frame: Image, hidden: frozenset[str]) -> Labels:
+        self._check_labels()
+        with waiting(f"Segmenting {frame.key}"):
+            return tracker.segment(frame, self._support(self._annotations, hidden), len(self.labels))[0]
+
+    def _later(self, video_id: str, index: int) -> frozenset[str]:
+        """The annotated frames of a video after frame ``index``."""
+        frames = {name: self._images[name].frame for name in self._annotations.images()}
+        return frozenset(name for name, frame in frames.items() if frame and frame[0] == video_id and frame[1] > index)
