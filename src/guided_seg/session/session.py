@@ -20,6 +20,7 @@ from guided_seg.model.wrappers.one_vs_rest import k_way
 from guided_seg.session import file
 from guided_seg.session.answering import check_settings
 from guided_seg.session.arguments import local_path, one_of
+from guided_seg.session.confidence import confidence, next_click
 from guided_seg.session.content import KWay
 from guided_seg.session.playing import Playing
 
@@ -156,6 +157,33 @@ class Session(Playing):
         with waiting(f"Opening {where}"):
             file.fill(session, saved, where)
         return session
+
+    def confidence(self, image_id: str) -> float:
+        """How sure the answer to an image is, in 0..1; see `guided_seg.session.confidence.confidence`.
+
+        Raises:
+            UserError: as `segment`.
+        """
+        return confidence(self.segment(image_id, return_scores=True)[1])
+
+    def next_click(self, image_id: str) -> tuple[int, int, int] | None:
+        """Where a dot would help most: row, column and the number of the label that it may well have.
+
+        None if the answer is certain everywhere; see `guided_seg.session.confidence.next_click`.
+
+        Raises:
+            UserError: as `segment`.
+        """
+        scores = self.segment(image_id, return_scores=True)[1]
+        return next_click(scores, self._map(image_id).cpu().numpy() != IGNORE)
+
+    def next_image(self) -> str | None:
+        """The one of `images` with the least `confidence`; None if there are no images. It segments all of them.
+
+        Raises:
+            UserError: as `segment`.
+        """
+        return min(self.images, key=self.confidence, default=None)
 
     def episodes(self) -> Iterator[Episode]:
         """Training episodes: each annotated image as the query, its annotation as target, all of them as support."""
