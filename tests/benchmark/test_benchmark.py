@@ -22,7 +22,9 @@ from support.commands import TINY as SMALL
 from support.networks import network
 from support.processes import python
 
-from guided_seg.benchmark import (
+from guided_seg.benchmark import timing
+from guided_seg.benchmark.measure import SUITES, chosen, run
+from guided_seg.benchmark.suites import (
     accuracy,
     data,
     encode,
@@ -30,13 +32,10 @@ from guided_seg.benchmark import (
     neighbour,
     released,
     startup,
-    suites,
-    timing,
     training,
     update,
     video,
 )
-from guided_seg.benchmark.suites import SUITES, chosen, run
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.errors import UserError
