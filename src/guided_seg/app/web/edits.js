@@ -2,9 +2,11 @@
 
 import { send } from "./connection.js";
 import { frameOf, thinned } from "./coordinates.js";
-import { choose, imageOf, page, tell } from "./state.js";
+import { choose, imageOf, listen, page, tell } from "./state.js";
 
 const POINTS = 400; // of a scribble, at most
+
+let looked = null; // the id that the server knows to be visible
 
 /** Make a frame of a video an image of the session, so that it can be annotated; others are images already. */
 export function opened(id) {
@@ -13,11 +15,17 @@ export function opened(id) {
   if (send("frame", frame)) page.images.set(id, imageOf(id));
 }
 
+/** Say that an image or frame is visible, so that it is answered first. */
+export function look(id) {
+  opened(id);
+  if (send("look", { image: id })) looked = id;
+}
+
 /** Send an edit of the visible image. Tells "edited" with {n, image}; returns the number, 0 if it was not sent. */
 function edit(what, fields = {}) {
   if (page.image === null) return 0;
-  opened(page.image);
-  const n = send(what, { image: page.image, ...fields });
+  if (looked !== page.image) look(page.image);
+  const n = send(what, fields);
   if (n) tell("edited", { n, image: page.image });
   else tell("notice", { text: "Not connected: the edit was not made. The page is trying to connect again." });
   return n;
@@ -37,15 +45,17 @@ export function labelFor(negative) {
   return page.label;
 }
 
-/** Add a label and choose it. */
+/** Choose the label of that name; if there is none, add it. */
 export function addLabel(name) {
-  if (send("label", { name })) choose({ label: page.labels.length + 1 });
+  const known = page.labels.findIndex((label) => label.name === name);
+  if (known >= 0) choose({ label: known + 1 });
+  else if (send("label", { name })) choose({ label: page.labels.length + 1 });
 }
 
 /** Place a dot; returns its index, -1 if it was not placed. */
 export function placeDot([row, column], negative) {
   const label = labelFor(negative);
-  if (!edit("dot", { row, column, label })) return -1;
+  if (!edit("dot", { image: page.image, row, column, label })) return -1;
   redraw((dots) => {
     const same = dots.findIndex(([atRow, atColumn]) => atRow === row && atColumn === column);
     if (same >= 0) dots.splice(same, 1);
@@ -57,7 +67,7 @@ export function placeDot([row, column], negative) {
 /** Move a dot from [row, column] to another. */
 export function moveDot(start, end) {
   if (start[0] === end[0] && start[1] === end[1]) return;
-  if (!edit("move", { start, end })) return;
+  if (!edit("move", { image: page.image, start, end })) return;
   redraw((dots) => {
     const moved = dots.find(([row, column]) => row === start[0] && column === start[1]);
     if (moved) [moved[0], moved[1]] = end;
@@ -66,7 +76,7 @@ export function moveDot(start, end) {
 
 /** Remove the dot at [row, column]. */
 export function removeDot([row, column]) {
-  if (!edit("remove", { row, column })) return;
+  if (!edit("remove", { image: page.image, row, column })) return;
   redraw((dots) => {
     const index = dots.findIndex(([atRow, atColumn]) => atRow === row && atColumn === column);
     if (index >= 0) dots.splice(index, 1);
@@ -75,24 +85,24 @@ export function removeDot([row, column]) {
 
 /** Guide by a line of [row, column]. */
 export function scribble(points, label) {
-  edit("scribble", { points: thinned(points, POINTS), label });
+  edit("scribble", { image: page.image, points: thinned(points, POINTS), label });
 }
 
 /** Guide by a box [top, left, bottom, right], inclusive. */
 export function drawBox(box, label) {
-  edit("box", { box, label });
+  edit("box", { image: page.image, box, label });
 }
 
 /** Start from a mask, as base64 of run lengths. */
 export function paint(runs) {
   const label = labelFor(false);
   if (label === 0) tell("notice", { text: "Choose a label for the mask first; the background has none." });
-  else edit("paint", { label, runs });
+  else edit("paint", { image: page.image, label, runs });
 }
 
 /** Remove the annotations of the visible image, or of all. */
 export function clear(all) {
-  edit("clear", all ? { all: true } : {});
+  edit("clear", all ? {} : { image: page.image });
 }
 
 /** Undo or redo the last step. */
@@ -100,3 +110,7 @@ export function step(what) {
   const n = send(what);
   if (n) tell("edited", { n, image: page.image, what });
 }
+
+listen("connection", () => {
+  looked = null;
+});

@@ -5,7 +5,14 @@ import { base64, encodeRuns } from "./runs.js";
 import { address, imageOf, listen, page, tell } from "./state.js";
 
 const get = (id) => document.getElementById(id);
+const KEPT = 60_000; // milliseconds that a download stays in the browser's memory
 let entered = 0; // how many elements a dragged file is over
+
+/** The sentence in a reply of the server that refuses something. */
+async function reason(reply) {
+  const { text } = await reply.json().catch(() => ({}));
+  return text ?? `The server answered ${reply.status}.`;
+}
 
 /** Send files to the server, and show the first that was added. */
 export async function upload(files) {
@@ -15,14 +22,12 @@ export async function upload(files) {
   get("upload").setAttribute("aria-busy", "true");
   try {
     const reply = await fetch(address("upload"), { method: "POST", body: form });
-    const answer = await reply.json().catch(() => ({}));
-    if (!reply.ok && !answer.refused) {
-      throw new Error(answer.text ?? answer.detail ?? `the server answered ${reply.status}`);
-    }
+    if (!reply.ok) throw new Error(await reason(reply));
+    const answer = await reply.json();
     for (const { name, text } of answer.refused ?? []) tell("notice", { text: `${name}: ${text}`, error: true });
     if (answer.added?.length) tell("added", answer.added);
   } catch (error) {
-    tell("notice", { text: `The files were not added: ${error.message}.`, error: true });
+    tell("notice", { text: `The files were not added: ${error.message}`, error: true });
   }
   get("upload").removeAttribute("aria-busy");
 }
@@ -60,6 +65,23 @@ function nonzero(bitmap) {
   });
 }
 
+/** Save an export as a file, or say why there is none. */
+async function download(from, format) {
+  get("export").setAttribute("aria-busy", "true");
+  try {
+    const reply = await fetch(from);
+    if (!reply.ok) throw new Error(await reason(reply));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await reply.blob());
+    link.download = /filename="?([^";]+)/.exec(reply.headers.get("content-disposition") ?? "")?.[1] ?? format;
+    link.click();
+    setTimeout(URL.revokeObjectURL, KEPT, link.href);
+  } catch (error) {
+    tell("notice", { text: `Nothing was exported: ${error.message}`, error: true });
+  }
+  get("export").removeAttribute("aria-busy");
+}
+
 function exports() {
   const links = page.formats.map(({ name, about }) => {
     const link = document.createElement("a");
@@ -72,7 +94,11 @@ function exports() {
     title.textContent = name;
     words.textContent = about;
     link.append(title, words);
-    link.onclick = () => get("export").removeAttribute("open");
+    link.onclick = (event) => {
+      event.preventDefault();
+      get("export").removeAttribute("open");
+      download(link.href, name);
+    };
     return link;
   });
   get("export-menu").replaceChildren(...links);

@@ -42,7 +42,8 @@ const SHORTCUTS = [
   [["arrowright"], "→", "Frame or image after", () => along(1)],
   [["pageup"], "Page up", "Image or video before", () => neighbour(-1) && tell("go", neighbour(-1))],
   [["pagedown"], "Page down", "Image or video after", () => neighbour(1) && tell("go", neighbour(1))],
-  [["k"], "K", "Play or pause a video", play],
+  [["k"], "K", "Play or pause a video", () => play()],
+  [["j"], "J", "Play a video backwards", () => play(true)],
   [["escape"], "Escape", "Give up a line, a box or a drag", abandon],
   [["?"], "?", "This list", showHelp],
 ];

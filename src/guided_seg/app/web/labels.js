@@ -8,7 +8,7 @@ const list = document.getElementById("labels");
 const input = document.getElementById("label-name");
 
 function rebuild() {
-  list.replaceChildren(...page.labels.map(({ name }, index) => chip(index + 1, name)), chip(0, "Background"));
+  list.replaceChildren(chip(0, "Background"), ...page.labels.map(({ name }, index) => chip(index + 1, name)));
   if (page.label > Math.max(page.labels.length, 1)) choose({ label: 1 });
   mark();
 }

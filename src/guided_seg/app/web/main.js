@@ -18,7 +18,7 @@ import { answered, askForMap, firstOf, follow, go, goToNext, mapped, ofVisibleVi
 
 let buffer = null; // the label map of a preview or refined answer
 let pending = null; // what to go to once the server says it is there
-let stepped = 0; // the number of the last undo or redo
+let step = { n: 0, changed: [] }; // the last undo or redo, and the images whose dots it changed
 let guided = false; // whether there were ever annotations
 let filling = false; // whether the server fills after each edit by itself
 
@@ -40,9 +40,10 @@ const masks = {
       took(ms);
       mayRefine(n);
       askForMap();
-    } else if (isPlaying() && ofVisibleVideo(image)) follow(image);
+    } else if (isPlaying(n) && ofVisibleVideo(image)) follow(image);
     refresh(image);
     reached(image);
+    if (n === step.n) show(step.changed);
   },
   preview(header, payload) {
     if (!previewed(header.n) || scene.image?.id !== header.image) return;
@@ -59,6 +60,12 @@ const masks = {
   },
 };
 
+/** Go to what an undo or redo changed, unless it is visible. */
+function show(changed) {
+  if (changed.length && !changed.includes(page.image)) go(changed[0]);
+  step = { n: 0, changed: [] };
+}
+
 /** Mark the answer as refined, or not. */
 function marked(better) {
   document.getElementById("refined").hidden = !better;
@@ -74,13 +81,14 @@ function hold(id, dots) {
 }
 
 const messages = {
-  state({ model, labels, images, videos, formats, memories }) {
-    Object.assign(page, { model, labels, formats, memories });
+  state({ model, labels, images, videos, formats, memories, undo, redo }) {
+    Object.assign(page, { model, labels, formats, memories, undo, redo });
     page.videos = new Map(videos.map((video) => [video.id, video]));
     page.images = new Map(images.map((image) => [image.id, image]));
     for (const { id, dots } of images) hold(id, dots);
     retain((id) => imageOf(id) !== null);
     tell("state");
+    tell("history");
     const there = [pending && firstOf(pending), page.image, entries()[0]?.image].find((id) => id && imageOf(id));
     if (there) go(there);
     else tell("shown");
@@ -89,11 +97,10 @@ const messages = {
     fill();
   },
   dots({ n, image, dots, undo, redo }) {
+    if (n === step.n && `${imageOf(image)?.dots}` !== `${dots}`) step.changed.push(image);
     hold(image, dots);
     Object.assign(page, { undo, redo });
     tell("history");
-    if (n === stepped && image !== page.image) go(image);
-    stepped = 0;
   },
   labels({ labels }) {
     page.labels = labels;
@@ -102,13 +109,16 @@ const messages = {
     invalidate();
   },
   progress(message) {
-    progress(message);
-    if (message.what === "play" && message.ended) ended();
+    const late = message.what === "play" ? !isPlaying(message.n) : !page.fill; // it was stopped here meanwhile
+    progress({ ...message, ended: message.ended || late });
+    if (message.what !== "play" || !message.ended || late) return;
+    ended();
+    fill(); // playing stopped it
   },
   next: goToNext,
-  frame({ image, height, width, dots }) {
-    page.images.set(image, { id: image, height, width, dots });
-    hold(image, dots);
+  frame({ id, height, width, dots }) {
+    page.images.set(id, { id, height, width, dots });
+    hold(id, dots);
   },
   saved: ({ at }) => saved(at),
   error({ n, text }) {
@@ -132,7 +142,7 @@ listen("binary", ({ header, payload }) => {
   if (header.type === "map") mapped(header, payload);
 });
 listen("edited", ({ n, image, what }) => {
-  stepped = what ? n : 0;
+  step = { n: what ? n : 0, changed: [] };
   guided = true;
   marked(false);
   age(image);

@@ -6,7 +6,11 @@ import { page, listen, tell } from "./state.js";
 const MOST = 4; // notices at a time
 const SHOWN = { notice: 6000, error: 15000 }; // milliseconds
 
+const PATIENCE = 400; // milliseconds of work before its progress is shown
+
 const get = (id) => document.getElementById(id);
+
+let slow = 0; // the timer that shows progress
 
 /** Show a sentence for some seconds, or until it is dismissed. */
 export function notice(text, error = false) {
@@ -31,13 +35,23 @@ export function notice(text, error = false) {
 
 /** Show how far the server is with filling or playing. */
 export function progress({ what, done, of, ended }) {
-  get("progress").hidden = ended;
-  if (ended) return;
+  if (ended) {
+    quiet();
+    return;
+  }
+  slow ||= setTimeout(() => (get("progress").hidden = false), PATIENCE);
   const doing = what === "play" ? "Playing: frame" : "Filling in image";
   get("progress-text").textContent = `${doing} ${done}${of ? ` of ${of}` : ""}`;
   const bar = get("progress-bar");
   if (of) [bar.max, bar.value] = [of, done];
   else bar.removeAttribute("value");
+}
+
+/** Show no progress any more. */
+function quiet() {
+  clearTimeout(slow);
+  slow = 0;
+  get("progress").hidden = true;
 }
 
 /** Say how long the last answer took. */
@@ -49,7 +63,7 @@ export function took(milliseconds) {
 export function saved(at) {
   const time = new Date(at);
   const clock = Number.isNaN(time.valueOf()) ? at : time.toLocaleTimeString();
-  get("saved").textContent = "Saved";
+  get("saved").hidden = false;
   get("saved").title = `Saved at ${clock}`;
 }
 
@@ -70,19 +84,20 @@ function connection({ state, wait }) {
   get("connection").textContent = words[state];
   get("connection").dataset.state = state;
   if (state === "open") get("farewell").hidden = true;
-  if (state !== "open") get("progress").hidden = true;
+  if (state !== "open") quiet();
 }
 
 listen("connection", connection);
 listen("notice", ({ text, error }) => notice(text, error));
 listen("edited", () => {
-  get("saved").textContent = "Saving";
-  get("saved").title = "";
+  get("saved").hidden = true;
 });
 get("cancel").onclick = () => {
   send("stop");
+  quiet();
   tell("stopped");
 };
+listen("paused", quiet);
 get("farewell-connect").onclick = () => connect();
 listen("state", () => {
   get("model").textContent = page.model;

@@ -7,6 +7,7 @@ import { colourOf, page, tell } from "./state.js";
 
 const RADIUS = 7; // of a dot, in CSS pixels
 const NEAREST = 6; // from this scale on, single pixels are shown
+const WHITE = [255, 255, 255];
 const LOST = packed([15, 17, 20], 215);
 
 const canvas = document.getElementById("stage");
@@ -123,7 +124,7 @@ export function showPreview(labels, answer) {
   layers.preview.shown = false;
   if (!labels || !answer || !image) return;
   const layer = layerOf(image.height, image.width);
-  const colours = labelPixels(page.labels.map(({ colour }) => ({ colour: mixed(colour, [255, 255, 255], 0.35) })), 235);
+  const colours = labelPixels(page.labels.map(({ colour }) => ({ colour: mixed(colour, WHITE, 0.35) })), 235);
   const stripe = Math.max(2, Math.round(5 / (view.scale * layer.step)));
   layers.preview.paint(layer, (pixels) => paintDifference(answer, labels, image, colours, LOST, stripe, pixels));
 }

@@ -3,12 +3,13 @@
 import { frameOf } from "./coordinates.js";
 import { NEGATIVE } from "./colours.js";
 
+const loaded = Date.now().toString(36); // another server may have other images of that name
 const search = new URLSearchParams(location.search);
 
 export const page = {
   id: decodeURIComponent(location.pathname.split("/")[2] ?? "main"),
   model: "",
-  labels: [], // {name, colour}; label number k is at k - 1
+  labels: [], // {name, colour}; label number k is at k - 1, and 0 is the background
   images: new Map(), // id -> {id, height, width, dots}
   videos: new Map(), // id -> {id, frames, height, width}
   formats: [],
@@ -79,7 +80,7 @@ export function address(path, parameters = {}) {
   return `/s/${encodeURIComponent(page.id)}/${path}${asked ? `?${asked}` : ""}`;
 }
 
-/** The address of an image or frame, at most `width` pixels wide if given. */
+/** The address of an image or frame, at most `width` pixels wide if given. It is not that of another page load. */
 export function imageAddress(id, width) {
-  return address(`image/${encodeURIComponent(id)}`, width ? { w: width } : {});
+  return address(`image/${encodeURIComponent(id)}`, { ...(width && { w: width }), loaded });
 }

@@ -6,6 +6,7 @@ import { frameOf } from "./coordinates.js";
 import { answerTo } from "./masks.js";
 import { listen, page, tell, visibleFrame } from "./state.js";
 
+const [ANSWERED, WAITING] = ["#6b7684", "#333942"]; // frames whose confidence is not known, and without an answer
 const get = (id) => document.getElementById(id);
 const canvas = get("ticks");
 const context = canvas.getContext("2d");
@@ -15,13 +16,13 @@ let playing = 0; // the number of the play message; 0 if nothing plays
 let began = 0; // the frame where it began
 let waiting = 0;
 
-/** Whether a video is being segmented frame by frame. */
-export function isPlaying() {
-  return playing > 0;
+/** Whether a video is being segmented frame by frame, by the message of that number if one is given. */
+export function isPlaying(n = playing) {
+  return playing > 0 && n === playing;
 }
 
 function frames(video) {
-  return page.videos.get(video)?.frames ?? grown.get(video) ?? 1;
+  return Math.max(page.videos.get(video)?.frames ?? 1, grown.get(video) ?? 1);
 }
 
 /** A frame was answered: the timeline of a stream grows. */
@@ -31,18 +32,19 @@ export function reached(id) {
   redraw();
 }
 
-/** Play from the visible frame, or pause. */
-export function play() {
+/** Play from the visible frame, forwards or backwards, or pause. */
+export function play(backward = false) {
   const frame = visibleFrame();
   if (!frame) return;
   if (playing) {
     pause();
     return;
   }
-  began = frame.index + 1 < frames(frame.video) ? frame.index : 0;
-  const memory = get("memory").value || null;
-  const corrections = get("corrections").value;
-  playing = send("play", { video: frame.video, start: began, memory, corrections });
+  const last = frames(frame.video) - 1;
+  const atEnd = frame.index === (backward ? 0 : last);
+  began = atEnd ? last - frame.index : frame.index;
+  const [memory, corrections] = [get("memory").value, get("corrections").value];
+  playing = send("play", { video: frame.video, start: began, memory, corrections, backward });
   if (!playing) tell("notice", { text: "Not connected: the video cannot play." });
   shown();
 }
@@ -85,6 +87,7 @@ function shown() {
   get("play").dataset.playing = isPlaying();
   get("play").setAttribute("aria-label", isPlaying() ? "Pause" : "Play");
   get("play").title = isPlaying() ? "Pause (K)" : "Segment frame by frame from here (K)";
+  get("play-back").disabled = isPlaying();
   if (!frame) return;
   const last = frames(frame.video) - 1;
   get("frame-number").textContent = `${frame.index} / ${last}`;
@@ -112,8 +115,8 @@ function draw() {
     const answer = answerTo(`${frame.video}#${index}`);
     const value = answer?.confidence;
     context.globalAlpha = answer?.stale ? 0.35 : 0.85;
-    context.fillStyle = answer ? css(onScale("confidence", value ?? 1)) : "#333942";
-    const tall = answer ? 6 + (height - 20) * (value ?? 1) : 6;
+    context.fillStyle = value === null ? ANSWERED : answer ? css(onScale("confidence", value)) : WAITING;
+    const tall = answer ? 6 + (height - 20) * (value ?? 0.5) : 6;
     context.fillRect(index * wide, height - tall, Math.max(wide - gap, 0.5), tall);
   }
   context.globalAlpha = 1;
@@ -153,7 +156,8 @@ function scrub(event) {
 
 canvas.addEventListener("pointerdown", scrub);
 canvas.addEventListener("pointermove", scrub);
-get("play").onclick = play;
+get("play").onclick = () => play();
+get("play-back").onclick = () => play(true);
 get("stop").onclick = stop;
 get("back").onclick = () => stepFrame(-1);
 get("on").onclick = () => stepFrame(1);
@@ -163,9 +167,7 @@ new ResizeObserver(redraw).observe(canvas);
 function memories() {
   const select = get("memory");
   const before = select.value;
-  const options = page.memories.map((name) => new Option(name, name));
-  if (!page.memories.includes("none")) options.unshift(new Option("none", ""));
-  select.replaceChildren(...options);
+  select.replaceChildren(...page.memories.map((name) => new Option(name, name)));
   if ([...select.options].some(({ value }) => value === before)) select.value = before;
 }
 

@@ -2,17 +2,19 @@
 
 import { send } from "./connection.js";
 import { frameOf, placeOf } from "./coordinates.js";
-import { opened } from "./edits.js";
+import { look } from "./edits.js";
 import { answerTo, decoded } from "./masks.js";
 import { picture } from "./pictures.js";
 import { painted } from "./probe.js";
 import { draw, fit, scene, show, showAnswer, showMap, size } from "./stage.js";
 import { choose, imageOf, listen, page, tell } from "./state.js";
 
+const AHEAD = 6; // frames of a video that plays are loaded before it is their turn
+const LATE = 30; // at most this many wait
 const SETTLED = 120; // milliseconds on a frame before its answer is asked for, so that stepping through asks for few
 
 let wanted = null; // the id that is being loaded
-let following = null; // the newest frame of a video that plays, to be shown when the one before it is
+let coming = []; // frames of a video that plays, to be shown one after the other
 let labels = null; // the label map of the visible image: the quick answer
 let asking = 0; // the number of the last request for a map
 let timer = 0;
@@ -26,17 +28,16 @@ export function quickAnswer() {
 export async function go(id) {
   if (!imageOf(id)) return false;
   wanted = id;
-  following = null;
+  coming = [];
   clearTimeout(timer);
-  if (page.images.has(id)) send("look", { image: id });
+  if (page.images.has(id)) look(id);
   else if (answerTo(id)?.stale !== false) timer = setTimeout(settle, SETTLED, id);
   return load(id);
 }
 
 function settle(id) {
   if (page.image !== id) return;
-  opened(id);
-  send("look", { image: id });
+  look(id);
 }
 
 async function load(id) {
@@ -68,18 +69,21 @@ export function answered(answer) {
   showAnswer(labels);
 }
 
-/** Show the frame that was just segmented, or the newest one if they come faster than they load. */
+/** Show a frame that was just segmented after those before it; the oldest are left out if they load too slowly. */
 export async function follow(id) {
-  if (following !== null) {
-    following = id;
-    return;
+  if (coming.length >= LATE) coming.shift();
+  coming.push(id);
+  if (coming.length <= AHEAD) picture(id).catch(() => {}); // said when it is its turn
+  if (coming.length > 1) return;
+  for (const queue = coming; queue.length > 0 && queue === coming; queue.shift()) {
+    wanted = queue[0];
+    await load(wanted);
   }
-  for (following = id; following !== null; ) {
-    const now = following;
-    wanted = now;
-    await load(now);
-    if (following === now) following = null;
-  }
+}
+
+/** Show no more frames that were segmented before. */
+export function unfollow() {
+  coming = [];
 }
 
 /** Ask for the heat map or similarity of the visible image, if that is what is viewed. */
@@ -125,6 +129,7 @@ export function ofVisibleVideo(id) {
 }
 
 listen("go", go);
+listen("paused", unfollow);
 listen("chosen", (changed) => {
   if (changed.has("view") || changed.has("label")) askForMap();
 });
