@@ -234,7 +234,7 @@ def test_a_ratio_is_how_many_times_better() -> None:
 def test_suites_leave_their_figures_one_after_the_other(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suites, "machine", lambda: {"processor": "this", "cores": 2})
+    monkeypatch.setattr(measure, "machine", lambda: {"processor": "this", "cores": 2})
     monkeypatch.setattr(startup, "rows", lambda _: [row("help_s", 0.4, "s", "help", 2.0)])
 
     def broken(_: DictConfig) -> list[Row]:
