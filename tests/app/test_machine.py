@@ -65,7 +65,7 @@ class Messages(RuleBasedStateMachine):
 
     def change(self, do: str, change: Any, **content: Any) -> None:
         """A change that both take, or both refuse in the same words."""
-        refused = self.result_or_refusal(lambda: change() and None)
+        refused = self.result_or_refusal(lambda: (change(), None)[1])
         n = self.tell(do, **content)
         said = [each["text"] for each in self.page.received if each["type"] == "error" and each["n"] == n]
         assert said == ([] if refused is None else [refused])

@@ -52,7 +52,7 @@ def test_the_address_leads_to_a_page(client: TestClient) -> None:
     assert client.get("/static/main.js").status_code == 200
 
 
-@pytest.mark.parametrize("name", ["..", "a b", "MAIN", "a" * 41, "%2e%2e%2fetc", "größe"])
+@pytest.mark.parametrize("name", ["a b", "MAIN", "a" * 41, "%2e%2e%2fetc", "größe"])
 def test_a_page_has_a_plain_name(client: TestClient, name: str) -> None:
     response = client.get(f"/s/{name}")
     assert response.status_code in (400, 404)
@@ -88,7 +88,7 @@ def test_a_picture_that_is_not_there(client: TestClient, name: str) -> None:
 
 
 def test_uploads_are_added_and_kept(client: TestClient, tmp_path: Path) -> None:
-    with client.websocket_connect("/s/main/socket", headers=ORIGIN) as socket:
+    with client.websocket_connect("ws://localhost/s/main/socket", headers=ORIGIN) as socket:
         assert json.loads(socket.receive_text())["type"] == "state"
         answer = upload(client, ("../../neu ü.png", png(picture(5))), ("a.png", png(picture(6))))
         assert answer == {"added": ["neu ü", "a (2)"], "refused": []}
@@ -153,7 +153,6 @@ BROKEN = {
     "large.png": png(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)),
     "clip.mp4": b"no video",
     "empty.mp4": b"",
-    "photo.mp4": png(picture(1)),
     "pickle.session": b"\x80\x04.",
     "paper.pdf": b"%PDF-1.4",
 }
@@ -182,7 +181,14 @@ def test_too_many_files_at_once(client: TestClient) -> None:
 @pytest.mark.parametrize("form", [{}, {"files": "text"}])
 def test_an_upload_without_files(client: TestClient, form: dict[str, str]) -> None:
     response = client.post("/s/main/upload", data=form, headers=ORIGIN)
-    assert response.status_code == 422
+    assert response.status_code == 400
+    assert len(response.json()["text"].split()) >= 5
+
+
+def test_an_upload_that_is_too_large_is_refused_before_it_is_read(client: TestClient) -> None:
+    response = client.post("/s/main/upload", content=b"", headers={**ORIGIN, "content-length": str(2**40)})
+    assert response.status_code == 400
+    assert "fewer files" in response.json()["text"]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +206,7 @@ def test_names_are_made_safe(name: str | None, expected: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_everything_can_be_exported(client: TestClient, name: str) -> None:
-    with client.websocket_connect("/s/main/socket", headers=ORIGIN) as socket:
+    with client.websocket_connect("ws://localhost/s/main/socket", headers=ORIGIN) as socket:
         socket.receive_text()
         socket.send_text(json.dumps({"n": 1, "do": "dot", "image": "a", "row": 5, "column": 6, "label": 1}))
         socket.send_text(json.dumps({"n": 2, "do": "dot", "image": "a", "row": 30, "column": 40, "label": 0}))
@@ -226,10 +232,10 @@ def test_an_export_before_the_first_dot_says_what_to_do(client: TestClient) -> N
 
 
 def test_a_second_page_has_its_own_session(client: TestClient) -> None:
-    with client.websocket_connect("/s/main/socket", headers=ORIGIN) as first:
+    with client.websocket_connect("ws://localhost/s/main/socket", headers=ORIGIN) as first:
         assert json.loads(first.receive_text())["id"] == "main"
         assert client.get("/").url.path == "/s/2"
-        with client.websocket_connect("/s/2/socket", headers=ORIGIN) as second:
+        with client.websocket_connect("ws://localhost/s/2/socket", headers=ORIGIN) as second:
             assert json.loads(second.receive_text())["id"] == "2"
             first.send_text(json.dumps({"n": 1, "do": "dot", "image": "a", "row": 5, "column": 6, "label": 1}))
             assert json.loads(first.receive_text())["type"] == "dots"
@@ -238,15 +244,15 @@ def test_a_second_page_has_its_own_session(client: TestClient) -> None:
 
 
 def test_the_same_page_twice_says_goodbye_to_the_first(client: TestClient) -> None:
-    with client.websocket_connect("/s/main/socket", headers=ORIGIN) as first:
+    with client.websocket_connect("ws://localhost/s/main/socket", headers=ORIGIN) as first:
         first.receive_text()
-        with client.websocket_connect("/s/main/socket", headers=ORIGIN) as second:
+        with client.websocket_connect("ws://localhost/s/main/socket", headers=ORIGIN) as second:
             assert json.loads(second.receive_text())["type"] == "state"
             assert json.loads(first.receive_text()) == {"type": "bye", "text": "This page was opened in another tab."}
 
 
 def test_bytes_and_nonsense_on_the_socket_are_refused(client: TestClient) -> None:
-    with client.websocket_connect("/s/main/socket", headers=ORIGIN) as socket:
+    with client.websocket_connect("ws://localhost/s/main/socket", headers=ORIGIN) as socket:
         socket.receive_text()
         for send, message in ((socket.send_bytes, b"\xff\x00"), (socket.send_text, "{"), (socket.send_text, "[]")):
             send(message)  # type: ignore[operator]
@@ -256,12 +262,12 @@ def test_bytes_and_nonsense_on_the_socket_are_refused(client: TestClient) -> Non
 
 
 def test_a_socket_of_a_page_that_cannot_be(client: TestClient) -> None:
-    with client.websocket_connect("/s/NO/socket", headers=ORIGIN) as socket:
+    with client.websocket_connect("ws://localhost/s/NO/socket", headers=ORIGIN) as socket:
         assert json.loads(socket.receive_text())["type"] == "bye"
 
 
 def test_there_are_only_so_many_pages() -> None:
-    desks = Desks(lambda name: name)  # type: ignore[arg-type, return-value]
+    desks = Desks(lambda _: Desk.__new__(Desk))
     for number in range(MOST_DESKS):
         desks.get(str(number))
     with pytest.raises(UserError, match="64 pages"):

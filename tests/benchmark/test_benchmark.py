@@ -22,7 +22,9 @@ from support.commands import TINY as SMALL
 from support.networks import network
 from support.processes import python
 
-from guided_seg.benchmark import (
+from guided_seg.benchmark import timing
+from guided_seg.benchmark.measure import SUITES, chosen, run
+from guided_seg.benchmark.suites import (
     accuracy,
     data,
     encode,
@@ -30,13 +32,10 @@ from guided_seg.benchmark import (
     neighbour,
     released,
     startup,
-    suites,
-    timing,
     training,
     update,
     video,
 )
-from guided_seg.benchmark.suites import SUITES, chosen, run
 from guided_seg.benchmark.timing import Row, by_turns, row
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.errors import UserError
@@ -235,7 +234,7 @@ def test_a_ratio_is_how_many_times_better() -> None:
 def test_suites_leave_their_figures_one_after_the_other(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suites, "machine", lambda: {"processor": "this", "cores": 2})
+    monkeypatch.setattr(measure, "machine", lambda: {"processor": "this", "cores": 2})
     monkeypatch.setattr(startup, "rows", lambda _: [row("help_s", 0.4, "s", "help", 2.0)])
 
     def broken(_: DictConfig) -> list[Row]:

@@ -12,7 +12,7 @@ from support.processes import python
 CODE = """
 import json, sys, tempfile, pathlib, cv2, torch
 from guided_seg.machine.allocation import keep_freed_memory
-from guided_seg.benchmark.data import draw_archive, seconds, ways
+from guided_seg.benchmark.suites.data import draw_archive, seconds, ways
 keep_freed_memory()  # as the processes that load data do
 torch.set_num_threads(1)
 cv2.setNumThreads(1)

@@ -54,7 +54,9 @@ sys.meta_path.insert(0, Torch())
 
 
 @pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize("start", ["from guided_seg.session import Session", "import guided_seg.benchmark.neighbour"])
+@pytest.mark.parametrize(
+    "start", ["from guided_seg.session import Session", "import guided_seg.benchmark.suites.neighbour"]
+)
 def test_it_is_set_before_torch_is_loaded(start: str) -> None:
     assert python("-c", PROGRAM + start, limit=120) == "PASSIVE\n"
 

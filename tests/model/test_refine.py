@@ -13,9 +13,9 @@ from guided_seg.episode import IGNORE, Episode, Shot, collate
 from guided_seg.errors import UserError
 from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.network import GuidedNetwork
-from guided_seg.model.refine import SURE, Box, Refined, annotated, cut, mirrored, refined, region, with_own_answer
+from guided_seg.model.refine import SURE, Box, Refined, cut, mirrored, refined, region, with_own_answer
 from guided_seg.model.video.previous_frame import certain
-from guided_seg.model.wrappers.connected import connected
+from guided_seg.model.wrappers.connected import annotated, connected
 
 
 def _network(local: bool = False) -> GuidedNetwork:

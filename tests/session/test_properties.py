@@ -21,6 +21,7 @@ from support.networks import LATE, TWO_LABELS, ask, network, same_labels
 
 from guided_seg.episode import IGNORE
 from guided_seg.session import NEGATIVE, Session
+from guided_seg.session.strokes import along
 
 SIZES = [(17, 22), (24, 13), (21, 30)]
 share = st.floats(0, 1, exclude_max=True)
@@ -129,6 +130,22 @@ class Edits(RuleBasedStateMachine):
         if self.undone:
             self.before.append(self.now)
             self.now = self.undone.pop()
+
+    @rule(which=share, label=share, start=st.tuples(share, share), end=st.tuples(share, share))
+    def scribble(self, which: float, label: float, start: tuple[float, float], end: tuple[float, float]) -> None:
+        image, name = self.choose(which, self.pictures), self.choose(label, self.session.labels)
+        ends = [self.pixel(start, image), self.pixel(end, image)]
+        self.session.scribble(image, ends, name)
+        after = copied(self.now)
+        for pixel in along(ends, self.pictures[image].shape[:2]):
+            state(after, image, self.pictures)["dots"][pixel] = self.session.labels.index(name)
+        self.change(after)
+
+    @rule(which=share, label=share, where=st.tuples(share, share))
+    def suppose(self, which: float, label: float, where: tuple[float, float]) -> None:
+        """Changes nothing, whatever is kept and whatever comes next."""
+        image, name = self.choose(which, self.pictures), self.choose(label, self.session.labels)
+        self.session.preview(image, *self.pixel(where, image), name)
 
     @rule(which=share)
     def look(self, which: float) -> None:

@@ -98,7 +98,7 @@ def announced_frames(path: Path) -> int | None:
         return len(image_files(path))
     import cv2
 
-    from guided_seg.session.containers import utf8_name
+    from guided_seg.session.films.containers import utf8_name
 
     capture = cv2.VideoCapture(utf8_name(str(path)))
     try:

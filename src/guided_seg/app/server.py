@@ -12,12 +12,13 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, UploadFile, WebSocket
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from PIL import Image
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 
 from guided_seg.app.desk import Desk
 from guided_seg.app.guards import Guard
@@ -131,8 +132,15 @@ def _files(desks: Desks, limits: Limits) -> APIRouter:
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     @router.post("/upload")
-    def upload(name: str, files: list[UploadFile]) -> Response:
-        added, refused = store(files, desks.get(name), limits)
+    async def upload(name: str, request: Request) -> Response:
+        most = limits.request * 2**20
+        if not 0 < int(request.headers.get("content-length", 0)) <= most:
+            raise UserError(f"At most {limits.request:,g} MB are taken at once; add fewer files in each turn.")
+        async with request.form(max_files=10 * limits.files) as form:
+            files = [each for each in form.getlist("files") if isinstance(each, UploadFile)]
+            if not files:
+                raise UserError("No file came; choose images or videos.")
+            added, refused = await run_in_threadpool(store, files, await run_in_threadpool(desks.get, name), limits)
         return JSONResponse({"added": added, "refused": refused})
 
     @router.get("/export")

@@ -19,12 +19,14 @@ class Limits(NamedTuple):
 
     Attributes:
         megabytes: of one file.
+        request: megabytes of all files in one request.
         megapixels: of an image.
         frames: that a video announces.
         files: in one request.
     """
 
     megabytes: float = 500
+    request: float = 4_000
     megapixels: float = 100
     frames: int = 20_000
     files: int = 1_000

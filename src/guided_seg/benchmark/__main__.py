@@ -19,7 +19,7 @@ EXAMPLES = ("suite=all", "'suite=[update,video]' output_dir=PATH", "suite=update
 @cli.command(COMMAND, "benchmark", EXAMPLES)
 def main(cfg: DictConfig) -> None:
     """Entry point."""
-    from guided_seg.benchmark.suites import run
+    from guided_seg.benchmark.measure import run
 
     run(cfg, cli.output_dir())
 

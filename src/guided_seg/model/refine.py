@@ -19,7 +19,7 @@ from guided_seg.errors import UserError
 from guided_seg.model.features import Features
 from guided_seg.model.network import Network, UpdateCost, encode_once
 from guided_seg.model.video.previous_frame import certain
-from guided_seg.model.wrappers.connected import BEYOND, connected
+from guided_seg.model.wrappers.connected import BEYOND, annotated, connected
 from guided_seg.model.wrappers.wrapper import Wrapper
 
 SURE = 0.6
@@ -138,12 +138,21 @@ class Refined(Wrapper):
             return scores
         scores = scores.clone()
         for own, labels, (height, width) in zip(scores, shown, batch.sizes.tolist(), strict=False):
-            if labels.any():
-                own[1:] -= self.margin
-                if self.connected:
-                    inside = Box(0, 0, height, width).of(own)
-                    inside.copy_(connected(inside, labels[:height, :width]))
+            inside = Box(0, 0, height, width).of(own)
+            inside.copy_(self.strict(inside, labels[:height, :width]))
         return scores
+
+    def strict(self, scores: Float[Tensor, "K H W"], shown: UInt8[Tensor, "H W"]) -> Float[Tensor, "K H W"]:
+        """The scores of one image with margin and connected components, if something is annotated on it.
+
+        Args:
+            scores: the network's.
+            shown: the positive labels annotated on the image, see `guided_seg.model.wrappers.connected.positives`.
+        """
+        if not shown.any():
+            return scores
+        scores = torch.cat([scores[:1], scores[1:] - self.margin])
+        return connected(scores, shown) if self.connected else scores
 
     def _closer(self, batch: Batch, index: int, scores: Float[Tensor, "K H W"]) -> Float[Tensor, "K H W"]:
         """The scores of an episode, averaged with those of a crop around its object."""
@@ -167,6 +176,14 @@ def refined(network: Network, **ways: Any) -> Network:
     """The network, wrapped in `Refined` if any refinement is on."""
     wrapped = Refined(network, **ways)
     return wrapped if any(value not in (None, False, 0) for value in ways.values()) else network
+
+
+def patient(network: Network) -> Refined:
+    """The refinement of a session's `refined` answers, which encodes no image again.
+
+    A network that is guided by dots on the query alone is not run again, since its answer tells it nothing new.
+    """
+    return Refined(network, again=0 if network.needs_same_image else 1, margin=0.7, connected=True)
 
 
 def with_own_answer(batch: Batch, scores: Float[Tensor, "B K H W"]) -> Batch:
@@ -216,17 +233,6 @@ def mirrored_maps(maps: Shaped[Tensor, "N *C H W"], widths: Int[Tensor, " N"]) -
     columns = torch.arange(maps.shape[-1], device=maps.device)
     order = torch.where(columns < widths[:, None], widths[:, None] - 1 - columns, columns)
     return maps.gather(-1, order.view(len(maps), *(1,) * (maps.ndim - 2), maps.shape[-1]).expand_as(maps))
-
-
-def annotated(batch: Batch, index: int) -> UInt8[Tensor, "H W"]:
-    """The positive labels annotated on the query of an episode itself; 0 elsewhere."""
-    where = torch.zeros_like(batch.target[index])
-    own = (batch.shot_image == index) & (batch.shot_episode == index)
-    for mask in batch.masks[own[batch.mask_shot]]:
-        where = torch.where((mask > 0) & (mask != IGNORE), mask, where)
-    dots = batch.points[own[batch.points[:, 0]] & (batch.points[:, 3] > 0)]
-    where[dots[:, 1], dots[:, 2]] = dots[:, 3].to(where.dtype)
-    return where
 
 
 def region(found: Bool[np.ndarray, "H W"], shown: Bool[np.ndarray, "H W"], factor: float) -> Box:

@@ -74,11 +74,14 @@ class Predictor(ABC):
             previous: the label map of the previous frame (`Guidance.previous`). Maps that depend on it are not cached.
             further: one more annotated image, which is not cached.
         """
-        if self.network.needs_same_image:
-            support = [each for each in support if each.image.key == query.key]
-        if further is not None:
-            support = [*support, further]
-        return self._maps(query, support, num_labels, previous)
+        guides = self.guides(query, support)
+        return self._maps(query, guides if further is None else [*guides, further], num_labels, previous)
+
+    def guides(self, query: Image, support: Sequence[Annotated]) -> Sequence[Annotated]:
+        """The annotated images that can guide a query."""
+        if not self.network.needs_same_image:
+            return support
+        return [each for each in support if each.image.key == query.key]
 
     @abstractmethod
     def _maps(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps: ...
@@ -141,7 +144,7 @@ class ByLabel(Predictor):
         """The score maps of the L labels in ``group``."""
         prepared = self._prepared(query)
         with self._threads_for(prepared):
-            guidance = Guidance.join([self._guidance(query, support, label, num_labels) for label in group])
+            guidance = Guidance.join([self.guidance(query, support, label, num_labels) for label in group])
             if previous is not None:
                 guidance = replace(guidance, previous=self._shares(query, previous, num_labels))
             return self.network.score(prepared, guidance, group[0])[0]
@@ -155,7 +158,8 @@ class ByLabel(Predictor):
         features = self.features(query)
         return cell_shares(features, torch.from_numpy(labels)[None].to(features.maps.device), num_labels)
 
-    def _guidance(self, query: Image, support: Sequence[Annotated], label: int, num_labels: int) -> Guidance:
+    def guidance(self, query: Image, support: Sequence[Annotated], label: int, num_labels: int) -> Guidance:
+        """The guidance z of one label, from the annotated images that `guides` returns."""
         guides = [each for each in support if label in each.labels]
         version = _version(guides, label)
         # z is the same for any query, unless it says where things are in that query

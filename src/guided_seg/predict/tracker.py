@@ -11,17 +11,16 @@ The rules, the same for sessions and protocols:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from guided_seg.episode import IGNORE
 from guided_seg.model.video.motion import Places
 from guided_seg.model.video.previous_frame import Memory, certain, reads_map, reads_shot
 from guided_seg.predict.predictor import Labels, Maps, Predictor, best
+from guided_seg.predict.refining import certain_shot
 from guided_seg.predict.support import Annotated, Image
 
 
@@ -89,11 +88,7 @@ class Tracker:
     def _remember(self, frame: Image, labels: Labels, maps: Maps | None) -> None:
         # a copy: the caller may paint on the labels
         places = Places(labels.copy(), frame.rgb() if self.memory == "moved" else None)
-        shot = self._shot(frame, maps) if maps is not None and reads_shot(self.memory) else None
+        shot = None
+        if maps is not None and reads_shot(self.memory):
+            shot = certain_shot(self.predictor, frame, certain(torch.stack(maps)))
         self._previous = PreviousFrame(places if reads_map(self.memory) else None, shot)
-
-    def _shot(self, frame: Image, maps: Maps) -> Annotated:
-        sure: Tensor = certain(torch.stack(maps))
-        there = frozenset(torch.unique(sure).tolist()) - {IGNORE}
-        kept = replace(frame, features=self.predictor.features(frame))
-        return Annotated(kept, there, lambda: (None, sure))

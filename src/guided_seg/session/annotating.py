@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from numpy.typing import ArrayLike
 
 from guided_seg.errors import UserError
 from guided_seg.session.annotations import Pixel
-from guided_seg.session.arguments import marked, pair, whole_number
+from guided_seg.session.arguments import entries, marked, pair, whole_number
 from guided_seg.session.store import Store
+from guided_seg.session.strokes import along, around, inside
 
 
 class Annotating(Store):
@@ -30,6 +33,47 @@ class Annotating(Store):
             UserError: there is no such image or label, or the pixel lies outside the image.
         """
         self._annotations.dot(image_id, self._pixel(image_id, row, column), self._number(label))
+
+    def scribble(self, image_id: str, points: Iterable[tuple[int, int]], label: str | int) -> None:
+        """Annotate a line with a label: dots along it, as one step to undo.
+
+        Args:
+            image_id: id of an image or a `frame`.
+            points: (row, column) of the corners of the line, one or more. The line is straight between them.
+            label: name, or number in `labels`.
+
+        Raises:
+            UserError: there is no such image or label, no point, or a point lies outside the image.
+        """
+        size, number = self.picture(image_id).size, self._number(label)
+        found = entries(points, "A scribble is a list of points (row, column), one or more")
+        corners = [self._pixel(image_id, *pair(point, "A point of a scribble")) for point in found]
+        self._annotations.dots(image_id, dict.fromkeys(along(corners, size), number))
+
+    def box(self, image_id: str, box: tuple[int, int, int, int], label: str | int) -> None:
+        """Annotate the object in a box: dots with its label inside, and `NEGATIVE` ones around, as one step to undo.
+
+        Args:
+            image_id: id of an image or a `frame`.
+            box: first row, first column, last row and last column of the object: (top, left, bottom, right).
+            label: name, or number in `labels`; not `NEGATIVE`.
+
+        Raises:
+            UserError: there is no such image or label, the label is `NEGATIVE`, or the box is not in the image.
+        """
+        number = self._number(label)
+        if not number:
+            raise UserError("A box is drawn around an object, so it needs a label other than negative; choose one.")
+        top, left, bottom, right = entries(box, "A box is (top, left, bottom, right)", 4)
+        first, last = self._pixel(image_id, top, left), self._pixel(image_id, bottom, right)
+        if last[0] < first[0] or last[1] < first[1]:
+            raise UserError(
+                f"The box ends at row {last[0]}, column {last[1]}, before it begins at row {first[0]}, column "
+                f"{first[1]}; give its first row and column, then its last ones."
+            )
+        size, ends = self.picture(image_id).size, (*first, *last)
+        dots = dict.fromkeys(around(ends, size), 0) | dict.fromkeys(inside(ends), number)
+        self._annotations.dots(image_id, dots)
 
     def move(self, image_id: str, start: tuple[int, int], end: tuple[int, int]) -> None:
         """Move a dot from one (row, column) to another, replacing any dot there.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import ChainMap, Counter, deque
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -131,6 +131,10 @@ class Annotations:
     def dot(self, image: str, pixel: Pixel, label: int | None) -> None:
         """Set the dot at a pixel, replacing any other; a label of None removes it."""
         self._do([self._dot(image, pixel, label)])
+
+    def dots(self, image: str, dots: Mapping[Pixel, int]) -> None:
+        """Set the dots at several pixels as one step, each replacing any other."""
+        self._do([self._dot(image, pixel, label) for pixel, label in dots.items()])
 
     def move(self, image: str, start: Pixel, end: Pixel) -> None:
         """Move the dot at ``start``, replacing any dot at ``end``."""

@@ -71,6 +71,23 @@ def pair(value: object, what: str) -> tuple[object, object]:
     return found[0], found[1]
 
 
+def entries(value: object, what: str, number: int | None = None) -> list[object]:
+    """The entries of a list, such as points.
+
+    Args:
+        value: the argument.
+        what: name of the argument in the message, with what it should hold.
+        number: how many entries are expected; None for one or more.
+
+    Raises:
+        UserError: there are none, or another number.
+    """
+    found = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
+    if not found or number not in (None, len(found)):
+        raise UserError(f"{what}, but it is {shown(value)}.")
+    return found
+
+
 def flag(value: object, what: str) -> bool:
     """True or False. Raises `UserError` for anything else."""
     if not isinstance(value, (bool, np.bool_)):

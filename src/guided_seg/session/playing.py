@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Literal, get_args
 
@@ -14,8 +15,8 @@ from guided_seg.model.video.previous_frame import Memory, check_memory
 from guided_seg.predict.support import Image
 from guided_seg.predict.tracker import Tracker
 from guided_seg.session.answering import Answering
-from guided_seg.session.arguments import RGB, one_of, whole_number
-from guided_seg.session.pictures import ahead
+from guided_seg.session.arguments import RGB, flag, one_of, whole_number
+from guided_seg.session.films.videos import Frame, ahead
 from guided_seg.session.store import Labels
 
 Corrections = Literal["all", "forward"]
@@ -25,9 +26,14 @@ class Playing(Answering):
     """Images with their answers, and videos that are segmented frame by frame."""
 
     def segment_video(
-        self, video_id: str, start: int = 0, corrections: Corrections = "all", memory: Memory = "none"
+        self,
+        video_id: str,
+        start: int = 0,
+        corrections: Corrections = "all",
+        memory: Memory = "none",
+        backward: bool = False,
     ) -> Iterator[tuple[int, Labels]]:
-        """Segment a video frame by frame and yield each frame number and label map. Later frames are read meanwhile.
+        """Segment a video frame by frame and yield each frame number and label map. The next ones are read meanwhile.
 
         You may set dots between two frames, on the `frame` just yielded or on any other. They take effect from the
         next frame on. Each frame is encoded once.
@@ -35,38 +41,50 @@ class Playing(Answering):
         Args:
             video_id: id of a video.
             start: number of the first frame.
-            corrections: dots on a frame of this video guide ``all`` frames, or only that frame and later ones
-                (``forward``).
+            corrections: dots on a frame of this video guide ``all`` frames, or only that frame and those that come
+                later in this pass (``forward``).
             memory: previous-frame propagation, see `model.video.previous_frame.Memory`. Each edit resets it.
+            backward: go from ``start`` down to frame 0, which a stream cannot. A video file is read forward again for
+                each 256 MB of its frames (218 frames of 480 x 854), from its beginning, and that much is kept.
 
         Raises:
             UserError: an argument is invalid, or the network does not support this memory. During iteration: the
                 video has no frame ``start``, or it is cut off. Label maps already yielded stay valid.
         """
-        start = self._check_pass(video_id, start, corrections, memory)
-        return ((index, labels) for index, _, labels in self._frame_by_frame(video_id, start, corrections, memory))
+        steps = self._pass_over(video_id, start, corrections, memory, backward)
+        return ((index, labels) for index, _, labels in steps)
 
     def segment_frames(
-        self, video_id: str, start: int = 0, corrections: Corrections = "all", memory: Memory = "none"
+        self,
+        video_id: str,
+        start: int = 0,
+        corrections: Corrections = "all",
+        memory: Memory = "none",
+        backward: bool = False,
     ) -> Iterator[tuple[int, RGB, Labels]]:
         """As `segment_video`, and yield the pixels of each frame as well, which are read only once."""
-        start = self._check_pass(video_id, start, corrections, memory)
-        return self._frame_by_frame(video_id, start, corrections, memory)
+        return self._pass_over(video_id, start, corrections, memory, backward)
 
-    def _check_pass(self, video_id: object, start: object, corrections: object, memory: object) -> int:
-        """Check the arguments of `segment_video`, and return the number of the first frame."""
-        self._video(video_id)
+    def _pass_over(
+        self, video_id: object, start: object, corrections: object, memory: object, backward: object
+    ) -> Iterator[tuple[int, RGB, Labels]]:
+        """Check the arguments of `segment_video`, and begin."""
+        video, name = self._video(video_id), str(video_id)
+        first = whole_number(start, "start", least=0)
         one_of(corrections, "corrections", get_args(Corrections))
-        check_memory(memory, self._predictor.network)
-        return whole_number(start, "start", least=0)
+        memory = check_memory(memory, self._predictor.network)
+        reverse = flag(backward, "backward")
+        frames = video.backward(first) if reverse else video.frames(first)
+        later = operator.lt if reverse else operator.gt
+        return self._frame_by_frame(name, first, frames, later if corrections == "forward" else _never, memory)
 
     def _frame_by_frame(
-        self, video_id: str, start: int, corrections: Corrections, memory: Memory
+        self, video_id: str, start: int, frames: Iterator[Frame], hides: Callable[[int, int], bool], memory: Memory
     ) -> Iterator[tuple[int, RGB, Labels]]:
+        """Segment frames. Dots on frame ``other`` do not guide frame ``index`` where ``hides(other, index)``."""
         video = self._video(video_id)
         self._check_labels()  # before a frame of the stream is consumed
         tracker, clock = Tracker(self._predictor, memory), self._annotations.clock
-        frames = video.frames(start)
         index = None
         with closing(ahead(frames) if video.path else frames) as coming:  # type: ignore[type-var]
             for index, pixels in coming:
@@ -75,7 +93,7 @@ class Playing(Answering):
                     if clock != self._annotations.clock:
                         tracker.forget()
                         clock = self._annotations.clock
-                    hidden = self._later(video_id, index) if corrections == "forward" else frozenset()
+                    hidden = self._hidden(video_id, index, hides)
                     yield index, pixels, self._segment_frame(tracker, self._image(name, pixels), hidden)
                 finally:
                     if passing:
@@ -105,7 +123,13 @@ class Playing(Answering):
         with waiting(f"Segmenting {frame.key}"):
             return tracker.segment(frame, self._support(self._annotations, hidden), len(self.labels))[0]
 
-    def _later(self, video_id: str, index: int) -> frozenset[str]:
-        """The annotated frames of a video after frame ``index``."""
+    def _hidden(self, video_id: str, index: int, hides: Callable[[int, int], bool]) -> frozenset[str]:
+        """The annotated frames of a video that do not guide frame ``index``."""
         frames = {name: self._images[name].frame for name in self._annotations.images()}
-        return frozenset(name for name, frame in frames.items() if frame and frame[0] == video_id and frame[1] > index)
+        return frozenset(
+            name for name, frame in frames.items() if frame and frame[0] == video_id and hides(frame[1], index)
+        )
+
+
+def _never(*_: int) -> bool:
+    return False

@@ -9,6 +9,7 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from guided_seg.episode import IGNORE, Episode, Shot
@@ -17,9 +18,11 @@ from guided_seg.machine.waiting import waiting
 from guided_seg.model.network import Network
 from guided_seg.model.precision import Precision
 from guided_seg.model.wrappers.one_vs_rest import k_way
+from guided_seg.predict.similarity import similarity
 from guided_seg.session import file
 from guided_seg.session.answering import check_settings
 from guided_seg.session.arguments import local_path, one_of
+from guided_seg.session.confidence import confidence, next_click
 from guided_seg.session.content import KWay
 from guided_seg.session.playing import Playing
 
@@ -156,6 +159,53 @@ class Session(Playing):
         with waiting(f"Opening {where}"):
             file.fill(session, saved, where)
         return session
+
+    def confidence(self, image_id: str) -> float:
+        """How sure the answer to an image is, in 0..1; see `guided_seg.session.confidence.confidence`.
+
+        Raises:
+            UserError: as `segment`.
+        """
+        return confidence(self.segment(image_id, return_scores=True)[1])
+
+    def next_click(self, image_id: str) -> tuple[int, int, int] | None:
+        """Where a dot would help most: row, column and the number of the label that it may well have.
+
+        None if the answer is certain everywhere; see `guided_seg.session.confidence.next_click`.
+
+        Raises:
+            UserError: as `segment`.
+        """
+        scores = self.segment(image_id, return_scores=True)[1]
+        return next_click(scores, self._map(image_id).cpu().numpy() != IGNORE)
+
+    def next_image(self) -> str | None:
+        """The one of `images` with the least `confidence`; None if there are no images. It segments all of them.
+
+        Raises:
+            UserError: as `segment`.
+        """
+        return min(self.images, key=self.confidence, default=None)
+
+    @torch.inference_mode()
+    def similarity(self, image_id: str, label: str | int) -> Float32[np.ndarray, "h w"]:
+        """How similar an image is to what is annotated as a label: cosines in -1..1, on the grid of the features.
+
+        Each is the cosine between the features there and z, the guidance of the label; the largest one, if z is a set
+        of features. With local guidance it is the cosine between the features and z at the same position.
+
+        Args:
+            image_id: id of an image or a `frame`.
+            label: name, or number in `labels`.
+
+        Raises:
+            UserError: there is no such image or label, nothing that guides the image is annotated with the label, or
+                the network has no z to compare with (early fusion, and networks that read no dots).
+        """
+        self.picture(image_id)
+        number, support = self._number(label), self._support(self._annotations)
+        found = similarity(self._predictor, self._image(image_id), support, number, len(self.labels))
+        return found.cpu().numpy()
 
     def episodes(self) -> Iterator[Episode]:
         """Training episodes: each annotated image as the query, its annotation as target, all of them as support."""

@@ -12,7 +12,7 @@ from guided_seg.errors import UserError
 from guided_seg.files.writing import whole_file
 from guided_seg.formats.painting import overlay
 from guided_seg.formats.segmented import Format, Segmented
-from guided_seg.session.containers import utf8_name
+from guided_seg.session.films.containers import utf8_name
 
 
 def _write(folder: Path, images: Iterable[Segmented], _: Sequence[str]) -> Iterator[Path]:

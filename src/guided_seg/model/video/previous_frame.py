@@ -46,19 +46,21 @@ def reads_shot(memory: str) -> bool:
     return memory in ("shot", "both")
 
 
-def check_memory(memory: object, network: Network | None = None) -> None:
-    """Raise `UserError` if a memory is unknown, or if the network cannot read it."""
-    if not isinstance(memory, str) or memory not in get_args(Memory):
+def check_memory(memory: object, network: Network | None = None) -> Memory:
+    """Return the memory. Raise `UserError` if it is unknown, or if the network cannot read it."""
+    found: Memory | None = next((each for each in get_args(Memory) if isinstance(memory, str) and each == memory), None)
+    if found is None:
         raise UserError(f"memory={memory}: expected one of {', '.join(get_args(Memory))}.")
     if network is None:
-        return
-    if reads_map(memory) and not (isinstance(network, GuidedNetwork) and network.conditioning.memory):
+        return found
+    if reads_map(found) and not (isinstance(network, GuidedNetwork) and network.conditioning.memory):
         raise UserError(
             f"memory={memory}, but this network reads no map of an earlier answer (conditioning.memory is for "
             "conditioning=fused); choose shot or none."
         )
-    if reads_shot(memory) and network.needs_same_image:
+    if reads_shot(found) and network.needs_same_image:
         raise UserError(
             f"memory={memory}, but this network is guided by dots on the frame itself alone, so another frame tells it "
             "nothing; choose none."
         )
+    return found

@@ -12,10 +12,10 @@ from statistics import median
 import numpy as np
 from omegaconf import DictConfig
 
-from guided_seg.benchmark.released import MODEL
+from guided_seg.benchmark.suites.released import MODEL
+from guided_seg.benchmark.suites.update import annotated, editor
+from guided_seg.benchmark.suites.video import streamed
 from guided_seg.benchmark.timing import Row, by_turns, row
-from guided_seg.benchmark.update import annotated, editor
-from guided_seg.benchmark.video import streamed
 from guided_seg.machine.openmp import OTHERS, SETTINGS
 from guided_seg.release.load import load_network
 

@@ -47,7 +47,7 @@ def run(cfg: DictConfig, out: Path) -> list[Row]:
     found: list[Row] = []
     for name in names:
         with console.status(f"Measuring {name}"):
-            found += import_module(f"guided_seg.benchmark.{name}").rows(cfg)
+            found += import_module(f"guided_seg.benchmark.suites.{name}").rows(cfg)
         write_json(out / "benchmark.json", found)
         write_json(out / "machine.json", about)
         (out / "benchmark.md").write_text(markdown(found, about), encoding="utf-8")

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from omegaconf import DictConfig
 
-from guided_seg.benchmark.released import MODEL
+from guided_seg.benchmark.suites.released import MODEL
 from guided_seg.benchmark.timing import Row, row
 from guided_seg.errors import UserError
 from guided_seg.machine.browser import browser

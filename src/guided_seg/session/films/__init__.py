@@ -1,0 +1,1 @@
+"""The videos of a session: files, folders of frames and streams."""

@@ -1,0 +1,288 @@
+"""Videos by reference: frames are read when they are needed, forward or backward, and not kept in memory."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from queue import Queue
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+
+from guided_seg.errors import UserError, VideoWarning, why_unreadable
+from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, shown
+from guided_seg.session.films.containers import is_cut_off, utf8_name
+
+AHEAD = 4
+"""Number of frames to read ahead while an earlier one is segmented."""
+
+PART = 2**28
+"""Most bytes of the frames of a file that are kept to be read backward."""
+
+Frame = tuple[int, RGB]
+"""A frame's number, from 0, and its pixels."""
+
+
+class Video(ABC):
+    """A sequence of frames.
+
+    Attributes:
+        path: the file or folder; None for a stream, which can be read only once.
+        rate: frames per second, as its header says; 0 if nothing says it.
+    """
+
+    path: Path | None = None
+    rate: float = 0.0
+
+    @abstractmethod
+    def frames(self, start: int) -> Iterator[Frame]:
+        """The frames from ``start`` on. Raises `UserError` if they cannot be read."""
+
+    @abstractmethod
+    def backward(self, start: int) -> Iterator[Frame]:
+        """The frames from ``start`` down to 0; none if there is no frame ``start``.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+
+    @abstractmethod
+    def frame(self, index: int) -> RGB:
+        """One frame. Raises `UserError` if it cannot be read."""
+
+    def ended(self, start: int) -> str:
+        """The error message if there is no frame from ``start`` on."""
+        return f"The video {self.path} has no frame {start}, so there is nothing to segment; frames are counted from 0."
+
+
+class VideoFile(Video):
+    """A video file, read by OpenCV, which applies the rotation in the file and converts to 8 bits.
+
+    Raises:
+        UserError: the file cannot be opened, or no frame can be decoded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise UserError(f"There is no video {path}; give a video file or a folder of frames.")
+        capture = self._open()
+        try:
+            if not capture.grab():
+                raise UserError(f"No frame of the video {path} can be decoded; {self._advice()}.")
+            self._frame_bytes = 3 * _pixels(capture)
+        finally:
+            capture.release()
+
+    def _open(self) -> Any:
+        import cv2
+
+        capture = cv2.VideoCapture(utf8_name(str(self.path)))
+        if not capture.isOpened():
+            raise UserError(f"The video {self.path} cannot be opened; {self._advice()}.")
+        self.rate = capture.get(cv2.CAP_PROP_FPS)
+        return capture
+
+    def _advice(self) -> str:
+        assert self.path
+        if not self.path.stat().st_size:
+            return "the file is empty: copy it again"
+        if is_cut_off(self.path):
+            return "the file is cut off: copy it again, or record it again if it was cut off there"
+        return "check that it plays and has pictures, and convert it, for instance with ffmpeg -i FILE NEW.mp4"
+
+    def frames(self, start: int) -> Iterator[Frame]:
+        """See `Video.frames`. Warns about frames that cannot be decoded; raises at the end if the file is truncated.
+
+        The frame count in the header is not checked, since it can be wrong in intact files too.
+        """
+        import cv2
+
+        capture, index = self._open(), 0
+        try:
+            said = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+            # no seeking: in some formats it lands on another frame
+            while capture.grab():
+                if index >= start and (frame := self._decoded(capture, index)) is not None:
+                    yield index, frame
+                index += 1
+        finally:
+            capture.release()
+        if is_cut_off(self.path or Path()):
+            announced = f"of {said:.0f} " if said > index else ""
+            raise UserError(
+                f"The video {self.path} breaks off after {index} {announced}frames; those before are fine, and their "
+                "masks stay. The file is cut off: copy it again for the rest, or make a whole file of what there is "
+                "with ffmpeg -i FILE -c copy NEW.mkv."
+            )
+
+    def backward(self, start: int) -> Iterator[Frame]:
+        """See `Video.backward`. The frames are read forward, in parts of at most `PART` bytes, the last part first.
+
+        Each part is read from the beginning of the file, since seeking lands on another frame in some formats.
+        """
+        room = max(1, PART // self._frame_bytes)
+        for last in range(start, -1, -room):
+            part = self._up_to(last, room)
+            while part:
+                yield part.pop()
+
+    def _up_to(self, last: int, number: int) -> list[Frame]:
+        """At most ``number`` frames, of which the last one is ``last``; none if the video ends before."""
+        found: list[Frame] = []
+        for index, pixels in self.frames(max(0, last + 1 - number)):
+            if index <= last:  # frame ``last`` itself may be one that cannot be decoded
+                found.append((index, pixels))
+            if index >= last:
+                return found
+        return []
+
+    def _decoded(self, capture: Any, index: int) -> RGB | None:
+        import cv2
+
+        try:
+            found, image = capture.retrieve()
+        except cv2.error:
+            found, image = False, None
+        if not found or image is None:
+            message = f"Frame {index} of {self.path} cannot be decoded and is left out."
+            warnings.warn(message, VideoWarning, stacklevel=2)
+            return None
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def frame(self, index: int) -> RGB:
+        """See `Video.frame`."""
+        return _first(self.frames(index), index, str(self.path))
+
+
+class FrameFolder(Video):
+    """A folder with one image file per frame, in natural order.
+
+    Raises:
+        UserError: the folder holds no images.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from guided_seg.data.files.pairs import IMAGE_SUFFIXES, image_files
+
+        self.path = path
+        self._files = image_files(path)
+        if not self._files:
+            raise UserError(f"The folder {path} holds no frames; expected {', '.join(IMAGE_SUFFIXES)} files.")
+
+    def frames(self, start: int) -> Iterator[Frame]:
+        """See `Video.frames`."""
+        from guided_seg.data.images import read_image
+
+        return ((index, read_image(file)) for index, file in enumerate(self._files[start:], start))
+
+    def backward(self, start: int) -> Iterator[Frame]:
+        """See `Video.backward`."""
+        from guided_seg.data.images import read_image
+
+        numbers = range(start, -1, -1) if start < len(self._files) else ()
+        return ((index, read_image(self._files[index])) for index in numbers)
+
+    def frame(self, index: int) -> RGB:
+        """See `Video.frame`."""
+        return _first(self.frames(index), index, str(self.path))
+
+
+class FrameStream(Video):
+    """Frames that can be read only once, such as a camera's. A frame can be annotated while it is current."""
+
+    def __init__(self, frames: Iterable[Any]) -> None:
+        self._frames, self._next = iter(frames), 0
+
+    def frames(self, start: int) -> Iterator[Frame]:
+        """See `Video.frames`. Continues after the last frame read."""
+        for frame in self._frames:
+            self._next += 1
+            if self._next > start:
+                # a copy, since the iterable may reuse one array for all frames
+                yield self._next - 1, check_rgb(f"frame {self._next - 1}", frame).copy()
+
+    def backward(self, start: int) -> Iterator[Frame]:
+        """Raises `UserError`: a stream has no way back."""
+        raise UserError("A stream gives frames once, in their order; give the video as a file to go backward.")
+
+    def ended(self, start: int) -> str:
+        """See `Video.ended`."""
+        return f"No frame from {start} on comes: a stream gives frames once, and its {self._next} have come."
+
+    def frame(self, index: int) -> RGB:
+        """See `Video.frame`."""
+        raise UserError(
+            f"Frame {index} of a stream cannot be had: frames come once, and {self._next} have come. Annotate a frame "
+            "while it is shown, or give the video as a file."
+        )
+
+
+def open_video(video: object) -> Video:
+    """Open a video file, a folder of frames, or an iterable of frames.
+
+    Raises:
+        UserError: the file or folder cannot be used, or ``video`` is none of these.
+    """
+    if not is_path(video):
+        if not isinstance(video, Iterable) or isinstance(video, (dict, set)):
+            raise UserError(
+                f"The video is {shown(video)}; expected a video file, a folder of frames or an iterable of frames. For "
+                "a camera give a generator that reads it with cv2.VideoCapture and yields each frame as RGB."
+            )
+        return FrameStream(video)
+    path = local_path(video, "The video")
+    try:
+        return FrameFolder(path) if path.is_dir() else VideoFile(path)
+    except OSError as error:
+        raise UserError(why_unreadable(path, error)) from error
+
+
+def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:
+    """The same frames, read ahead by a thread. An exception is raised at its position in the sequence."""
+    queue: Queue[Frame | Exception | None] = Queue(number)
+    stop = Event()
+
+    def read() -> None:
+        end: Exception | None = None
+        try:
+            for frame in frames:
+                queue.put(frame)
+                if stop.is_set():
+                    return
+        except Exception as error:  # noqa: BLE001  raised again in the consumer
+            end = error
+        queue.put(end)
+
+    thread = Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        while (found := queue.get()) is not None:
+            if isinstance(found, Exception):
+                raise found
+            yield found
+    finally:
+        stop.set()
+        while thread.is_alive():
+            while not queue.empty():
+                queue.get_nowait()
+            thread.join(0.01)
+
+
+def _pixels(capture: Any) -> int:
+    import cv2
+
+    height, width = capture.get(cv2.CAP_PROP_FRAME_HEIGHT), capture.get(cv2.CAP_PROP_FRAME_WIDTH)
+    return int(height * width) or 1920 * 1080  # where a format does not say
+
+
+def _first(frames: Iterator[Frame], index: int, path: str) -> RGB:
+    found = next(frames, None) if index >= 0 else None
+    if found is None:
+        raise UserError(f"The video {path} has no frame {index}; frames are counted from 0.")
+    if found[0] != index:
+        raise UserError(f"Frame {index} of {path} cannot be decoded; annotate another one, such as {found[0]}.")
+    return found[1]
