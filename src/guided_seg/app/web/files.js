@@ -15,7 +15,7 @@ async function reason(reply) {
 }
 
 /** Send files to the server, and show the first that was added. */
-export async function upload(files) {
+async function upload(files) {
   if (files.length === 0) return;
   const form = new FormData();
   for (const file of files) form.append("files", file, file.name);

@@ -18,7 +18,7 @@ function along(by) {
 }
 
 /** Show the list of shortcuts. */
-export function showHelp() {
+function showHelp() {
   if (!help.open) help.showModal();
 }
 

@@ -13,7 +13,7 @@ import { painted } from "./probe.js";
 import { draw, invalidate, paintAnswer, scene, showAnswer, showPreview } from "./stage.js";
 import { choose, entries, imageOf, listen, page, tell } from "./state.js";
 import { refresh } from "./strip.js";
-import { ended, isPlaying, reached } from "./timeline.js";
+import { ended, isPlaying, play, reached } from "./timeline.js";
 import { answered, askForMap, firstOf, follow, go, goToNext, mapped, ofVisibleVideo, quickAnswer } from "./visit.js";
 
 let buffer = null; // the label map of a preview or refined answer
@@ -157,7 +157,10 @@ listen("dots", () => {
 });
 listen("next", () => send("next"));
 listen("paused", fill);
-listen("stopped", () => choose({ fill: false }));
+listen("cancel", () => {
+  if (isPlaying()) play(); // pauses
+  else choose({ fill: false });
+});
 listen("chosen", (changed) => {
   if (!changed.has("fill")) return;
   if (page.fill) fill();

@@ -1,6 +1,6 @@
 // What the page says: errors and notices, progress, and the status line.
 
-import { connect, send } from "./connection.js";
+import { connect } from "./connection.js";
 import { page, listen, tell } from "./state.js";
 
 const MOST = 4; // notices at a time
@@ -93,9 +93,8 @@ listen("edited", () => {
   get("saved").hidden = true;
 });
 get("cancel").onclick = () => {
-  send("stop");
   quiet();
-  tell("stopped");
+  tell("cancel");
 };
 listen("paused", quiet);
 get("farewell-connect").onclick = () => connect();

@@ -23,11 +23,6 @@ export function picture(id) {
   return known;
 }
 
-/** Forget an image, so that it is loaded again. */
-export function forget(id) {
-  loaded.delete(id);
-}
-
 async function load(id) {
   const image = new Image();
   image.src = imageAddress(id);

@@ -14,11 +14,6 @@ const fingers = new Map(); // id -> {x, y}, in CSS pixels of the window
 let gesture = null; // {kind, x, y, ...}: where it began, and what it needs
 let space = false;
 
-/** Whether the pointer is doing something, so that nothing else may happen to the view. */
-export function busy() {
-  return gesture !== null;
-}
-
 /** Give up what the pointer is doing. */
 export function abandon() {
   clearTimeout(gesture?.timer);

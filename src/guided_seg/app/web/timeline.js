@@ -178,7 +178,6 @@ listen("state", () => {
 listen("shown", shown);
 listen("dots", redraw);
 listen("aged", redraw);
-listen("stopped", ended);
 listen("connection", ({ state }) => {
   if (state !== "open" && playing) ended();
 });

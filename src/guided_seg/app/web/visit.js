@@ -82,7 +82,7 @@ export async function follow(id) {
 }
 
 /** Show no more frames that were segmented before. */
-export function unfollow() {
+function unfollow() {
   coming = [];
 }
 
