@@ -173,7 +173,7 @@ def test_labels_and_other_photos(visit: Visit) -> None:
     visit.click(CUP)
     visit.by("label-name").fill("table <b>&")
     visit.by("label-add").click()
-    visit.page.wait_for_function("document.querySelectorAll('[data-testid=label]').length >= 2")
+    visit.page.wait_for_function("document.querySelectorAll('[data-testid=label]').length >= 3")
     assert visit.by("label").last.inner_text().strip().startswith("table <b>&")
     visit.by("label").last.click()
     visit.click(TABLE)

@@ -40,6 +40,7 @@ const masks = {
       took(ms);
       mayRefine(n);
       askForMap();
+      if (!filling) fill();
     } else if (isPlaying(n) && ofVisibleVideo(image)) follow(image);
     refresh(image);
     reached(image);
@@ -94,7 +95,6 @@ const messages = {
     else tell("shown");
     pending = null;
     guided ||= images.some(({ dots }) => dots.length > 0);
-    fill();
   },
   dots({ n, image, dots, undo, redo }) {
     if (n === step.n && `${imageOf(image)?.dots}` !== `${dots}`) step.changed.push(image);
@@ -131,9 +131,9 @@ const messages = {
   bye: ({ text }) => farewell(text),
 };
 
-/** Let the server answer the other images too, if there are others, something guides them, and that is wanted. */
+/** Let the server answer the other images too, unless there are none, nothing guides them, or a video plays. */
 function fill() {
-  if (page.fill && guided && entries().length > 1) send("fill");
+  if (page.fill && guided && !isPlaying() && entries().length > 1) filling = send("fill") > 0;
 }
 
 listen("message", (message) => messages[message.type]?.(message));
@@ -147,8 +147,6 @@ listen("edited", ({ n, image, what }) => {
   marked(false);
   age(image);
   tell("aged");
-  if (!filling) fill();
-  filling = page.fill;
 });
 listen("connection", () => {
   filling = false;
@@ -162,9 +160,11 @@ listen("paused", fill);
 listen("stopped", () => choose({ fill: false }));
 listen("chosen", (changed) => {
   if (!changed.has("fill")) return;
-  filling = page.fill;
   if (page.fill) fill();
-  else send("stop");
+  else {
+    filling = false;
+    send("stop");
+  }
 });
 listen("added", ([first]) => {
   const id = firstOf(first);
