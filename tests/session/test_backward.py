@@ -26,6 +26,14 @@ def frames() -> list[np.ndarray]:
     return found
 
 
+def film(path: Path) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE[::-1])
+    for frame in frames():
+        writer.write(frame[..., ::-1])
+    writer.release()
+    return path
+
+
 @pytest.fixture(params=["film", "folder"])
 def clip(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / ("film.avi" if request.param == "film" else "frames")
@@ -34,11 +42,7 @@ def clip(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         for index, frame in enumerate(frames()):
             cv2.imwrite(str(path / f"{index}.png"), frame[..., ::-1])
         return path
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE[::-1])
-    for frame in frames():
-        writer.write(frame[..., ::-1])
-    writer.release()
-    return path
+    return film(path)
 
 
 def opened(clip: object, name: str = "fused") -> Session:
@@ -67,13 +71,8 @@ def test_frames_come_back_to_front(clip: Path, kept: int, start: int, monkeypatc
 
 
 def test_no_more_frames_are_kept_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE[::-1])
-    for frame in frames():
-        writer.write(frame[..., ::-1])
-    writer.release()
     monkeypatch.setattr(videos, "PART", 3 * 3 * SIZE[0] * SIZE[1])
-    video, kept = videos.VideoFile(path), []
+    video, kept = videos.VideoFile(film(tmp_path / "film.avi")), []
     up_to = video._up_to
     monkeypatch.setattr(video, "_up_to", lambda *args: (kept.append(part := up_to(*args)), part)[1])
     seen = []
@@ -133,11 +132,24 @@ def test_dots_between_two_frames_hold_from_the_next(clip: Path) -> None:
     assert 2 in np.unique(next(coming)[1])
 
 
+@pytest.mark.parametrize("kept", [1, 3, 100])
 @pytest.mark.parametrize("start", [FRAMES, 1000])
-def test_a_frame_that_is_not_there_is_no_start(clip: Path, start: int) -> None:
+def test_a_frame_that_is_not_there_is_no_start(
+    clip: Path, start: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(videos, "PART", kept * 3 * SIZE[0] * SIZE[1])
     session = opened(clip)
     with pytest.raises(UserError, match=f"has no frame {start}, so there is nothing to segment"):
         next(session.segment_video("clip", start, backward=True))
+
+
+def test_a_frame_that_cannot_be_decoded_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = videos.VideoFile(film(tmp_path / "film.avi"))
+    decoded = video._decoded
+    monkeypatch.setattr(video, "_decoded", lambda capture, index: None if index in (3, 8) else decoded(capture, index))
+    for room in (1, 2, 100):
+        monkeypatch.setattr(videos, "PART", room * 3 * SIZE[0] * SIZE[1])
+        assert [index for index, _ in video.backward(8)] == [7, 6, 5, 4, 2, 1, 0]
 
 
 def test_a_stream_does_not_go_back() -> None:

@@ -126,7 +126,7 @@ class Answering(Annotating):
 
         The network runs once more, with its own confident pixels as one more annotated image. Where the image itself
         is annotated, positive labels must beat the negative by a margin, and connected regions without an annotation
-        are dropped (`guided_seg.model.refine.patient`). With late fusion it costs about two edits. It uses the same
+        are dropped (`guided_seg.model.refine.patient`). With late fusion it costs a few edits. It uses the same
         features as `segment`, so no image is encoded again.
 
         Raises:

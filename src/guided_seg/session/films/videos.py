@@ -127,18 +127,20 @@ class VideoFile(Video):
         room = max(1, PART // self._frame_bytes)
         for last in range(start, -1, -room):
             part = self._up_to(last, room)
+            if part is None:
+                return
             while part:
                 yield part.pop()
 
-    def _up_to(self, last: int, number: int) -> list[Frame]:
-        """At most ``number`` frames, of which the last one is ``last``; none if the video ends before."""
+    def _up_to(self, last: int, number: int) -> list[Frame] | None:
+        """At most ``number`` frames up to number ``last``; None if the video ends before that one."""
         found: list[Frame] = []
         for index, pixels in self.frames(max(0, last + 1 - number)):
             if index <= last:  # frame ``last`` itself may be one that cannot be decoded
                 found.append((index, pixels))
             if index >= last:
                 return found
-        return []
+        return None
 
     def _decoded(self, capture: Any, index: int) -> RGB | None:
         import cv2
