@@ -154,6 +154,12 @@ test("small pictures take the nearest pixels", () => {
   assert.deepEqual([...pixels], [0, 7, 0, 7]);
 });
 
+test("spread values go from end to end and keep their order", () => {
+  assert.deepEqual([...layers.spread(Uint8Array.of(100, 110, 120))], [0, 128, 255]);
+  assert.deepEqual([...layers.spread(Uint8Array.of(9, 9))], [0, 0]);
+  assert.deepEqual([...layers.spread(Uint8Array.of(0, 77, 255))], [0, 77, 255]);
+});
+
 test("colours: packed as ABGR, background transparent, scales from end to end", () => {
   assert.equal(colours.packed([1, 2, 3], 255), 0xff030201);
   const pixels = colours.labelPixels([{ colour: [1, 2, 3] }], 128);

@@ -10,7 +10,7 @@ const TOOLS = ["dot", "scribble", "box"];
 const SWITCHES = ["preview", "refine", "fill"];
 const LEGENDS = {
   heat: ["background", "object"],
-  similarity: ["unlike", "like the dots"],
+  similarity: ["less", "more like the dots"],
 };
 
 /** Buttons and switches show what is chosen. */

@@ -87,6 +87,12 @@ export function paintSmall(labels, size, fill, small, pixels) {
   }
 }
 
+/** Values of 0..255 spread so that the least is 0 and the greatest 255; all 0 if they are the same. */
+export function spread(values) {
+  const [least, most] = values.reduce(([low, high], each) => [Math.min(low, each), Math.max(high, each)], [255, 0]);
+  return values.map((each) => Math.round((255 * (each - least)) / Math.max(most - least, 1)));
+}
+
 /** Paint a map of 0..255 with the 256 pixels of a scale. */
 export function paintMap(values, scale, pixels) {
   for (let at = 0; at < values.length; at++) pixels[at] = scale[values[at]];

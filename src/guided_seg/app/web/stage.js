@@ -2,7 +2,7 @@
 
 import { NEGATIVE, css, inkOn, labelPixels, mixed, packed, scalePixels } from "./colours.js";
 import { fitted, held, pixelAt, placeOf, zoomed } from "./coordinates.js";
-import { layerOf, paintDifference, paintLabels, paintMap } from "./layers.js";
+import { layerOf, paintDifference, paintLabels, paintMap, spread } from "./layers.js";
 import { colourOf, page, tell } from "./state.js";
 
 const RADIUS = 7; // of a dot, in CSS pixels
@@ -133,7 +133,10 @@ export function showPreview(labels, answer) {
 export function showMap(map) {
   scene.map = map;
   layers.map.shown = false;
-  if (map) layers.map.paint(map, (pixels) => paintMap(map.values, scalePixels(map.what), pixels));
+  if (!map) return;
+  // similarities are close to each other: what counts is where they are greater
+  const values = map.what === "similarity" ? spread(map.values) : map.values;
+  layers.map.paint(map, (pixels) => paintMap(values, scalePixels(map.what), pixels));
 }
 
 /** Draw at the next frame of the screen. */
