@@ -22,7 +22,7 @@ from support.commands import TINY as SMALL
 from support.networks import network
 from support.processes import python
 
-from guided_seg.benchmark import timing
+from guided_seg.benchmark import measure, timing
 from guided_seg.benchmark.measure import SUITES, chosen, run
 from guided_seg.benchmark.suites import (
     accuracy,
