@@ -65,7 +65,9 @@ class Visit:
         """Look at an image, and wait until it is answered."""
         before = self.painted()
         self.page.locator(f'[data-testid="shot"][data-image="{image}"]').click()
-        self.until_painted(before)
+        self.page.wait_for_function(
+            "([n, image]) => window.guided.painted > n && window.guided.lastPaint.image === image", arg=[before, image]
+        )
 
     def at(self, pixel: tuple[int, int]) -> tuple[float, float]:
         """Where a pixel of the image is on the screen."""

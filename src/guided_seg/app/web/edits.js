@@ -15,8 +15,9 @@ export function opened(id) {
   if (send("frame", frame)) page.images.set(id, imageOf(id));
 }
 
-/** Say that an image or frame is visible, so that it is answered first. */
+/** Say that an image or frame is visible, so that it is answered first, unless the server knows. */
 export function look(id) {
+  if (looked === id) return;
   opened(id);
   if (send("look", { image: id })) looked = id;
 }
@@ -24,7 +25,7 @@ export function look(id) {
 /** Send an edit of the visible image. Tells "edited" with {n, image}; returns the number, 0 if it was not sent. */
 function edit(what, fields = {}) {
   if (page.image === null) return 0;
-  if (looked !== page.image) look(page.image);
+  look(page.image);
   const n = send(what, fields);
   if (n) tell("edited", { n, image: page.image });
   else tell("notice", { text: "Not connected: the edit was not made. The page is trying to connect again." });

@@ -32,7 +32,9 @@ export async function go(id) {
   clearTimeout(timer);
   if (page.images.has(id)) look(id);
   else if (answerTo(id)?.stale !== false) timer = setTimeout(settle, SETTLED, id);
-  return load(id);
+  const there = await load(id);
+  if (there && page.images.has(id)) look(id); // again, if the image before was edited meanwhile
+  return there;
 }
 
 function settle(id) {
