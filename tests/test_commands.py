@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from support.commands import call
 
+from guided_seg.__main__ import COMMANDS
+from guided_seg.app.__main__ import is_path
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.settings.overrides import find_problem
 from guided_seg.settings.paths import take_paths_as_written
@@ -23,6 +25,7 @@ PAGES = [
 ]
 TEXTS = [page for page in PAGES if "experiments" not in page.parts]
 CONFIGS = {
+    "app": "app",
     "run": "config",
     "data.prepare": "prepare",
     "data.inspect": "inspect",
@@ -57,7 +60,7 @@ def _commands(path: Path) -> Iterator[str]:
 def _examples() -> Iterator[str]:
     """The commands of --help."""
     for name in CONFIGS:
-        of_a_package = name in ("benchmark", "export", "release")
+        of_a_package = name in ("app", "benchmark", "export", "release")
         module = import_module(f"guided_seg.{name}.__main__" if of_a_package else f"guided_seg.{name}")
         yield from (f"{module.COMMAND} {example}" for example in module.EXAMPLES)
 
@@ -90,7 +93,12 @@ def test_a_command_is_one_that_the_check_accepts(command: str, tmp_path: Path, m
     words = shlex.split(COMMENT.sub("", command))
     while re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words.pop(0)
-    name, argv = ("run", words[1:]) if words[0] == "guided-seg" else (words[2].partition("guided_seg.")[2], words[3:])
+    if words[0] == "guided-seg":
+        name, argv = (words[1], words[2:]) if words[1] in COMMANDS else ("run", words[1:])
+    else:
+        name, argv = words[2].partition("guided_seg.")[2], words[3:]
+    if name == "app":
+        argv = [word for word in argv if not is_path(word)]
     if name == "episodes":
         verb, *argv = argv
         assert verb in ("freeze", "show")

@@ -56,7 +56,12 @@ def test_the_wheel_holds_every_file(wheel: Path) -> None:
         for name in _tree("src/guided_seg/data/sources/splits", "*.txt") | {"SHA256SUMS"}
     }
     released = {file for name in (CARD, MODEL, CHECKSUMS) for file in _tree("src", f"guided_seg/release/**/{name}")}
-    code = _tree("src", "*.py") | splits | released | {"guided_seg/py.typed"}
+    page = {
+        f"guided_seg/app/{part}/{name}"
+        for part in ("web", "samples")
+        for name in _tree(f"src/guided_seg/app/{part}", "*.*")
+    }
+    code = _tree("src", "*.py") | splits | released | page | {"guided_seg/py.typed"}
     configuration = {f"guided_seg/conf/{name}" for name in _tree("conf", "*.yaml") | {"__init__.py"}}
     assert code | configuration <= names
     assert {name for name in names if "dist-info" not in name} == code | configuration
@@ -80,7 +85,8 @@ def test_the_wheel_says_the_version_and_the_commands(installed: Path) -> None:
     entries = configparser.ConfigParser()
     entries.read(metadata / "entry_points.txt")
     assert dict(entries["console_scripts"]) == {
-        "guided-seg": "guided_seg.run:main",
+        "guided-seg": "guided_seg.__main__:main",
+        "guided-seg-app": "guided_seg.app.__main__:main",
         "guided-seg-evaluate": "guided_seg.evaluate:main",
         "guided-seg-study": "guided_seg.study.__main__:main",
         "guided-seg-episodes": "guided_seg.episodes:main",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import socket
 import webbrowser
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Lock, Thread, Timer
 from urllib.parse import quote
 
 import uvicorn
@@ -103,9 +102,7 @@ def serve(cfg: DictConfig, words: Sequence[str]) -> None:
     """
     opening = Opening(cfg, existing(words))
     listening = listen(cfg.host, cfg.port)
-    with Console(stderr=True).status("Loading the network ..."):
-        desks = Desks(opening.desk)
-        desks.get("main")
+    desks = Desks(opening.desk)
     port = listening.getsockname()[1]
     token = None if is_loopback(cfg.host) else cfg.token or secrets.token_urlsafe(24)
     hosts = [*LOOPBACK, *([] if is_loopback(cfg.host) else names_of(cfg.host)), *cfg.names]
@@ -117,11 +114,23 @@ def serve(cfg: DictConfig, words: Sequence[str]) -> None:
         timer = Timer(0.5, partial(webbrowser.open, address))
         timer.daemon = True
         timer.start()
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws_max_size=2 * LONGEST, timeout_graceful_shutdown=2, lifespan="on"
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    server, failures = uvicorn.Server(config), list[Exception]()
+
+    def load() -> None:
+        """Load the network while the browser opens: a page waits for its session."""
+        try:
+            desks.get("main")
+        except Exception as error:  # noqa: BLE001  (raised below, in the main thread)
+            failures.append(error)
+            server.should_exit = True
+
+    Thread(target=load, daemon=True).start()
+    server.run(sockets=[listening])
+    for failure in failures:
+        raise failure
 
 
 def listen(host: str, port: int) -> socket.socket:

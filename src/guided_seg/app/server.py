@@ -50,10 +50,15 @@ class Desks:
                 return name
         raise UserError(f"{MOST_DESKS} pages are open; close one.")
 
-    def get(self, name: str) -> Desk:
-        """The desk of a name. Raises `UserError` for a name that no desk can have, or if there are too many."""
+    @staticmethod
+    def check(name: str) -> None:
+        """Raise `UserError` for a name that no desk can have."""
         if not NAME.fullmatch(name):
             raise UserError(f"There is no page {name!r}; open the address that the server printed.")
+
+    def get(self, name: str) -> Desk:
+        """The desk of a name, opened if it is not. Raises `UserError` if it cannot be, or if there are too many."""
+        self.check(name)
         with self._lock:
             if name not in self._desks:
                 if len(self._desks) >= MOST_DESKS:
@@ -104,7 +109,7 @@ def _pages(desks: Desks) -> APIRouter:
 
     @router.get("/s/{name}")
     def page(name: str) -> Response:
-        desks.get(name)
+        desks.check(name)  # it is opened by the socket, so that the page is there while the network is loaded
         return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
 
     @router.websocket("/s/{name}/socket")

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
 
 _INSIDE = 0.25
 """How far `joined` outlines lie within their pixels, so that every program finds the same ones."""
@@ -108,6 +107,8 @@ def joined(outlines: Sequence[Ring]) -> Float[np.ndarray, "N 2"]:
 
 def _nearest_before(points: Float[np.ndarray, "N 2"], starts: Sequence[int]) -> Iterator[int]:
     """For the first corner of each ring but the first, the index of the nearest point of an earlier ring."""
+    from scipy.spatial import cKDTree  # takes a third of a second, and one format needs it
+
     firsts = starts[1:]
     if not firsts:
         return

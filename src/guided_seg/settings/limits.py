@@ -66,6 +66,11 @@ _RUN = {
     "height width": Whole(1, 65536),
     "points rounds edits frames objects": _COUNT,
     "threads": Whole(1, _PROCESSES, (None,)),
+    "open": _SWITCH,
+    "host": Text(),
+    "port": Whole(0, 65535),
+    "cache_mb limits.megabytes limits.request limits.megapixels": _POSITIVE,
+    "limits.files limits.frames": _COUNT,
 }
 
 _EPISODES = {
