@@ -62,10 +62,12 @@ def test_dots_are_answered_as_a_session_does(desk: Desk, page: Page, same: Sessi
 
 
 def test_a_dot_guides_the_photo_that_is_visible(desk: Desk, page: Page, same: Session) -> None:
-    tell(desk, "look", image="c")
-    page.of("mask", image="c")
     dots(desk, page)
-    assert np.array_equal(page.of("mask", n=101, image="c")["pixels"], same.segment("c"))
+    tell(desk, "look", 200, image="c")
+    assert np.array_equal(page.of("mask", n=200, image="c")["pixels"], same.segment("c"))
+    tell(desk, "undo", 201)
+    same.undo()
+    assert np.array_equal(page.of("mask", n=201, image="c")["pixels"], same.segment("c"))
 
 
 def test_nothing_is_claimed_before_the_first_dot(desk: Desk, page: Page) -> None:
@@ -159,6 +161,21 @@ def test_a_video_plays_as_a_session_does(
     page.of("progress", n=5, ended=True)
     for index, labels in same.segment_video("clip", start, memory=memory, backward=backward):
         assert np.array_equal(page.of("mask", n=5, image=f"clip#{index}")["pixels"], labels)
+
+
+def test_played_frames_say_how_sure_they_are(desk: Desk, page: Page) -> None:
+    dots(desk, page)
+    tell(desk, "play", 5, video="clip")
+    page.of("progress", n=5, ended=True)
+    assert all(0 <= page.of("mask", n=5, image=f"clip#{index}")["confidence"] <= 1 for index in range(4))
+
+
+def test_a_fill_behind_a_dot_does_not_swallow_its_answer(desk: Desk, page: Page) -> None:
+    for n in (5, 7):
+        tell(desk, "dot", n, image="a", row=n, column=n, label=1)
+        tell(desk, "fill", n + 1)
+    page.of("mask", n=7, image="a")
+    page.of("progress", n=8, ended=True)
 
 
 def test_a_frame_becomes_an_image(desk: Desk, page: Page) -> None:

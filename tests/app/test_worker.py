@@ -71,8 +71,10 @@ def test_an_edit_comes_between_two_steps(worker: Worker, done: list[str]) -> Non
 
     worker.behind(steps())
     assert waits.wait(LIMIT)
-    worker.edit(lambda: done.append("edit"))
-    assert worker.edits_wait
+    worker.edit(lambda: None)
+    assert not worker.changes_wait
+    worker.edit(lambda: done.append("edit"), changes=True)
+    assert worker.changes_wait
     go.set()
     until(lambda: len(done) == 2)
     assert done == ["edit", "second step"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-import numpy as np
+import torch
 
 from guided_seg.app import messages, transport
 from guided_seg.app.replies import Outbox, Replies
@@ -18,6 +18,8 @@ from guided_seg.app.worker import Worker
 from guided_seg.errors import UserError
 from guided_seg.session import Session
 from guided_seg.session.arguments import RGB
+from guided_seg.session.confidence import confidence
+from guided_seg.session.playing import FrameAnswer
 
 T = TypeVar("T")
 
@@ -75,7 +77,9 @@ class Desk:
             case messages.Stop():
                 self._stop()
             case _:
-                self._worker.edit(partial(self._carefully, message.n, self._do, message))
+                # the answer to one change is left out if another one waits, but not if a fill does
+                changes = isinstance(message, messages.Change)
+                self._worker.edit(partial(self._carefully, message.n, self._do, message), changes)
 
     def refuse(self, text: str) -> None:
         """Say on the page why something was refused."""
@@ -165,6 +169,7 @@ class Desk:
                 self._fill(n)
             case _:
                 self._edit(message)
+                self._visible = message.image
                 self._changed(n, [message.image])
 
     def _edit(self, message: messages.Edit) -> None:
@@ -190,7 +195,7 @@ class Desk:
         self._replies.confidence.clear()
         for name in touched:
             self._replies.dots(n, name)
-        if self._worker.edits_wait:  # the next edit makes an answer out of date
+        if self._worker.changes_wait:  # the next one makes an answer out of date
             return
         shown = self._visible or (touched[-1] if touched else None)
         if shown is not None:
@@ -231,16 +236,17 @@ class Desk:
 
     def _play(self, message: messages.Play) -> None:
         self._filling = False
-        steps = self.session.segment_video(
+        steps = self.session.segment_frames(
             message.video, message.start, message.corrections, message.memory, message.backward
         )
         self._worker.behind(self._played(message, steps))
 
-    def _played(self, message: messages.Play, steps: Iterator[tuple[int, np.ndarray]]) -> Iterator[None]:
+    def _played(self, message: messages.Play, steps: Iterator[FrameAnswer]) -> Iterator[None]:
         done, of, began = 0, self._replies.length(message.video) or 0, time.perf_counter()
         try:
-            for done, (index, labels) in enumerate(steps, 1):
-                self._replies.mask(message.n, f"{message.video}#{index}", "answer", labels, began)
+            for done, frame in enumerate(steps, 1):
+                name, sure = f"{message.video}#{frame.number}", confidence(torch.stack(frame.maps).cpu().numpy())
+                self._replies.mask(message.n, name, "answer", frame.labels, began, sure)
                 self._replies.progress(message.n, "play", done, max(of, done), ended=False)
                 yield from self._until_there_is_room()
                 yield

@@ -180,6 +180,8 @@ class Frame(Message):
 
 Edit = Dot | Move | Remove | Scribble | Box | Paint
 """Changes of one image."""
+Change = Edit | Clear | Step
+"""Changes of dots or masks."""
 
 AnyMessage = Annotated[
     Look

@@ -33,7 +33,7 @@ class Worker:
 
     def __init__(self, lock: Lock, save: Job, failed: Callable[[Exception], None]) -> None:
         self._lock, self._save, self._failed = lock, save, failed
-        self._edits: deque[Job] = deque()
+        self._edits: deque[tuple[Job, bool]] = deque()
         self._questions: dict[str, Job] = {}
         self._background: Iterator[None] | None = None
         self._changed_at: float | None = None
@@ -43,14 +43,19 @@ class Worker:
         self._thread.start()
 
     @property
-    def edits_wait(self) -> bool:
-        """Whether more edits wait, so that an answer to this one would be out of date."""
-        return bool(self._edits)
+    def changes_wait(self) -> bool:
+        """Whether edits wait that change dots or masks, so that an answer to this one would be out of date."""
+        return any(changes for _, changes in list(self._edits))
 
-    def edit(self, job: Job) -> None:
-        """Do this after the edits that came before."""
+    def edit(self, job: Job, changes: bool = False) -> None:
+        """Do this after the edits that came before.
+
+        Args:
+            job: the work.
+            changes: whether it changes dots or masks.
+        """
         with self._wake:
-            self._edits.append(job)
+            self._edits.append((job, changes))
             self._wake.notify()
 
     def ask(self, kind: str, job: Job) -> None:
@@ -93,7 +98,7 @@ class Worker:
 
     def _take(self) -> Job | None:
         if self._edits:
-            return self._edits.popleft()
+            return self._edits.popleft()[0]
         for kind in QUESTIONS:
             if kind in self._questions:
                 return self._questions.pop(kind)

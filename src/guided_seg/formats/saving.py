@@ -19,9 +19,9 @@ from guided_seg.formats.registry import FORMATS
 from guided_seg.formats.segmented import Format, Segmented
 from guided_seg.formats.unfinished import filling
 from guided_seg.session import Session
-from guided_seg.session.arguments import RGB, local_path
+from guided_seg.session.arguments import local_path
 from guided_seg.session.pictures import Picture
-from guided_seg.session.store import Labels
+from guided_seg.session.playing import FrameAnswer
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Step(NamedTuple):
 
 Progress = Callable[[Step], None]
 
-_Frames = Iterator[tuple[int, RGB, Labels]]
+_Frames = Iterator[FrameAnswer]
 _Attempt = tuple[str, Segmented | UserError]
 
 
@@ -163,9 +163,9 @@ class _Work:
         for video, frames in videos.items():
             rate = self._session.frame_rate(video)
             try:
-                for index, pixels, labels in frames:
-                    name = f"{video}#{index}"
-                    yield name, Segmented(name, f"{self._files[video]}/{index:05d}", pixels, labels, rate)
+                for frame in frames:
+                    name, file = f"{video}#{frame.number}", f"{self._files[video]}/{frame.number:05d}"
+                    yield name, Segmented(name, file, frame.pixels, frame.labels, rate)
             except UserError as error:
                 yield video, error
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 
 from guided_seg.errors import UserError
 from guided_seg.machine.waiting import waiting
 from guided_seg.model.video.previous_frame import Memory, check_memory
+from guided_seg.predict.predictor import Maps
 from guided_seg.predict.support import Image
 from guided_seg.predict.tracker import Tracker
 from guided_seg.session.answering import Answering
@@ -20,6 +21,22 @@ from guided_seg.session.films.videos import Frame, ahead
 from guided_seg.session.store import Labels
 
 Corrections = Literal["all", "forward"]
+
+
+class FrameAnswer(NamedTuple):
+    """A segmented frame of a video.
+
+    Attributes:
+        number: from 0.
+        pixels: uint8 ``[H, W, 3]``, RGB.
+        labels: uint8 ``[H, W]``.
+        maps: the score map of each label, float32 ``[H, W]``.
+    """
+
+    number: int
+    pixels: RGB
+    labels: Labels
+    maps: Maps
 
 
 class Playing(Answering):
@@ -52,7 +69,7 @@ class Playing(Answering):
                 video has no frame ``start``, or it is cut off. Label maps already yielded stay valid.
         """
         steps = self._pass_over(video_id, start, corrections, memory, backward)
-        return ((index, labels) for index, _, labels in steps)
+        return ((frame.number, frame.labels) for frame in steps)
 
     def segment_frames(
         self,
@@ -61,13 +78,13 @@ class Playing(Answering):
         corrections: Corrections = "all",
         memory: Memory = "none",
         backward: bool = False,
-    ) -> Iterator[tuple[int, RGB, Labels]]:
-        """As `segment_video`, and yield the pixels of each frame as well, which are read only once."""
+    ) -> Iterator[FrameAnswer]:
+        """As `segment_video`, and yield pixels and scores of each frame as well; pixels are read only once."""
         return self._pass_over(video_id, start, corrections, memory, backward)
 
     def _pass_over(
         self, video_id: object, start: object, corrections: object, memory: object, backward: object
-    ) -> Iterator[tuple[int, RGB, Labels]]:
+    ) -> Iterator[FrameAnswer]:
         """Check the arguments of `segment_video`, and begin."""
         video, name = self._video(video_id), str(video_id)
         first = whole_number(start, "start", least=0)
@@ -80,7 +97,7 @@ class Playing(Answering):
 
     def _frame_by_frame(
         self, video_id: str, start: int, frames: Iterator[Frame], hides: Callable[[int, int], bool], memory: Memory
-    ) -> Iterator[tuple[int, RGB, Labels]]:
+    ) -> Iterator[FrameAnswer]:
         """Segment frames. Dots on frame ``other`` do not guide frame ``index`` where ``hides(other, index)``."""
         video = self._video(video_id)
         self._check_labels()  # before a frame of the stream is consumed
@@ -94,7 +111,8 @@ class Playing(Answering):
                         tracker.forget()
                         clock = self._annotations.clock
                     hidden = self._hidden(video_id, index, hides)
-                    yield index, pixels, self._segment_frame(tracker, self._image(name, pixels), hidden)
+                    answer = self._segment_frame(tracker, self._image(name, pixels), hidden)
+                    yield FrameAnswer(index, pixels, *answer)
                 finally:
                     if passing:
                         self._pass(name)
@@ -118,10 +136,10 @@ class Playing(Answering):
             self._predictor.forget(name)
 
     @torch.inference_mode()
-    def _segment_frame(self, tracker: Tracker, frame: Image, hidden: frozenset[str]) -> Labels:
+    def _segment_frame(self, tracker: Tracker, frame: Image, hidden: frozenset[str]) -> tuple[Labels, Maps]:
         self._check_labels()
         with waiting(f"Segmenting {frame.key}"):
-            return tracker.segment(frame, self._support(self._annotations, hidden), len(self.labels))[0]
+            return tracker.segment(frame, self._support(self._annotations, hidden), len(self.labels))
 
     def _hidden(self, video_id: str, index: int, hides: Callable[[int, int], bool]) -> frozenset[str]:
         """The annotated frames of a video that do not guide frame ``index``."""

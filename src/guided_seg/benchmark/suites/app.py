@@ -120,7 +120,7 @@ def _show(page: Page, image: str) -> None:
     page.locator(f'[data-testid="shot"][data-image="{image}"]').click()
     _until(page, "n => window.guided.painted > n", before)
     page.evaluate(
-        "document.querySelector('[data-testid=stage]').addEventListener('pointerup', () => {"
+        "document.querySelector('[data-testid=stage]').addEventListener('pointerdown', () => {"
         " window.clickedAt = performance.now(); }, {capture: true})"
     )
 
