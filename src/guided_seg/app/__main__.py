@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guided_seg.cli import command as cli
 from guided_seg.cli.program import program
+from guided_seg.errors import UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,11 +23,17 @@ EXAMPLES = (
     "photos/ checkpoint=outputs/late_global/RUN port=9000",
 )
 
+NEEDED = ("fastapi", "uvicorn", "websockets", "python_multipart")
+"""Packages of the extra ``app``."""
+
 _paths: list[str] = []
 
 
 @cli.command(COMMAND, "app", EXAMPLES)
 def _serve(cfg: DictConfig) -> None:
+    for package in NEEDED:
+        if find_spec(package) is None:
+            raise UserError(f"The page needs the package {package}: pip install 'guided_seg[app]'.")
     from guided_seg.app.running import serve
 
     serve(cfg, _paths)

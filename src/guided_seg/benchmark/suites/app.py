@@ -26,8 +26,8 @@ from guided_seg.machine.browser import browser
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CLICKS, HOVERING, CLIP = 200, 5.0, 100
-"""Timed clicks, seconds of hovering, and frames of the clip."""
+CLICKS, HOVERING, CLIP, CLICKS_WHILE_PLAYING = 200, 5.0, 100, 8
+"""Timed clicks, seconds of hovering, frames of the clip, and timed clicks meanwhile."""
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
@@ -46,11 +46,16 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
             page = driven.new_page(viewport={"width": 1280, "height": 800})
             began = time.perf_counter()
             page.goto(f"{address}s/main")
+            _until(page, "n => performance.getEntriesByName('first-contentful-paint').length > n", 0)
+            first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+            yield row("app_first_page_s", first / 1e3, "s", "from opening the page to its first paint")
             _until(page, "n => window.guided && window.guided.painted > n", 0)
-            yield row("app_first_paint_s", time.perf_counter() - began, "s", "from opening the page to its first paint")
+            yield row(
+                "app_first_image_s", time.perf_counter() - began, "s", "to the first image, with the network loaded"
+            )
             yield from _clicked(page, cfg, what)
             yield from _hovered(page, cfg, what)
-            yield from _played(page, what)
+            yield from _played(page, cfg, what)
             page.close()
             yield from _grown(address, process.pid, cfg)
 
@@ -74,14 +79,22 @@ def _hovered(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
     yield row("app_hovers_per_s", painted / seconds, "1/s", f"painted previews while the pointer moves, {what}")
 
 
-def _played(page: Page, what: str) -> Iterator[Row]:
+def _played(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
     page.locator('[data-testid="shot"][data-image^="clip"]').click()
     page.wait_for_timeout(1000)
     before, began = page.evaluate("window.guided.painted"), time.perf_counter()
     page.get_by_test_id("play").click()
-    _until(page, "n => window.guided.painted >= n", before + CLIP)
+    _until(page, "n => window.guided.painted > n", before)
+    playing, times = page.evaluate("window.guided.lastPaint.n"), []
+    for place in _places(cfg, CLICKS)[:CLICKS_WHILE_PLAYING]:
+        page.mouse.click(*_on_screen(page, place))
+        _until(page, "n => window.guided.lastPaint.n > n", playing)
+        times.append(float(page.evaluate("window.guided.lastPaint.time - window.clickedAt")))
+        _until(page, "n => window.guided.lastPaint.n === n", playing)
+    _until(page, "n => window.guided.painted >= n", before + CLIP + len(times))
     seconds = time.perf_counter() - began
     yield row("app_frames_per_s", CLIP / seconds, "1/s", f"painted frames of a clip of {CLIP} frames, {what}")
+    yield row("app_click_while_playing_ms", median(times), "ms", f"median of {len(times)} clicks while the clip plays")
 
 
 def _grown(address: str, process: int, cfg: DictConfig) -> Iterator[Row]:
