@@ -62,3 +62,9 @@ with tempfile.TemporaryDirectory() as state:
             page.get_by_test_id("help").click()
             keep(page, "help")
         server.terminate()
+
+tiles = [Image.open(out / f"{view}.jpg").resize((640, 400), Image.Resampling.LANCZOS) for view in VIEWS[1:]]
+together = Image.new("RGB", (1280, 800))
+for number, tile in enumerate(tiles):
+    together.paste(tile, (640 * (number % 2), 400 * (number // 2)))
+together.save(out / "views.jpg", quality=85, optimize=True)
