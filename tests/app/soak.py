@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class Client:
         self.until("dots", self.n)
 
 
-def page(address: str, name: str) -> connect:
+def page(address: str, name: str) -> AbstractContextManager[ClientConnection]:
     """The connection of a page, as a context manager."""
     origin = Origin(address.rstrip("/"))
     return connect(f"ws{address.removeprefix('http')}s/{name}/socket", origin=origin, max_size=None, open_timeout=60)

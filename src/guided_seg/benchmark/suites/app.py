@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,10 @@ from guided_seg.machine.browser import browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+    from websockets.sync.client import ClientConnection
 
-CLICKS, HOVERING, CLIP, CLICKS_WHILE_PLAYING = 200, 5.0, 100, 8
-"""Timed clicks, seconds of hovering, frames of the clip, and timed clicks meanwhile."""
+CLICKS, HOVERING, CLIP, CLICKS_WHILE_PLAYING, IMAGES = 200, 5.0, 100, 8, 1000
+"""Timed clicks, seconds of hovering, frames of the clip, timed clicks meanwhile, and images that are filled."""
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
@@ -57,7 +58,13 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
             yield from _hovered(page, cfg, what)
             yield from _played(page, cfg, what)
             page.close()
-            yield from _grown(address, process.pid, cfg)
+            yield from _clicked_often(address, process.pid, cfg)
+        many = Path(folder) / "many"
+        many.mkdir()
+        for number in range(IMAGES):
+            (many / f"{number:04d}.jpg").hardlink_to(photos / f"photo{number % 4}.jpg")
+        with _server(many, Path(folder) / "state", cfg) as (address, process):
+            yield from _filled(address, process.pid)
 
 
 def _clicked(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
@@ -97,14 +104,10 @@ def _played(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
     yield row("app_click_while_playing_ms", median(times), "ms", f"median of {len(times)} clicks while the clip plays")
 
 
-def _grown(address: str, process: int, cfg: DictConfig) -> Iterator[Row]:
+def _clicked_often(address: str, process: int, cfg: DictConfig) -> Iterator[Row]:
     """Growth of the server's memory over many clicks, sent without a browser."""
-    from websockets.sync.client import connect
-    from websockets.typing import Origin
-
-    origin = Origin(address.rstrip("/"))
     rng = np.random.default_rng(cfg.seed)
-    with connect(f"ws{origin.removeprefix('http')}/s/memory/socket", origin=origin, max_size=None) as socket:
+    with _socket(address) as socket:
         first = 0.0
         for number in range(cfg.edits):
             place = {"row": int(rng.integers(cfg.height)), "column": int(rng.integers(cfg.width))}
@@ -117,6 +120,33 @@ def _grown(address: str, process: int, cfg: DictConfig) -> Iterator[Row]:
         last = _megabytes(process)
     of = f"memory of the server after {2 * cfg.edits:,} edits; reference: after {2 * min(1000, cfg.edits // 2):,}"
     yield row("app_memory_mb", last, "MB", of, first)
+
+
+def _filled(address: str, process: int) -> Iterator[Row]:
+    """Growth of the server's memory over many images, and how fast they are filled."""
+    with _socket(address) as socket:
+        socket.send(json.dumps({"n": 1, "do": "dot", "image": "0000", "row": 100, "column": 100, "label": 1}))
+        socket.send(json.dumps({"n": 2, "do": "fill"}))
+        first, began = 0.0, time.perf_counter()
+        while True:
+            message = socket.recv()
+            told = json.loads(message) if isinstance(message, str) else {}
+            if told.get("type") == "progress" and told["done"] == IMAGES // 4:
+                first = _megabytes(process)
+            if told.get("type") == "progress" and told["ended"]:
+                break
+    seconds, last = time.perf_counter() - began, _megabytes(process)
+    yield row("app_fill_per_s", IMAGES / seconds, "1/s", f"images that are segmented in the background, of {IMAGES:,}")
+    of = f"memory of the server after {IMAGES:,} images; reference: after {IMAGES // 4:,}"
+    yield row("app_memory_of_images_mb", last, "MB", of, first)
+
+
+def _socket(address: str) -> AbstractContextManager[ClientConnection]:
+    from websockets.sync.client import connect
+    from websockets.typing import Origin
+
+    origin = Origin(address.rstrip("/"))
+    return connect(f"ws{origin.removeprefix('http')}/s/benchmark/socket", origin=origin, max_size=None, open_timeout=60)
 
 
 def _until(page: Page, condition: str, arg: float, limit: float = 120) -> None:
