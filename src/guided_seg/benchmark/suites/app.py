@@ -56,8 +56,9 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
             )
             yield from _clicked(page, cfg, what)
             yield from _hovered(page, cfg, what)
-            yield from _played(page, cfg, what)
+            yield from _played(page, what)
             page.close()
+            yield from _clicked_while_playing(address, cfg)
             yield from _clicked_often(address, process.pid, cfg)
         many = Path(folder) / "many"
         many.mkdir()
@@ -86,28 +87,49 @@ def _hovered(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
     yield row("app_hovers_per_s", painted / seconds, "1/s", f"painted previews while the pointer moves, {what}")
 
 
-def _played(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
+def _played(page: Page, what: str) -> Iterator[Row]:
     page.locator('[data-testid="shot"][data-image^="clip"]').click()
     page.wait_for_timeout(1000)
     before, began = page.evaluate("window.guided.painted"), time.perf_counter()
     page.get_by_test_id("play").click()
-    _until(page, "n => window.guided.painted > n", before)
-    playing, times = page.evaluate("window.guided.lastPaint.n"), []
-    for place in _places(cfg, CLICKS)[:CLICKS_WHILE_PLAYING]:
-        page.mouse.click(*_on_screen(page, place))
-        _until(page, "n => window.guided.lastPaint.n > n", playing)
-        times.append(float(page.evaluate("window.guided.lastPaint.time - window.clickedAt")))
-        _until(page, "n => window.guided.lastPaint.n === n", playing)
-    _until(page, "n => window.guided.painted >= n", before + CLIP + len(times))
+    _until(page, "n => window.guided.painted >= n", before + CLIP)
     seconds = time.perf_counter() - began
     yield row("app_frames_per_s", CLIP / seconds, "1/s", f"painted frames of a clip of {CLIP} frames, {what}")
-    yield row("app_click_while_playing_ms", median(times), "ms", f"median of {len(times)} clicks while the clip plays")
+
+
+def _clicked_while_playing(address: str, cfg: DictConfig) -> Iterator[Row]:
+    """From a click to its label map while a clip is segmented, without a browser."""
+    times = []
+    with _socket(address, "playing") as socket:
+        places = _places(cfg, CLICKS_WHILE_PLAYING + 1)
+        _dot(socket, 0, places[0])
+        socket.send(json.dumps({"n": 1, "do": "play", "video": "clip"}))
+        for number, place in enumerate(places[1:], 2):
+            time.sleep(0.2)
+            began = time.perf_counter()
+            _dot(socket, number, place)
+            times.append(1e3 * (time.perf_counter() - began))
+    of = f"median of {len(times)} clicks on a photo while the clip plays, from the message to its label map"
+    yield row("app_click_while_playing_ms", median(times), "ms", of)
+
+
+def _dot(socket: ClientConnection, number: int, place: tuple[int, int]) -> None:
+    """Set a dot on a photo, and wait for its label map."""
+    dot = {"n": number, "do": "dot", "image": "photo0", "row": place[0], "column": place[1], "label": 1}
+    socket.send(json.dumps(dot))
+    while True:
+        message = socket.recv()
+        if (
+            isinstance(message, bytes)
+            and json.loads(message[4 : 4 + int.from_bytes(message[:4], "little")])["n"] == number
+        ):
+            return
 
 
 def _clicked_often(address: str, process: int, cfg: DictConfig) -> Iterator[Row]:
     """Growth of the server's memory over many clicks, sent without a browser."""
     rng = np.random.default_rng(cfg.seed)
-    with _socket(address) as socket:
+    with _socket(address, "often") as socket:
         first = 0.0
         for number in range(cfg.edits):
             place = {"row": int(rng.integers(cfg.height)), "column": int(rng.integers(cfg.width))}
@@ -124,7 +146,7 @@ def _clicked_often(address: str, process: int, cfg: DictConfig) -> Iterator[Row]
 
 def _filled(address: str, process: int) -> Iterator[Row]:
     """Growth of the server's memory over many images, and how fast they are filled."""
-    with _socket(address) as socket:
+    with _socket(address, "many") as socket:
         socket.send(json.dumps({"n": 1, "do": "dot", "image": "0000", "row": 100, "column": 100, "label": 1}))
         socket.send(json.dumps({"n": 2, "do": "fill"}))
         first, began = 0.0, time.perf_counter()
@@ -141,12 +163,12 @@ def _filled(address: str, process: int) -> Iterator[Row]:
     yield row("app_memory_of_images_mb", last, "MB", of, first)
 
 
-def _socket(address: str) -> AbstractContextManager[ClientConnection]:
+def _socket(address: str, page: str) -> AbstractContextManager[ClientConnection]:
     from websockets.sync.client import connect
     from websockets.typing import Origin
 
     origin = Origin(address.rstrip("/"))
-    return connect(f"ws{origin.removeprefix('http')}/s/benchmark/socket", origin=origin, max_size=None, open_timeout=60)
+    return connect(f"ws{origin.removeprefix('http')}/s/{page}/socket", origin=origin, max_size=None, open_timeout=60)
 
 
 def _until(page: Page, condition: str, arg: float, limit: float = 120) -> None:
