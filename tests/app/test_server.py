@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-from support.pages import picture, unpacked
+from support.pages import picture, unpacked, write_image
 
 from guided_seg.app.desk import Desk
-from guided_seg.app.opening import existing, unused, work_folder
+from guided_seg.app.opening import add_all, existing, unused, work_folder
 from guided_seg.app.running import listen, names_of
 from guided_seg.app.server import MOST_DESKS, Desks, make_app, packed_folder
 from guided_seg.app.uploads import Limits, safe_name
@@ -280,6 +280,21 @@ def test_work_is_kept_by_what_is_opened(tmp_path: Path) -> None:
     assert len({work_folder([one], "x"), work_folder([other], "x"), work_folder([one], "y")}) == 3
     with pytest.raises(UserError, match="There is no"):
         existing([str(one)])
+
+
+def test_a_link_that_leads_out_is_refused(desk: Desk, photos: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "private" / "secret.png", picture(7))
+    write_image(tmp_path / "private" / "frames" / "0.png", picture(8))
+    (photos / "link.png").symlink_to(tmp_path / "private" / "secret.png")
+    (photos / "film").symlink_to(tmp_path / "private" / "frames")
+    (photos / "inside.png").symlink_to(photos / "a.png")
+    refused = desk.wait_for(lambda session: add_all(session, [photos]))
+    assert [sentence.partition(" is a link to ")[0] for sentence in refused] == [
+        str(photos / "link.png"),
+        str(photos / "film"),
+    ]
+    assert {"link", "film"}.isdisjoint([*desk.session.images, *desk.session.videos])
+    assert "inside" in desk.session.images
 
 
 def test_names_that_are_taken_get_a_number(desk: Desk) -> None:

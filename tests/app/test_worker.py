@@ -10,6 +10,7 @@ import pytest
 
 from guided_seg.app import worker as module
 from guided_seg.app.worker import Worker
+from guided_seg.errors import UserError
 
 LIMIT = 10
 
@@ -130,3 +131,9 @@ def test_changes_are_saved_while_work_goes_on(worker: Worker, done: list[str], m
     worker.edit(worker.changed)
     until(lambda: "saved" in done)
     worker.behind(None)
+
+
+def test_an_ended_worker_takes_nothing(worker: Worker) -> None:
+    worker.end()
+    with pytest.raises(UserError, match="is ending"):
+        worker.edit(lambda: None)

@@ -49,6 +49,7 @@ def add_all(session: Session, paths: Iterable[Path]) -> list[str]:
     """Add images and videos to a session, under the names of their files.
 
     A folder gives its images, and its subfolders with images as videos. What the session has already is left as it is.
+    Links that lead out of a folder are refused.
 
     Returns:
         A sentence for each file that cannot be read.
@@ -58,6 +59,9 @@ def add_all(session: Session, paths: Iterable[Path]) -> list[str]:
     for path in paths:
         for file, is_video in _items(path):
             if file in known:
+                continue
+            if not file.resolve().is_relative_to(path.resolve()):
+                refused.append(f"{file} is a link to {file.resolve()}, outside of what was opened; open that itself.")
                 continue
             try:
                 add = session.add_video if is_video else session.add_image

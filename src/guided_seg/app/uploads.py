@@ -107,7 +107,7 @@ def _kept(upload: Upload, name: str, folder: Path, limits: Limits) -> Path:
         path, number = folder / f"{Path(name).stem} ({number}){Path(name).suffix}", number + 1
     source, left = upload.file, int(limits.megabytes * 2**20)
     try:
-        with path.open("wb") as target:
+        with path.open("xb") as target:
             while block := source.read(2**20):  # type: ignore[attr-defined]
                 left -= len(block)
                 if left < 0:

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from threading import Condition, Lock, Thread
 
+from guided_seg.errors import UserError
+
 Job = Callable[[], None]
 
 QUESTIONS = ("look", "hover", "view", "refine", "next")
@@ -53,8 +55,13 @@ class Worker:
         Args:
             job: the work.
             changes: whether it changes dots or masks.
+
+        Raises:
+            UserError: the worker has ended.
         """
         with self._wake:
+            if self._ended:
+                raise UserError("The server is ending; start it again, and everything is there.")
             self._edits.append((job, changes))
             self._wake.notify()
 
