@@ -10,7 +10,7 @@ from threading import Condition, Lock, Thread
 
 Job = Callable[[], None]
 
-QUESTIONS = ("look", "hover", "view", "refine", "next")
+QUESTIONS = ("look", "hover", "other", "view", "refine", "next")
 """Kinds of questions, the most urgent first. A new question replaces a waiting one of its kind."""
 
 SAVE_AFTER = 1.0
