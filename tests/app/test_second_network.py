@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from support.pages import Page, picture
 
 from guided_seg.app.desk import Desk
 from guided_seg.session import Session
+from guided_seg.session.session import Model
 
 FIRST, SECOND = "late_global", "prototypes"
 
@@ -64,6 +66,15 @@ def pair(make_desk: Callable[..., Desk]) -> Iterator[Pair]:
 def test_the_state_names_both(pair: Pair) -> None:
     state = pair.page.of("state")
     assert (state["model"], state["other"]) == tuple(type(network(name)).__name__ for name in (FIRST, SECOND))
+
+
+@pytest.mark.parametrize("file", ["late/checkpoints/last.ckpt", "late/weights.safetensors"])
+def test_a_network_is_called_by_the_folder_of_its_run_or_release(pair: Pair, file: str) -> None:
+    pair.desk.session.model = Model(Path("/nowhere") / file, "", "native")
+    pair.page.received.clear()
+    pair.desk.say_state()
+    assert pair.page.of("state")["model"] == "late"
+    pair.desk.session.model = None
 
 
 def test_it_answers_the_same_dots_with_its_own_network(pair: Pair) -> None:

@@ -160,7 +160,12 @@ class Store:
 
         Pixels are shared, not read again. Only what differs since the last call is computed again, so that two
         networks can answer the same annotations. The undo history is cleared.
+
+        Raises:
+            UserError: ``other`` is no session.
         """
+        if not isinstance(other, Store):
+            raise UserError(f"The session to follow is {shown(other)}; expected a session, as Session.load makes one.")
         self._labels, self._videos = other.labels, dict(other._videos)
         self._images = {name: other.picture(name) for name in other.images}
         self._passing.clear()
