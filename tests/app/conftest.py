@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import pytest
+from support.browser import need_chromium
 from support.networks import network
 from support.pages import Page, picture, write_image
 
 from guided_seg.app.desk import Desk
+from guided_seg.machine.browser import browser
 from guided_seg.session import Session
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="module")
+def driven() -> Iterator[Browser]:
+    """A headless browser; the test is skipped where there is none."""
+    need_chromium()
+    with browser() as made:
+        yield made
 
 
 @pytest.fixture
@@ -32,7 +46,7 @@ def make_desk(tmp_path: Path, photos: Path) -> Iterator[Callable[..., Desk]]:
 
     made: list[Desk] = []
 
-    def make(name: str = "main", composition: str = "late_global") -> Desk:
+    def make(name: str = "main", composition: str = "late_global", compare: str | None = None) -> Desk:
         def reopen(file: Path) -> Session:
             return Session.open(file, network=network(composition))
 
@@ -43,7 +57,8 @@ def make_desk(tmp_path: Path, photos: Path) -> Iterator[Callable[..., Desk]]:
             session = Session(network(composition))
             add_all(session, [photos])
             session.add_label("object")
-        made.append(Desk(name, session, file, Lock(), reopen))
+        other = Session(network(compare)) if compare else None
+        made.append(Desk(name, session, file, Lock(), reopen, other))
         return made[-1]
 
     yield make

@@ -21,6 +21,7 @@ from guided_seg.app import __main__ as app
         (["prot=1"], "did you mean port?"),
         (["limits.frames=0"], "limits.frames=0: expected a whole number from 1"),
         (["checkpoint=nobody", "port=0", "open=false"], "There is no checkpoint nobody"),
+        (["compare=nobody", "port=0", "open=false"], "There is no checkpoint nobody"),
     ],
 )
 def test_what_cannot_be_opened_is_refused(words: list[str], expected: str, tmp_path: Path) -> None:

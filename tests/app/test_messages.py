@@ -24,7 +24,7 @@ GOOD: list[dict[str, Any]] = [
     *({"do": each} for each in ("undo", "redo", "fill", "stop", "next", "clear")),
     {"do": "label", "name": "größe"},
     {"do": "hover", "image": "a", "row": 1, "column": 2, "label": 0},
-    {"do": "refine", "image": "a"},
+    *({"do": each, "image": "a"} for each in ("refine", "other")),
     *({"do": "view", "image": "a", "what": what, "label": 1} for what in ("heat", "similarity")),
     {"do": "play", "video": "v"},
     {"do": "play", "video": "v", "start": 3, "memory": "map", "corrections": "forward", "backward": True},

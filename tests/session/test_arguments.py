@@ -85,6 +85,7 @@ def calls() -> list[tuple[str, tuple[Any, ...]]]:
         found += [("mask", (bad, mask, "cup")), ("frame", (bad, 0)), ("segment_video", (bad,))]
         found += [("add_image", (bad, picture())), ("add_video", (bad, [picture()])), ("add_label", (bad,))]
         found += [("clear", (bad,))] if bad is not None else []
+        found.append(("follow", (bad,)))
     for bad in NO_NUMBERS:
         found += [("dot", ("a", bad, 1, "cup")), ("dot", ("a", 1, bad, "cup")), ("remove", ("a", bad, 1))]
         found += [("move", ("a", (1, bad), (3, 3))), ("move", ("a", (1, 2), (bad, 3))), ("frame", ("v", bad))]

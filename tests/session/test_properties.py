@@ -37,6 +37,7 @@ class Edits(RuleBasedStateMachine):
         self.rng = np.random.default_rng(seed)
         # room for one image or so: what was computed has to go and come back
         self.session = Session(network(self.model_name), cache_mb=0.08 if small else 100)
+        self.follower = Session(network(self.model_name))
         self.pictures: dict[str, np.ndarray] = {}
         self.now: dict[str, dict[str, Any]] = {}
         self.before: list[dict[str, dict[str, Any]]] = []
@@ -151,6 +152,18 @@ class Edits(RuleBasedStateMachine):
     def look(self, which: float) -> None:
         self.session.segment(self.choose(which, self.pictures))
 
+    @rule(which=share)
+    def follow(self, which: float) -> None:
+        """A session that follows now and then has the same annotations, and answers the same."""
+        self.follower.follow(self.session)
+        for image in self.pictures:
+            (mask, dots), (own, own_dots) = self.session.annotation(image), self.follower.annotation(image)
+            assert dots == own_dots
+            assert (mask is None and own is None) or np.array_equal(mask, own)
+        query = self.choose(which, self.pictures)
+        expected, found = (each.segment(query, return_scores=True)[1] for each in (self.session, self.follower))
+        assert np.allclose(expected, found, atol=1e-4, rtol=0)
+
     @invariant()
     def answers_are_those_of_a_fresh_network(self) -> None:
         if not hasattr(self, "session"):
@@ -200,6 +213,18 @@ def test_any_sequence_of_edits(name: str) -> None:
         max_examples=8, stateful_step_count=15, deadline=None, derandomize=True, database=None, phases=[Phase.generate]
     )
     run_state_machine_as_test(machine, settings=few)
+
+
+def test_following_encodes_nothing_again_and_leaves_nothing_to_undo() -> None:
+    session, other = Session(network("late_global")), Session(network("prototypes"))
+    session.add_image("a", np.random.default_rng(0).integers(0, 256, (31, 40, 3), np.uint8))
+    session.add_label("x")
+    for row in range(3):
+        session.dot("a", row, row, "x")
+        other.follow(session)
+        other.segment("a")
+    assert other.encodes == {"a": 1}
+    assert (session.can_undo, other.can_undo) == (True, False)
 
 
 def test_undo_is_exact() -> None:

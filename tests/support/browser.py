@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from guided_seg.machine.browser import HOW, chromium
 from support.processes import started
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 
 def need_chromium() -> None:
@@ -45,3 +52,71 @@ def page_server(
             assert process.stderr is not None
             pytest.fail(f"the server did not start: {said}{process.stderr.read()}")
         yield said.split()[0], process
+
+
+class Visit:
+    """A page in the browser, in the words of images.
+
+    Attributes:
+        page: Playwright's page.
+        errors: what the browser's console complained about.
+    """
+
+    def __init__(self, driven: Browser, address: str, name: str) -> None:
+        self.context = driven.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(30_000)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.goto(f"{address}s/{name}")
+        self.by("shot").first.wait_for()
+
+    def by(self, name: str) -> Any:
+        return self.page.get_by_test_id(name)
+
+    def show(self, image: str) -> None:
+        """Look at an image, and wait until it is answered."""
+        before = self.painted()
+        self.page.locator(f'[data-testid="shot"][data-image="{image}"]').click()
+        self.page.wait_for_function(
+            "([n, image]) => window.guided.painted > n && window.guided.lastPaint.image === image", arg=[before, image]
+        )
+
+    def at(self, pixel: tuple[int, int]) -> tuple[float, float]:
+        """Where a pixel of the image is on the screen."""
+        box = self.by("stage").bounding_box()
+        view = self.page.evaluate("window.guided.view")
+        row, column = pixel
+        return (
+            box["x"] + view["x"] + (column + 0.5) * view["scale"],
+            box["y"] + view["y"] + (row + 0.5) * view["scale"],
+        )
+
+    def painted(self) -> int:
+        return int(self.page.evaluate("window.guided.painted"))
+
+    def until(self, condition: str, arg: Any = None) -> None:
+        """Wait for a condition in the page. Playwright's own way evaluates text, which the page's policy forbids."""
+        for _ in range(3000):
+            if self.page.evaluate(condition, arg):
+                return
+            self.page.wait_for_timeout(10)
+        pytest.fail(f"it did not come true: {condition}, {arg}; {self.page.evaluate('JSON.stringify(window.guided)')}")
+
+    def until_painted(self, before: int, of: str = "") -> None:
+        """Wait for a paint after so many, of a kind if one is named."""
+        self.until("([n, of]) => window.guided.painted > n && (!of || window.guided.lastPaint.of === of)", [before, of])
+
+    def click(self, pixel: tuple[int, int], button: Any = "left", **more: Any) -> None:
+        """Click on a pixel, and wait until the answer is painted."""
+        before = self.painted()
+        self.page.mouse.click(*self.at(pixel), button=button, **more)
+        self.until_painted(before)
+
+    def label_at(self, pixel: tuple[int, int]) -> int:
+        return int(self.page.evaluate("([row, column]) => window.guided.maskAt(row, column)", list(pixel)))
+
+    def seen(self) -> np.ndarray:
+        """What the canvas shows."""
+        return np.array(Image.open(io.BytesIO(self.by("stage").screenshot())).convert("RGB")).astype(int)

@@ -33,11 +33,20 @@ class Desk:
         file: where the session is saved.
         lock: shared by all desks, see `Worker`.
         reopen: opens a saved session with the same network.
+        other: an empty session with a second network, whose answers are shown beside; None for none.
     """
 
-    def __init__(self, name: str, session: Session, file: Path, lock: Lock, reopen: Callable[[Path], Session]) -> None:
+    def __init__(
+        self,
+        name: str,
+        session: Session,
+        file: Path,
+        lock: Lock,
+        reopen: Callable[[Path], Session],
+        other: Session | None = None,
+    ) -> None:
         self.name, self.session, self.file, self._reopen = name, session, file, reopen
-        self._replies = Replies(session)
+        self._replies = Replies(session, other)
         self._warnings: list[str] = []
         self._visible: str | None = None
         self._filling = False
@@ -72,7 +81,7 @@ class Desk:
             self.refuse(str(error))
             return
         match message:
-            case messages.Look() | messages.Hover() | messages.View() | messages.Refine() | messages.Next():
+            case _ if isinstance(message, messages.Question):
                 self._worker.ask(message.do, partial(self._carefully, message.n, self._reply, message))
             case messages.Stop():
                 self._stop()
@@ -213,6 +222,8 @@ class Desk:
             case messages.Hover():
                 labels = session.preview(message.image, message.row, message.column, message.label)
                 self._replies.mask(n, message.image, "preview", labels, began)
+            case messages.Other():
+                self._replies.other(n, message.image)
             case messages.Refine() if self._replies.can_answer:
                 self._replies.mask(n, message.image, "refined", session.refined(message.image), began)
             case messages.View():

@@ -125,6 +125,13 @@ class Hover(Message):
     label: Number
 
 
+class Other(Message):
+    """Segment the image by the second network."""
+
+    do: Literal["other"]
+    image: Name
+
+
 class Refine(Message):
     """Segment the image by test-time refinement."""
 
@@ -178,6 +185,8 @@ class Frame(Message):
     index: Number
 
 
+Question = Look | Hover | Other | View | Refine | Next
+"""These change nothing, and only the latest of each kind is answered."""
 Edit = Dot | Move | Remove | Scribble | Box | Paint
 """Changes of one image."""
 Change = Edit | Clear | Step
@@ -195,6 +204,7 @@ AnyMessage = Annotated[
     | Step
     | Label
     | Hover
+    | Other
     | Refine
     | View
     | Fill

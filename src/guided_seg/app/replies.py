@@ -25,7 +25,7 @@ COLOURS = (
 )
 """RGB of the positive labels, which repeat after the last one."""
 
-Of = Literal["answer", "preview", "refined"]
+Of = Literal["answer", "preview", "refined", "other"]
 
 
 @runtime_checkable
@@ -45,14 +45,15 @@ class Replies:
 
     Args:
         session: the session.
+        other: a session with a second network, which follows this one whenever it is asked; None for none.
 
     Attributes:
         outbox: of the page; None while there is none.
         confidence: of each image since the last change of dots or masks.
     """
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, session: Session, other: Session | None = None) -> None:
+        self.session, self._other = session, other
         self.outbox: Outbox | None = None
         self.confidence: dict[str, float] = {}
         self._lengths: dict[str, int | None] = {}
@@ -80,6 +81,19 @@ class Replies:
         else:
             labels = np.zeros(self.session.picture(name).size, np.uint8)
         self.mask(n, name, "answer", labels, began, sure)
+
+    def other(self, n: int, name: str) -> None:
+        """Segment an image by the second network, which follows the session first, and send its label map.
+
+        Raises:
+            UserError: there is no second network, or no such image.
+        """
+        if (other := self._other) is None:
+            raise UserError("There is no second network to compare with; start the page with compare=CHECKPOINT.")
+        began, size = time.perf_counter(), self.session.picture(name).size
+        other.follow(self.session)
+        labels = other.segment(name) if self.can_answer else np.zeros(size, np.uint8)
+        self.mask(n, name, "other", labels, began)
 
     def mask(
         self, n: int | None, name: str, of: Of, labels: np.ndarray, began: float, sure: float | None = None
@@ -168,7 +182,8 @@ class Replies:
         self.tell(
             type="state",
             id=page,
-            model=session.model.checkpoint.parent.name if session.model else type(session.network).__name__,
+            model=_name_of(session),
+            other=_name_of(self._other) if self._other else None,
             labels=self._labels(),
             images=[self._image(name) for name in session.images],
             videos=videos,
@@ -194,6 +209,14 @@ class Replies:
     def _labels(self) -> list[dict[str, Any]]:
         positive = self.session.labels[1:]
         return [{"name": name, "colour": list(colour)} for name, colour in zip(positive, cycle(COLOURS), strict=False)]
+
+
+def _name_of(session: Session) -> str:
+    """What a page calls the network: the folder of its run or release."""
+    if session.model is None:
+        return type(session.network).__name__
+    folder = session.model.checkpoint.parent
+    return (folder.parent if folder.name == "checkpoints" else folder).name
 
 
 def _accepts(network: Network, memory: str) -> bool:

@@ -29,7 +29,7 @@ FIRST_LABEL = "object"
 
 
 class Opening:
-    """Opens the desks of a server; all of them share one network.
+    """Opens the desks of a server; all of them share one network, and the second one if two are compared.
 
     Args:
         cfg: the config of the command.
@@ -49,13 +49,21 @@ class Opening:
     @cached_property
     def first(self) -> Session:
         """A session without images, whose network the others share."""
-        cfg = self.cfg
-        return Session.load(cfg.checkpoint, cfg.device, cfg.precision, cfg.k_way, cfg.cache_mb)
+        return self._load(self.cfg.checkpoint)
 
-    def new(self) -> Session:
-        """A session without images."""
+    @cached_property
+    def second(self) -> Session | None:
+        """The same with the network that is compared; None if there is none."""
+        return self._load(self.cfg.compare) if self.cfg.compare else None
+
+    def _load(self, checkpoint: str) -> Session:
         cfg = self.cfg
-        return Session(self.first.network, cfg.device, cfg.precision, cfg.cache_mb, self.first.model)
+        return Session.load(checkpoint, cfg.device, cfg.precision, cfg.k_way, cfg.cache_mb)
+
+    def new(self, like: Session) -> Session:
+        """A session without images, with the network of another."""
+        cfg = self.cfg
+        return Session(like.network, cfg.device, cfg.precision, cfg.cache_mb, like.model)
 
     def reopen(self, file: Path) -> Session:
         """A saved session, with the network of this server."""
@@ -66,6 +74,7 @@ class Opening:
 
     def desk(self, name: str) -> Desk:
         """The desk of a page: as it was left, or with what the command names."""
+        other = self.new(self.second) if self.second else None
         file = self.saved if self.saved and name == "main" else self.folder / f"{name}{SESSION}"
         if file.exists():
             try:
@@ -76,14 +85,14 @@ class Opening:
                 aside = file.with_suffix(".unreadable")
                 file.replace(aside)
                 self.refused.append(f"{error} The work of this page was set aside as {aside}, and a new one begun.")
-                session = self.new()
+                session = self.new(self.first)
         else:
-            session = self.new()
+            session = self.new(self.first)
         if not self.saved:
             self.refused += add_all(session, self.paths)
         if len(session.labels) == 1:
             session.add_label(FIRST_LABEL)
-        desk = Desk(name, session, file, self.lock, self.reopen)
+        desk = Desk(name, session, file, self.lock, self.reopen, other)
         for sentence in self.refused:
             desk.warn(sentence)
         self.refused.clear()

@@ -12,7 +12,7 @@ from guided_seg.errors import UserError
 
 Job = Callable[[], None]
 
-QUESTIONS = ("look", "hover", "view", "refine", "next")
+QUESTIONS = ("look", "hover", "other", "view", "refine", "next")
 """Kinds of questions, the most urgent first. A new question replaces a waiting one of its kind."""
 
 SAVE_AFTER = 1.0

@@ -159,6 +159,16 @@ class Annotations:
                 steps += [_Change(name, None, own.painted, None)] if own.painted else []
         self._do(steps)
 
+    def follow(self, other: Annotations) -> None:
+        """Take over the annotations of another. Only what differs counts as changed; the undo history is cleared."""
+        steps: list[_Change] = []
+        for name in {**self._images, **other._images}:
+            own, new = self._images.get(name, _Image()), other._images.get(name, _Image())
+            steps += [self._dot(name, pixel, new.dots.get(pixel)) for pixel in {**own.dots, **new.dots}]
+            steps.append(_Change(name, None, own.painted, new.painted))
+        self._do(steps)
+        self.forget_history()
+
     def undo(self) -> bool:
         """Undo the last step; False if there is none."""
         if not self._done:

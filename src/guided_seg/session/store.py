@@ -155,6 +155,22 @@ class Store:
         rate = self._video(video_id).rate  # some headers count ticks instead
         return rate if 1 <= rate <= 240 else 25.0
 
+    def follow(self, other: Store) -> None:
+        """Take over the images, videos, labels, dots and masks of another session, in place of what is here.
+
+        Pixels are shared, not read again. Only what differs since the last call is computed again, so that two
+        networks can answer the same annotations. The undo history is cleared.
+
+        Raises:
+            UserError: ``other`` is no session.
+        """
+        if not isinstance(other, Store):
+            raise UserError(f"The session to follow is {shown(other)}; expected a session, as Session.load makes one.")
+        self._labels, self._videos = other.labels, dict(other._videos)
+        self._images = {name: other.picture(name) for name in other.images}
+        self._passing.clear()
+        self._annotations.follow(other._annotations)
+
     # ---- annotations ----
 
     def annotation(self, image_id: str) -> tuple[Labels | None, list[tuple[int, int, int]]]:

@@ -60,7 +60,7 @@ export function previewed(n) {
 
 /** Whether a refined answer that came still belongs to the last edit. */
 export function refined(n) {
-  return n === refining;
+  return n === refining && !page.compare;
 }
 
 /** Whether the message that was refused is one of these, which nobody clicked for; it holds nothing back then. */
@@ -79,11 +79,12 @@ export function answered(n) {
 
 function wait() {
   clearTimeout(timer);
-  if (refinable && page.refine) timer = setTimeout(refine, REST);
+  // side by side both networks show their quick answers
+  if (refinable && page.refine && !page.compare) timer = setTimeout(refine, REST);
 }
 
 function refine() {
-  if (!refinable || !page.refine || page.image === null) return;
+  if (!refinable || !page.refine || page.compare || page.image === null) return;
   refinable = false;
   refining = send("refine", { image: page.image });
 }
@@ -102,5 +103,5 @@ listen("shown", () => {
 listen("chosen", (changed) => {
   if (changed.has("preview") || changed.has("label")) clearPreview();
   if (changed.has("preview") || changed.has("label")) ask();
-  if (changed.has("refine")) wait();
+  if (changed.has("refine") || changed.has("compare")) wait();
 });

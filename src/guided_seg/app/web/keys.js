@@ -1,5 +1,6 @@
 // Keyboard shortcuts, and the dialog that lists them. Each is said once, here.
 
+import { compare } from "./compare.js";
 import { clear, step } from "./edits.js";
 import { chooseLabel } from "./labels.js";
 import { abandon, holdSpace } from "./pointer.js";
@@ -19,10 +20,13 @@ function along(by) {
 
 /** Show the list of shortcuts. */
 function showHelp() {
-  if (!help.open) help.showModal();
+  if (help.open) return;
+  const possible = SHORTCUTS.filter(([, , , , there]) => there?.() ?? true);
+  document.getElementById("key-list").replaceChildren(...possible.map(([, keys, about]) => row(keys, about)));
+  help.showModal();
 }
 
-// [keys, how they are written, what they do, the function]
+// [keys, how they are written, what they do, the function, whether the page has it if not always]
 const SHORTCUTS = [
   [["1", "d"], "1 or D", "Dots", () => choose({ tool: "dot" })],
   [["2", "s"], "2 or S", "Scribble", () => choose({ tool: "scribble" })],
@@ -35,6 +39,7 @@ const SHORTCUTS = [
   [["v"], "V", "Next view", () => choose({ view: VIEWS[(VIEWS.indexOf(page.view) + 1) % VIEWS.length] })],
   [["p"], "P", "Preview under the pointer", () => choose({ preview: !page.preview })],
   [["r"], "R", "Refine when the pointer rests", () => choose({ refine: !page.refine })],
+  [["c"], "C", "Two networks side by side", compare, () => page.other !== null],
   [["f"], "F", "Fit the image", fit],
   [["+", "="], "+", "Zoom in", () => zoom(1.25)],
   [["-"], "−", "Zoom out", () => zoom(0.8)],
@@ -110,7 +115,6 @@ export function useKeys() {
   addEventListener("keyup", ({ key }) => key === " " && holdSpace(false));
   addEventListener("blur", () => holdSpace(false));
   document.getElementById("pointer-list").append(...POINTER.map(([keys, about]) => row(keys, about)));
-  document.getElementById("key-list").append(...SHORTCUTS.map(([, keys, about]) => row(keys, about)));
   document.getElementById("help").onclick = showHelp;
   document.getElementById("help-close").onclick = () => help.close();
 }

@@ -1,5 +1,6 @@
 // The page: starts everything, and hands each message of the server to what shows it.
 
+import { ask, compared } from "./compare.js";
 import { connect, send } from "./connection.js";
 import { useControls } from "./controls.js";
 import "./files.js";
@@ -40,11 +41,15 @@ const masks = {
       took(ms);
       mayRefine(n);
       askForMap();
+      ask();
       if (!filling) fill();
     } else if (isPlaying(n) && ofVisibleVideo(image)) follow(image);
     refresh(image);
     reached(image);
     if (n === step.n) show(step.changed);
+  },
+  other(header, payload) {
+    if (compared(header, payload)) paint(header);
   },
   preview(header, payload) {
     if (!previewed(header.n) || scene.image?.id !== header.image) return;
@@ -82,8 +87,8 @@ function hold(id, dots) {
 }
 
 const messages = {
-  state({ model, labels, images, videos, formats, memories, undo, redo }) {
-    Object.assign(page, { model, labels, formats, memories, undo, redo });
+  state({ model, other, labels, images, videos, formats, memories, undo, redo }) {
+    Object.assign(page, { model, other, labels, formats, memories, undo, redo });
     page.videos = new Map(videos.map((video) => [video.id, video]));
     page.images = new Map(images.map((image) => [image.id, image]));
     for (const { id, dots } of images) hold(id, dots);
@@ -162,6 +167,11 @@ listen("cancel", () => {
   else choose({ fill: false });
 });
 listen("chosen", (changed) => {
+  if (changed.has("compare")) {
+    showAnswer(quickAnswer()); // a refined one is not compared with a quick one
+    marked(false);
+    draw();
+  }
   if (!changed.has("fill")) return;
   if (page.fill) fill();
   else {

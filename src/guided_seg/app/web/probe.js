@@ -1,4 +1,4 @@
-// What tests read, as window.guided: the masks painted, the last of them, the label shown at a pixel, and the view.
+// What tests read, as window.guided: the masks painted, the last of them, the labels shown at a pixel, and the view.
 
 import { scene } from "./stage.js";
 
@@ -6,13 +6,14 @@ const guided = {
   painted: 0,
   lastPaint: null, // {n, of, image, time}, time as performance.now() says it
   maskAt: (row, column) => scene.labels?.[row * scene.image.width + column] ?? 0,
+  otherAt: (row, column) => scene.other?.[row * scene.image.width + column] ?? 0,
   get view() {
     return { ...scene.view };
   },
 };
 window.guided = guided;
 
-/** A mask was painted: the answer to message `n`, as "answer", "preview" or "refined". */
+/** A mask was painted: the answer to message `n`, as "answer", "preview", "refined" or "other". */
 export function painted({ n, of, image }) {
   guided.painted += 1;
   guided.lastPaint = { n, of, image, time: performance.now() };

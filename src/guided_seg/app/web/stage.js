@@ -1,11 +1,11 @@
 // The visible image with what lies over it: answer, preview, map, dots, and what is being drawn.
 
-import { NEGATIVE, css, inkOn, labelPixels, mixed, packed, scalePixels } from "./colours.js";
+import { css, labelPixels, mixed, packed, scalePixels } from "./colours.js";
 import { fitted, held, pixelAt, placeOf, zoomed } from "./coordinates.js";
 import { layerOf, paintDifference, paintLabels, paintMap, spread } from "./layers.js";
+import { drawDots, drawTool } from "./marks.js";
 import { colourOf, page, tell } from "./state.js";
 
-const RADIUS = 7; // of a dot, in CSS pixels
 const NEAREST = 6; // from this scale on, single pixels are shown
 const WHITE = [255, 255, 255];
 const LOST = packed([15, 17, 20], 215);
@@ -34,13 +34,15 @@ class Layer {
   }
 }
 
-const layers = { answer: new Layer(), preview: new Layer(), map: new Layer() };
+const layers = { answer: new Layer(), other: new Layer(), preview: new Layer(), map: new Layer() };
 
 /** What is visible. `drawing` is what a tool draws: {kind: "line" or "box", points or box, label}. */
 const scene = {
   image: null, // {id, height, width, dots}
   picture: null, // HTMLImageElement
   labels: null, // Uint8Array, the label map shown
+  other: null, // the one of the second network
+  split: 0.5, // where the divider is, as a share of the width
   map: null, // {what, values, height, width}
   view: { scale: 1, x: 0, y: 0 },
   fit: true, // whether the whole image stays in view when the window changes
@@ -61,7 +63,7 @@ export function size() {
 /** Show an image, without answers at first. */
 export function show(image, picture) {
   const same = scene.image?.height === image.height && scene.image?.width === image.width;
-  Object.assign(scene, { image, picture, labels: null, map: null, held: null, hovered: -1, drawing: null });
+  Object.assign(scene, { image, picture, labels: null, other: null, map: null, held: null, hovered: -1, drawing: null });
   for (const layer of Object.values(layers)) layer.shown = false;
   if (!same) fit();
   invalidate();
@@ -98,16 +100,27 @@ export function pixelOf(event) {
   return pixelAt(scene.view, event.clientX - edge.left, event.clientY - edge.top);
 }
 
+/** Show a label map of the second network, beside the answer. */
+export function showOther(labels) {
+  scene.other = labels;
+  paintOn(layers.other, labels);
+}
+
 /** Show a label map. */
 export function showAnswer(labels) {
   scene.labels = labels;
-  paintAnswer();
+  paintOn(layers.answer, labels);
 }
 
-/** Paint the answer again, as after a change of view, opacity or colours. */
+/** Paint the answers again, as after a change of view, opacity or colours. */
 export function paintAnswer() {
-  const { labels, image, view } = scene;
-  layers.answer.shown = false;
+  paintOn(layers.answer, scene.labels);
+  paintOn(layers.other, page.compare ? scene.other : null);
+}
+
+function paintOn(target, labels) {
+  const { image, view } = scene;
+  target.shown = false;
   if (!labels || !image) return;
   const layer = layerOf(image.height, image.width);
   const cutout = page.view === "cutout";
@@ -115,7 +128,7 @@ export function paintAnswer() {
   const fills = labelPixels(page.labels, fill);
   const edges = cutout ? fills : labelPixels(page.labels, page.view === "outline" ? 255 : Math.min(255, fill + 110));
   const reach = Math.max(1, Math.round((page.view === "outline" ? 2 : 1.2) / (view.scale * layer.step)));
-  layers.answer.paint(layer, (pixels) => paintLabels(labels, image, fills, edges, reach, pixels));
+  target.paint(layer, (pixels) => paintLabels(labels, image, fills, edges, reach, pixels));
 }
 
 /** Show in stripes how a label map differs from the answer; null takes the stripes away. */
@@ -153,10 +166,10 @@ export function draw() {
   const [across, down] = [Math.round(width * dense), Math.round(height * dense)];
   if (canvas.width !== across || canvas.height !== down) [canvas.width, canvas.height] = [across, down];
   context.setTransform(dense, 0, 0, dense, 0, 0);
-  if (scene.image) drawImage();
-  else fillAround();
-  drawing();
-  if (scene.image) scene.image.dots.forEach(dot);
+  fillAround();
+  if (scene.image) drawImages();
+  drawTool(context, scene);
+  if (scene.image) drawDots(context, scene);
   placeRing();
   tell("drawn");
 }
@@ -167,32 +180,53 @@ function fillAround() {
   context.fillRect(0, 0, width, height);
 }
 
-function drawImage() {
+/** Draw the image with its answer, or its two halves with an answer each. */
+function drawImages() {
+  if (!page.compare) {
+    drawImage(layers.answer);
+    return;
+  }
+  const { width, height } = size();
+  const middle = scene.split * width;
+  for (const [answer, left, right] of [
+    [layers.answer, 0, middle],
+    [layers.other, middle, width],
+  ]) {
+    context.save();
+    context.beginPath();
+    context.rect(left, 0, right - left, height);
+    context.clip();
+    drawImage(answer);
+    context.restore();
+  }
+}
+
+function drawImage(answer) {
   const { view, image, picture } = scene;
+  const first = answer === layers.answer; // maps and previews are those of the first network
   const box = [view.x, view.y, view.scale * image.width, view.scale * image.height];
   const over = (layer) => {
     if (layer.shown) context.drawImage(layer.canvas, ...box);
   };
   context.imageSmoothingEnabled = view.scale < NEAREST;
-  fillAround();
-  if (page.view === "cutout" && layers.answer.shown) {
-    cutOut(box);
+  if (page.view === "cutout" && answer.shown) {
+    cutOut(box, answer);
   } else {
     if (picture) context.drawImage(picture, ...box);
-    if (layers.map.shown) {
+    if (first && layers.map.shown) {
       context.globalAlpha = 0.35 + 0.6 * page.opacity;
       over(layers.map);
       context.globalAlpha = 1;
     }
-    if (page.view === "overlay" || page.view === "outline") over(layers.answer);
+    if (!first || page.view === "overlay" || page.view === "outline") over(answer);
   }
-  over(layers.preview);
+  if (first) over(layers.preview);
 }
 
 const cut = document.createElement("canvas").getContext("2d");
 
 /** The objects on a checkerboard. */
-function cutOut(box) {
+function cutOut(box, answer) {
   if (cut.canvas.width !== canvas.width || cut.canvas.height !== canvas.height) {
     [cut.canvas.width, cut.canvas.height] = [canvas.width, canvas.height];
   }
@@ -200,7 +234,7 @@ function cutOut(box) {
   cut.clearRect(0, 0, cut.canvas.width, cut.canvas.height);
   cut.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   cut.imageSmoothingEnabled = context.imageSmoothingEnabled;
-  cut.drawImage(layers.answer.canvas, ...box);
+  cut.drawImage(answer.canvas, ...box);
   cut.globalCompositeOperation = "source-in";
   if (scene.picture) cut.drawImage(scene.picture, ...box);
   cut.globalCompositeOperation = "source-over";
@@ -224,52 +258,6 @@ const checkers = (() => {
   tile.fillRect(10, 10, 10, 10);
   return context.createPattern(tile.canvas, "repeat");
 })();
-
-function drawing() {
-  const { drawing: now, view } = scene;
-  if (!now) return;
-  context.lineJoin = context.lineCap = "round";
-  context.beginPath();
-  if (now.kind === "box") {
-    const [top, left, bottom, right] = now.box;
-    const { scale } = view;
-    context.rect(view.x + left * scale, view.y + top * scale, (right - left + 1) * scale, (bottom - top + 1) * scale);
-  } else {
-    now.points.forEach(([row, column]) => context.lineTo(...placeOf(view, row, column)));
-  }
-  const wide = now.kind === "box" ? 2 : 5;
-  [context.lineWidth, context.strokeStyle] = [wide + 3, "rgb(0 0 0 / 0.55)"];
-  context.stroke();
-  [context.lineWidth, context.strokeStyle] = [wide, css(colourOf(now.label))];
-  context.stroke();
-}
-
-function dot([row, column, label], index) {
-  const at = scene.held?.index === index ? scene.held.at : [row, column];
-  const [x, y] = placeOf(scene.view, ...at);
-  const radius = RADIUS + (scene.hovered === index || scene.held?.index === index ? 2 : 0);
-  const colour = colourOf(label);
-  const disc = (wide, style) => {
-    context.beginPath();
-    context.arc(x, y, wide, 0, 2 * Math.PI);
-    context.fillStyle = style;
-    context.fill();
-  };
-  disc(radius + 1.5, "rgb(0 0 0 / .6)");
-  disc(radius, "#ffffff");
-  disc(radius - 1.75, css(colour));
-  context.strokeStyle = label === 0 ? inkOn(NEGATIVE) : inkOn(colour);
-  context.lineWidth = 1.75;
-  context.lineCap = "round";
-  context.beginPath();
-  context.moveTo(x - 2.75, y);
-  context.lineTo(x + 2.75, y);
-  if (label !== 0) {
-    context.moveTo(x, y - 2.75);
-    context.lineTo(x, y + 2.75);
-  }
-  context.stroke();
-}
 
 /** The ring is an element, so that it pulses without drawing the image again. */
 function placeRing() {

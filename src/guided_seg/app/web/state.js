@@ -9,6 +9,7 @@ const search = new URLSearchParams(location.search);
 export const page = {
   id: decodeURIComponent(location.pathname.split("/")[2] ?? "main"),
   model: "",
+  other: null, // the name of a second network
   labels: [], // {name, colour}; label number k is at k - 1, and 0 is the background
   images: new Map(), // id -> {id, height, width, dots}
   videos: new Map(), // id -> {id, frames, height, width}
@@ -21,6 +22,7 @@ export const page = {
   tool: "dot", // or scribble, box
   view: "overlay", // or outline, cutout, heat, similarity
   opacity: 0.5,
+  compare: false, // whether the second network's answer is shown beside
   preview: true,
   refine: true,
   fill: true,

@@ -1,0 +1,91 @@
+"""Two networks side by side in a real browser. Both are the same here, so what they show has to agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+from support.browser import Visit, page_server
+
+from guided_seg.app.opening import SAMPLES
+
+pytestmark = pytest.mark.slow
+
+CUP, TABLE = (150, 300), (30, 560)
+"""Rows and columns of things on the photo of a cup."""
+
+AGREEMENT = """
+([height, width]) => {
+  let [agree, objects] = [0, 0];
+  for (let row = 0; row < height; row += 4)
+    for (let column = 0; column < width; column += 4) {
+      agree += window.guided.maskAt(row, column) === window.guided.otherAt(row, column);
+      objects += window.guided.otherAt(row, column) === 1;
+    }
+  return [agree, objects];
+}"""
+
+
+@pytest.fixture
+def visit(driven: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
+    state = tmp_path_factory.mktemp("state")
+    with page_server(SAMPLES, state=state, options=("compare=guided-lite0",)) as (address, _):
+        made = Visit(driven, address, "main")
+        yield made
+        made.context.close()
+    assert made.errors == []
+
+
+def until_compared(visit: Visit, after: int) -> None:
+    visit.until("n => window.guided.lastPaint.of === 'other' && window.guided.lastPaint.n > n", after)
+
+
+def number(visit: Visit) -> int:
+    """The number of the message that was answered last."""
+    return int(visit.page.evaluate("window.guided.lastPaint.n"))
+
+
+def middle(visit: Visit) -> np.ndarray:
+    """What the canvas shows between the names and the divider, which are at its borders."""
+    return visit.seen()[60:, 20:-20]
+
+
+def test_two_networks_side_by_side(visit: Visit) -> None:
+    visit.show("coffee")
+    empty = middle(visit)
+    visit.click(CUP)
+    before = number(visit)
+    visit.page.keyboard.press("c")
+    until_compared(visit, before)
+    assert [visit.by(f"network-{each}").inner_text() for each in ("first", "second")] == ["guided-lite0"] * 2
+
+    before = number(visit)
+    visit.click(TABLE, button="right")
+    until_compared(visit, before)
+    height, width = 400, 600
+    agree, objects = visit.page.evaluate(AGREEMENT, [height, width])
+    assert agree == height * width // 16
+    assert objects > 100
+
+    divider = visit.by("divider")
+    assert divider.get_attribute("aria-valuenow") == "50"
+    seen = {}
+    for key, expected in (("ArrowLeft", "48"), ("Home", "0"), ("End", "100")):
+        divider.press(key)
+        assert divider.get_attribute("aria-valuenow") == expected
+        visit.page.wait_for_timeout(100)
+        seen[key] = middle(visit)
+    assert np.array_equal(seen["Home"], seen["End"]), "the answer of the second looks as that of the first"
+    assert (np.abs(seen["Home"] - empty).sum(-1) > 24).mean() > 0.02, "and is seen"
+
+    stage = visit.by("stage").bounding_box()
+    visit.page.mouse.move(stage["x"] + stage["width"] - 2, stage["y"] + 100)
+    visit.page.mouse.down()
+    visit.page.mouse.move(stage["x"] + stage["width"] / 4, stage["y"] + 100, steps=3)
+    visit.page.mouse.up()
+    assert divider.get_attribute("aria-valuenow") == "25"
+
+    visit.by("compare").click()
+    assert divider.is_hidden()
