@@ -1,13 +1,15 @@
-"""Two networks side by side in a real browser. Both are the same here, so what they show has to agree."""
+"""Two networks side by side in a real browser: the same one twice, which has to agree, and one that differs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser
 from support.browser import Visit, page_server
+from support.evaluations import write_checkpoint
 
 from guided_seg.app.opening import SAMPLES
 
@@ -28,10 +30,19 @@ AGREEMENT = """
 }"""
 
 
+@pytest.fixture(params=["guided-lite0", "untrained"])
+def name(request: pytest.FixtureRequest) -> str:
+    """What the second network is called."""
+    return str(request.param)
+
+
 @pytest.fixture
-def visit(driven: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
-    state = tmp_path_factory.mktemp("state")
-    with page_server(SAMPLES, state=state, options=("compare=guided-lite0",)) as (address, _):
+def visit(driven: Browser, name: str, tmp_path: Path) -> Iterator[Visit]:
+    other: str | Path = name
+    if name == "untrained":
+        (tmp_path / name).mkdir()
+        other = write_checkpoint(tmp_path / name / "best.ckpt", "+experiment=late_global")
+    with page_server(SAMPLES, state=tmp_path / "state", options=(f"compare={other}",)) as (address, _):
         made = Visit(driven, address, "main")
         yield made
         made.context.close()
@@ -52,21 +63,22 @@ def middle(visit: Visit) -> np.ndarray:
     return visit.seen()[60:, 20:-20]
 
 
-def test_two_networks_side_by_side(visit: Visit) -> None:
+def test_two_networks_side_by_side(visit: Visit, name: str) -> None:
+    same = name == "guided-lite0"
     visit.show("coffee")
     empty = middle(visit)
     visit.click(CUP)
     before = number(visit)
     visit.page.keyboard.press("c")
     until_compared(visit, before)
-    assert [visit.by(f"network-{each}").inner_text() for each in ("first", "second")] == ["guided-lite0"] * 2
+    assert [visit.by(f"network-{each}").inner_text() for each in ("first", "second")] == ["guided-lite0", name]
 
     before = number(visit)
     visit.click(TABLE, button="right")
     until_compared(visit, before)
     height, width = 400, 600
     agree, objects = visit.page.evaluate(AGREEMENT, [height, width])
-    assert agree == height * width // 16
+    assert (agree == height * width // 16) == same
     assert objects > 100
 
     divider = visit.by("divider")
@@ -77,8 +89,8 @@ def test_two_networks_side_by_side(visit: Visit) -> None:
         assert divider.get_attribute("aria-valuenow") == expected
         visit.page.wait_for_timeout(100)
         seen[key] = middle(visit)
-    assert np.array_equal(seen["Home"], seen["End"]), "the answer of the second looks as that of the first"
-    assert (np.abs(seen["Home"] - empty).sum(-1) > 24).mean() > 0.02, "and is seen"
+    assert np.array_equal(seen["Home"], seen["End"]) == same, "right of the divider is the answer of the second"
+    assert (np.abs(seen["Home"] - empty).sum(-1) > 24).mean() > 0.02, "and it is seen"
 
     stage = visit.by("stage").bounding_box()
     visit.page.mouse.move(stage["x"] + stage["width"] - 2, stage["y"] + 100)
