@@ -8,11 +8,14 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 import pytest
+from starlette.testclient import TestClient
 from support.browser import need_chromium
 from support.networks import network
-from support.pages import Page, picture, write_image
+from support.pages import BASE, Page, picture, write_image
 
 from guided_seg.app.desk import Desk
+from guided_seg.app.server import Desks, make_app
+from guided_seg.app.uploads import Limits
 from guided_seg.machine.browser import browser
 from guided_seg.session import Session
 
@@ -79,3 +82,11 @@ def page(desk: Desk) -> Page:
     desk.connect(made)
     made.of("state")
     return made
+
+
+@pytest.fixture
+def client(make_desk: Callable[..., Desk]) -> Iterator[TestClient]:
+    """The server, which takes small uploads only."""
+    limits = Limits(megabytes=0.2, megapixels=0.05, frames=10, files=3)
+    with TestClient(make_app(Desks(make_desk), limits, ["localhost"]), base_url=BASE) as made:
+        yield made

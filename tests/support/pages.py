@@ -12,6 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+BASE = "http://localhost"
+ORIGIN = {"origin": BASE}
 LIMIT = 60
 """Seconds that a page waits for an answer."""
 
