@@ -22,7 +22,7 @@ def placed(session: Session, dot: tuple[str, float, float, int]) -> tuple[str, i
     return image, int(down * height), int(right * width), min(label, len(session.labels) - 1)
 
 
-@pytest.mark.parametrize("name", [name for name in COMPOSITIONS if name != "fine_tune"])  # which needs a dot
+@pytest.mark.parametrize("name", COMPOSITIONS)
 @settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=st.lists(dots, max_size=5), painted=st.booleans(), undone=st.booleans(), supposed=dots)
 def test_a_preview_is_the_answer_to_the_dot(
@@ -57,7 +57,8 @@ def test_a_preview_is_the_answer_to_the_dot(
         session.undo()
     session.dot(*dot)
     np.testing.assert_array_equal(found, session.segment(dot[0]))
-    session.undo()
+    if session.annotation(dot[0])[1] != annotated[dot[0]]:  # a dot that was there already is no step
+        session.undo()
     for image in SIZES:
         np.testing.assert_array_equal(session.segment(image, return_scores=True)[1], kept[image])
 

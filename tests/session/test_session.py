@@ -58,6 +58,16 @@ def test_dots_are_replaced_and_removed(late: Session) -> None:
     assert (late.segment("a") == before).all()
 
 
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_every_network_answers_without_annotations(pictures: dict[str, np.ndarray], name: str) -> None:
+    session = Session(network(name))
+    session.add_image("a", pictures["a"])
+    session.add_label("cup")
+    labels, scores = session.segment("a", return_scores=True)
+    assert labels.shape == scores.shape[1:] == pictures["a"].shape[:2]
+    assert np.isfinite(scores).all()
+
+
 def test_nothing_has_to_be_shown_yet(late: Session) -> None:
     late.add_label("cup")
     assert set(np.unique(late.segment("a"))) <= {0, 1}

@@ -77,12 +77,14 @@ class FineTune(ForegroundBackground):
 
     def _tuned(self, task: Batch) -> FineTune:
         tuned = deepcopy(self).eval()
+        if not len(task.shot_image):  # nothing is annotated
+            return tuned
         support, target = annotated_images(task)
         weights = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(weights, self.lr)
         for _ in range(self.steps):
             loss = F.cross_entropy(ForegroundBackground.forward(tuned, support), target, ignore_index=IGNORE)
-            if not loss.isfinite():  # nothing is annotated
+            if not loss.isfinite():  # no pixel is annotated
                 break
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
