@@ -127,11 +127,13 @@ class Desk:
         Raises:
             UserError: there is no such image, or it cannot be read.
         """
-        if image_id not in self.session.images:
+        try:  # no look through all images, which the desk's thread may be changing
+            return self.session.picture(image_id).read()
+        except UserError:
             video, _, index = image_id.rpartition("#")
-            if video in self.session.videos and index.isdecimal():
-                return self.session.frame_pixels(video, int(index))
-        return self.session.picture(image_id).read()
+            if video not in self.session.videos or not index.isdecimal():
+                raise
+            return self.session.frame_pixels(video, int(index))
 
     def end(self) -> None:
         """Finish the edits, save, and end the thread."""

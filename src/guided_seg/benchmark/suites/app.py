@@ -153,13 +153,13 @@ def _filled(address: str, process: int) -> Iterator[Row]:
         while True:
             message = socket.recv()
             told = json.loads(message) if isinstance(message, str) else {}
-            if told.get("type") == "progress" and told["done"] == IMAGES // 4:
+            if told.get("type") == "progress" and told["done"] == IMAGES // 2:
                 first = _megabytes(process)
             if told.get("type") == "progress" and told["ended"]:
                 break
     seconds, last = time.perf_counter() - began, _megabytes(process)
     yield row("app_fill_per_s", IMAGES / seconds, "1/s", f"images that are segmented in the background, of {IMAGES:,}")
-    of = f"memory of the server after {IMAGES:,} images; reference: after {IMAGES // 4:,}"
+    of = f"memory of the server after {IMAGES:,} images; reference: after {IMAGES // 2:,}"
     yield row("app_memory_of_images_mb", last, "MB", of, first)
 
 
