@@ -13,7 +13,7 @@ import pytest
 from support.commands import call
 
 from guided_seg.__main__ import COMMANDS
-from guided_seg.app.__main__ import is_path
+from guided_seg.app.__main__ import split
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.settings.overrides import find_problem
 from guided_seg.settings.paths import take_paths_as_written
@@ -98,7 +98,7 @@ def test_a_command_is_one_that_the_check_accepts(command: str, tmp_path: Path, m
     else:
         name, argv = words[2].partition("guided_seg.")[2], words[3:]
     if name == "app":
-        argv = [word for word in argv if not is_path(word)]
+        argv = split(argv)[1]
     if name == "episodes":
         verb, *argv = argv
         assert verb in ("freeze", "show")

@@ -34,7 +34,7 @@ def test_what_cannot_be_opened_is_refused(words: list[str], expected: str, tmp_p
 def test_a_file_that_looks_like_a_setting_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=b").mkdir()
-    assert [word for word in ("a=b", "c=d", "-m", "x.jpg") if app.is_path(word)] == ["a=b", "x.jpg"]
+    assert app.split(["a=b", "c=d", "-m", "x.jpg", "-c", "job"]) == (["a=b", "x.jpg"], ["c=d", "-m", "-c", "job"])
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,9 @@ EXAMPLES = (
 NEEDED = ("fastapi", "uvicorn", "websockets", "python_multipart")
 """Packages of the extra ``app``."""
 
+WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
+"""Options of Hydra that are followed by a word."""
+
 _paths: list[str] = []
 
 
@@ -41,23 +46,24 @@ def _serve(cfg: DictConfig) -> None:
 
 @program
 def main() -> None:
-    """Entry point: words that are no settings are paths."""
-    words = cli.without_comment(sys.argv[1:])
-    _paths[:] = [word for word in words if is_path(word)]
-    sys.argv[1:] = [word for word in words if not is_path(word)]
+    """Entry point: words that are neither options nor settings are paths."""
+    _paths[:], sys.argv[1:] = split(cli.without_comment(sys.argv[1:]))
     _serve()
 
 
-def is_path(word: str) -> bool:
-    """Whether a word of the command line is a path: no option, and no setting unless a file has that name.
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The paths in a command line, and the rest. A word with ``=`` is a path only if a file has that name.
 
     Example:
-        >>> is_path("photos/"), is_path("port=9000"), is_path("--help")
-        (True, False, False)
+        >>> split(["photos/", "port=9000", "--cfg", "job"])
+        (['photos/'], ['port=9000', '--cfg', 'job'])
     """
-    if word.startswith("-"):
-        return False
-    return "=" not in word or Path(word).exists()
+    paths: list[str] = []
+    rest: list[str] = []
+    for before, word in pairwise(["", *words]):
+        setting = word.startswith("-") or before in WITH_VALUE or ("=" in word and not Path(word).exists())
+        (rest if setting else paths).append(word)
+    return paths, rest
 
 
 if __name__ == "__main__":
