@@ -93,7 +93,8 @@ def test_an_export_before_the_first_dot_says_what_to_do(client: TestClient) -> N
 def test_a_second_page_has_its_own_session(client: TestClient) -> None:
     with client.websocket_connect("ws://localhost/s/main/socket", headers=ORIGIN) as first:
         assert json.loads(first.receive_text())["id"] == "main"
-        assert client.get("/").url.path == "/s/2"
+        with client.websocket_connect("ws://localhost/s/main/socket?first", headers=ORIGIN) as polite:
+            assert json.loads(polite.receive_text()) == {"type": "elsewhere", "address": "/s/2"}
         with client.websocket_connect("ws://localhost/s/2/socket", headers=ORIGIN) as second:
             assert json.loads(second.receive_text())["id"] == "2"
             first.send_text(json.dumps({"n": 1, "do": "dot", "image": "a", "row": 5, "column": 6, "label": 1}))
@@ -141,12 +142,27 @@ def test_work_is_kept_by_what_is_opened(tmp_path: Path) -> None:
         existing([str(one)])
 
 
+def test_what_a_saved_session_has_is_not_added_again(make_desk: Callable[..., Desk], desk: Desk, photos: Path) -> None:
+    desk.wait_for(lambda session: session.dot("a", 1, 1, 1))
+    desk.end()
+    again = make_desk().session
+    names = [*again.images, *again.videos]
+    assert add_all(again, [photos]) == []
+    assert [*again.images, *again.videos] == names
+
+
+def test_an_address_that_is_not_there_says_so(client: TestClient) -> None:
+    response = client.get("/wrong/page.html")
+    assert response.status_code == 404
+    assert "open the address" in response.json()["text"]
+
+
 def test_a_link_that_leads_out_is_refused(desk: Desk, photos: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "private" / "secret.png", picture(7))
     write_image(tmp_path / "private" / "frames" / "0.png", picture(8))
     (photos / "link.png").symlink_to(tmp_path / "private" / "secret.png")
     (photos / "film").symlink_to(tmp_path / "private" / "frames")
-    (photos / "inside.png").symlink_to(photos / "a.png")
+    (photos / "inside.png").symlink_to(photos / "clip" / "00000.png")
     refused = desk.wait_for(lambda session: add_all(session, [photos]))
     assert [sentence.partition(" is a link to ")[0] for sentence in refused] == [
         str(photos / "link.png"),

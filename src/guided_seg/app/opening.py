@@ -55,10 +55,12 @@ def add_all(session: Session, paths: Iterable[Path]) -> list[str]:
         A sentence for each file that cannot be read.
     """
     refused: list[str] = []
-    known = {picture for picture in map(session.path_of, [*session.images, *session.videos]) if picture}
+    # a saved session has its own way to each file
+    opened = map(session.path_of, [*session.images, *session.videos])
+    known = {path.resolve() for path in opened if path}
     for path in paths:
         for file, is_video in _items(path):
-            if file in known:
+            if file.resolve() in known:
                 continue
             if not file.resolve().is_relative_to(path.resolve()):
                 refused.append(f"{file} is a link to {file.resolve()}, outside of what was opened; open that itself.")

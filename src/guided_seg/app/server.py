@@ -22,7 +22,7 @@ from starlette.datastructures import UploadFile
 
 from guided_seg.app.desk import Desk
 from guided_seg.app.guards import Guard
-from guided_seg.app.sockets import bye, talk
+from guided_seg.app.sockets import bye, elsewhere, taken, talk
 from guided_seg.app.uploads import Limits, store
 from guided_seg.errors import UserError
 from guided_seg.formats import FORMATS, write
@@ -90,6 +90,7 @@ def make_app(desks: Desks, limits: Limits, hosts: list[str], token: str | None =
     app = FastAPI(title="guided_seg", lifespan=saved_at_the_end, openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, hosts=hosts, token=token)
     app.add_exception_handler(UserError, _refused)
+    app.add_exception_handler(404, _not_found)
     app.mount("/static", StaticFiles(directory=WEB), name="static")
     app.include_router(_pages(desks))
     app.include_router(_files(desks, limits))
@@ -100,12 +101,16 @@ def _refused(_: Request, error: Exception) -> Response:
     return JSONResponse({"text": str(error)}, status_code=400)
 
 
+def _not_found(_: Request, __: Exception) -> Response:
+    return JSONResponse({"text": "There is no such page; open the address that the server printed."}, status_code=404)
+
+
 def _pages(desks: Desks) -> APIRouter:
     router = APIRouter()
 
     @router.get("/")
     def root() -> Response:
-        return RedirectResponse(f"/s/{desks.free()}", status_code=303)
+        return RedirectResponse("/s/main?first", status_code=303)
 
     @router.get("/s/{name}")
     def page(name: str) -> Response:
@@ -117,6 +122,10 @@ def _pages(desks: Desks) -> APIRouter:
         await socket.accept()
         try:
             desk = await run_in_threadpool(desks.get, name)
+            if "first" in socket.query_params and await taken(desk):
+                await socket.send_text(elsewhere(f"/s/{desks.free()}"))
+                await socket.close(1000)
+                return
         except UserError as error:
             await socket.send_text(bye(str(error)))
             await socket.close(1008)

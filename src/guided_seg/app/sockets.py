@@ -81,6 +81,20 @@ async def talk(socket: WebSocket, desk: Desk) -> None:
             await delivering
 
 
+async def taken(desk: Desk) -> bool:
+    """Whether a desk has a page that stays: a tab that opens the address again closes its old page first."""
+    for _ in range(20):
+        if desk.outbox is None:
+            return False
+        await asyncio.sleep(0.025)
+    return True
+
+
+def elsewhere(address: str) -> str:
+    """The message that sends a page to another address, as its own is open in another tab."""
+    return json.dumps({"type": "elsewhere", "address": address})
+
+
 def bye(text: str) -> str:
     """The message after which a page does not connect again."""
     return json.dumps({"type": "bye", "text": text})

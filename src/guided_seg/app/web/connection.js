@@ -22,6 +22,8 @@ export function connect() {
   ended = false;
   const url = new URL(address("socket"), location.href);
   url.protocol = url.protocol.replace("http", "ws");
+  // came by the printed address: another tab keeps its page
+  if (new URLSearchParams(location.search).has("first")) url.searchParams.set("first", "");
   const opened = new WebSocket(url);
   socket = opened;
   opened.binaryType = "arraybuffer";
@@ -40,8 +42,14 @@ function receive(data) {
     return;
   }
   const message = JSON.parse(data);
+  if (message.type === "elsewhere") {
+    ended = true;
+    location.replace(message.address);
+    return;
+  }
   if (message.type === "state") {
     attempts = 0;
+    history.replaceState(null, "", location.pathname);
     tell("connection", { state: "open" });
   }
   if (message.type === "bye") ended = true;

@@ -101,7 +101,9 @@ function exports() {
     };
     return link;
   });
-  get("export-menu").replaceChildren(...links);
+  const what = document.createElement("p");
+  what.textContent = "All images of this page, with their quick answers";
+  get("export-menu").replaceChildren(what, ...links);
   get("export").hidden = links.length === 0;
 }
 
