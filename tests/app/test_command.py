@@ -6,11 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 from support.commands import call
+from support.pages import picture
 from support.processes import ended
 
 from guided_seg import __main__ as entry
 from guided_seg.app import __main__ as app
+from guided_seg.app.running import Opening
+from guided_seg.release.load import checkpoint_file
+from guided_seg.session import Session
 
 
 @pytest.mark.parametrize(
@@ -29,6 +34,22 @@ def test_what_cannot_be_opened_is_refused(words: list[str], expected: str, tmp_p
     assert done.returncode == 2
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("asked", [None, "guided-lite0"])
+def test_a_saved_session_keeps_its_network_unless_another_is_asked_for(tmp_path: Path, asked: str | None) -> None:
+    checkpoint = next((Path(__file__).parents[1] / "old").glob("*.ckpt"))
+    session = Session.load(checkpoint)
+    session.add_image("a", picture(1))
+    saved = session.save(tmp_path / "a.session")
+    with initialize_config_module("guided_seg.conf", version_base="1.3"):
+        cfg = compose("app", [f"checkpoint={asked or 'null'}", f"state={tmp_path / 'state'}"])
+    desk = Opening(cfg, [saved]).desk("main")
+    desk.wait_for(lambda session: session.dot("a", 1, 1, 1))
+    desk.end()
+    model = Session.open(saved).model
+    assert model is not None
+    assert model.checkpoint.resolve() == (checkpoint if asked is None else checkpoint_file(asked))
 
 
 def test_a_file_that_looks_like_a_setting_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

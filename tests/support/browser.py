@@ -105,7 +105,7 @@ class Visit:
         pytest.fail(f"it did not come true: {condition}, {arg}; {self.page.evaluate('JSON.stringify(window.guided)')}")
 
     def until_painted(self, before: int, of: str = "") -> None:
-        """Wait for a paint after so many, of a kind if one is named."""
+        """Wait until the page has painted more than ``before`` times, last something of the kind ``of`` if given."""
         self.until("([n, of]) => window.guided.painted > n && (!of || window.guided.lastPaint.of === of)", [before, of])
 
     def click(self, pixel: tuple[int, int], button: Any = "left", **more: Any) -> None:

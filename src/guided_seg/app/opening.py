@@ -6,10 +6,10 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from tempfile import gettempdir
 
 from guided_seg.data.files.pairs import IMAGE_SUFFIXES, image_files
 from guided_seg.errors import UserError
+from guided_seg.files.writing import user_state
 from guided_seg.session import Session
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -17,15 +17,6 @@ SAMPLES = Path(__file__).parent / "samples"
 
 SESSION = ".session"
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
-
-
-def user_state() -> Path:
-    """This package's folder for what users work on, or a temporary one if the user has no home."""
-    try:
-        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    except RuntimeError:  # as in a container with a numeric user without a name
-        state = Path(gettempdir())
-    return state / "guided_seg"
 
 
 def work_folder(paths: Sequence[Path], checkpoint: str) -> Path:

@@ -1,4 +1,4 @@
-"""What a page is told: the state, dots, label maps and grey maps."""
+"""Messages from the server to a page: the state, dots, label maps and grey maps."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Replies:
         self.tell(type="frame", n=n, **self._image(name))
 
     def labels(self, n: int) -> None:
-        """Send the names and colours of the positive labels, the first of which has the number 1."""
+        """Send names and colours of the positive labels, in the order of their numbers from 1."""
         self.tell(type="labels", n=n, labels=self._labels())
 
     def progress(self, n: int, what: str, done: int, of: int, ended: bool) -> None:

@@ -26,6 +26,7 @@ from guided_seg.errors import UserError
 from guided_seg.session import Session
 
 FIRST_LABEL = "object"
+MODEL = "guided-lite0"
 
 
 class Opening:
@@ -43,13 +44,16 @@ class Opening:
             raise UserError(f"{saved[0]} is a saved session; open it alone, and add images on the page.")
         self.saved = saved[0] if saved else None
         folder = Path(cfg.state).expanduser() if cfg.state else None
-        self.folder = folder or work_folder(self.paths, str(cfg.checkpoint))
+        self.folder = folder or work_folder(self.paths, str(cfg.checkpoint or MODEL))
         self.refused: list[str] = []
 
     @cached_property
     def first(self) -> Session:
-        """A session without images, whose network the others share."""
-        return self._load(self.cfg.checkpoint)
+        """A session whose network the others share: that of the saved session, unless another is asked for."""
+        cfg = self.cfg
+        if self.saved and not cfg.checkpoint:
+            return Session.open(self.saved, cfg.device, cfg.precision, cfg.cache_mb)
+        return self._load(cfg.checkpoint or MODEL)
 
     @cached_property
     def second(self) -> Session | None:

@@ -65,11 +65,20 @@ def filled_or_gone(out: Path) -> Iterator[Path]:
 
 def user_cache() -> Path:
     """This package's folder in the user's cache, or in the temporary folder if the user has no home."""
+    return _users_folder("XDG_CACHE_HOME", ".cache")
+
+
+def user_state() -> Path:
+    """This package's folder for the work of the user, or in the temporary folder if the user has no home."""
+    return _users_folder("XDG_STATE_HOME", ".local/state")
+
+
+def _users_folder(variable: str, otherwise: str) -> Path:
     try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = Path(os.environ.get(variable) or Path.home() / otherwise)
     except RuntimeError:  # as in a container with a numeric user without a name
-        cache = Path(gettempdir())
-    return cache / "guided_seg"
+        folder = Path(gettempdir())
+    return folder / "guided_seg"
 
 
 def sha256(path: Path) -> str:

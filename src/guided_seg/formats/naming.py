@@ -13,7 +13,7 @@ from guided_seg.data.files.pairs import IMAGE_SUFFIXES
 from guided_seg.files.text import same_form
 
 _BYTES = 100
-"""Longest name; file systems allow 255 bytes, of which suffixes and temporary names need some."""
+"""Most bytes of a name. File systems allow 255; suffixes and temporary names need the rest."""
 _TAKEN = frozenset(
     ("con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10)), "classes")
 )
