@@ -26,7 +26,7 @@ from guided_seg.data.sources.fss1000 import Fss1000
 from guided_seg.data.sources.voc import Voc
 from guided_seg.errors import BrokenFile, DataError
 from guided_seg.report.balance import balance_chart
-from guided_seg.session.films.videos import open_video
+from guided_seg.session.pictures import open_video
 
 TEN = {str(i): (1, 2) for i in range(10)}
 FRAME = (6, 4, 54, 4, 54, 36, 6, 36)

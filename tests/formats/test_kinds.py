@@ -25,7 +25,7 @@ from guided_seg.data.sources.folder import Folder
 from guided_seg.data.sources.voc import Voc
 from guided_seg.formats import FORMATS
 from guided_seg.formats.segmented import Segmented
-from guided_seg.session.films.videos import open_video
+from guided_seg.session.pictures import open_video
 
 NAMES = ("negative", *(f"label {number}" for number in range(1, 255)))
 

@@ -12,6 +12,7 @@ from support.networks import network
 from guided_seg.errors import UserError
 from guided_seg.session import NEGATIVE, Session
 from guided_seg.session.films import videos
+from guided_seg.session.pictures import open_video
 
 FRAMES, SIZE = 11, (32, 40)
 
@@ -62,7 +63,7 @@ def annotate(session: Session, index: int) -> None:
 @pytest.mark.parametrize("start", [0, 4, FRAMES - 1])
 def test_frames_come_back_to_front(clip: Path, kept: int, start: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(videos, "PART", kept * 3 * SIZE[0] * SIZE[1])
-    video = videos.open_video(clip)
+    video = open_video(clip)
     forward = dict(video.frames(0))
     backward = list(video.backward(start))
     assert [index for index, _ in backward] == list(range(start, -1, -1))

@@ -1,14 +1,15 @@
-"""Images by reference: pixels are read when an image is encoded, and not kept in memory."""
+"""Images and videos by reference: pixels are read when an image is encoded, and not kept in memory."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from guided_seg.errors import UserError
-from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path
+from guided_seg.errors import UserError, why_unreadable
+from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, shown
+from guided_seg.session.films.videos import FrameFolder, FrameStream, Video, VideoFile
 
 
 class Picture:
@@ -64,6 +65,26 @@ class Picture:
                 f"The image {self.name!r} ({self.path}) changed since it was added; put the old file back, or add the "
                 "new one under another name."
             )
+
+
+def open_video(video: object) -> Video:
+    """Open a video file, a folder of frames, or an iterable of frames.
+
+    Raises:
+        UserError: the file or folder cannot be used, or ``video`` is none of these.
+    """
+    if not is_path(video):
+        if not isinstance(video, Iterable) or isinstance(video, (dict, set)):
+            raise UserError(
+                f"The video is {shown(video)}; expected a video file, a folder of frames or an iterable of frames. For "
+                "a camera give a generator that reads it with cv2.VideoCapture and yields each frame as RGB."
+            )
+        return FrameStream(video)
+    path = local_path(video, "The video")
+    try:
+        return FrameFolder(path) if path.is_dir() else VideoFile(path)
+    except OSError as error:
+        raise UserError(why_unreadable(path, error)) from error
 
 
 def _itself(pixels: RGB) -> RGB:

@@ -17,8 +17,8 @@ from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
 from guided_seg.session.annotations import Annotations
 from guided_seg.session.arguments import RGB, shown, text, whole_number
-from guided_seg.session.films.videos import Video, open_video
-from guided_seg.session.pictures import Picture
+from guided_seg.session.films.videos import Video
+from guided_seg.session.pictures import Picture, open_video
 
 Labels = UInt8[np.ndarray, "H W"]
 

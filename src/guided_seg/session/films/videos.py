@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from guided_seg.errors import UserError, VideoWarning, why_unreadable
-from guided_seg.session.arguments import RGB, check_rgb, is_path, local_path, shown
+from guided_seg.errors import UserError, VideoWarning
+from guided_seg.session.arguments import RGB, check_rgb
 from guided_seg.session.films.containers import is_cut_off, utf8_name
 
 AHEAD = 4
@@ -221,26 +221,6 @@ class FrameStream(Video):
             f"Frame {index} of a stream cannot be had: frames come once, and {self._next} have come. Annotate a frame "
             "while it is shown, or give the video as a file."
         )
-
-
-def open_video(video: object) -> Video:
-    """Open a video file, a folder of frames, or an iterable of frames.
-
-    Raises:
-        UserError: the file or folder cannot be used, or ``video`` is none of these.
-    """
-    if not is_path(video):
-        if not isinstance(video, Iterable) or isinstance(video, (dict, set)):
-            raise UserError(
-                f"The video is {shown(video)}; expected a video file, a folder of frames or an iterable of frames. For "
-                "a camera give a generator that reads it with cv2.VideoCapture and yields each frame as RGB."
-            )
-        return FrameStream(video)
-    path = local_path(video, "The video")
-    try:
-        return FrameFolder(path) if path.is_dir() else VideoFile(path)
-    except OSError as error:
-        raise UserError(why_unreadable(path, error)) from error
 
 
 def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:
