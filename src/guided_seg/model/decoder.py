@@ -163,8 +163,8 @@ class Carried(Decoder):
         for fewer, mix, skip in zip([nn.Identity(), *self.fewer], self.mix, skips, strict=True):
             maps = fewer(maps)
             up = F.interpolate(maps, skip.shape[-2:], mode="bilinear", align_corners=False)
-            maps = torch.relu(up.view(batch, labels, *up.shape[1:]) + skip[:, None]).flatten(0, 1)
-            maps = maps + torch.relu(mix(maps))
+            maps = (up.view(batch, labels, *up.shape[1:]) + skip[:, None]).relu_().flatten(0, 1)
+            maps = maps + mix(maps).relu_()
         scores = self.score(maps)
         scores = F.pixel_shuffle(scores, 2) if self.unshuffle else scores
         scores = scores.view(batch, labels, *scores.shape[-2:])

@@ -63,8 +63,8 @@ class Hourglass(nn.Module):
         """As large as x."""
         x = self.first(x)
         if hasattr(self, "inner"):
-            coarse = self.inner(F.relu(self.down(F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False))))
-            x = x + F.interpolate(self.up(F.relu(coarse)), x.shape[-2:], mode="bilinear", align_corners=False)
+            coarse = self.inner(self.down(F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)).relu_())
+            x = x + F.interpolate(self.up(coarse.relu_()), x.shape[-2:], mode="bilinear", align_corners=False)
         else:
             x = x + self.overview(x.mean((2, 3), keepdim=True))
         return self.last(x)
@@ -91,4 +91,5 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """As large as x."""
-        return x + self.narrow(F.relu(self.widen(self.near(x))))
+        # in place: the maps of an edit are small enough for the cache of a processor, but not twice
+        return x + self.narrow(self.widen(self.near(x)).relu_())

@@ -116,7 +116,7 @@ class Fused(Conditioning):
             asked = [torch.cat(list(self._maps(unit.float(), sides)), dim=1) for sides in each_label(guidance)]
         for maps in asked:
             known = self.evidence(laid_out(maps))
-            mixed = torch.relu(self.norm(known + query))
+            mixed = self.norm(known + query).relu_()
             each.append(self.last(self.context(mixed)))
         return torch.stack([torch.zeros_like(each[0]), *each], dim=1)
 
@@ -185,8 +185,11 @@ class Local(nn.Module):
 def _nearest(cosines: Float[Tensor, "B N n"], members: Bool[Tensor, "B N"]) -> Float[Tensor, "B 2 n"]:
     """The largest cosine of each cell to a side, and the mean of the `FEW` largest."""
     if len(cosines) == 1 and members.any() and not torch.compiler.is_compiling():
-        # one episode needs no padding: dropping the other side halves the time
-        cosines, members = cosines[:, members[0]], members[:, members[0]]
+        # one episode needs no padding: only the side's own features are compared, and none of them is absent
+        own = cosines[:, members[0]]
+        few = min(FEW, own.shape[1])
+        best = own.topk(few, dim=1).values
+        return torch.stack([best[:, 0], best.sum(1) / few], dim=1)
     few = min(FEW, cosines.shape[1])
     best = cosines.masked_fill(~members[..., None], -2.0).topk(few, dim=1).values
     there = (best > -1.5).to(best.dtype)
