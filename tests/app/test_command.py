@@ -69,9 +69,48 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_guided_seg_calls_each_command_by_its_name(name: str) -> None:
     done = ended(sys.executable, "-m", "guided_seg", name, "--help", limit=60)
     assert done.returncode == 0, done.stderr
-    assert f"guided_seg.{entry.COMMANDS[name].removeprefix('guided_seg.').removesuffix('.__main__')}" in done.stdout
+    assert f"guided-seg {name} " in done.stdout
+    assert "python -m" not in done.stdout
 
 
-def test_without_a_name_it_is_run() -> None:
-    done = ended(sys.executable, "-m", "guided_seg", "--help", limit=60)
-    assert "python -m guided_seg.run" in done.stdout
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["#", "help"]])
+def test_without_a_name_it_prints_the_commands(words: list[str], tmp_path: Path) -> None:
+    done = call("__main__", *words, folder=tmp_path)
+    assert done.returncode == 0
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+    assert all(entry.ABOUT[name] in lines[name] for name in entry.COMMANDS)
+    assert "guided-seg COMMAND --help" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("evalute", "did you mean evaluate? Choose from app, run, "),
+        ("unknwon", "There is no command 'unknwon'; choose from app, run, "),
+        ("", "There is no command ''; choose from"),
+        ("my photos", "did you mean guided-seg app 'my photos', which opens it"),
+    ],
+)
+def test_a_word_that_is_no_command_is_refused_with_the_nearest(word: str, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "my photos").mkdir()
+    done = call("__main__", word, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["seed=1"], ["+experiment=late_global"], ["~seed"], ["-m", "seed=1,2"]])
+def test_settings_without_a_name_are_those_of_run(words: list[str], tmp_path: Path) -> None:
+    assert "guided-seg run +experiment=late_global" in call("__main__", *words, "--help", folder=tmp_path).stdout
+    done = call("__main__", *words, "bakbone=small", folder=tmp_path)
+    assert (done.returncode, "did you mean backbone" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("module", "started"), [("__main__", "guided-seg app"), ("app.__main__", "python -m guided_seg.app")]
+)
+def test_the_help_of_the_page_says_what_paths_may_be(module: str, started: str, tmp_path: Path) -> None:
+    words = ["app", "--help"] if module == "__main__" else ["--help"]
+    out = call(module, *words, folder=tmp_path).stdout
+    assert f"  {started} [PATHS] [SETTINGS]\n" in out
+    assert "images, videos, folders" in out
