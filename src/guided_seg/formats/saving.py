@@ -14,7 +14,7 @@ from typing import NamedTuple
 from guided_seg.data.sources.classes import unknown
 from guided_seg.errors import UserError
 from guided_seg.files.disk import disk_refusals
-from guided_seg.formats.naming import class_names, safe_names
+from guided_seg.formats.naming import class_names, kept_names, safe_names
 from guided_seg.formats.registry import FORMATS
 from guided_seg.formats.segmented import Format, Segmented
 from guided_seg.formats.unfinished import filling
@@ -125,7 +125,9 @@ class _Work:
     def __init__(self, session: Session, kind: Format, chosen: Sequence[str], progress: Progress | None) -> None:
         self._session, self._kind, self._progress = session, kind, progress
         # of all, so that the file name of one does not depend on which others are written with it
-        self._files = safe_names(dict.fromkeys([*session.images, *session.videos, *chosen]))
+        every = dict.fromkeys([*session.images, *session.videos, *chosen])
+        own = kind.of == "images" and not kind.listed
+        self._files = kept_names({each: _file_name(session, each) for each in every}) if own else safe_names(every)
         self._total: int | None
         if kind.of == "videos":
             self._total, attempts = None, self._frames({name: session.segment_frames(name) for name in chosen})
@@ -157,7 +159,8 @@ class _Work:
             except UserError as error:
                 yield name, error
             else:
-                yield name, Segmented(name, self._files[name], pixels, labels)
+                file = None if picture.frame else picture.path
+                yield name, Segmented(name, self._files[name], pixels, labels, file=file)
 
     def _frames(self, videos: Mapping[str, _Frames]) -> Iterator[_Attempt]:
         for video, frames in videos.items():
@@ -170,11 +173,25 @@ class _Work:
                 yield video, error
 
 
+def _file_name(session: Session, name: str) -> str:
+    """The name of the file of an image; empty if it has none."""
+    picture = session.picture(name) if name in session.images else None
+    return picture.path.name if picture and picture.path and not picture.frame else ""
+
+
 def _checksum(session: Session, kind: Format, chosen: Sequence[str]) -> str:
     """A checksum of all that the result depends on."""
     images = []
     for name in session.images:
         mask, dots = session.annotation(name)
-        images.append((name, session.picture(name).checksum, mask is not None and zlib.crc32(mask.tobytes()), dots))
+        images.append(
+            (
+                name,
+                _file_name(session, name),
+                session.picture(name).checksum,
+                mask is not None and zlib.crc32(mask.tobytes()),
+                dots,
+            )
+        )
     model = session.model.sha256 if session.model else None
     return sha256(json.dumps([kind.name, model, session.labels, chosen, images]).encode()).hexdigest()
