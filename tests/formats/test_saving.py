@@ -285,6 +285,39 @@ def test_a_video_that_breaks_off_is_written_up_to_there(session: Session, tmp_pa
     assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
 
 
+def test_annotated_images_only(session: Session, tmp_path: Path) -> None:
+    write(session, tmp_path / "all", "masks", annotated=True)
+    assert {path.stem for path in (tmp_path / "all" / "masks").iterdir()} == {"array", "clip_3"}
+    session.add_video("other", tmp_path / "in" / "clip.avi")
+    write(session, tmp_path / "videos", "davis", annotated=True)
+    assert [path.name for path in (tmp_path / "videos" / "JPEGImages/480p").iterdir()] == ["clip"]
+    with pytest.raises(UserError, match="None of the 1 images to write is annotated"):
+        write(session, tmp_path / "none", "masks", names="a b.jpg", annotated=True)
+    with pytest.raises(UserError, match="None of the 1 videos to write is annotated"):
+        write(session, tmp_path / "none", "davis", names="other", annotated=True)
+    for kind, there in (("davis", "no video"), ("masks", "no image")):
+        with pytest.raises(UserError, match=f"There is {there} 'nobody'"):
+            write(session, tmp_path / "none", kind, names=["nobody"], annotated=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_refined_answers(session: Session, tmp_path: Path) -> None:
+    write(session, tmp_path / "out", "masks", names=["array", "clip#3"], refined=True)
+    for image in ("array", "clip#3"):
+        found = read_labels(tmp_path / "out" / "masks" / f"{image.replace('#', '_')}.png")
+        np.testing.assert_array_equal(found, session.refined(image))
+    assert not np.array_equal(session.refined("array"), session.segment("array"))
+    stopped(session, tmp_path / "quick", "masks")
+    with pytest.raises(UserError, match="unfinished result"):
+        write(session, tmp_path / "quick", "masks", refined=True)
+
+
+def test_refined_videos_are_refused(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="refined answers are of images; leave out refined, or choose one of coco"):
+        write(session, tmp_path / "out", "davis", refined=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_images_of_one_label_are_left_out_of_training_data(session: Session, tmp_path: Path) -> None:
     session.add_image("flat", np.zeros((20, 20, 3), np.uint8))
     session.mask("flat", np.ones((20, 20), bool), "cat")
