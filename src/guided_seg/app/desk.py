@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 import torch
 
 from guided_seg.app import messages, transport
+from guided_seg.app.opening import SESSION
 from guided_seg.app.replies import Outbox, Replies
 from guided_seg.app.worker import Worker
 from guided_seg.errors import UserError
+from guided_seg.formats import write
+from guided_seg.formats.saving import Step
 from guided_seg.session import Session
 from guided_seg.session.arguments import RGB
 from guided_seg.session.confidence import confidence
 from guided_seg.session.playing import FrameAnswer
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Desk:
@@ -50,6 +56,7 @@ class Desk:
         self._warnings: list[str] = []
         self._visible: str | None = None
         self._filling = False
+        self._unsaved: str | None = None  # why the last save failed
         self._worker = Worker(lock, self._save, self._failed)
 
     # ---- called by the server, from any thread ----
@@ -66,6 +73,8 @@ class Desk:
         for text in self._warnings:
             self.refuse(text)
         self._warnings.clear()
+        if (unsaved := self._unsaved) is not None:
+            self.refuse(unsaved)
 
     def disconnect(self, outbox: Outbox) -> None:
         """The page is gone. Edits that wait are still done and saved; background work stops."""
@@ -120,6 +129,28 @@ class Desk:
         """A copy of the session as it is now, by way of a file."""
         self.wait_for(lambda session: session.save(file))
         return self._reopen(file)
+
+    def export(self, folder: Path, wanted: messages.Export, cancelled: Event) -> None:
+        """Write masks for another tool into an empty folder. The page is told how far it is.
+
+        It works on a copy, so that clicks need not wait.
+
+        Args:
+            folder: where to; the copy is made beside it.
+            wanted: which format and images.
+            cancelled: ends it after the image that it is at.
+
+        Raises:
+            UserError: there is nothing to write, or it was cancelled.
+        """
+
+        def told(step: Step) -> None:
+            self._replies.tell(type="export", done=step.done, of=step.total)
+            if cancelled.is_set():
+                raise UserError("The export was cancelled.")
+
+        copy = self.copy(folder.with_suffix(SESSION))
+        write(copy, folder, wanted.format, progress=told, annotated=wanted.annotated, refined=wanted.refined)
 
     def pixels(self, image_id: str) -> RGB:
         """The pixels of an image, or of a frame of a video as ``clip#12``.
@@ -274,9 +305,25 @@ class Desk:
             yield
 
     def _save(self) -> None:
+        """Save the session; if that fails, try again at the next save, and say so once."""
         try:
             self.session.save(self.file)
-        except UserError as error:
-            self.refuse(str(error))
-        else:
-            self._replies.saved()
+        except Exception as error:
+            self._worker.changed()  # so that there is a next save
+            told, self._unsaved = self._unsaved is not None, _not_saved(error)
+            if not told:
+                log.warning("%s", self._unsaved, exc_info=None if isinstance(error, UserError) else error)
+                self.refuse(self._unsaved)
+            return
+        if self._unsaved is not None:
+            self._unsaved = None
+            self._replies.tell(type="notice", text="Saving works again; everything is saved.")
+        self._replies.saved()
+
+
+def _not_saved(error: Exception) -> str:
+    found = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}."
+    return (
+        f"Your work is not saved: {found} It stays on this page and is saved as soon as that works again, so keep the "
+        "server running."
+    )
