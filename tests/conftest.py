@@ -37,8 +37,12 @@ import torch  # noqa: E402  reads the environment
 from hydra._internal.config_repository import ConfigRepository  # noqa: E402
 from hydra.core.object_type import ObjectType  # noqa: E402
 from hydra.plugins.config_source import ConfigResult  # noqa: E402
+from hypothesis import settings  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
+# How long an example takes says nothing where the cores are shared.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 # Tests share the cores with each other (pytest-xdist) and with whatever else runs. Threads that wait for each other
 # would take most of the time, and the plugin that checks shapes has loaded torch: too late to say how they wait.
 torch.set_num_threads(1)

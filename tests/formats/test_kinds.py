@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 import pytest
-import scipy.spatial  # noqa: F401  (its first import takes longer than hypothesis lets an example take)
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
