@@ -186,9 +186,10 @@ def _nearest(cosines: Float[Tensor, "B N n"], members: Bool[Tensor, "B N"]) -> F
     """The largest cosine of each cell to a side, and the mean of the `FEW` largest."""
     if len(cosines) == 1 and members.any() and not torch.compiler.is_compiling():
         # one episode needs no padding: dropping the other side halves the time
-        cosines, members = cosines[:, members[0]], members[:, members[0]]
-    few = min(FEW, cosines.shape[1])
-    best = cosines.masked_fill(~members[..., None], -2.0).topk(few, dim=1).values
+        cosines = cosines[:, members[0]]
+    else:
+        cosines = cosines.masked_fill(~members[..., None], -2.0)
+    best = cosines.topk(min(FEW, cosines.shape[1]), dim=1).values
     there = (best > -1.5).to(best.dtype)
     return torch.stack([best[:, 0], (best * there).sum(1) / there.sum(1).clamp(min=1)], dim=1)
 
