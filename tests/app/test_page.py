@@ -73,6 +73,35 @@ def test_the_page_shows_what_a_session_says(visit: Visit) -> None:
     assert (np.array(shown).reshape(expected.shape) == expected).mean() > 0.99
 
 
+def test_the_refined_answer_follows_by_itself(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.until("window.guided.lastRefined !== null")
+    visit.until("() => !document.getElementById('refined').hidden")
+    visit.by("refine").click()
+    before = visit.page.evaluate("window.guided.lastRefined.n")
+    visit.click(TABLE, button="right")
+    visit.page.wait_for_timeout(1000)
+    assert visit.page.evaluate("window.guided.lastRefined.n") == before, "it is switched off"
+    visit.by("refine").click()
+    visit.until("n => window.guided.lastRefined.n > n", before)
+
+
+def test_clicks_reach_the_image_below_the_progress(visit: Visit) -> None:
+    visit.show("coffee")
+    found = visit.page.evaluate(
+        """() => {
+            const shown = document.getElementById("progress");
+            shown.hidden = false;
+            return ["progress-bar", "cancel"].map((id) => {
+                const { x, y, width, height } = document.getElementById(id).getBoundingClientRect();
+                return document.elementFromPoint(x + width / 2, y + height / 2).closest("canvas, button").id;
+            });
+        }"""
+    )
+    assert found == ["stage", "cancel"]
+
+
 def test_hovering_shows_what_a_dot_would_do(visit: Visit) -> None:
     visit.show("coffee")
     visit.click(CUP)

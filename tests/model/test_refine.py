@@ -14,7 +14,7 @@ from guided_seg.errors import UserError
 from guided_seg.model.conditioning import FeatureFusion
 from guided_seg.model.network import GuidedNetwork
 from guided_seg.model.refine import SURE, Box, Refined, cut, mirrored, refined, region, with_own_answer
-from guided_seg.model.video.previous_frame import certain
+from guided_seg.model.video.previous_frame import certain, likeliest
 from guided_seg.model.wrappers.connected import annotated, connected
 
 
@@ -228,3 +228,9 @@ def test_networks_that_gain_nothing_are_refused() -> None:
     network.backbone.enlarge = False
     with pytest.raises(UserError, match=r"zoom=2\.0: this network takes images at their own size"):
         refined(network, zoom=2.0)
+
+
+@given(labels=st.integers(2, 5), seed=st.integers(0, 99))
+def test_the_likeliest_label_is_the_first_of_the_highest_scores(labels: int, seed: int) -> None:
+    scores = np.random.default_rng(seed).integers(0, 3, (labels, 6, 7)).astype(np.float32)
+    np.testing.assert_array_equal(likeliest(list(torch.from_numpy(scores))).numpy(), scores.argmax(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from support.networks import network
 from guided_seg.errors import UserError, VideoWarning
 from guided_seg.session import Session
 from guided_seg.session.films.containers import is_cut_off
+from guided_seg.session.films.videos import ahead
 from guided_seg.session.pictures import open_video
 
 NUMBER = 12
@@ -221,6 +223,18 @@ def test_frames_that_cannot_be_decoded_are_left_out_with_a_warning(
     with pytest.warns(VideoWarning), pytest.raises(UserError, match=r"Frame 2 of .* cannot be decoded; .* such as 4"):
         session.frame("film", 2)
     assert np.array_equal(session.picture(session.frame("film", 5)).read(), expected[5])
+
+
+def test_the_thread_that_asks_for_frames_is_the_one_that_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "film.avi", "MJPG", 6)
+    monkeypatch.setattr(cv2, "VideoCapture", Failing(raising))
+    heard: list[tuple[int, threading.Thread]] = []
+    seen: list[int] = []
+    monkeypatch.setattr(warnings, "warn", lambda *_, **__: heard.append((seen[-1], threading.current_thread())))
+    for index, _ in ahead(open_video(path).frames(0)):
+        seen.append(index)
+    assert seen == [0, 1, 4, 5]
+    assert heard == [(1, threading.current_thread())] * 2, "where the frames are missing"
 
 
 @pytest.mark.parametrize("name", ["50%d.mp4", "ein Bär (1).mp4", "a#0,b=c.mp4", "frame_001.mp4"])

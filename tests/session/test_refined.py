@@ -42,6 +42,20 @@ def test_it_is_the_answer_of_the_refined_network(name: str, painted: bool, pictu
         assert quick.encodes == {"a": 1, "b": 1, "c": 1}
 
 
+def test_its_own_answer_is_shown_to_the_network_once(
+    pictures: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = annotated(Session(network("late_global")), pictures, painted=False)
+    session.add_label("plate")
+    session.dot("b", 2, 2, "plate")
+    session.segment("a")
+    calls: list[object] = []
+    show = session.network.show
+    monkeypatch.setattr(session.network, "show", lambda *arguments: calls.append(arguments) or show(*arguments))
+    session.refined("a")
+    assert len(calls) == 1, "not once for each label"
+
+
 def test_it_differs_from_the_quick_answer(pictures: dict[str, np.ndarray]) -> None:
     session = annotated(Session(network("fused")), pictures, painted=False)
     assert (session.refined("a") != session.segment("a")).any()

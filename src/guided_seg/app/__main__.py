@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from guided_seg.cli import command as cli
 from guided_seg.cli.program import program
 from guided_seg.errors import UserError
+from guided_seg.machine.allocation import one_arena
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -52,6 +53,7 @@ def _serve(cfg: DictConfig) -> None:
 @program
 def main() -> None:
     """Entry point: words that are neither options nor settings are paths."""
+    one_arena()  # networks run in a thread for each page
     _paths[:], sys.argv[1:] = split(cli.without_comment(sys.argv[1:]))
     _serve()
 

@@ -18,3 +18,16 @@ def keep_freed_memory() -> None:
         # an older glibc cannot keep large blocks, and the other setting alone would be slower
         if library.mallopt(mmap_threshold, 2**30):
             library.mallopt(trim_threshold, 2**31 - 1)
+
+
+def one_arena() -> None:
+    """Let all threads of this process allocate from one arena. Call it before any thread starts.
+
+    By default glibc gives each thread an arena of its own, of heaps of 64 MB that are never joined. Features that are
+    kept lie between the large blocks of a network there, so that more and more heaps are needed, and larger blocks are
+    taken from other arenas: a server that keeps 512 MB of features grew by up to 400 MB while it segmented 1,000
+    photos. Systems other than Linux with glibc are unchanged.
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        arena_max = -8
+        library.mallopt(arena_max, 1)

@@ -151,7 +151,8 @@ class Refined(Wrapper):
         """
         if not shown.any():
             return scores
-        scores = torch.cat([scores[:1], scores[1:] - self.margin])
+        scores = scores.clone()
+        scores[1:] -= self.margin
         return connected(scores, shown) if self.connected else scores
 
     def _closer(self, batch: Batch, index: int, scores: Float[Tensor, "K H W"]) -> Float[Tensor, "K H W"]:

@@ -27,6 +27,7 @@ from guided_seg.model.guide.locality import Set
 from guided_seg.model.guide.shown import Shown
 from guided_seg.model.network import GuidedNetwork, Network, cell_shares
 from guided_seg.model.segmentor import Prepared
+from guided_seg.model.video.previous_frame import likeliest
 from guided_seg.predict.encoder import threads
 from guided_seg.predict.support import Annotated, Image
 
@@ -120,6 +121,7 @@ class ByLabel(Predictor):
     """Late fusion: a change of one label costs its own guidance and its own score map (concepts, rule 4)."""
 
     network: GuidedNetwork
+    _latest: tuple[Annotated, int, Shown] | None = None
 
     def _maps(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps:
         previous = previous if self.network.conditioning.memory else None
@@ -195,13 +197,20 @@ class ByLabel(Predictor):
         found: Shown | None = self._find(("part", guide.image.key, label), version(label))
         if found is not None:
             return found
-        shown = self.network.show(self.features(guide.image), Shots.of_image(*guide.annotation(), num_labels))
+        shown = self._shown(guide, num_labels)
         stale = [each for each in guide.labels if self._find(("part", guide.image.key, each), version(each)) is None]
         parts = {other: shown.label(other) for other in stale}
         for other, part in parts.items():
             if part is not None:
                 self._keep(("part", guide.image.key, other), part, version(other))
         return parts[label]
+
+    def _shown(self, guide: Annotated, num_labels: int) -> Shown:
+        """What one annotated image shows of all labels. The latest is kept, as each of its labels is asked for."""
+        if self._latest is None or self._latest[:2] != (guide, num_labels):
+            shots = Shots.of_image(*guide.annotation(), num_labels)
+            self._latest = guide, num_labels, self.network.show(self.features(guide.image), shots)
+        return self._latest[2]
 
     def _find(self, key: Hashable, version: Hashable) -> Any:
         return None if version is None else self.cache.find(key, version)
@@ -263,15 +272,7 @@ def labels_touch_each_other(network: Network) -> bool:
 
 def best(maps: Maps) -> Labels:
     """The label with the highest score at each pixel; the first one of a tie."""
-    if maps[0].device.type != "cpu":
-        return torch.stack(maps).argmax(0).to(torch.uint8).cpu().numpy()
-    highest, *others = (scores.numpy() for scores in maps)  # numpy compares three times as fast as torch
-    labels = np.greater(others[0], highest).view(np.uint8)
-    for label, scores in enumerate(others[1:], 2):
-        highest = np.maximum(highest, others[label - 2])
-        # later labels are larger, so a maximum sets them; seven times as fast as filling where they are better
-        np.maximum(labels, np.greater(scores, highest) * np.uint8(label), out=labels)
-    return labels
+    return likeliest(maps).cpu().numpy()
 
 
 def _version(support: Sequence[Annotated], label: int) -> Hashable:

@@ -1,17 +1,18 @@
-// Answers that nobody clicked for: what a dot under the pointer would do, and the refined answer once it rests.
+// Answers that nobody clicked for: what a dot under the pointer would do, and the refined answer after each edit.
 
 import { send } from "./connection.js";
 import { opened } from "./edits.js";
 import { invalidate, showPreview } from "./stage.js";
 import { listen, page } from "./state.js";
 
-const REST = 600; // milliseconds without movement before the refined answer is asked for
+const PAUSE = 250; // milliseconds: edits that follow each other faster are refined after the last of them
 const LATE = 1500; // milliseconds after which an unanswered hover no longer holds back the next
 
 let asked = { n: 0, since: 0 }; // the hover in flight; n is 0 if none is
 let wanted = null; // {place, negative}: where the pointer is now
 let sent = ""; // the place asked for last
 let edited = 0; // the number of the last edit
+let editedAt = -PAUSE; // when it was made
 let refinable = false; // whether it may still be refined
 let refining = 0; // the number of the last request to refine
 let timer = 0;
@@ -21,7 +22,6 @@ export function rest(place, negative) {
   wanted = place && { place, negative };
   if (!place) clearPreview();
   ask();
-  wait();
 }
 
 /** The pointer left the image, or is doing something. */
@@ -70,30 +70,28 @@ export function refused(n) {
   return own;
 }
 
-/** The answer to an edit is shown: refine it when the pointer rests. */
-export function answered(n) {
-  if (n !== edited) return;
-  refinable = true;
-  wait();
-}
-
-function wait() {
+/** Ask for the refined answer after a while, or at once; the server gives the quick answer to the edit first. */
+function refineIn(pause) {
   clearTimeout(timer);
-  // side by side both networks show their quick answers
-  if (refinable && page.refine && !page.compare) timer = setTimeout(refine, REST);
+  if (pause) timer = setTimeout(refine, pause);
+  else refine();
 }
 
 function refine() {
+  // side by side both networks show their quick answers
   if (!refinable || !page.refine || page.compare || page.image === null) return;
   refinable = false;
   refining = send("refine", { image: page.image });
 }
 
 listen("edited", ({ n }) => {
+  const pause = performance.now() - editedAt < PAUSE ? PAUSE : 0;
   edited = n;
-  refinable = false;
+  editedAt = performance.now();
+  refinable = true;
   refining = 0;
   clearPreview();
+  refineIn(pause);
 });
 listen("shown", () => {
   refinable = false;
@@ -103,5 +101,5 @@ listen("shown", () => {
 listen("chosen", (changed) => {
   if (changed.has("preview") || changed.has("label")) clearPreview();
   if (changed.has("preview") || changed.has("label")) ask();
-  if (changed.has("refine") || changed.has("compare")) wait();
+  if (changed.has("refine") || changed.has("compare")) refineIn(0);
 });

@@ -38,7 +38,7 @@ const SHORTCUTS = [
   [["l"], "L", "Type the name of a new label", () => document.getElementById("label-name").focus()],
   [["v"], "V", "Next view", () => choose({ view: VIEWS[(VIEWS.indexOf(page.view) + 1) % VIEWS.length] })],
   [["p"], "P", "Preview under the pointer", () => choose({ preview: !page.preview })],
-  [["r"], "R", "Refine when the pointer rests", () => choose({ refine: !page.refine })],
+  [["r"], "R", "Refine after each edit", () => choose({ refine: !page.refine })],
   [["c"], "C", "Two networks side by side", compare, () => page.other !== null],
   [["f"], "F", "Fit the image", fit],
   [["+", "="], "+", "Zoom in", () => zoom(1.25)],

@@ -4,7 +4,7 @@ import { ask, compared } from "./compare.js";
 import { connect, send } from "./connection.js";
 import { useControls } from "./controls.js";
 import "./files.js";
-import { answered as mayRefine, previewed, refined, refused } from "./hover.js";
+import { previewed, refined, refused } from "./hover.js";
 import { useKeys } from "./keys.js";
 import "./labels.js";
 import { age, decoded, keep, retain } from "./masks.js";
@@ -39,7 +39,6 @@ const masks = {
       marked(false);
       paint(header);
       took(ms);
-      mayRefine(n);
       askForMap();
       ask();
       if (!filling) fill();

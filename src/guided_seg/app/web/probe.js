@@ -1,10 +1,12 @@
 // What tests read, as window.guided: the masks painted, the last of them, the labels shown at a pixel, and the view.
+// Refined answers come by themselves after others, so they are not counted.
 
 import { scene } from "./stage.js";
 
 const guided = {
   painted: 0,
   lastPaint: null, // {n, of, image, time}, time as performance.now() says it
+  lastRefined: null, // the same of the last refined answer
   maskAt: (row, column) => scene.labels?.[row * scene.image.width + column] ?? 0,
   otherAt: (row, column) => scene.other?.[row * scene.image.width + column] ?? 0,
   get view() {
@@ -15,6 +17,10 @@ window.guided = guided;
 
 /** A mask was painted: the answer to message `n`, as "answer", "preview", "refined" or "other". */
 export function painted({ n, of, image }) {
-  guided.painted += 1;
-  guided.lastPaint = { n, of, image, time: performance.now() };
+  const paint = { n, of, image, time: performance.now() };
+  if (of === "refined") guided.lastRefined = paint;
+  else {
+    guided.painted += 1;
+    guided.lastPaint = paint;
+  }
 }

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
     from websockets.sync.client import ClientConnection
 
-CLICKS, HOVERING, CLIP, CLICKS_WHILE_PLAYING, IMAGES = 200, 5.0, 100, 8, 1000
-"""Timed clicks, seconds of hovering, frames of the clip, timed clicks meanwhile, and images that are filled."""
+CLICKS, REFINED, HOVERING, CLIP, CLICKS_WHILE_PLAYING, IMAGES = 200, 100, 5.0, 100, 8, 1000
+"""Timed clicks, those until the refined answer, seconds of hovering, frames of the clip, timed clicks meanwhile, and
+images that are filled."""
+
+APART = 300
+"""Milliseconds between clicks that are refined. The page refines faster ones after the last of them."""
 
 
 def rows(cfg: DictConfig) -> Iterator[Row]:
@@ -57,6 +61,9 @@ def rows(cfg: DictConfig) -> Iterator[Row]:
             yield from _clicked(page, cfg, what)
             yield from _hovered(page, cfg, what)
             yield from _played(page, what)
+            page.goto(f"{address}s/refined")
+            _until(page, "n => window.guided && window.guided.painted > n", 0)
+            yield from _refined(page, cfg, what)
             page.close()
             yield from _clicked_while_playing(address, cfg)
             yield from _clicked_often(address, process.pid, cfg)
@@ -73,6 +80,15 @@ def _clicked(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
     times = [_click(page, each) for each in _places(cfg, CLICKS + 5)][5:]
     yield row("app_click_ms", median(times), "ms", f"median of {CLICKS} clicks, from the event to the paint, {what}")
     yield row("app_click_p95_ms", sorted(times)[int(0.95 * CLICKS)], "ms", "p95 of the same clicks")
+
+
+def _refined(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
+    """As `_clicked`, until the refined answer is painted, in a session of its own."""
+    _show(page, "photo0")
+    times = [_click(page, each, refined=True) for each in _places(cfg, REFINED + 5)][5:]
+    of = f"median of {REFINED} clicks, from the event to the paint of the refined answer, {what}"
+    yield row("app_refined_ms", median(times), "ms", of)
+    yield row("app_refined_p95_ms", sorted(times)[int(0.95 * REFINED)], "ms", "p95 of the same clicks")
 
 
 def _hovered(page: Page, cfg: DictConfig, what: str) -> Iterator[Row]:
@@ -168,7 +184,11 @@ def _socket(address: str, page: str) -> AbstractContextManager[ClientConnection]
     from websockets.typing import Origin
 
     origin = Origin(address.rstrip("/"))
-    return connect(f"ws{origin.removeprefix('http')}/s/{page}/socket", origin=origin, max_size=None, open_timeout=60)
+    # no pings: a busy machine may answer late, and is measured all the same
+    return connect(
+        f"ws{origin.removeprefix('http')}/s/{page}/socket", origin=origin, max_size=None, open_timeout=60,
+        ping_interval=None,
+    )  # fmt: skip
 
 
 def _until(page: Page, condition: str, arg: float, limit: float = 120) -> None:
@@ -190,17 +210,20 @@ def _show(page: Page, image: str) -> None:
     )
 
 
-def _click(page: Page, place: tuple[int, int]) -> float:
-    """Milliseconds from the event of a click to the paint of its answer."""
-    before = page.evaluate("window.guided.painted")
+def _click(page: Page, place: tuple[int, int], refined: bool = False) -> float:
+    """Milliseconds from the event of a click to the paint of its answer, or of the refined one."""
+    if refined:
+        page.wait_for_timeout(APART)
+    before = page.evaluate("performance.now()")
     page.mouse.click(*_on_screen(page, place))
+    last = "lastRefined" if refined else "lastPaint"
     _until(
         page,
-        "n => window.guided.painted > n && window.guided.lastPaint.of === 'answer' "
-        "&& window.guided.lastPaint.time > window.clickedAt",
+        f"t => window.clickedAt > t && window.guided.{last}?.time > window.clickedAt"
+        f" && window.guided.{last}.of === '{'refined' if refined else 'answer'}'",
         before,
     )
-    return float(page.evaluate("window.guided.lastPaint.time - window.clickedAt"))
+    return float(page.evaluate(f"window.guided.{last}.time - window.clickedAt"))
 
 
 def _on_screen(page: Page, place: tuple[int, int]) -> tuple[float, float]:

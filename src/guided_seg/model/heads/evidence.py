@@ -15,6 +15,10 @@ SLACK = 1.5
 """Smallest standard deviation, in cells, of the region that dots on the query spread over."""
 
 
+MANY = 64
+"""Annotated features from which it pays to select the dots on the query first."""
+
+
 class Sides(NamedTuple):
     """N annotated features of one label (side 0) and of all others (side 1).
 
@@ -70,14 +74,19 @@ def bells(places: Float[Tensor, "B N 3"], reach: float, height: int, width: int)
 
 def near_dots(sides: Sides, reaches: Sequence[float], height: int, width: int) -> Float[Tensor, "B m h w"]:
     """Gaussian of the distance to the nearest dot on the query, per side and reach; and whether there is any dot."""
-    places = sides.places
+    places, both = sides.places, sides.members
+    if len(places) == 1 and places.shape[1] > MANY and not torch.compiler.is_compiling():
+        # one episode needs no padding: cells of masks and dots of other images change nothing
+        dots = places[0, :, 2] > 0
+        dots[:1] = True  # for the minimum, where there are none
+        places, both = places[:, dots], (both[0][:, dots], both[1][:, dots])
     rows, columns = (
         (torch.arange(cells, device=places.device) - places[..., axis, None]).square()
         for axis, cells in enumerate((height, width))
     )
     apart = rows[..., :, None] + columns[..., None, :]
     maps = []
-    for members in sides.members:
+    for members in both:
         # the nearest dot gives the highest Gaussian, for any reach
         absent = (members * places[..., 2] == 0)[..., None, None]
         nearest = apart.masked_fill(absent, torch.inf).amin(1)

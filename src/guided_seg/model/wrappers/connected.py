@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from guided_seg.episode import IGNORE, Batch
+from guided_seg.model.video.previous_frame import likeliest
 
 BEYOND = 5.0
 """Margin by which suppressed labels score below the negative, at least."""
@@ -30,20 +31,20 @@ def connected(scores: Float[Tensor, "K H W"], shown: UInt8[Tensor, "H W"]) -> Fl
         >>> connected(scores, torch.tensor([[1, 0, 0, 0]], dtype=torch.uint8)).argmax(0).tolist()
         [[1, 1, 0, 0]]
     """
-    # max, which is many times as fast as argmax here
-    labels, where = scores.max(0).indices.cpu().numpy(), shown.cpu().numpy()
+    labels, where = likeliest(list(scores)).cpu().numpy(), shown.cpu().numpy()
     drop = np.zeros(labels.shape, bool)
     for label in np.unique(where[where > 0]):
-        number, regions = cv2.connectedComponents((labels == label).astype(np.uint8))
+        own = labels == label
+        number, regions = cv2.connectedComponents(own.view(np.uint8))
         kept = np.zeros(number, bool)
         kept[regions[where == label]] = True
         kept[0] = False
         if kept.any():
-            drop |= (labels == label) & ~kept[regions]
-    out = scores.clone()
-    there = torch.from_numpy(drop).to(out.device)
+            drop |= own & ~kept[regions]
+    there = torch.from_numpy(np.flatnonzero(drop)).to(scores.device)
+    out = scores.flatten(1).clone()
     out[1:, there] = torch.minimum(out[1:, there], out[:1, there] - BEYOND)
-    return out
+    return out.view_as(scores)
 
 
 def annotated(batch: Batch, index: int) -> UInt8[Tensor, "H W"]:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from queue import Queue
-from threading import Event, Thread
+from threading import Event, Thread, local
 from typing import Any
 
 import numpy as np
@@ -153,8 +153,7 @@ class VideoFile(Video):
         except cv2.error:
             found, image = False, None
         if not found or image is None:
-            message = f"Frame {index} of {self.path} cannot be decoded and is left out."
-            warnings.warn(message, VideoWarning, stacklevel=2)
+            _warn(VideoWarning(f"Frame {index} of {self.path} cannot be decoded and is left out."))
             return None
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
@@ -243,12 +242,13 @@ def announced_frames(path: Path) -> int | None:
 
 
 def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:
-    """The same frames, read ahead by a thread. An exception is raised at its position in the sequence."""
+    """The same frames, read ahead by a thread. Exceptions and warnings come at their position in the sequence."""
     queue: Queue[Frame | Exception | None] = Queue(number)
     stop = Event()
 
     def read() -> None:
         end: Exception | None = None
+        _reading.queue = queue
         try:
             for frame in frames:
                 queue.put(frame)
@@ -262,15 +262,34 @@ def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:
     thread.start()
     try:
         while (found := queue.get()) is not None:
-            if isinstance(found, Exception):
+            if isinstance(found, VideoWarning):
+                _warn(found)
+            elif isinstance(found, Exception):
                 raise found
-            yield found
+            else:
+                yield found
     finally:
         stop.set()
         while thread.is_alive():
             while not queue.empty():
                 queue.get_nowait()
             thread.join(0.01)
+
+
+_reading = local()
+"""In a thread that reads ahead: the queue of its frames."""
+
+
+def _warn(warning: VideoWarning) -> None:
+    """Warn in the thread that asked for the frames.
+
+    Filters of warnings belong to the process: a warning of another thread is lost while this one changes them.
+    """
+    queue: Queue[Any] | None = getattr(_reading, "queue", None)
+    if queue is None:
+        warnings.warn(warning, stacklevel=2)
+    else:
+        queue.put(warning)
 
 
 def _pixels(capture: Any) -> int:
