@@ -8,14 +8,14 @@ from pathlib import Path
 from guided_seg.data.sources.voc import CLASSES, IMAGES, LISTS
 from guided_seg.formats.painting import write_lines, write_lists, write_photo
 from guided_seg.formats.segmented import Format, Segmented
-from guided_seg.report.prediction_files import colour_map, write_voc
+from guided_seg.report.prediction_files import label_colours, write_voc
 
 
 def _write(folder: Path, images: Iterable[Segmented], labels: Sequence[str]) -> Iterator[Path]:
     names = []
     for each in images:
         yield write_photo(folder / IMAGES / f"{each.name}.jpg", each.pixels)
-        yield write_voc(folder / CLASSES, each.name, each.labels)
+        yield write_voc(folder / CLASSES, each.name, each.labels, label_colours())
         names.append(each.name)
     yield from write_lists(folder / LISTS, names)
     yield write_lines(folder / LISTS / "trainval.txt", names)
@@ -25,7 +25,7 @@ def _write(folder: Path, images: Iterable[Segmented], labels: Sequence[str]) -> 
 def _label_map(labels: Sequence[str]) -> Iterator[str]:
     """The list of names and colours that annotation tools import; a colon separates its columns."""
     yield "# label:color_rgb:parts:actions"
-    for label, colour in zip(["background", *labels[1:]], colour_map().tolist(), strict=False):
+    for label, colour in zip(["background", *labels[1:]], label_colours().tolist(), strict=False):
         yield f"{label.replace(':', ' ')}:{','.join(map(str, colour))}::"
 
 
