@@ -1,4 +1,4 @@
-// What tests read, as window.guided: the masks painted, the last of them, the labels shown at a pixel, and the view.
+// What tests read, as window.guided: the masks painted, the last of them, the labels shown at a pixel, the dots, and the view.
 
 import { scene } from "./stage.js";
 
@@ -7,6 +7,9 @@ const guided = {
   lastPaint: null, // {n, of, image, time}, time as performance.now() says it
   maskAt: (row, column) => scene.labels?.[row * scene.image.width + column] ?? 0,
   otherAt: (row, column) => scene.other?.[row * scene.image.width + column] ?? 0,
+  get dots() {
+    return scene.image?.dots.map((dot) => [...dot]) ?? [];
+  },
   get view() {
     return { ...scene.view };
   },
