@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 from support.browser import Visit, need_chromium, page_server
+from support.pages import write_image
 
 from guided_seg.app.opening import SAMPLES
 from guided_seg.session import Session
@@ -273,6 +274,32 @@ def test_views_differ(visit: Visit, view: str) -> None:
     visit.by(f"view-{view}").click()
     visit.page.wait_for_timeout(700)
     assert (np.abs(visit.seen() - overlay).sum(-1) > 24).mean() > 0.005
+
+
+COLOUR = """
+() => {
+  const small = document.querySelector("[data-image^=clip] img");
+  if (!small.complete || !small.naturalWidth) return null;
+  const context = new OffscreenCanvas(1, 1).getContext("2d");
+  context.drawImage(small, 0, 0, 1, 1);
+  return [...context.getImageData(0, 0, 1, 1).data];
+}"""
+"""The colour of the video's picture in the strip."""
+
+
+def test_files_that_changed_are_not_shown_from_the_cache(driven: Browser, photos: Path, tmp_path: Path) -> None:
+    with page_server(photos, state=tmp_path / "state") as (address, _):
+        visit = Visit(driven, address, "main")
+        for colour in ((250, 20, 20), (20, 20, 250)):
+            write_image(photos / "clip" / "00000.png", np.full((40, 52, 3), colour, np.uint8))
+            visit.page.reload()
+            visit.until(f"({COLOUR})() !== null")
+            assert visit.page.evaluate(COLOUR)[:3] == pytest.approx(colour, abs=12)
+        write_image(photos / "a.png", np.full((40, 52, 3), 99, np.uint8))
+        visit.page.reload()
+        visit.by("error").wait_for()
+        assert "changed since it was added" in visit.by("error").inner_text(), "answers are those of the old pixels"
+        visit.context.close()
 
 
 def test_a_killed_server_loses_nothing_that_was_saved(driven: Browser, tmp_path: Path) -> None:

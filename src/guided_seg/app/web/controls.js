@@ -10,9 +10,11 @@ const get = (id) => document.getElementById(id);
 const TOOLS = ["dot", "scribble", "box"];
 const SWITCHES = ["preview", "refine", "fill"];
 const LEGENDS = {
-  heat: ["background", "object"],
-  similarity: ["less", "more like the dots"],
+  heat: (name) => ["0 %", `100 % ${name}`],
+  similarity: (name) => ["less", `more like the dots of ${name}`],
 };
+
+const nameOf = (number) => page.labels[number - 1]?.name ?? "background";
 
 let under = null; // [row, column] under the pointer
 
@@ -26,7 +28,7 @@ function reflect() {
   const legend = LEGENDS[page.view];
   get("legend").hidden = !legend;
   if (!legend) return;
-  [get("legend-low").textContent, get("legend-high").textContent] = legend;
+  [get("legend-low").textContent, get("legend-high").textContent] = legend(nameOf(page.label));
   get("legend-bar").style.background = gradient(page.view);
 }
 
@@ -45,13 +47,12 @@ function openOptions(open) {
 /** What the answer and the map that is viewed say of a pixel. */
 function found(row, column) {
   const { image, labels, map } = scene;
-  const number = labels?.[row * image.width + column] ?? 0;
-  const name = page.labels[number - 1]?.name ?? "background";
+  const name = nameOf(labels?.[row * image.width + column] ?? 0);
   if (!map) return name;
   const [down, along] = [Math.floor((row * map.height) / image.height), Math.floor((column * map.width) / image.width)];
   const share = map.values[down * map.width + along] / 255;
   if (map.what === "similarity") return `${name}, similarity ${(2 * share - 1).toFixed(2)}`;
-  return `${name}, probability of ${page.labels[page.label - 1]?.name ?? "background"} ${Math.round(100 * share)} %`;
+  return `${name}, probability of ${nameOf(page.label)} ${Math.round(100 * share)} %`;
 }
 
 /** Name the pixel under the pointer. */
@@ -94,6 +95,7 @@ listen("chosen", (changed) => {
   paintAnswer();
   invalidate();
 });
+listen("labels", reflect);
 listen("history", history);
 listen("shown", () => {
   const image = scene.image;

@@ -31,7 +31,9 @@ async function load(id, address) {
     await image.decode();
   } catch {
     loaded.delete(address);
-    throw new Error(`The image ${id} could not be loaded.`);
+    const reply = await fetch(address).catch(() => null); // an image element does not say why
+    const { text } = reply && !reply.ok ? await reply.json().catch(() => ({})) : {};
+    throw new Error(text ?? `The image ${id} could not be loaded.`);
   }
   return image;
 }
