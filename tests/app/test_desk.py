@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.networks import network
-from support.pages import Page, until
+from support.pages import Page, picture, until, write_image
 
 from guided_seg.app.desk import Desk
 from guided_seg.app.messages import Export
 from guided_seg.data.images import read_labels
 from guided_seg.errors import UserError
+from guided_seg.formats import write
 from guided_seg.session import Session
 
 DOTS = [("a", 5, 6, 1), ("a", 30, 40, 0)]
@@ -143,6 +145,78 @@ def test_labels_are_added_at_any_time(desk: Desk, page: Page) -> None:
     page.of("mask", n=6)
 
 
+def test_a_label_is_renamed_and_removed_and_comes_back(desk: Desk, page: Page) -> None:
+    dots(desk, page)
+    tell(desk, "label", 5, name="two")
+    tell(desk, "dot", 6, image="c", row=3, column=3, label=2)
+    tell(desk, "rename", 7, label=1, name="größe")
+    renamed = page.of("labels", n=7)
+    assert [label["name"] for label in renamed["labels"]] == ["größe", "two"]
+    assert (renamed["undo"], renamed["redo"]) == (True, False)
+    tell(desk, "drop", 8, label=1)
+    assert [label["name"] for label in page.of("labels", n=8)["labels"]] == ["two"]
+    assert page.of("dots", n=8, image="a")["dots"] == [[30, 40, 0]]
+    assert page.of("dots", n=8, image="c")["dots"] == [[3, 3, 1]]
+    said = page.of("removed", n=8)
+    assert (said["text"], said["undo"]) == ("Removed the label größe with 1 dot from 1 image.", True)
+    page.of("mask", n=8)
+    tell(desk, "undo", 9)
+    assert [label["name"] for label in page.of("labels", n=9)["labels"]] == ["größe", "two"]
+    assert page.of("dots", n=9, image="a")["dots"] == [[5, 6, 1], [30, 40, 0]]
+    assert page.of("dots", n=9, image="c")["dots"] == [[3, 3, 2]]
+    tell(desk, "undo", 10)
+    assert [label["name"] for label in page.of("labels", n=10)["labels"]] == ["object", "two"]
+
+
+def test_a_label_that_stays_is_sent_again(desk: Desk, page: Page) -> None:
+    """The page has left it out already."""
+    tell(desk, "drop", 5, label=1)
+    assert "last label" in page.of("error", n=5)["text"]
+    assert [label["name"] for label in page.of("labels", n=5)["labels"]] == ["object"]
+
+
+@pytest.mark.parametrize("image", ["a", None])
+def test_clearing_says_what_went(desk: Desk, page: Page, image: str | None) -> None:
+    dots(desk, page)
+    mask = np.zeros((40, 52), bool)
+    mask[10:20] = True
+    desk.wait_for(lambda session: session.mask("c", mask, 1))
+    where = {} if image is None else {"image": image}
+    tell(desk, "clear", 5, **where)
+    what = "2 dots from 1 image" if image else "2 dots and 1 mask from 2 images"
+    assert page.of("removed", n=5)["text"] == f"Removed {what}."
+    tell(desk, "clear", 6, image="a")
+    assert (page.of("removed", n=6)["text"], page.of("removed", n=6)["undo"]) == ("There was nothing to remove.", False)
+    tell(desk, "undo", 7)
+    assert page.of("dots", n=7, image="a")["dots"] == [[5, 6, 1], [30, 40, 0]]
+
+
+def test_the_colours_are_those_of_the_exports(desk: Desk, page: Page, tmp_path: Path) -> None:
+    for number in range(2, 13):
+        tell(desk, "label", number, name=f"label {number}")
+    sent = [label["colour"] for label in page.of("labels", n=12)["labels"]]
+    assert len(sent) == 12
+    labels = np.zeros((40, 52), np.uint8)
+    labels[0, : len(sent) + 1] = range(len(sent) + 1)
+    desk.wait_for(lambda session: [session.mask("a", labels == number, number) for number in range(1, 13)])
+    write(desk.session, tmp_path / "out", "masks", names=["a"])
+    with Image.open(tmp_path / "out" / "masks" / "a.png") as exported:
+        palette = np.array(exported.getpalette()).reshape(-1, 3)
+    assert palette[1:13].tolist() == sent
+    assert len(np.unique(palette, axis=0)) == 256
+
+
+def test_the_version_of_a_picture_changes_with_its_file(desk: Desk, page: Page, photos: Path) -> None:
+    before = page.of("state")["versions"]
+    assert before.keys() == {"a", "c", "größe 1", "clip"}
+    write_image(photos / "a.png", picture(77, (40, 52)))
+    write_image(photos / "clip" / "00002.png", picture(78, (40, 52)))
+    page.received.clear()
+    desk.say_state()
+    after = page.of("state")["versions"]
+    assert {name for name in before if before[name] != after[name]} == {"a", "clip"}
+
+
 def test_all_photos_are_filled_and_filled_again_after_an_edit(desk: Desk, page: Page, same: Session) -> None:
     dots(desk, page)
     tell(desk, "look", image="a")
@@ -207,6 +281,9 @@ def test_the_refined_answer_and_the_next_place(desk: Desk, page: Page) -> None:
     tell(desk, "next", 6)
     place = page.of("next", n=6)
     assert place["image"] in (None, *desk.session.images)
+    if place["image"]:
+        expected = desk.wait_for(lambda session: session.next_click(place["image"]))
+        assert (place["row"], place["column"]) == expected[:2]
 
 
 HOSTILE = [
@@ -229,6 +306,12 @@ HOSTILE = [
     {"do": "clear", "image": "nobody"},
     {"do": "label", "name": "object"},
     {"do": "label", "name": "negative"},
+    {"do": "rename", "label": 7, "name": "new"},
+    {"do": "rename", "label": 0, "name": "new"},
+    {"do": "rename", "label": 1, "name": "negative"},
+    {"do": "drop", "label": 0},
+    {"do": "drop", "label": 1},
+    {"do": "drop", "label": 7},
     {"do": "hover", "image": "a", "row": 99, "column": 0, "label": 1},
     {"do": "hover", "image": "a", "row": 1, "column": 0, "label": 9},
     {"do": "refine", "image": "nobody"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 from support.browser import Visit, need_chromium, page_server
+from support.pages import write_image
 
 from guided_seg.app.opening import SAMPLES
 from guided_seg.session import Session
@@ -147,6 +149,97 @@ def test_labels_and_other_photos(visit: Visit) -> None:
     assert set(found) - {0}, "dots on one photo guide another"
 
 
+def names(visit: Visit) -> list[str]:
+    return [each.strip() for each in visit.page.locator(".label .words").all_inner_texts()]
+
+
+def test_labels_are_renamed_and_removed(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.by("label-name").fill("table")
+    visit.by("label-add").click()
+    visit.until("document.querySelectorAll('[data-testid=label]').length === 3")
+    visit.click(TABLE)
+    visit.by("label").nth(1).dblclick()
+    visit.by("label-edit").fill("cup")
+    visit.page.keyboard.press("Enter")
+    visit.until("[...document.querySelectorAll('.words')].some(each => each.textContent === 'cup')")
+    assert names(visit) == ["Background", "cup", "table"]
+    visit.page.keyboard.press("F2")
+    visit.by("label-edit").fill("table")
+    visit.page.keyboard.press("Enter")
+    visit.by("error").wait_for()
+    assert "There is a label 'table' already" in visit.by("error").inner_text()
+    assert names(visit) == ["Background", "cup", "table"]
+    before = visit.painted()
+    visit.by("label-remove").first.click()
+    visit.until_painted(before)
+    assert names(visit) == ["Background", "table"]
+    assert visit.label_at(TABLE) == 1
+    assert visit.label_at(CUP) == 0
+    assert "Removed the label cup with 1 dot from 1 image." in visit.by("notice").last.inner_text()
+    before = visit.painted()
+    visit.by("notice-undo").click()
+    visit.until_painted(before)
+    assert names(visit) == ["Background", "cup", "table"]
+    assert (visit.label_at(CUP), visit.label_at(TABLE)) == (1, 2)
+
+
+def test_where_next_asks_about_the_chosen_label(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.by("label-name").fill("saucer")
+    visit.by("label-add").click()
+    visit.click(SPOON)
+    visit.by("label").nth(1).click()
+    for number, expected in ((1, "object"), (2, "saucer")):
+        visit.by("label").nth(number).click()
+        visit.by("next").click()
+        visit.by("question").wait_for()
+        visit.until("document.getElementById('ring').hidden === false")
+        question = f"Is this {expected} or background? Click (left = {expected}, right = not)"
+        assert visit.by("question").inner_text() == question
+        assert visit.by("label").nth(number).get_attribute("aria-checked") == "true"
+    visit.page.keyboard.press("Escape")
+    visit.by("question").wait_for(state="hidden")
+    visit.by("next").click()
+    visit.by("question").wait_for()
+    visit.click(TABLE, "right")
+    visit.by("question").wait_for(state="hidden")
+
+
+def test_clearing_all_is_said_and_undone(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.click(TABLE, "right")
+    visit.by("clear-all").click()
+    visit.by("notice-undo").wait_for()
+    assert "Removed 2 dots from 1 image." in visit.by("notice").inner_text()
+    before = visit.painted()
+    visit.by("notice-undo").click()
+    visit.until_painted(before)
+    assert visit.label_at(CUP) == 1
+    visit.by("notice-undo").wait_for(state="detached")
+
+
+def test_the_status_line_names_what_it_says(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    row, column = CUP[0] - 20, CUP[1]
+    visit.page.mouse.move(*visit.at((row, column)))
+    said = visit.page.locator("#position")
+    assert said.inner_text() == f"x {column}, y {row}: object"
+    for view, words, more in (
+        ("heat", "probability of object", r"\d+ %"),
+        ("similarity", "similarity", r"-?[01]\.\d\d"),
+    ):
+        visit.by(f"view-{view}").focus()  # the pointer stays where it is
+        visit.page.keyboard.press("Enter")
+        visit.until("words => document.getElementById('position').textContent.includes(words)", words)
+        assert re.fullmatch(rf"x {column}, y {row}: object, {words} {more}", said.inner_text()), said.inner_text()
+    assert "how sure" in visit.page.locator("#strip-legend").inner_text()
+
+
 def test_a_video_plays_and_is_corrected(visit: Visit) -> None:
     visit.show("coffee")
     visit.click(CUP)
@@ -244,6 +337,32 @@ def test_views_differ(visit: Visit, view: str) -> None:
     visit.by(f"view-{view}").click()
     visit.page.wait_for_timeout(700)
     assert (np.abs(visit.seen() - overlay).sum(-1) > 24).mean() > 0.005
+
+
+COLOUR = """
+() => {
+  const small = document.querySelector("[data-image^=clip] img");
+  if (!small.complete || !small.naturalWidth) return null;
+  const context = new OffscreenCanvas(1, 1).getContext("2d");
+  context.drawImage(small, 0, 0, 1, 1);
+  return [...context.getImageData(0, 0, 1, 1).data];
+}"""
+"""The colour of the video's picture in the strip."""
+
+
+def test_files_that_changed_are_not_shown_from_the_cache(driven: Browser, photos: Path, tmp_path: Path) -> None:
+    with page_server(photos, state=tmp_path / "state") as (address, _):
+        visit = Visit(driven, address, "main")
+        for colour in ((250, 20, 20), (20, 20, 250)):
+            write_image(photos / "clip" / "00000.png", np.full((40, 52, 3), colour, np.uint8))
+            visit.page.reload()
+            visit.until(f"({COLOUR})() !== null")
+            assert visit.page.evaluate(COLOUR)[:3] == pytest.approx(colour, abs=12)
+        write_image(photos / "a.png", np.full((40, 52, 3), 99, np.uint8))
+        visit.page.reload()
+        visit.by("error").wait_for()
+        assert "changed since it was added" in visit.by("error").inner_text(), "answers are those of the old pixels"
+        visit.context.close()
 
 
 def test_a_killed_server_loses_nothing_that_was_saved(driven: Browser, tmp_path: Path) -> None:

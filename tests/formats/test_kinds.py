@@ -171,7 +171,7 @@ def test_voc_is_read_as_data(objects: dict[str, np.ndarray], tmp_path: Path) -> 
     assert seen.keys() == objects.keys()
     for name, labels in objects.items():
         np.testing.assert_array_equal(seen[name], labels)
-    assert (tmp_path / "labelmap.txt").read_text().splitlines()[1:3] == ["background:0,0,0::", "label 1:128,0,0::"]
+    assert (tmp_path / "labelmap.txt").read_text().splitlines()[1:3] == ["background:0,0,0::", "label 1:56,168,255::"]
 
 
 def test_davis_is_read_as_data(objects: dict[str, np.ndarray], tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_overlays_tint_objects_only(tmp_path: Path) -> None:
     list(FORMATS["masks"].write(tmp_path, [Segmented("it", "it", grey, labels)], NAMES))
     found = read_image(tmp_path / "overlays" / "it.jpg").astype(int)
     assert np.abs(found[:4] - 200).max() < 12
-    np.testing.assert_allclose(found[12:20, 12:20].mean((0, 1)), [164, 100, 100], atol=6)
+    np.testing.assert_allclose(found[12:20, 12:20].mean((0, 1)), [128, 184, 228], atol=6)
 
 
 @pytest.mark.parametrize("labels", [RING, FULL, blocks("11011", "11111", "10101", "11111", "01110")], ids=str)

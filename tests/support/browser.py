@@ -62,8 +62,11 @@ class Visit:
         errors: what the browser's console complained about.
     """
 
-    def __init__(self, driven: Browser, address: str, name: str) -> None:
-        self.context = driven.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    def __init__(
+        self, driven: Browser, address: str, name: str, viewport: tuple[int, int] = (1280, 800), **device: Any
+    ) -> None:
+        size: Any = {"width": viewport[0], "height": viewport[1]}
+        self.context = driven.new_context(viewport=size, accept_downloads=True, **device)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(30_000)
         self.errors: list[str] = []
@@ -79,8 +82,8 @@ class Visit:
         """Look at an image, and wait until it is answered."""
         before = self.painted()
         self.page.locator(f'[data-testid="shot"][data-image="{image}"]').click()
-        self.page.wait_for_function(
-            "([n, image]) => window.guided.painted > n && window.guided.lastPaint.image === image", arg=[before, image]
+        self.until(
+            "([n, image]) => window.guided.painted > n && window.guided.lastPaint.image === image", [before, image]
         )
 
     def at(self, pixel: tuple[int, int]) -> tuple[float, float]:

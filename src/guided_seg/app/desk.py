@@ -194,14 +194,20 @@ class Desk:
                 session.add_label(message.name)
                 self._replies.labels(n)
                 self._changed(n, [])
+            case messages.Rename():
+                session.rename_label(message.label, message.name)
+                self._worker.changed()
+                self._replies.labels(n)
+            case messages.Drop():
+                self._drop(n, message.label)
             case messages.Clear():
                 touched = [message.image] if message.image is not None else session.annotated
+                before = self._replies.marks()
                 session.clear(message.image)
+                self._replies.removed(n, before)
                 self._changed(n, touched)
             case messages.Step():
-                before = session.annotated
-                if session.undo() if message.do == "undo" else session.redo():
-                    self._changed(n, list(dict.fromkeys([*before, *session.annotated])))
+                self._step(n, session.undo if message.do == "undo" else session.redo)
             case messages.Frame():
                 self._replies.frame(n, session.frame(message.video, message.index))
             case messages.Play():
@@ -213,6 +219,23 @@ class Desk:
                 self._edit(message)
                 self._visible = message.image
                 self._changed(n, [message.image])
+
+    def _step(self, n: int, step: Callable[[], bool]) -> None:
+        annotated, names = self.session.annotated, self.session.labels
+        if step():
+            if self.session.labels != names:
+                self._replies.labels(n)
+            self._changed(n, list(dict.fromkeys([*annotated, *self.session.annotated])))
+
+    def _drop(self, n: int, label: int) -> None:
+        session, before = self.session, self._replies.marks()
+        annotated, names = session.annotated, session.labels
+        try:
+            session.remove_label(label)
+        finally:
+            self._replies.labels(n)  # also if it is refused: the page has left it out already
+        self._replies.removed(n, before, names[label])
+        self._changed(n, annotated)
 
     def _edit(self, message: messages.Edit) -> None:
         session, image = self.session, message.image

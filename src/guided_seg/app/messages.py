@@ -115,6 +115,21 @@ class Label(Message):
     name: Annotated[str, Field(min_length=1, max_length=100)]
 
 
+class Rename(Message):
+    """Give a label another name."""
+
+    do: Literal["rename"]
+    label: Number
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Drop(Message):
+    """Remove a label with all its dots and masks. The numbers behind it move up by one."""
+
+    do: Literal["drop"]
+    label: Number
+
+
 class Hover(Message):
     """Show what a dot there would do."""
 
@@ -204,7 +219,7 @@ Question = Look | Hover | Other | View | Refine | Next
 """These change nothing, and only the latest of each kind is answered."""
 Edit = Dot | Move | Remove | Scribble | Box | Paint
 """Changes of one image."""
-Change = Edit | Clear | Step
+Change = Edit | Clear | Step | Drop
 """Changes of dots or masks."""
 
 AnyMessage = Annotated[
@@ -218,6 +233,8 @@ AnyMessage = Annotated[
     | Clear
     | Step
     | Label
+    | Rename
+    | Drop
     | Hover
     | Other
     | Refine

@@ -5,25 +5,24 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
-from itertools import cycle
+from operator import sub
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
 from guided_seg.app import transport
+from guided_seg.data.files.pairs import image_files
+from guided_seg.episode import IGNORE
 from guided_seg.errors import UserError
 from guided_seg.formats import FORMATS
 from guided_seg.model.network import Network
 from guided_seg.model.video.previous_frame import Memory, check_memory
+from guided_seg.report.prediction_files import label_colours
 from guided_seg.session import Session
-from guided_seg.session.confidence import confidence, next_click
+from guided_seg.session.confidence import confidence
 from guided_seg.session.films.videos import announced_frames
 
-COLOURS = (
-    *((56, 168, 255), (255, 159, 28), (46, 204, 140), (255, 102, 178)),
-    *((190, 140, 255), (255, 221, 51), (0, 214, 214), (255, 120, 90)),
-)
-"""RGB of the positive labels, which repeat after the last one."""
+NOTHING = "There was nothing to remove."
 
 Of = Literal["answer", "preview", "refined", "other"]
 
@@ -148,9 +147,10 @@ class Replies:
         place, known = None, {name: self.confidence[name] for name in self.session.images if name in self.confidence}
         name = min(known, key=lambda each: known[each]) if known else visible
         if name is not None and self.can_answer:
-            place = next_click(self.session.segment(name, return_scores=True)[1])
-        row, column, label = place or (None, None, None)
-        self.tell(type="next", n=n, image=name if place else None, row=row, column=column, label=label)
+            place = self.session.next_click(name)
+        # the page asks about the chosen label: which one it is there is right too rarely to choose it
+        row, column, _ = place or (None, None, None)
+        self.tell(type="next", n=n, image=name if place else None, row=row, column=column)
 
     def dots(self, n: int, name: str) -> None:
         """Send the dots of an image."""
@@ -162,7 +162,32 @@ class Replies:
 
     def labels(self, n: int) -> None:
         """Send names and colours of the positive labels, in the order of their numbers from 1."""
-        self.tell(type="labels", n=n, labels=self._labels())
+        self.tell(type="labels", n=n, labels=self._labels(), **self._steps())
+
+    def marks(self) -> dict[str, tuple[int, int]]:
+        """The number of dots and of masks of each annotated image."""
+        found = {}
+        for name in self.session.annotated:
+            painted, dots = self.session.annotation(name)
+            found[name] = len(dots), 0 if painted is None else len(set(np.unique(painted).tolist()) - {IGNORE})
+        return found
+
+    def removed(self, n: int, before: dict[str, tuple[int, int]], label: str | None = None) -> None:
+        """Say what an edit removed.
+
+        Args:
+            n: number of the edit.
+            before: `marks` before it.
+            label: name of the label that was removed too.
+        """
+        after = self.marks()
+        lost = [tuple(map(sub, marks, after.get(name, (0, 0)))) for name, marks in before.items()]
+        dots, masks, images = sum(one[0] for one in lost), sum(one[1] for one in lost), sum(map(any, lost))
+        counts = " and ".join(_counted(*each) for each in ((dots, "dot"), (masks, "mask")) if each[0])
+        what = " with ".join(filter(None, (label and f"the label {label}", counts)))
+        where = f" from {_counted(images, 'image')}" if counts else ""
+        text = f"Removed {what}{where}." if what else NOTHING
+        self.tell(type="removed", n=n, text=text, undo=bool(what))
 
     def progress(self, n: int, what: str, done: int, of: int, ended: bool) -> None:
         """Say how far work in the background is."""
@@ -187,6 +212,7 @@ class Replies:
             labels=self._labels(),
             images=[self._image(name) for name in session.images],
             videos=videos,
+            versions={name: self._version(name) for name in (*session.images, *session.videos)},
             formats=[{"name": each.name, "about": each.about} for each in FORMATS.values()],
             memories=[each for each in get_args(Memory) if _accepts(session.network, each)],
             **self._steps(),
@@ -199,6 +225,17 @@ class Replies:
             self._lengths[video] = announced_frames(path) if path else None
         return self._lengths[video]
 
+    def _version(self, name: str) -> str:
+        """What changes with the file of an image or video, so that a page never shows the one before."""
+        path = self.session.path_of(name)
+        if path is None:
+            return str(self.session.picture(name).checksum) if name in self.session.images else "0"
+        try:
+            files = [file.stat() for file in (image_files(path) if path.is_dir() else [path])]
+        except OSError:
+            return "0"  # it is gone, which is said where it is read
+        return f"{max(file.st_mtime_ns for file in files):x}-{sum(file.st_size for file in files):x}"
+
     def _image(self, name: str) -> dict[str, Any]:
         height, width = self.session.picture(name).size
         return {"id": name, "height": height, "width": width, "dots": self.session.annotation(name)[1]}
@@ -207,8 +244,12 @@ class Replies:
         return {"undo": self.session.can_undo, "redo": self.session.can_redo}
 
     def _labels(self) -> list[dict[str, Any]]:
-        positive = self.session.labels[1:]
-        return [{"name": name, "colour": list(colour)} for name, colour in zip(positive, cycle(COLOURS), strict=False)]
+        named = zip(self.session.labels, label_colours().tolist(), strict=False)
+        return [{"name": name, "colour": colour} for name, colour in named][1:]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _name_of(session: Session) -> str:

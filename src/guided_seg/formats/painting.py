@@ -14,7 +14,7 @@ from PIL import Image
 from guided_seg.data.files.decoding import open_header, orientation
 from guided_seg.files.writing import whole_file
 from guided_seg.formats.segmented import Segmented
-from guided_seg.report.prediction_files import colour_map
+from guided_seg.report.prediction_files import label_colours
 from guided_seg.session.arguments import RGB
 from guided_seg.session.store import Labels
 
@@ -80,7 +80,7 @@ def write_lists(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
 def overlay(pixels: RGB, labels: Labels) -> UInt8[np.ndarray, "H W 3"]:
     """The image with its objects tinted and outlined in the colours of the masks."""
-    colours = colour_map()[labels]
+    colours = label_colours()[labels]
     edge = (cv2.erode(labels, np.ones((3, 3), np.uint8)) != labels) & (labels > 0)
     tinted = np.where((labels > 0)[..., None], cv2.addWeighted(pixels, 0.5, colours, 0.5, 0), pixels)
     return np.where(edge[..., None], colours, tinted)

@@ -128,7 +128,7 @@ class ByLabel(Predictor):
         # one by one: joint sums are rounded differently, and undo would no longer be exact to the bit
         separable = self.network.segmentor.separable
         groups = [[label] for label in range(num_labels)] if separable else [list(range(num_labels))]
-        versions: dict[int, Hashable] = {label: _version(support, label) for label in range(num_labels)}
+        versions: dict[int, Hashable] = {label: _version(support, label, num_labels) for label in range(num_labels)}
         found: Maps = []
         for group in groups:
             stored = None not in (version := tuple(versions[label] for label in group)) and previous is None
@@ -163,7 +163,7 @@ class ByLabel(Predictor):
     def guidance(self, query: Image, support: Sequence[Annotated], label: int, num_labels: int) -> Guidance:
         """The guidance z of one label, from the annotated images that `guides` returns."""
         guides = [each for each in support if label in each.labels]
-        version = _version(guides, label)
+        version = _version(guides, label, num_labels)
         # z is the same for any query, unless it says where things are in that query
         placed = self.network.needs_same_image or isinstance(self.network.guide.fusion.locality, Set)
         own = placed and any(each.image.key == query.key for each in guides)
@@ -193,7 +193,10 @@ class ByLabel(Predictor):
 
     def _part(self, guide: Annotated, label: int, num_labels: int) -> Shown | None:
         """What one annotated image shows of one label."""
-        version = guide.version
+
+        def version(each: int) -> Hashable:
+            return _version([guide], each, num_labels)
+
         found: Shown | None = self._find(("part", guide.image.key, label), version(label))
         if found is not None:
             return found
@@ -275,10 +278,14 @@ def best(maps: Maps) -> Labels:
     return likeliest(maps).cpu().numpy()
 
 
-def _version(support: Sequence[Annotated], label: int) -> Hashable:
-    """A value that changes with the annotations of a label; None if some annotation of it has no version."""
+def _version(support: Sequence[Annotated], label: int, num_labels: int) -> Hashable:
+    """A value that changes with the annotations of a label; None if some annotation of it has no version.
+
+    It changes with the number of labels too. All labels of an image are computed at once, and sums over more of them
+    may be rounded differently, so that an undo after a new label would not be exact to the bit.
+    """
     versions = [(each.image.key, each.version(label)) for each in support if label in each.labels]
-    return None if any(version is None for _, version in versions) else tuple(versions)
+    return None if any(version is None for _, version in versions) else (num_labels, *versions)
 
 
 def _shot(annotated: Annotated, pixels: Float[Tensor, "3 H W"], is_query: bool) -> Shot:

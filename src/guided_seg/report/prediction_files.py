@@ -49,14 +49,39 @@ def colour_map() -> UInt8[np.ndarray, "256 3"]:
     return (threes << np.array([[7], [6], [5]], np.uint8)).sum(1, dtype=np.uint8)
 
 
-def write_voc(out: str | os.PathLike[str], image: str, labels: UInt8[np.ndarray, "H W"]) -> Path:
+_BRIGHT = (
+    *((56, 168, 255), (255, 159, 28), (46, 204, 140), (255, 102, 178)),
+    *((190, 140, 255), (255, 221, 51), (0, 214, 214), (255, 120, 90)),
+)
+
+
+def label_colours() -> UInt8[np.ndarray, "256 3"]:
+    """The RGB colours of a session's labels, on the page and in its exports: no two are the same.
+
+    Only the formats of VOC and DAVIS keep their own, `colour_map`, since programs may know classes by them.
+
+    The first eight labels have bright ones that are told apart from each other and from the red of negative dots. The
+    others, the background and void have those of `colour_map`.
+    """
+    colours = colour_map()
+    colours[1 : 1 + len(_BRIGHT)] = _BRIGHT
+    return colours
+
+
+def write_voc(
+    out: str | os.PathLike[str],
+    image: str,
+    labels: UInt8[np.ndarray, "H W"],
+    colours: UInt8[np.ndarray, "256 3"] | None = None,
+) -> Path:
     """Write ``OUT/IMAGE.png``, whole or not at all; of DAVIS, ``image`` is ``SEQUENCE/FRAME``.
 
-    Values are numbers of classes or objects, 0 the background, 255 void.
+    Values are numbers of classes or objects, 0 the background, 255 void. Their ``colours`` are those of `colour_map`
+    by default.
     """
     path = Path(out) / f"{image}.png"
     picture = Image.fromarray(labels)
-    picture.putpalette(colour_map().tobytes())
+    picture.putpalette((colour_map() if colours is None else colours).tobytes())
     with whole_file(path) as partial:
         picture.save(partial, format="PNG")
     return path

@@ -1,4 +1,4 @@
-"""Annotating the images of a session: dots and masks, undo and redo."""
+"""Annotating the images of a session: labels, dots and masks, undo and redo."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 from guided_seg.errors import UserError
 from guided_seg.session.annotations import Pixel
-from guided_seg.session.arguments import entries, marked, pair, whole_number
-from guided_seg.session.store import Store
+from guided_seg.session.arguments import entries, marked, pair, text, whole_number
+from guided_seg.session.store import NEGATIVE, Store
 from guided_seg.session.strokes import along, around, inside
 
 
@@ -122,13 +122,54 @@ class Annotating(Store):
             self.picture(image_id)
         self._annotations.clear([image_id] if image_id is not None else self._annotations.images())
 
+    def rename_label(self, old: str | int, new: str) -> None:
+        """Give a label another name. Its number and its annotations stay.
+
+        Args:
+            old: name, or number in `labels`; not `NEGATIVE`.
+            new: a name that no other label has.
+
+        Raises:
+            UserError: there is no such label, it is `NEGATIVE`, or the name is taken.
+        """
+        number = self._positive(old, "renamed")
+        if text(new, "The name of a label") != self._labels[number]:
+            self._annotations.rename(number, self._new_label(new))
+
+    def remove_label(self, label: str | int) -> None:
+        """Remove a label with all its dots and masks. The labels behind it move up by one number.
+
+        Args:
+            label: name, or number in `labels`; not `NEGATIVE`, and not the only other one.
+
+        Raises:
+            UserError: there is no such label, it is `NEGATIVE`, or it is the last one.
+        """
+        number = self._positive(label, "removed")
+        if len(self._labels) == 2:
+            raise UserError(
+                f"{self._labels[number]!r} is the last label and cannot be removed; rename it, or add another first."
+            )
+        self._annotations.remove_label(number)
+
     def undo(self) -> bool:
-        """Undo the last change of dots and masks; False if there is none."""
+        """Undo the last change of dots, masks and labels; False if there is none.
+
+        That a label was added is no change to undo. But where an earlier change gives its name back to another label,
+        it goes, until redo brings it again.
+        """
         return self._annotations.undo()
 
     def redo(self) -> bool:
         """Redo the change undone last; False if there is none."""
         return self._annotations.redo()
+
+    def _positive(self, label: object, what: str) -> int:
+        """The number of a label that is not `NEGATIVE`."""
+        number = self._number(label)
+        if not number:
+            raise UserError(f"The label {NEGATIVE!r} is the background and cannot be {what}; name another label.")
+        return number
 
     def _pixel(self, image_id: str, row: object, column: object) -> Pixel:
         height, width = self.picture(image_id).size

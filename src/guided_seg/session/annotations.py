@@ -1,4 +1,4 @@
-"""The annotations of a session: dots and masks by image, change tracking, undo and redo."""
+"""The annotations of a session: labels, dots and masks by image, change tracking, undo and redo."""
 
 from __future__ import annotations
 
@@ -45,6 +45,21 @@ class _Change(NamedTuple):
     after: int | Painted | None
 
 
+class _Naming(NamedTuple):
+    """The name of a label before and after a change; None where there is no such label.
+
+    A label that comes or goes has no annotations then. Those of the labels behind it get other numbers.
+    """
+
+    number: int
+    before: str | None
+    after: str | None
+
+
+_Step = Sequence[_Change | _Naming]
+"""Changes that are undone together."""
+
+
 @dataclass
 class _Image:
     dots: dict[Pixel, int] = field(default_factory=dict)
@@ -64,9 +79,16 @@ class _Image:
             self.dots[pixel] = label
             self.counts[label] += 1
 
+    def renumber(self, numbers: UInt8[np.ndarray, "256"]) -> None:
+        """Give each label the number that stands at its own."""
+        self.dots = {pixel: int(numbers[label]) for pixel, label in self.dots.items()}
+        self.counts = Counter(self.dots.values())
+        if self.painted:
+            self.painted = Painted.of(numbers[self.painted.map()])
+
 
 class Annotations:
-    """Dots and masks by image. Dots lie on top of masks; a new mask covers earlier masks and dots.
+    """Labels, and dots and masks by image. Dots lie on top of masks; a new mask covers earlier masks and dots.
 
     Changes are numbered. `changed` gives the number of the last change of a label in an image, so that caches can
     detect stale results. Undo restores the annotations exactly.
@@ -74,15 +96,19 @@ class Annotations:
     Args:
         together: a change of one label counts as a change of every label of the image.
         history: number of steps that can be undone. Older steps are dropped, which bounds memory.
+
+    Attributes:
+        names: of the labels, by number. One more may be appended at any time, which is no step.
     """
 
     def __init__(self, together: bool = False, history: int = 1000) -> None:
         self.together = together
+        self.names: list[str] = []
         self._images: MutableMapping[str, _Image] = {}
         self._clock = 0
         self._changed: dict[tuple[str, int], int] = {}
-        self._done: deque[list[_Change]] = deque(maxlen=history)
-        self._undone: list[list[_Change]] = []
+        self._done: deque[_Step] = deque(maxlen=history)
+        self._undone: list[_Step] = []
 
     @property
     def clock(self) -> int:
@@ -159,8 +185,25 @@ class Annotations:
                 steps += [_Change(name, None, own.painted, None)] if own.painted else []
         self._do(steps)
 
+    def rename(self, label: int, name: str) -> None:
+        """Give a label another name, which no other has."""
+        self._do([_Naming(label, self.names[label], name)])
+
+    def remove_label(self, label: int) -> None:
+        """Remove a label with all its dots and masks. The labels behind it move up by one number."""
+        steps: list[_Change | _Naming] = []
+        for name in self.images(label):
+            own = self._images[name]
+            steps += [self._dot(name, pixel, None) for pixel, number in own.dots.items() if number == label]
+            if own.painted and label in own.painted.labels:
+                labels = own.painted.map()
+                labels[labels == label] = IGNORE
+                steps.append(_Change(name, None, own.painted, Painted.of(labels)))
+        self._do([*steps, _Naming(label, self.names[label], None)])
+
     def follow(self, other: Annotations) -> None:
         """Take over the annotations of another. Only what differs counts as changed; the undo history is cleared."""
+        self.names = list(other.names)
         steps: list[_Change] = []
         for name in {**self._images, **other._images}:
             own, new = self._images.get(name, _Image()), other._images.get(name, _Image())
@@ -170,22 +213,41 @@ class Annotations:
         self.forget_history()
 
     def undo(self) -> bool:
-        """Undo the last step; False if there is none."""
+        """Undo the last step; False if there is none.
+
+        A label that was added since goes, if one that comes back needs its name. Redo brings it again.
+        """
         if not self._done:
             return False
         step = self._done.pop()
+        step = [*step, *self._in_the_way(_reversed(step))]
         self._undone.append(step)
-        self._apply([_Change(c.image, c.pixel, c.after, c.before) for c in reversed(step)])
+        self._apply(_reversed(step))
         return True
 
     def redo(self) -> bool:
-        """Redo the step undone last; False if there is none, or annotations changed since."""
+        """Redo the step undone last; False if there is none, or annotations changed since. See `undo` for labels."""
         if not self._undone:
             return False
         step = self._undone.pop()
+        step = [*_reversed(self._in_the_way(step)), *step]
         self._done.append(step)
         self._apply(step)
         return True
+
+    def _in_the_way(self, step: _Step) -> list[_Naming]:
+        """How the label came that was added meanwhile and has the name, or the room, that a step needs.
+
+        Nothing is annotated with it: that would have been undone before this step, or would have ended what can be
+        redone.
+        """
+        names = [change for change in step if isinstance(change, _Naming)]
+        free = {change.before for change in names}
+        for number, name in enumerate(self.names):
+            if name not in free and name in {change.after for change in names}:
+                return [_Naming(number, None, name)]
+        more = sum((change.after is not None) - (change.before is not None) for change in names)
+        return [_Naming(len(self.names) - 1, None, self.names[-1])] if len(self.names) + more > IGNORE else []
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -201,15 +263,18 @@ class Annotations:
         own = self._images.get(image)
         return _Change(image, pixel, own.dots.get(pixel) if own else None, label)
 
-    def _do(self, step: Sequence[_Change]) -> None:
+    def _do(self, step: _Step) -> None:
         step = [change for change in step if change.before != change.after]
         if step:
             self._done.append(step)
             self._undone.clear()
             self._apply(step)
 
-    def _apply(self, step: Sequence[_Change]) -> None:
+    def _apply(self, step: _Step) -> None:
         for change in step:
+            if isinstance(change, _Naming):
+                self._name(change)
+                continue
             own = self._images.setdefault(change.image, _Image())
             before = own.labels() if self._touches_all(own, change) else set()
             if change.pixel is None:
@@ -222,6 +287,23 @@ class Annotations:
             single = {label for label in (change.before, change.after) if isinstance(label, int)}
             self._touch(change.image, before | after | single)
 
+    def _name(self, change: _Naming) -> None:
+        number, before, after = change
+        numbers = np.arange(256, dtype=np.uint8)
+        if before is not None and after is not None:
+            self.names[number] = after
+            return
+        if after is None:
+            del self.names[number]
+            numbers[number + 1 : IGNORE] -= 1
+        else:
+            self.names.insert(number, after)
+            numbers[number:IGNORE] += 1
+        for name, own in self._images.items():
+            own.renumber(numbers)
+            self._touch(name, range(len(self.names) + 1))
+        self._clock += 1  # what was seen before has other numbers, also where nothing is annotated
+
     def _touches_all(self, own: _Image, change: _Change) -> bool:
         """Whether a change can affect every label of its image: a dot on a mask takes a pixel from another label."""
         return self.together or change.pixel is None or own.painted is not None
@@ -230,6 +312,11 @@ class Annotations:
         self._clock += 1
         for label in labels:
             self._changed[image, label] = self._clock
+
+
+def _reversed(step: _Step) -> _Step:
+    """The step that takes a step back."""
+    return [change._replace(before=change.after, after=change.before) for change in reversed(step)]  # type: ignore[arg-type]
 
 
 class Supposed(Annotations):

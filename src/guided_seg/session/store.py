@@ -40,11 +40,15 @@ class Store:
     """
 
     def __init__(self, together: bool = False) -> None:
-        self._labels = [NEGATIVE]
         self._images: dict[str, Picture] = {}
         self._videos: dict[str, Video] = {}
         self._passing: set[str] = set()  # temporary frames, dropped once the next one is read
         self._annotations = Annotations(together)
+        self._annotations.names.append(NEGATIVE)
+
+    @property
+    def _labels(self) -> list[str]:
+        return self._annotations.names
 
     @property
     def labels(self) -> list[str]:
@@ -128,12 +132,17 @@ class Store:
         Raises:
             UserError: the name is taken, or there are already as many labels as a label map can hold.
         """
-        name = text(name, "The name of a label")
-        if name in self._labels:
-            raise UserError(f"There is a label {name!r} already; labels are {', '.join(self._labels)}.")
+        name = self._new_label(name)
         if len(self._labels) == IGNORE:
             raise UserError(f"There are {IGNORE} labels, as many as a label map of bytes can tell apart.")
         self._labels.append(name)
+        return name
+
+    def _new_label(self, name: object) -> str:
+        """Check that no label has this name."""
+        name = text(name, "The name of a label")
+        if name in self._labels:
+            raise UserError(f"There is a label {name!r} already; labels are {', '.join(self._labels)}.")
         return name
 
     def frame(self, video_id: str, index: int) -> str:
@@ -166,7 +175,7 @@ class Store:
         """
         if not isinstance(other, Store):
             raise UserError(f"The session to follow is {shown(other)}; expected a session, as Session.load makes one.")
-        self._labels, self._videos = other.labels, dict(other._videos)
+        self._videos = dict(other._videos)
         self._images = {name: other.picture(name) for name in other.images}
         self._passing.clear()
         self._annotations.follow(other._annotations)

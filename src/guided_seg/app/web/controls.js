@@ -1,6 +1,7 @@
 // The buttons and switches around the stage, and what they show.
 
 import { gradient } from "./colours.js";
+import { inside } from "./coordinates.js";
 import { clear, step } from "./edits.js";
 import { canvas, fit, invalidate, paintAnswer, pixelOf, scene, zoom } from "./stage.js";
 import { choose, listen, page, tell } from "./state.js";
@@ -9,9 +10,13 @@ const get = (id) => document.getElementById(id);
 const TOOLS = ["dot", "scribble", "box"];
 const SWITCHES = ["preview", "refine", "fill"];
 const LEGENDS = {
-  heat: ["background", "object"],
-  similarity: ["less", "more like the dots"],
+  heat: (name) => ["0 %", `100 % ${name}`],
+  similarity: (name) => ["less", `more like the dots of ${name}`],
 };
+
+const nameOf = (number) => page.labels[number - 1]?.name ?? "background";
+
+let under = null; // [row, column] under the pointer
 
 /** Buttons and switches show what is chosen. */
 function reflect() {
@@ -23,7 +28,7 @@ function reflect() {
   const legend = LEGENDS[page.view];
   get("legend").hidden = !legend;
   if (!legend) return;
-  [get("legend-low").textContent, get("legend-high").textContent] = legend;
+  [get("legend-low").textContent, get("legend-high").textContent] = legend(nameOf(page.label));
   get("legend-bar").style.background = gradient(page.view);
 }
 
@@ -39,12 +44,27 @@ function openOptions(open) {
   get("options-button").setAttribute("aria-expanded", open);
 }
 
+/** What the answer and the map that is viewed say of a pixel. */
+function found(row, column) {
+  const { image, labels, map } = scene;
+  const name = nameOf(labels?.[row * image.width + column] ?? 0);
+  if (!map) return name;
+  const [down, along] = [Math.floor((row * map.height) / image.height), Math.floor((column * map.width) / image.width)];
+  const share = map.values[down * map.width + along] / 255;
+  if (map.what === "similarity") return `${name}, similarity ${(2 * share - 1).toFixed(2)}`;
+  return `${name}, probability of ${nameOf(page.label)} ${Math.round(100 * share)} %`;
+}
+
+/** Name the pixel under the pointer. */
+function position() {
+  const within = under !== null && scene.image !== null && inside(under, scene.image);
+  const text = within ? `x ${under[1]}, y ${under[0]}: ${found(...under)}` : "";
+  if (get("position").textContent !== text) get("position").textContent = text;
+}
+
 function pointed(event) {
-  const image = scene.image;
-  if (!image) return;
-  const [row, column] = pixelOf(event);
-  const within = row >= 0 && column >= 0 && row < image.height && column < image.width;
-  get("position").textContent = within ? `${column}, ${row}` : "";
+  under = event && scene.image ? pixelOf(event) : null;
+  position();
 }
 
 /** Connect buttons and switches to what they do. */
@@ -64,7 +84,7 @@ export function useControls() {
   get("options-button").onclick = () => openOptions(document.body.dataset.options !== "open");
   canvas.addEventListener("pointerdown", () => openOptions(false));
   canvas.addEventListener("pointermove", pointed);
-  canvas.addEventListener("pointerleave", () => (get("position").textContent = ""));
+  canvas.addEventListener("pointerleave", () => pointed(null));
   reflect();
   history();
 }
@@ -75,6 +95,7 @@ listen("chosen", (changed) => {
   paintAnswer();
   invalidate();
 });
+listen("labels", reflect);
 listen("history", history);
 listen("shown", () => {
   const image = scene.image;
@@ -82,5 +103,6 @@ listen("shown", () => {
   get("empty").hidden = image !== null;
 });
 listen("drawn", () => {
-  get("zoom").textContent = scene.image ? `${Math.round(100 * scene.view.scale)} %` : "";
+  position();
+  get("zoom").textContent = scene.image ? `Zoom ${Math.round(100 * scene.view.scale)} %` : "";
 });

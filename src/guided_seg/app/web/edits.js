@@ -53,6 +53,31 @@ export function addLabel(name) {
   else if (send("label", { name })) choose({ label: page.labels.length + 1 });
 }
 
+/** Give a label another name. */
+export function renameLabel(label, name) {
+  if (!send("rename", { label, name })) tell("notice", { text: "Not connected: the label keeps its name." });
+}
+
+/** Remove a label with its dots and masks. The labels behind it have other numbers from now on. */
+export function dropLabel(label) {
+  const n = send("drop", { label });
+  if (!n) {
+    tell("notice", { text: "Not connected: the label stays." });
+    return;
+  }
+  const [chosen, names] = [page.label, page.labels.map(({ name }) => name).toSpliced(label - 1, 1)];
+  page.labels = names.map((name, index) => ({ name, colour: page.labels[index].colour })); // colours go by numbers
+  for (const image of page.images.values()) {
+    const left = image.dots.filter((dot) => dot[2] !== label);
+    image.dots = left.map(([row, column, own]) => [row, column, own > label ? own - 1 : own]);
+  }
+  tell("renumbered");
+  choose({ label: Math.min(chosen > label ? chosen - 1 : chosen, names.length) });
+  tell("labels");
+  tell("dots", page.image);
+  tell("edited", { n, image: page.image });
+}
+
 /** Place a dot; returns its index, -1 if it was not placed. */
 export function placeDot([row, column], negative) {
   const label = labelFor(negative);

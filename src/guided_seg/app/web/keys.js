@@ -2,7 +2,7 @@
 
 import { compare } from "./compare.js";
 import { clear, step } from "./edits.js";
-import { chooseLabel } from "./labels.js";
+import { chooseLabel, retypeChosen } from "./labels.js";
 import { abandon, holdSpace } from "./pointer.js";
 import { neighbour } from "./strip.js";
 import { fit, zoom } from "./stage.js";
@@ -16,6 +16,11 @@ const help = document.getElementById("help-dialog");
 function along(by) {
   if (visibleFrame()) stepFrame(by);
   else if (neighbour(by)) tell("go", neighbour(by));
+}
+
+function giveUp() {
+  abandon();
+  tell("dismissed");
 }
 
 /** Show the list of shortcuts. */
@@ -34,8 +39,9 @@ const SHORTCUTS = [
   [["ctrl+z"], "Ctrl Z", "Undo", () => step("undo")],
   [["ctrl+shift+z", "ctrl+y"], "Ctrl Shift Z or Ctrl Y", "Redo", () => step("redo")],
   [["delete"], "Delete", "Remove all dots of this image", () => clear(false)],
-  [["n"], "N", "Where to click next", () => tell("next")],
+  [["n"], "N", "Show where a dot helps most, and ask what is there", () => tell("next")],
   [["l"], "L", "Type the name of a new label", () => document.getElementById("label-name").focus()],
+  [["f2"], "F2", "Rename the chosen label", retypeChosen],
   [["v"], "V", "Next view", () => choose({ view: VIEWS[(VIEWS.indexOf(page.view) + 1) % VIEWS.length] })],
   [["p"], "P", "Preview under the pointer", () => choose({ preview: !page.preview })],
   [["r"], "R", "Refine after each edit", () => choose({ refine: !page.refine })],
@@ -49,7 +55,7 @@ const SHORTCUTS = [
   [["pagedown"], "Page down", "Image or video after", () => neighbour(1) && tell("go", neighbour(1))],
   [["k"], "K", "Play or pause a video", () => play()],
   [["j"], "J", "Play a video backwards", () => play(true)],
-  [["escape"], "Escape", "Give up a line, a box or a drag", abandon],
+  [["escape"], "Escape", "Give up a line, a box, a drag or a question", giveUp],
   [["?"], "?", "This list", showHelp],
 ];
 

@@ -2,6 +2,7 @@
 
 import { ask, compared } from "./compare.js";
 import { connect, send } from "./connection.js";
+import { step } from "./edits.js";
 import { useControls } from "./controls.js";
 import "./files.js";
 import { previewed, refined, refused } from "./hover.js";
@@ -10,6 +11,7 @@ import "./labels.js";
 import { age, decoded, keep, retain } from "./masks.js";
 import { farewell, notice, progress, saved, took } from "./notices.js";
 import { usePointer } from "./pointer.js";
+import "./question.js";
 import { painted } from "./probe.js";
 import { draw, invalidate, paintAnswer, scene, showAnswer, showPreview } from "./stage.js";
 import { choose, entries, imageOf, listen, page, tell } from "./state.js";
@@ -19,7 +21,8 @@ import { answered, askForMap, firstOf, follow, go, goToNext, mapped, ofVisibleVi
 
 let buffer = null; // the label map of a preview or refined answer
 let pending = null; // what to go to once the server says it is there
-let step = { n: 0, changed: [] }; // the last undo or redo, and the images whose dots it changed
+let stepped = { n: 0, changed: [] }; // the last undo or redo, and the images whose dots it changed
+let latest = 0; // the number of the last edit
 let guided = false; // whether there were ever annotations
 let filling = false; // whether the server fills after each edit by itself
 
@@ -45,7 +48,7 @@ const masks = {
     } else if (isPlaying(n) && ofVisibleVideo(image)) follow(image);
     refresh(image);
     reached(image);
-    if (n === step.n) show(step.changed);
+    if (n === stepped.n) show(stepped.changed);
   },
   other(header, payload) {
     if (compared(header, payload)) paint(header);
@@ -68,7 +71,7 @@ const masks = {
 /** Go to what an undo or redo changed, unless it is visible. */
 function show(changed) {
   if (changed.length && !changed.includes(page.image)) go(changed[0]);
-  step = { n: 0, changed: [] };
+  stepped = { n: 0, changed: [] };
 }
 
 /** Mark the answer as refined, or not. */
@@ -86,8 +89,8 @@ function hold(id, dots) {
 }
 
 const messages = {
-  state({ model, other, labels, images, videos, formats, memories, undo, redo }) {
-    Object.assign(page, { model, other, labels, formats, memories, undo, redo });
+  state({ model, other, labels, images, videos, versions, formats, memories, undo, redo }) {
+    Object.assign(page, { model, other, labels, versions, formats, memories, undo, redo });
     page.videos = new Map(videos.map((video) => [video.id, video]));
     page.images = new Map(images.map((image) => [image.id, image]));
     for (const { id, dots } of images) hold(id, dots);
@@ -101,14 +104,24 @@ const messages = {
     guided ||= images.some(({ dots }) => dots.length > 0);
   },
   dots({ n, image, dots, undo, redo }) {
-    if (n === step.n && `${imageOf(image)?.dots}` !== `${dots}`) step.changed.push(image);
+    if (n === stepped.n && `${imageOf(image)?.dots}` !== `${dots}`) stepped.changed.push(image);
     hold(image, dots);
     Object.assign(page, { undo, redo });
     tell("history");
   },
-  labels({ labels }) {
-    page.labels = labels;
+  labels({ labels, undo, redo }) {
+    const chosen = page.labels[page.label - 1]?.name;
+    const renamed = page.labels.filter(({ name }, at) => name !== labels[at]?.name);
+    // one other name is a new name of a label; anything else means that others have its number now
+    const moved = renamed.length > (page.labels.length === labels.length ? 1 : 0);
+    Object.assign(page, { labels, undo, redo });
+    if (moved) {
+      tell("renumbered");
+      const now = labels.findIndex(({ name }) => name === chosen);
+      if (now >= 0) choose({ label: now + 1 });
+    }
     tell("labels");
+    tell("history");
     paintAnswer();
     invalidate();
   },
@@ -120,6 +133,7 @@ const messages = {
     fill(); // playing stopped it
   },
   next: goToNext,
+  removed: ({ n, text, undo }) => notice(text, false, undo && n === latest ? () => step("undo") : null),
   frame({ id, height, width, dots }) {
     page.images.set(id, { id, height, width, dots });
     hold(id, dots);
@@ -129,8 +143,7 @@ const messages = {
   error({ n, text }) {
     if (refused(n)) return;
     notice(text, true);
-    const image = page.images.get(page.image);
-    if (image?.said) hold(image.id, image.said);
+    for (const { id, dots, said } of page.images.values()) if (said && `${said}` !== `${dots}`) hold(id, said);
     if (page.label > page.labels.length) choose({ label: Math.max(1, page.labels.length) });
   },
   bye: ({ text }) => farewell(text),
@@ -147,7 +160,8 @@ listen("binary", ({ header, payload }) => {
   if (header.type === "map") mapped(header, payload);
 });
 listen("edited", ({ n, image, what }) => {
-  step = { n: what ? n : 0, changed: [] };
+  latest = n;
+  stepped = { n: what ? n : 0, changed: [] };
   guided = true;
   marked(false);
   age(image);
@@ -160,6 +174,7 @@ listen("dots", () => {
   if (scene.image) scene.image = imageOf(scene.image.id) ?? scene.image;
   invalidate();
 });
+listen("renumbered", () => retain(() => false)); // until they are answered with the new numbers
 listen("next", () => send("next"));
 listen("paused", fill);
 listen("cancel", () => {

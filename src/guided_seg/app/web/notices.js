@@ -4,7 +4,7 @@ import { connect } from "./connection.js";
 import { page, listen, tell } from "./state.js";
 
 const MOST = 4; // notices at a time
-const SHOWN = { notice: 6000, error: 15000 }; // milliseconds
+const SHOWN = { notice: 6000, long: 15000 }; // milliseconds
 
 const PATIENCE = 400; // milliseconds of work before its progress is shown
 
@@ -12,8 +12,14 @@ const get = (id) => document.getElementById(id);
 
 let slow = 0; // the timer that shows progress
 
-/** Show a sentence for some seconds, or until it is dismissed. */
-export function notice(text, error = false) {
+/**
+ * Show a sentence for some seconds, or until it is dismissed.
+ *
+ * @param {string} text
+ * @param {boolean} error whether something went wrong
+ * @param {(() => void) | null} undo takes back what the sentence says, with a button until the next edit
+ */
+export function notice(text, error = false, undo = null) {
   const shown = [...get("notices").children];
   shown.filter((each) => each.firstChild.textContent === text).forEach((each) => each.remove());
   while (get("notices").children.length >= MOST) get("notices").firstChild.remove();
@@ -26,11 +32,28 @@ export function notice(text, error = false) {
   words.textContent = text;
   close.textContent = "×";
   close.type = "button";
+  close.className = "close";
   close.setAttribute("aria-label", "Dismiss");
   close.onclick = () => box.remove();
-  box.append(words, close);
+  box.append(words);
+  if (undo) {
+    const back = document.createElement("button");
+    back.type = "button";
+    back.className = "undo";
+    back.dataset.testid = "notice-undo";
+    back.textContent = "Undo";
+    back.title = "Bring it back (Ctrl Z)";
+    back.onclick = undo;
+    box.append(back);
+  }
+  box.append(close);
   get("notices").append(box);
-  setTimeout(() => box.remove(), error ? SHOWN.error : SHOWN.notice);
+  setTimeout(() => box.remove(), error || undo ? SHOWN.long : SHOWN.notice);
+}
+
+/** After another edit, Undo would take back that one. */
+function outdated() {
+  for (const button of get("notices").querySelectorAll(".undo")) button.parentElement.remove();
 }
 
 /** Show how far the server is with filling or playing. */
@@ -91,7 +114,9 @@ listen("connection", connection);
 listen("notice", ({ text, error }) => notice(text, error));
 listen("edited", () => {
   get("saved").hidden = true;
+  outdated();
 });
+listen("labels", outdated);
 get("cancel").onclick = () => {
   quiet();
   tell("cancel");

@@ -4,7 +4,7 @@ import { imageAddress } from "./state.js";
 
 const MOST = 12;
 
-const loaded = new Map(); // id -> promise of a decoded image, oldest first
+const loaded = new Map(); // address -> promise of a decoded image, oldest first
 
 /**
  * An image or frame, decoded and ready to draw.
@@ -13,9 +13,10 @@ const loaded = new Map(); // id -> promise of a decoded image, oldest first
  * @returns {Promise<HTMLImageElement>} rejects with an Error that has a sentence
  */
 export function picture(id) {
-  const known = loaded.get(id) ?? load(id);
-  loaded.delete(id);
-  loaded.set(id, known);
+  const address = imageAddress(id);
+  const known = loaded.get(address) ?? load(id, address);
+  loaded.delete(address);
+  loaded.set(address, known);
   for (const oldest of loaded.keys()) {
     if (loaded.size <= MOST) break;
     loaded.delete(oldest);
@@ -23,14 +24,16 @@ export function picture(id) {
   return known;
 }
 
-async function load(id) {
+async function load(id, address) {
   const image = new Image();
-  image.src = imageAddress(id);
+  image.src = address;
   try {
     await image.decode();
   } catch {
-    loaded.delete(id);
-    throw new Error(`The image ${id} could not be loaded.`);
+    loaded.delete(address);
+    const reply = await fetch(address).catch(() => null); // an image element does not say why
+    const { text } = reply && !reply.ok ? await reply.json().catch(() => ({})) : {};
+    throw new Error(text ?? `The image ${id} could not be loaded.`);
   }
   return image;
 }

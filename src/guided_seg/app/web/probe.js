@@ -1,4 +1,4 @@
-// What tests read, as window.guided: the masks painted, the last of them, the labels shown at a pixel, and the view.
+// What tests read, as window.guided: the masks painted, the last of them, the labels shown at a pixel, the dots, and the view.
 // Refined answers come by themselves after others, so they are not counted.
 
 import { scene } from "./stage.js";
@@ -9,6 +9,9 @@ const guided = {
   lastRefined: null, // the same of the last refined answer
   maskAt: (row, column) => scene.labels?.[row * scene.image.width + column] ?? 0,
   otherAt: (row, column) => scene.other?.[row * scene.image.width + column] ?? 0,
+  get dots() {
+    return scene.image?.dots.map((dot) => [...dot]) ?? [];
+  },
   get view() {
     return { ...scene.view };
   },

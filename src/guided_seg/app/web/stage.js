@@ -1,10 +1,10 @@
 // The visible image with what lies over it: answer, preview, map, dots, and what is being drawn.
 
-import { css, labelPixels, mixed, packed, scalePixels } from "./colours.js";
+import { labelPixels, mixed, packed, scalePixels } from "./colours.js";
 import { fitted, held, pixelAt, placeOf, zoomed } from "./coordinates.js";
 import { layerOf, paintDifference, paintLabels, paintMap, spread } from "./layers.js";
 import { drawDots, drawTool } from "./marks.js";
-import { colourOf, page, tell } from "./state.js";
+import { page, tell } from "./state.js";
 
 const NEAREST = 6; // from this scale on, single pixels are shown
 const WHITE = [255, 255, 255];
@@ -49,7 +49,7 @@ const scene = {
   held: null, // the dot that is dragged: {index, at: [row, column]}
   hovered: -1, // the dot under the pointer
   drawing: null,
-  place: null, // {row, column, label} of the ring
+  place: null, // {row, column} of the ring
 };
 let waiting = 0;
 
@@ -266,7 +266,6 @@ function placeRing() {
   if (ring.hidden) return;
   const [x, y] = placeOf(view, place.row, place.column);
   ring.style.transform = `translate(${x}px, ${y}px)`;
-  ring.style.setProperty("--ring", css(colourOf(place.label)));
 }
 
 new ResizeObserver(() => {

@@ -3,7 +3,6 @@
 import { frameOf } from "./coordinates.js";
 import { NEGATIVE } from "./colours.js";
 
-const loaded = Date.now().toString(36); // another server may have other images of that name
 const search = new URLSearchParams(location.search);
 
 export const page = {
@@ -11,6 +10,7 @@ export const page = {
   model: "",
   other: null, // the name of a second network
   labels: [], // {name, colour}; label number k is at k - 1, and 0 is the background
+  versions: {}, // id -> what changes with the file of an image or video
   images: new Map(), // id -> {id, height, width, dots}
   videos: new Map(), // id -> {id, frames, height, width}
   formats: [],
@@ -82,7 +82,8 @@ export function address(path, parameters = {}) {
   return `/s/${encodeURIComponent(page.id)}/${path}${asked ? `?${asked}` : ""}`;
 }
 
-/** The address of an image or frame, at most `width` pixels wide if given. It is not that of another page load. */
+/** The address of an image or frame, at most `width` pixels wide if given. It is another one once the file changed. */
 export function imageAddress(id, width) {
-  return address(`image/${encodeURIComponent(id)}`, { ...(width && { w: width }), loaded });
+  const version = page.versions[frameOf(id, page.videos)?.video ?? id] ?? "0";
+  return address(`image/${encodeURIComponent(id)}`, { ...(width && { w: width }), v: version });
 }

@@ -1,6 +1,6 @@
 // The filmstrip: a small picture of each image and video, its mask, and how confident its answer is.
 
-import { css, labelPixels, onScale } from "./colours.js";
+import { css, gradient, labelPixels, onScale } from "./colours.js";
 import { paintSmall } from "./layers.js";
 import { answerTo, glimpsed } from "./masks.js";
 import { entries, imageAddress, imageOf, listen, page, tell, visibleFrame } from "./state.js";
@@ -9,16 +9,19 @@ const TALL = 64; // of a small picture, in CSS pixels
 const WIDE = 200; // pixels asked for, enough for dense screens
 
 const list = document.getElementById("strip");
-const items = new Map(); // id of the image shown -> {button, canvas, bar, seen}
+const items = new Map(); // id of the image shown -> {button, canvas, bar, address, seen}
 
 /** Build the filmstrip anew if the images are not the same. */
 function rebuild() {
   const now = entries();
   document.body.dataset.many = now.length > 1 || page.videos.size > 0;
-  if (now.length === items.size && now.every(({ image }) => items.has(image))) return;
+  const same = now.length === items.size && now.every(({ image }) => items.get(image)?.address === addressOf(image));
+  if (same) return;
   items.clear();
   list.replaceChildren(...now.map(item));
 }
+
+const addressOf = (image) => imageAddress(image, WIDE);
 
 function item({ id, image, video }) {
   const { height, width } = imageOf(image);
@@ -38,14 +41,14 @@ function item({ id, image, video }) {
   button.style.setProperty("--wide", `${Math.round(TALL * shape)}px`);
   picture.loading = "lazy";
   picture.alt = "";
-  picture.src = imageAddress(image, WIDE);
+  picture.src = addressOf(image);
   name.className = "name";
   name.textContent = id;
   bar.className = "confidence";
   bar.append(document.createElement("span"));
   button.append(picture, canvas, bar, name);
   button.dataset.dots = imageOf(image).dots.length > 0;
-  items.set(image, { button, canvas, bar, seen: false });
+  items.set(image, { button, canvas, bar, address: addressOf(image), seen: false });
   watcher.observe(button);
   return button;
 }
@@ -86,7 +89,7 @@ export function refresh(image) {
 
 function confidence({ button, bar }, value) {
   if (value === null) return;
-  const percent = `${Math.round(100 * value)} %`;
+  const percent = `${Math.round(100 * value)} %: how sure the answer is`;
   bar.firstChild.style.width = `${100 * value}%`;
   bar.firstChild.style.background = css(onScale("confidence", value));
   button.title = `${button.querySelector(".name").textContent}, confidence ${percent}`;
@@ -110,6 +113,8 @@ function mark() {
     } else button.removeAttribute("aria-current");
   }
 }
+
+document.querySelector("#strip-legend .scale").style.background = gradient("confidence");
 
 const all = () => [...items.keys()].forEach(refresh);
 listen("state", () => {

@@ -7,7 +7,7 @@ import { answerTo, decoded } from "./masks.js";
 import { picture } from "./pictures.js";
 import { painted } from "./probe.js";
 import { draw, fit, scene, show, showAnswer, showMap, size } from "./stage.js";
-import { choose, imageOf, listen, page, tell } from "./state.js";
+import { imageOf, listen, page, tell } from "./state.js";
 
 const AHEAD = 6; // frames of a video that plays are loaded before it is their turn
 const LATE = 30; // at most this many wait
@@ -105,17 +105,16 @@ export function mapped(header, values) {
   draw();
 }
 
-/** Go to where the next dot helps most, and mark it. */
-export async function goToNext({ image, row, column, label }) {
-  if (image === null || label === null) {
+/** Go to where the next dot helps most, and mark it; the page asks what is there. */
+export async function goToNext({ image, row, column }) {
+  if (image === null) {
     tell("notice", { text: "The model is certain everywhere: no place needs a dot." });
     return;
   }
   if (image !== page.image && !(await go(image))) return;
-  scene.place = { row, column, label };
+  scene.place = { row, column };
   const [x, y] = placeOf(scene.view, row, column);
   if (x < 0 || y < 0 || x > size().width || y > size().height) fit();
-  if (label > 0) choose({ label });
   draw();
 }
 
@@ -137,4 +136,8 @@ listen("chosen", (changed) => {
 });
 listen("edited", () => {
   scene.place = null;
+});
+listen("dismissed", () => {
+  scene.place = null;
+  draw();
 });

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from guided_seg.formats.painting import copy_photo, write_lines
 from guided_seg.formats.segmented import Format, Segmented
-from guided_seg.report.prediction_files import write_voc
+from guided_seg.report.prediction_files import label_colours, write_voc
 from guided_seg.session.store import Labels
 
 
 def _write(folder: Path, images: Iterable[Segmented], labels: Sequence[str]) -> Iterator[Path]:
     for each in images:
         yield copy_photo(folder / "images", each)
-        yield write_voc(folder / "masks", each.name, each.labels)
+        yield write_voc(folder / "masks", each.name, each.labels, label_colours())
     yield write_lines(folder / "classes.txt", labels[1:])
 
 
