@@ -171,7 +171,7 @@ def test_voc_is_read_as_data(objects: dict[str, np.ndarray], tmp_path: Path) -> 
     assert seen.keys() == objects.keys()
     for name, labels in objects.items():
         np.testing.assert_array_equal(seen[name], labels)
-    assert (tmp_path / "labelmap.txt").read_text().splitlines()[1:3] == ["background:0,0,0::", "label 1:56,168,255::"]
+    assert (tmp_path / "labelmap.txt").read_text().splitlines()[1:3] == ["background:0,0,0::", "label 1:128,0,0::"]
 
 
 def test_davis_is_read_as_data(objects: dict[str, np.ndarray], tmp_path: Path) -> None:
