@@ -1,9 +1,11 @@
 // What tests read, as window.guided: the masks painted, the last of them, the labels shown at a pixel, the dots, and the view.
 
 import { scene } from "./stage.js";
+import { listen } from "./state.js";
 
 const guided = {
   painted: 0,
+  edited: 0, // the number of the last edit
   lastPaint: null, // {n, of, image, time}, time as performance.now() says it
   maskAt: (row, column) => scene.labels?.[row * scene.image.width + column] ?? 0,
   otherAt: (row, column) => scene.other?.[row * scene.image.width + column] ?? 0,
@@ -15,6 +17,9 @@ const guided = {
   },
 };
 window.guided = guided;
+listen("edited", ({ n }) => {
+  guided.edited = n;
+});
 
 /** A mask was painted: the answer to message `n`, as "answer", "preview", "refined" or "other". */
 export function painted({ n, of, image }) {
