@@ -342,7 +342,7 @@ def test_views_differ(visit: Visit, view: str) -> None:
 COLOUR = """
 () => {
   const small = document.querySelector("[data-image^=clip] img");
-  if (!small.complete || !small.naturalWidth) return null;
+  if (!small?.complete || !small.naturalWidth) return null;
   const context = new OffscreenCanvas(1, 1).getContext("2d");
   context.drawImage(small, 0, 0, 1, 1);
   return [...context.getImageData(0, 0, 1, 1).data];

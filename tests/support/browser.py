@@ -108,8 +108,15 @@ class Visit:
         pytest.fail(f"it did not come true: {condition}, {arg}; {self.page.evaluate('JSON.stringify(window.guided)')}")
 
     def until_painted(self, before: int, of: str = "") -> None:
-        """Wait until the page has painted more than ``before`` times, last something of the kind ``of`` if given."""
-        self.until("([n, of]) => window.guided.painted > n && (!of || window.guided.lastPaint.of === of)", [before, of])
+        """Wait until the page has painted more than ``before`` times, last something of the kind ``of`` if given.
+
+        What answers something from before the last edit does not count.
+        """
+        self.until(
+            "([n, of]) => { const { painted, lastPaint, edited } = window.guided;"
+            " return painted > n && lastPaint.n >= edited && (!of || lastPaint.of === of); }",
+            [before, of],
+        )
 
     def click(self, pixel: tuple[int, int], button: Any = "left", **more: Any) -> None:
         """Click on a pixel, and wait until the answer is painted."""

@@ -2,9 +2,11 @@
 // Refined answers come by themselves after others, so they are not counted.
 
 import { scene } from "./stage.js";
+import { listen } from "./state.js";
 
 const guided = {
   painted: 0,
+  edited: 0, // the number of the last edit
   lastPaint: null, // {n, of, image, time}, time as performance.now() says it
   lastRefined: null, // the same of the last refined answer
   maskAt: (row, column) => scene.labels?.[row * scene.image.width + column] ?? 0,
@@ -17,6 +19,9 @@ const guided = {
   },
 };
 window.guided = guided;
+listen("edited", ({ n }) => {
+  guided.edited = n;
+});
 
 /** A mask was painted: the answer to message `n`, as "answer", "preview", "refined" or "other". */
 export function painted({ n, of, image }) {
