@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from guided_seg.cli.command import path_argument, refuse, without_comment
+from guided_seg.cli.command import path_argument, refuse, started_as, without_comment
 from guided_seg.cli.program import program
 from guided_seg.errors import UserError
 
@@ -49,11 +49,12 @@ def _check_out(path: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    line = started_as("python -m guided_seg.compare")
     parser = argparse.ArgumentParser(
-        prog="python -m guided_seg.compare",
+        prog=line,
         description="The difference of two evaluations under the same protocols and frozen episodes, with 95 % "
         "intervals of a paired bootstrap, which are narrower than those of each alone.",
-        epilog="example: python -m guided_seg.compare outputs/evaluate/A outputs/evaluate/B",
+        epilog=f"example: {line} outputs/evaluate/A outputs/evaluate/B",
     )
     parser.add_argument("ours", type=path_argument, metavar="OURS", help="a folder of guided_seg.evaluate protocol=...")
     parser.add_argument("theirs", type=path_argument, metavar="THEIRS", help="another, on the same episodes")

@@ -64,7 +64,7 @@ def _show(paths: Sequence[str]) -> None:
     from guided_seg.data.frozen.episode_file import FrozenEpisodes
 
     if not paths:
-        cli.refuse(f"show needs a file; as in: {COMMAND} show episodes/pascal5i.json.gz")
+        cli.refuse(f"show needs a file; as in: {cli.started_as(COMMAND)} show episodes/pascal5i.json.gz")
     for path in paths:
         try:
             frozen = FrozenEpisodes.read(cli.path_argument(path))
@@ -85,7 +85,8 @@ def main() -> None:
         _freeze()
     else:
         cli.refuse(
-            f"There is no command '{verb}' for episodes; expected freeze or show, as in: {COMMAND} {EXAMPLES[0]}"
+            f"There is no command '{verb}' for episodes; expected freeze or show, as in: "
+            f"{cli.started_as(COMMAND)} {EXAMPLES[0]}"
         )
 
 

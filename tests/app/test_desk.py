@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from support.networks import network
-from support.pages import Page
+from support.pages import Page, until
 
 from guided_seg.app.desk import Desk
 from guided_seg.session import Session
@@ -269,3 +272,50 @@ def test_one_page_replaces_another(desk: Desk, page: Page) -> None:
     assert desk.outbox is second
     desk.disconnect(second)
     assert desk.outbox is None
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["folder taken", "unexpected error"])
+def test_a_failed_save_is_told_once_and_tried_again(
+    desk: Desk, page: Page, odd: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guided_seg.app.worker.SAVE_AFTER", 0.05)
+    tries: list[Path] = []
+    save = desk.session.save
+
+    def counted(path: Path) -> Path:
+        tries.append(path)
+        if odd and not fixed:
+            raise RuntimeError("odd")
+        return save(path)
+
+    fixed: list[bool] = []
+    monkeypatch.setattr(desk.session, "save", counted)
+    in_the_way = desk.file.parent
+    in_the_way.write_text("a file in the place of the folder")
+    dots(desk, page)
+    until(lambda: len(tries) >= 3)
+    again = Page()
+    desk.connect(again)  # a page that is opened meanwhile is told too
+    told = again.of("error")["text"]
+    assert "Your work is not saved" in told
+    assert ("RuntimeError: odd" if odd else str(desk.file)) in told
+    assert len([each for each in page.received if each["type"] == "error"]) == 1
+    assert not [each for each in page.received if each["type"] == "saved"]
+    in_the_way.unlink()
+    fixed.append(True)
+    assert "works again" in again.of("notice")["text"]
+    again.of("saved")
+    assert Session.open(desk.file, network=network("late_global")).annotation("a")[1] == [(5, 6, 1), (30, 40, 0)]
+    number = len(tries)
+    time.sleep(0.2)
+    assert len(tries) == number
+    assert len([each for each in again.received if each["type"] == "error"]) == 1
+
+
+def test_a_folder_that_was_removed_is_made_again(desk: Desk, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guided_seg.app.worker.SAVE_AFTER", 0.05)
+    dots(desk, page)
+    page.of("saved")
+    shutil.rmtree(desk.file.parent)
+    tell(desk, "undo", 200)
+    until(desk.file.exists)

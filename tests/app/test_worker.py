@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from threading import Event, Lock
 
 import pytest
+from support.pages import LIMIT, until
 
 from guided_seg.app import worker as module
 from guided_seg.app.worker import Worker
 from guided_seg.errors import UserError
-
-LIMIT = 10
 
 
 @pytest.fixture
@@ -33,13 +32,6 @@ def held(worker: Worker) -> Event:
     worker.edit(lambda: (busy.set(), go.wait(LIMIT)))  # type: ignore[arg-type, return-value]
     assert busy.wait(LIMIT)
     return go
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.005)
 
 
 def test_edits_come_in_order_then_the_latest_question_then_the_background(worker: Worker, done: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Condition
@@ -43,6 +44,14 @@ class Page:
     def of(self, kind: str, **content: Any) -> dict[str, Any]:
         """The first message of a type with this content."""
         return self.wait(lambda each: each["type"] == kind and content.items() <= each.items())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.005)
 
 
 def unpacked(data: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Open the page in a browser: python -m guided_seg.app [IMAGES | FOLDER | VIDEO | SESSION]."""
+"""Open the page in a browser: guided-seg app [PATHS] [SETTINGS]."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ EXAMPLES = (
     "photos/ checkpoint=outputs/late_global/RUN port=9000",
 )
 
+WORDS = {
+    "PATHS": "images, videos, folders of them or of frames, or one saved session; none for sample photos",
+    "SETTINGS": "key=value, such as port=9000; --cfg job lists all",
+}
+
 NEEDED = ("fastapi", "uvicorn", "websockets", "python_multipart")
 """Packages of the extra ``app``."""
 
@@ -34,7 +39,7 @@ WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--confi
 _paths: list[str] = []
 
 
-@cli.command(COMMAND, "app", EXAMPLES)
+@cli.command(COMMAND, "app", EXAMPLES, WORDS)
 def _serve(cfg: DictConfig) -> None:
     for package in NEEDED:
         if find_spec(package) is None:

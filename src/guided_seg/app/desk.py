@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -22,6 +23,8 @@ from guided_seg.session.confidence import confidence
 from guided_seg.session.playing import FrameAnswer
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Desk:
@@ -50,6 +53,7 @@ class Desk:
         self._warnings: list[str] = []
         self._visible: str | None = None
         self._filling = False
+        self._unsaved: str | None = None  # why the last save failed
         self._worker = Worker(lock, self._save, self._failed)
 
     # ---- called by the server, from any thread ----
@@ -66,6 +70,8 @@ class Desk:
         for text in self._warnings:
             self.refuse(text)
         self._warnings.clear()
+        if (unsaved := self._unsaved) is not None:
+            self.refuse(unsaved)
 
     def disconnect(self, outbox: Outbox) -> None:
         """The page is gone. Edits that wait are still done and saved; background work stops."""
@@ -274,9 +280,25 @@ class Desk:
             yield
 
     def _save(self) -> None:
+        """Save the session; if that fails, try again at the next save, and say so once."""
         try:
             self.session.save(self.file)
-        except UserError as error:
-            self.refuse(str(error))
-        else:
-            self._replies.saved()
+        except Exception as error:
+            self._worker.changed()  # so that there is a next save
+            told, self._unsaved = self._unsaved is not None, _not_saved(error)
+            if not told:
+                log.warning("%s", self._unsaved, exc_info=None if isinstance(error, UserError) else error)
+                self.refuse(self._unsaved)
+            return
+        if self._unsaved is not None:
+            self._unsaved = None
+            self._replies.tell(type="notice", text="Saving works again; everything is saved.")
+        self._replies.saved()
+
+
+def _not_saved(error: Exception) -> str:
+    found = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}."
+    return (
+        f"Your work is not saved: {found} It stays on this page and is saved as soon as that works again, so keep the "
+        "server running."
+    )

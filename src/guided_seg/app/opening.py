@@ -8,15 +8,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from guided_seg.data.files.pairs import IMAGE_SUFFIXES, image_files
-from guided_seg.errors import UserError
+from guided_seg.data.images import read_image
+from guided_seg.errors import UserError, why_unreadable
 from guided_seg.files.writing import user_state
 from guided_seg.session import Session
+from guided_seg.session.films.videos import VIDEO_SUFFIXES
+from guided_seg.session.pictures import open_video
 
 SAMPLES = Path(__file__).parent / "samples"
 """Photos and a short clip, shown when nothing else is opened."""
 
 SESSION = ".session"
-VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
 
 
 def work_folder(paths: Sequence[Path], checkpoint: str) -> Path:
@@ -36,6 +38,28 @@ def existing(paths: Iterable[str]) -> list[Path]:
     return found
 
 
+def check_openable(paths: Sequence[Path]) -> None:
+    """Check that there is something to show, before anything starts. It reads up to the first file that can be opened.
+
+    Raises:
+        UserError: a folder holds nothing to show, or no file can be opened.
+    """
+    faults: list[str] = []
+    for opened, (file, is_video) in [(path, item) for path in paths for item in _items(path)]:
+        try:
+            _check_inside(file, opened)
+            if is_video:
+                open_video(file).frame(0)
+            else:
+                read_image(file)
+        except UserError as error:
+            faults.append(str(error))
+        else:
+            return
+    more = f" {len(faults) - 1:,} more cannot be opened either." if len(faults) > 1 else ""
+    raise UserError(f"There is nothing to show. {faults[0]}{more}")
+
+
 def add_all(session: Session, paths: Iterable[Path]) -> list[str]:
     """Add images and videos to a session, under the names of their files.
 
@@ -53,10 +77,8 @@ def add_all(session: Session, paths: Iterable[Path]) -> list[str]:
         for file, is_video in _items(path):
             if file.resolve() in known:
                 continue
-            if not file.resolve().is_relative_to(path.resolve()):
-                refused.append(f"{file} is a link to {file.resolve()}, outside of what was opened; open that itself.")
-                continue
             try:
+                _check_inside(file, path)
                 add = session.add_video if is_video else session.add_image
                 add(unused(session, file.name if is_video else file.stem), file)
             except UserError as error:
@@ -64,18 +86,26 @@ def add_all(session: Session, paths: Iterable[Path]) -> list[str]:
     return refused
 
 
+def _check_inside(file: Path, path: Path) -> None:
+    if not file.resolve().is_relative_to(path.resolve()):
+        raise UserError(f"{file} is a link to {file.resolve()}, outside of what was opened; open that itself.")
+
+
 def _items(path: Path) -> list[tuple[Path, bool]]:
     """The files below a path, and whether each is a video."""
     if path.is_file():
-        return [(path, path.suffix.lower() in VIDEOS)]
-    inside = sorted(path.iterdir())
-    videos = [each for each in inside if each.suffix.lower() in VIDEOS and not each.name.startswith(".")]
+        return [(path, path.suffix.lower() in VIDEO_SUFFIXES)]
+    try:
+        inside = sorted(path.iterdir())
+    except OSError as error:
+        raise UserError(why_unreadable(path, error)) from error
+    videos = [each for each in inside if each.suffix.lower() in VIDEO_SUFFIXES and not each.name.startswith(".")]
     folders = [each for each in inside if each.is_dir() and not each.name.startswith(".") and image_files(each)]
     items = [(each, False) for each in image_files(path)] + [(each, True) for each in (*videos, *folders)]
     if not items:
         raise UserError(
             f"The folder {path} holds nothing to show; expected images ({', '.join(IMAGE_SUFFIXES)}), videos "
-            f"({', '.join(VIDEOS)}), or folders of frames."
+            f"({', '.join(VIDEO_SUFFIXES)}), or folders of frames."
         )
     return items
 
@@ -87,19 +117,3 @@ def unused(session: Session, name: str) -> str:
     while new in taken:
         new, number = f"{name} ({number})", number + 1
     return new
-
-
-def announced_frames(path: Path) -> int | None:
-    """The number of frames that a video announces, which may be wrong; None if it says nothing."""
-    if path.is_dir():
-        return len(image_files(path))
-    import cv2
-
-    from guided_seg.session.films.containers import utf8_name
-
-    capture = cv2.VideoCapture(utf8_name(str(path)))
-    try:
-        number = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-    finally:
-        capture.release()
-    return number if 0 < number < 2**31 else None

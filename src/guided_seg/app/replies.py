@@ -11,13 +11,13 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 
 from guided_seg.app import transport
-from guided_seg.app.opening import announced_frames
 from guided_seg.errors import UserError
 from guided_seg.formats import FORMATS
 from guided_seg.model.network import Network
 from guided_seg.model.video.previous_frame import Memory, check_memory
 from guided_seg.session import Session
 from guided_seg.session.confidence import confidence, next_click
+from guided_seg.session.films.videos import announced_frames
 
 COLOURS = (
     *((56, 168, 255), (255, 159, 28), (46, 204, 140), (255, 102, 178)),

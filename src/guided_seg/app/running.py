@@ -19,11 +19,12 @@ from rich.console import Console
 from guided_seg.app.desk import Desk
 from guided_seg.app.guards import LOOPBACK, is_loopback
 from guided_seg.app.messages import LONGEST
-from guided_seg.app.opening import SAMPLES, SESSION, add_all, existing, work_folder
+from guided_seg.app.opening import SAMPLES, SESSION, add_all, check_openable, existing, work_folder
 from guided_seg.app.server import Desks, make_app
 from guided_seg.app.uploads import Limits
 from guided_seg.errors import UserError
 from guided_seg.session import Session
+from guided_seg.session.file import check_saved
 
 FIRST_LABEL = "object"
 MODEL = "guided-lite0"
@@ -35,6 +36,9 @@ class Opening:
     Args:
         cfg: the config of the command.
         paths: images, folders, videos, or one saved session.
+
+    Raises:
+        UserError: there is nothing to show.
     """
 
     def __init__(self, cfg: DictConfig, paths: Sequence[Path]) -> None:
@@ -43,6 +47,10 @@ class Opening:
         if saved and len(paths) > 1:
             raise UserError(f"{saved[0]} is a saved session; open it alone, and add images on the page.")
         self.saved = saved[0] if saved else None
+        if self.saved:
+            check_saved(self.saved)
+        else:
+            check_openable(self.paths)
         folder = Path(cfg.state).expanduser() if cfg.state else None
         self.folder = folder or work_folder(self.paths, str(cfg.checkpoint or MODEL))
         self.refused: list[str] = []

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from guided_seg.app.desk import Desk
-from guided_seg.app.opening import VIDEOS, announced_frames, unused
+from guided_seg.app.opening import unused
 from guided_seg.data.images import image_size
 from guided_seg.errors import UserError
 from guided_seg.session import Session
+from guided_seg.session.films.videos import VIDEO_SUFFIXES, announced_frames
 
 
 class Limits(NamedTuple):
@@ -88,7 +89,7 @@ def safe_name(name: str | None) -> str:
 
 def check(path: Path, name: str, limits: Limits) -> None:
     """Raise `UserError` for an image with too many pixels, or a video with too many frames. Nothing is decoded."""
-    if path.suffix.lower() in VIDEOS:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
         frames = announced_frames(path)
         if frames is not None and frames > limits.frames:
             raise UserError(f"{name} has {frames:,} frames; at most {limits.frames:,} are taken. Cut it into parts.")
@@ -120,7 +121,7 @@ def _kept(upload: Upload, name: str, folder: Path, limits: Limits) -> Path:
 
 
 def _added(path: Path, name: str, session: Session) -> str:
-    if path.suffix.lower() in VIDEOS:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
         new = unused(session, name)
         session.add_video(new, path)
     else:

@@ -29,7 +29,7 @@ class Worker:
     Args:
         lock: held during each piece of work, so that pages do not compute at the same time. Several networks that run
             at once take longer than one after the other.
-        save: writes unsaved changes.
+        save: writes unsaved changes. If it calls `changed`, because it failed, it is called again.
         failed: called with an unexpected error; the thread goes on.
     """
 

@@ -14,7 +14,8 @@ import re
 import sys
 import warnings
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -34,14 +35,25 @@ Main = Callable[[], None]
 CONF = "guided_seg.conf"
 """The package of the configs."""
 
+STARTED_AS: ContextVar[str | None] = ContextVar("STARTED_AS", default=None)
+"""The command line of the program if ``guided-seg`` called it by its name; None if it is a module."""
 
-def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[Callable[[DictConfig], object]], Main]:
+
+def started_as(line: str) -> str:
+    """The command line of the program as it was typed: ``line``, or that of ``guided-seg`` with its name."""
+    return STARTED_AS.get() or line
+
+
+def command(
+    line: str, config_name: str, examples: Sequence[str], words: Mapping[str, str] | None = None
+) -> Callable[[Callable[[DictConfig], object]], Main]:
     """Turn a job into the entry point of a command, with help, checks and Hydra.
 
     Args:
         line: the command line of the program.
         config_name: its primary config.
         examples: complete command lines without ``line``.
+        words: what it takes, for the help: name -> what it may be. None for groups and settings.
     """
 
     def entry(job: Callable[[DictConfig], object]) -> Main:
@@ -49,7 +61,7 @@ def command(line: str, config_name: str, examples: Sequence[str]) -> Callable[[C
         @wraps(job)  # Hydra names the job after the file of the innermost function
         def main() -> None:
             argv = without_comment(sys.argv[1:])
-            help_if_asked(argv, line, examples, config_name)
+            help_if_asked(argv, line, examples, config_name, words)
             # read by Hydra, and by the processes that Lightning starts
             sys.argv = [sys.argv[0], *paths_as_written(argv)]
             check_overrides(config_name, sys.argv[1:], CONF)
@@ -77,13 +89,19 @@ def output_dir() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
-def help_if_asked(argv: Sequence[str], command: str, examples: Sequence[str], config_name: str = "config") -> None:
+def help_if_asked(
+    argv: Sequence[str],
+    command: str,
+    examples: Sequence[str],
+    config_name: str = "config",
+    words: Mapping[str, str] | None = None,
+) -> None:
     """Print the help and exit if ``argv`` asks for it. Imports nothing slow."""
     if "--help" not in argv and "-h" not in argv:
         return
     from guided_seg.cli.help_page import print_help
 
-    print_help(command, examples, config_name, CONF)
+    print_help(started_as(command), examples, config_name, CONF, words)
     raise SystemExit(0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -16,7 +16,23 @@ from guided_seg import __version__
 from guided_seg.settings.config_files import defaults, groups, options
 
 
-def print_help(command: str, examples: Sequence[str], config_name: str, module: str) -> None:
+def print_commands(program: str, about: Mapping[str, str]) -> None:
+    """Print the commands of a program, and how to get the help of each.
+
+    Args:
+        program: its command line.
+        about: command -> what it does.
+    """
+    console = Console(highlight=False)
+    _print_part(console, f"guided_seg {__version__}", [(str(PURPOSE), "")])
+    _print_part(console, "usage", [(f"{program} COMMAND [...]", "")])
+    _print_part(console, "commands", list(about.items()))
+    _print_part(console, "help of a command", [(f"{program} COMMAND --help", "")])
+
+
+def print_help(
+    command: str, examples: Sequence[str], config_name: str, module: str, words: Mapping[str, str] | None = None
+) -> None:
     """Print usage, experiments, groups with their options, and examples.
 
     Args:
@@ -24,6 +40,7 @@ def print_help(command: str, examples: Sequence[str], config_name: str, module: 
         examples: complete command lines without the program.
         config_name: the primary config, with the defaults.
         module: the package of the configs.
+        words: what the command takes: name -> what it may be. None for groups and settings.
     """
     conf, console = files(module), Console(highlight=False)
     chosen = {group.removeprefix("optional "): name for group, name in defaults(conf / f"{config_name}.yaml").items()}
@@ -33,7 +50,9 @@ def print_help(command: str, examples: Sequence[str], config_name: str, module: 
     sweeps = [(name, _first_comment(file)) for name, file in options(conf / "sweep")] if experiments else []
     extra = "[+experiment=NAME] " if experiments else ""
     _print_part(console, f"guided_seg {__version__}", [(str(PURPOSE), "")])
-    _print_part(console, "usage", [(f"{command} {extra}[group=option ...] [key=value ...]", "")])
+    takes = " ".join(f"[{word}]" for word in words) if words else f"{extra}[group=option ...] [key=value ...]"
+    _print_part(console, "usage", [(f"{command} {takes}", "")])
+    _print_part(console, "arguments", list((words or {}).items()))
     _print_part(console, "experiments (+experiment=NAME)", experiments)
     _print_part(console, "sweeps (-m +sweep=NAME)", sweeps)
     _print_part(console, "groups (group=option, * is the default)", _groups(conf, chosen))

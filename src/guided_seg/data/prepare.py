@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> None:
     """Entry point."""
     from guided_seg.data.preparation.provide import provide
 
-    provide(cfg, COMMAND)
+    provide(cfg, cli.started_as(COMMAND))
 
 
 if __name__ == "__main__":

@@ -108,6 +108,11 @@ def check_there(content: Content, path: Path) -> None:
             _find(image.source, folder, Path.is_file)
 
 
+def check_saved(path: Path) -> None:
+    """Raise `UserError` unless this is a session file whose images and videos are there. No pixels are read."""
+    check_there(read(path), path)
+
+
 def network_of(content: Content, path: Path) -> tuple[Path, KWay]:
     """The checkpoint of a saved session, and how its network segments several labels.
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from guided_seg.cli.command import path_argument, refuse, without_comment
+from guided_seg.cli.command import path_argument, refuse, started_as, without_comment
 from guided_seg.cli.program import program
 from guided_seg.errors import UserError
 
@@ -38,10 +38,11 @@ def _points(text: str) -> int | str:
 
 
 def _parser() -> argparse.ArgumentParser:
+    line = started_as("python -m guided_seg.study")
     parser = argparse.ArgumentParser(
-        prog="python -m guided_seg.study",
+        prog=line,
         description="Gather runs into one table (study.csv, study.md, study.tex) and figures, from local files alone.",
-        epilog="example: python -m guided_seg.study outputs/sweeps/late_global --reference fusion=late,locality=global",
+        epilog=f"example: {line} outputs/sweeps/late_global --reference fusion=late,locality=global",
     )
     parser.add_argument(
         "folders", nargs="+", type=path_argument, metavar="DIR", help="folders of runs, searched recursively"

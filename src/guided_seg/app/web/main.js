@@ -126,6 +126,7 @@ const messages = {
     hold(id, dots);
   },
   saved: ({ at }) => saved(at),
+  notice: ({ text }) => notice(text),
   error({ n, text }) {
     if (refused(n)) return;
     notice(text, true);

@@ -16,6 +16,9 @@ from guided_seg.errors import UserError, VideoWarning
 from guided_seg.session.arguments import RGB, check_rgb
 from guided_seg.session.films.containers import is_cut_off, utf8_name
 
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
+"""Suffixes by which video files are told from images."""
+
 AHEAD = 4
 """Number of frames to read ahead while an earlier one is segmented."""
 
@@ -221,6 +224,22 @@ class FrameStream(Video):
             f"Frame {index} of a stream cannot be had: frames come once, and {self._next} have come. Annotate a frame "
             "while it is shown, or give the video as a file."
         )
+
+
+def announced_frames(path: Path) -> int | None:
+    """The number of frames that a video file or folder announces, which may be wrong; None if it says nothing."""
+    if path.is_dir():
+        from guided_seg.data.files.pairs import image_files
+
+        return len(image_files(path))
+    import cv2
+
+    capture = cv2.VideoCapture(utf8_name(str(path)))
+    try:
+        number = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    finally:
+        capture.release()
+    return number if 0 < number < 2**31 else None
 
 
 def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:
