@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from support.networks import network
 from support.pages import Page, until
 
 from guided_seg.app.desk import Desk
+from guided_seg.app.messages import Export
+from guided_seg.data.images import read_labels
+from guided_seg.errors import UserError
 from guided_seg.session import Session
 
 DOTS = [("a", 5, 6, 1), ("a", 30, 40, 0)]
@@ -319,3 +323,22 @@ def test_a_folder_that_was_removed_is_made_again(desk: Desk, page: Page, monkeyp
     shutil.rmtree(desk.file.parent)
     tell(desk, "undo", 200)
     until(desk.file.exists)
+
+
+def test_an_export_tells_how_far_it_is(desk: Desk, page: Page, tmp_path: Path) -> None:
+    dots(desk, page)
+    desk.export(tmp_path / "all", Export(format="masks"), Event())
+    assert [each["done"] for each in page.received if each["type"] == "export"] == [1, 2, 3]
+    assert page.of("export")["of"] == 3
+    desk.export(tmp_path / "some", Export(format="masks", annotated=True, refined=True), Event())
+    assert [path.name for path in (tmp_path / "some" / "masks").iterdir()] == ["a.png"]
+    assert np.array_equal(read_labels(tmp_path / "some" / "masks" / "a.png"), desk.session.refined("a"))
+
+
+def test_a_cancelled_export_ends_after_the_image_that_it_is_at(desk: Desk, page: Page, tmp_path: Path) -> None:
+    dots(desk, page)
+    cancelled = Event()
+    cancelled.set()
+    with pytest.raises(UserError, match="cancelled"):
+        desk.export(tmp_path / "out", Export(format="masks"), cancelled)
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 1

@@ -152,6 +152,40 @@ def test_exports_arrive(visit: Visit) -> None:
         assert json.loads(packed.read(name))["annotations"]
 
 
+def test_an_export_of_annotated_images_and_refined_answers(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.by("export").click()
+    visit.by("export-annotated").check()
+    visit.by("export-refined").check()
+    with visit.page.expect_download(timeout=120_000) as coming:
+        visit.by("export-masks").click()
+    with zipfile.ZipFile(Path(coming.value.path())) as packed:
+        assert [each for each in packed.namelist() if each.startswith("masks/")] == ["masks/coffee.png"]
+        labels = np.asarray(Image.open(io.BytesIO(packed.read("masks/coffee.png"))))
+    session = Session.load("guided-lite0", precision="auto")
+    session.add_image("coffee", SAMPLES / "coffee.jpg")
+    session.dot("coffee", *CUP, session.add_label("object"))
+    refined, quick = session.refined("coffee"), session.segment("coffee")
+    assert (labels == refined).mean() > 0.99  # the dot may be a pixel off
+    assert (labels == refined).mean() > (labels == quick).mean()
+
+
+def test_an_export_shows_how_far_it_is_and_can_be_cancelled(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.by("export").click()
+    visit.by("export-davis").click()  # the frames of the clip take a while
+    visit.until("document.getElementById('export-text').textContent.startsWith('Exporting: frame ')")
+    assert visit.by("export-davis").is_hidden()
+    visit.by("export-cancel").click()
+    visit.by("notice").wait_for()
+    assert "cancelled" in visit.by("notice").inner_text()
+    visit.by("export").click()
+    visit.by("export-davis").wait_for()
+    assert visit.by("export-progress").is_hidden()
+
+
 def test_uploads_good_and_bad(visit: Visit, tmp_path: Path) -> None:
     bad, good = tmp_path / "<img src=x onerror=alert(1)>.png", tmp_path / "größe.png"
     bad.write_bytes(b"no image")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +20,11 @@ from support.pages import ORIGIN, picture, unpacked, write_image
 from guided_seg.app.desk import Desk
 from guided_seg.app.opening import add_all, existing, unused, work_folder
 from guided_seg.app.running import listen, names_of
-from guided_seg.app.server import MOST_DESKS, Desks, packed_folder
+from guided_seg.app.server import MOST_DESKS, Desks, make_app, packed_folder
+from guided_seg.app.uploads import Limits
 from guided_seg.errors import UserError
 from guided_seg.formats import FORMATS
+from guided_seg.formats.saving import Progress, Step
 
 
 def test_the_address_leads_to_a_page(client: TestClient) -> None:
@@ -75,6 +81,54 @@ def test_everything_can_be_exported(client: TestClient, name: str) -> None:
     if response.headers["content-type"] == "application/zip":
         assert zipfile.ZipFile(io.BytesIO(response.content)).testzip() is None
     assert len(response.content) > 100
+
+
+@pytest.mark.parametrize(
+    ("query", "images"),
+    [("", 3), ("&annotated=false&refined=false", 3), ("&annotated=true", 1), ("&annotated=true&refined=true", 1)],
+)
+def test_what_is_exported_can_be_chosen(client: TestClient, query: str, images: int) -> None:
+    with client.websocket_connect("ws://localhost/s/main/socket", headers=ORIGIN) as socket:
+        socket.receive_text()
+        socket.send_text(json.dumps({"n": 1, "do": "dot", "image": "a", "row": 5, "column": 6, "label": 1}))
+        response = client.get(f"/s/main/export?format=masks{query}")
+    names = zipfile.ZipFile(io.BytesIO(response.content)).namelist()
+    assert len([name for name in names if name.startswith("masks/")]) == images
+
+
+def test_refined_videos_are_refused(client: TestClient) -> None:
+    with client.websocket_connect("ws://localhost/s/main/socket", headers=ORIGIN) as socket:
+        socket.receive_text()
+        socket.send_text(json.dumps({"n": 1, "do": "dot", "image": "a", "row": 5, "column": 6, "label": 1}))
+        response = client.get("/s/main/export?format=davis&refined=true")
+    assert response.status_code == 400
+    assert "refined answers are of images" in response.json()["text"]
+
+
+def test_an_export_ends_when_its_page_is_gone(make_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+
+    def endless(*_: object, progress: Progress, **__: object) -> None:
+        for number in range(1, 10_000):
+            time.sleep(0.01)
+            try:
+                progress(Step(number, None, "it"))
+            except UserError as error:
+                ended.append(str(error))
+                raise
+
+    monkeypatch.setattr("guided_seg.app.desk.write", endless)
+    app = make_app(Desks(make_desk), Limits(), ["localhost"])
+    coming = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        return next(coming, {"type": "http.disconnect"})
+
+    async def send(_: object) -> None: ...
+
+    scope = {"type": "http", "method": "GET", "path": "/s/main/export", "query_string": b"format=masks"}
+    asyncio.run(app(scope | {"headers": [(b"host", b"localhost")]}, receive, send))  # type: ignore[arg-type]
+    assert ended == ["The export was cancelled."]
 
 
 @pytest.mark.parametrize("query", ["", "?format=", "?format=elephant", "?format=../masks"])

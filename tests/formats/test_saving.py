@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from support.archives import everything, write_image
 from support.networks import network
 
-from guided_seg.data.images import read_labels
+from guided_seg.data.images import image_orientation, image_size, read_labels
 from guided_seg.errors import UserError
 from guided_seg.formats import FORMATS, write
 from guided_seg.formats.saving import Step
@@ -206,6 +208,65 @@ def test_a_broken_image_is_reported_and_the_others_are_written(
     assert "Left out a b.jpg" in caplog.text
 
 
+def turned(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PHOTO).save(path, exif=exif)
+
+
+def with_place(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 1, "a description"
+    Image.fromarray(PHOTO).save(path, quality=80, exif=exif)
+
+
+PHOTO = np.random.default_rng(2).integers(0, 256, (24, 31, 3), np.uint8)
+FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "photo.jpg": (lambda path: Image.fromarray(PHOTO).save(path, quality=70), "photo.jpg"),
+    "my photo (1).JPG": (with_place, "my photo (1).JPG"),
+    "grey.jpeg": (lambda path: Image.fromarray(PHOTO[..., 0]).save(path), "grey.jpeg"),
+    "plain.png": (lambda path: Image.fromarray(PHOTO).save(path), "plain.png"),
+    "misnamed.webp": (lambda path: Image.fromarray(PHOTO).save(path, "JPEG"), "misnamed.jpg"),
+    "turned.jpg": (turned, ""),
+    "print.jpg": (lambda path: Image.fromarray(PHOTO).convert("CMYK").save(path), ""),
+    "palette.png": (lambda path: Image.fromarray(PHOTO).convert("P").save(path), ""),
+    "scan.tif": (lambda path: Image.fromarray(PHOTO).save(path), ""),
+}
+"""Name -> how it is made, and the name under which its bytes are kept; empty if they are not."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "inside"), [("coco", "images"), ("yolo", "images"), ("folder", "images"), ("voc", "JPEGImages")]
+)
+def test_photos_keep_their_names_and_bytes(kind: str, inside: str, tmp_path: Path) -> None:
+    session = Session(network("late_global"))
+    for name, (make, _) in FILES.items():
+        path = tmp_path / "in" / name
+        path.parent.mkdir(exist_ok=True)
+        make(path)
+        session.add_image(path.stem, path)
+    session.add_label("cat")
+    session.dot("photo", 5, 5, "cat")
+    session.dot("photo", 20, 5, "negative")
+    out = tmp_path / "out"
+    write(session, out, kind)
+    found = everything(out / inside)
+    kept = {name: to for name, (_, to) in FILES.items() if to and (kind != "voc" or to != "plain.png")}
+    if kind == "voc":
+        kept = {name: f"{Path(to).stem}.jpg".replace("my photo (1)", "my_photo_1") for name, to in kept.items()}
+    for name, to in kept.items():
+        assert found[to] == (tmp_path / "in" / name).read_bytes()
+    for name in set(FILES) - set(kept):
+        assert f"{Path(name).stem}.jpg" in found
+    for name in found:
+        size = (24, 31) if not name.startswith("turned") else (31, 24)
+        assert image_size(out / inside / name) == size
+        assert image_orientation(out / inside / name) == 1
+    if kind == "coco":
+        listed = json.loads((out / "annotations/instances_default.json").read_text())["images"]
+        assert sorted(each["file_name"] for each in listed) == sorted(found)
+
+
 def test_nothing_but_broken_images_is_an_error(session: Session, tmp_path: Path) -> None:
     (tmp_path / "in" / "a_b.jpg").unlink()
     with pytest.raises(UserError, match=r"Nothing could be written\. .*a_b.jpg does not exist"):
@@ -222,6 +283,39 @@ def test_a_video_that_breaks_off_is_written_up_to_there(session: Session, tmp_pa
     film = cv2.VideoCapture(str(tmp_path / "out" / "cut.mp4"))
     assert 0 < film.get(cv2.CAP_PROP_FRAME_COUNT) == len(steps) - 1 < FRAMES
     assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+
+
+def test_annotated_images_only(session: Session, tmp_path: Path) -> None:
+    write(session, tmp_path / "all", "masks", annotated=True)
+    assert {path.stem for path in (tmp_path / "all" / "masks").iterdir()} == {"array", "clip_3"}
+    session.add_video("other", tmp_path / "in" / "clip.avi")
+    write(session, tmp_path / "videos", "davis", annotated=True)
+    assert [path.name for path in (tmp_path / "videos" / "JPEGImages/480p").iterdir()] == ["clip"]
+    with pytest.raises(UserError, match="None of the 1 images to write is annotated"):
+        write(session, tmp_path / "none", "masks", names="a b.jpg", annotated=True)
+    with pytest.raises(UserError, match="None of the 1 videos to write is annotated"):
+        write(session, tmp_path / "none", "davis", names="other", annotated=True)
+    for kind, there in (("davis", "no video"), ("masks", "no image")):
+        with pytest.raises(UserError, match=f"There is {there} 'nobody'"):
+            write(session, tmp_path / "none", kind, names=["nobody"], annotated=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_refined_answers(session: Session, tmp_path: Path) -> None:
+    write(session, tmp_path / "out", "masks", names=["array", "clip#3"], refined=True)
+    for image in ("array", "clip#3"):
+        found = read_labels(tmp_path / "out" / "masks" / f"{image.replace('#', '_')}.png")
+        np.testing.assert_array_equal(found, session.refined(image))
+    assert not np.array_equal(session.refined("array"), session.segment("array"))
+    stopped(session, tmp_path / "quick", "masks")
+    with pytest.raises(UserError, match="unfinished result"):
+        write(session, tmp_path / "quick", "masks", refined=True)
+
+
+def test_refined_videos_are_refused(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="refined answers are of images; leave out refined, or choose one of coco"):
+        write(session, tmp_path / "out", "davis", refined=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_images_of_one_label_are_left_out_of_training_data(session: Session, tmp_path: Path) -> None:

@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 import torch
 
 from guided_seg.app import messages, transport
+from guided_seg.app.opening import SESSION
 from guided_seg.app.replies import Outbox, Replies
 from guided_seg.app.worker import Worker
 from guided_seg.errors import UserError
+from guided_seg.formats import write
+from guided_seg.formats.saving import Step
 from guided_seg.session import Session
 from guided_seg.session.arguments import RGB
 from guided_seg.session.confidence import confidence
@@ -126,6 +129,28 @@ class Desk:
         """A copy of the session as it is now, by way of a file."""
         self.wait_for(lambda session: session.save(file))
         return self._reopen(file)
+
+    def export(self, folder: Path, wanted: messages.Export, cancelled: Event) -> None:
+        """Write masks for another tool into an empty folder. The page is told how far it is.
+
+        It works on a copy, so that clicks need not wait.
+
+        Args:
+            folder: where to; the copy is made beside it.
+            wanted: which format and images.
+            cancelled: ends it after the image that it is at.
+
+        Raises:
+            UserError: there is nothing to write, or it was cancelled.
+        """
+
+        def told(step: Step) -> None:
+            self._replies.tell(type="export", done=step.done, of=step.total)
+            if cancelled.is_set():
+                raise UserError("The export was cancelled.")
+
+        copy = self.copy(folder.with_suffix(SESSION))
+        write(copy, folder, wanted.format, progress=told, annotated=wanted.annotated, refined=wanted.refined)
 
     def pixels(self, image_id: str) -> RGB:
         """The pixels of an image, or of a frame of a video as ``clip#12``.

@@ -185,6 +185,21 @@ class Frame(Message):
     index: Number
 
 
+class Export(BaseModel):
+    """Masks for another tool, asked for by a download, not by a message.
+
+    Attributes:
+        format: a name in `guided_seg.formats.FORMATS`.
+        annotated: leave out images without dots.
+        refined: refined answers, which take longer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: str
+    annotated: bool = False
+    refined: bool = False
+
+
 Question = Look | Hover | Other | View | Refine | Next
 """These change nothing, and only the latest of each kind is answered."""
 Edit = Dot | Move | Remove | Scribble | Box | Paint

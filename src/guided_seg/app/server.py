@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import tempfile
@@ -9,10 +10,11 @@ import zipfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
+from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response, WebSocket
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from PIL import Image
@@ -22,14 +24,17 @@ from starlette.datastructures import UploadFile
 
 from guided_seg.app.desk import Desk
 from guided_seg.app.guards import Guard
+from guided_seg.app.messages import Export
 from guided_seg.app.sockets import bye, elsewhere, taken, talk
 from guided_seg.app.uploads import Limits, store
 from guided_seg.errors import UserError
-from guided_seg.formats import FORMATS, write
+from guided_seg.formats import FORMATS
 
 WEB = Path(__file__).parent / "web"
 NAME = re.compile(r"[a-z0-9-]{1,40}")
 MOST_DESKS = 64
+LISTEN_EVERY = 0.2
+"""Seconds after which an export finds out that its page has gone."""
 
 
 class Desks:
@@ -158,22 +163,34 @@ def _files(desks: Desks, limits: Limits) -> APIRouter:
         return JSONResponse({"added": added, "refused": refused})
 
     @router.get("/export")
-    def export(name: str, format: str) -> Response:  # noqa: A002  (the word in the address)
-        if format not in FORMATS:
-            raise UserError(f"There is no format {format!r}; there are: {', '.join(FORMATS)}.")
-        folder = tempfile.TemporaryDirectory(prefix="guided_seg-")
+    async def export(name: str, request: Request, wanted: Annotated[Export, Query()]) -> Response:
+        if wanted.format not in FORMATS:
+            raise UserError(f"There is no format {wanted.format!r}; there are: {', '.join(FORMATS)}.")
+        desk, cancelled = await run_in_threadpool(desks.get, name), Event()
+        work = asyncio.create_task(run_in_threadpool(_exported, desk, wanted, cancelled))
         try:
-            out = Path(folder.name) / format
-            out.mkdir()
-            # a copy, so that clicks need not wait
-            write(desks.get(name).copy(Path(folder.name) / "copy.session"), out, format)
-            packed = packed_folder(out, Path(folder.name) / f"{format}.zip")
-        except BaseException:
-            folder.cleanup()
-            raise
-        return FileResponse(packed, filename=packed.name, background=BackgroundTask(folder.cleanup))
+            while not (await asyncio.wait({work}, timeout=LISTEN_EVERY))[0]:
+                if await request.is_disconnected():  # the page cancelled the download, or is gone
+                    cancelled.set()
+            return await work
+        finally:
+            cancelled.set()
 
     return router
+
+
+def _exported(desk: Desk, wanted: Export, cancelled: Event) -> Response:
+    """The files of an export; they are removed once they are sent."""
+    folder = tempfile.TemporaryDirectory(prefix="guided_seg-")
+    try:
+        out = Path(folder.name) / wanted.format
+        out.mkdir()
+        desk.export(out, wanted, cancelled)
+        packed = packed_folder(out, Path(folder.name) / f"{wanted.format}.zip")
+    except BaseException:
+        folder.cleanup()
+        raise
+    return FileResponse(packed, filename=packed.name, background=BackgroundTask(folder.cleanup))
 
 
 def as_jpeg(pixels: np.ndarray, width: int = 0) -> bytes:

@@ -11,6 +11,7 @@ from guided_seg.app.desk import Desk
 from guided_seg.app.opening import unused
 from guided_seg.data.images import image_size
 from guided_seg.errors import UserError
+from guided_seg.files.text import file_name
 from guided_seg.session import Session
 from guided_seg.session.films.videos import VIDEO_SUFFIXES, announced_frames
 
@@ -74,17 +75,13 @@ def store(files: Sequence[Upload], desk: Desk, limits: Limits) -> tuple[list[str
 
 
 def safe_name(name: str | None) -> str:
-    """A file name without folders and characters that file systems or messages cannot hold.
+    """The name of an upload as a `file_name`, without folders.
 
     Example:
         >>> safe_name("../../etc/größe 1.jpg"), safe_name("..")
         ('größe 1.jpg', 'image')
     """
-    last = (name or "").replace("\\", "/").rpartition("/")[2]
-    kept = "".join(each for each in last if each.isprintable() and each not in '<>:"|?*#').strip(" .")
-    while len(kept.encode("utf-8", "replace")) > 200:
-        kept = kept[1:]  # the suffix is at the end
-    return kept or "image"
+    return file_name((name or "").replace("\\", "/").rpartition("/")[2])
 
 
 def check(path: Path, name: str, limits: Limits) -> None:

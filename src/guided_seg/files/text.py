@@ -25,6 +25,10 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _AS_UTF8 = "save it again as UTF-8 (in an editor or in Excel: Save as, encoding UTF-8)"
+RESERVED = frozenset(("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))))
+"""Names without suffix that Windows does not allow, in lower case."""
+_NAME_BYTES = 200
+"""Most bytes of the name of a file. File systems allow 255; temporary names need the rest."""
 _MANY = 2000
 """With more names than this, edit distances take seconds."""
 
@@ -149,6 +153,28 @@ def same_form(text: str) -> str:
         True
     """
     return unicodedata.normalize("NFC", text)
+
+
+def may_be_in_name(sign: str) -> bool:
+    """Whether file systems and messages can hold a character in the name of a file."""
+    return sign.isprintable() and sign not in '<>:"|?*#/\\'
+
+
+def file_name(text: str) -> str:
+    """The name of a file, as any file system can hold it, nearest to a text: what cannot be in it is left out.
+
+    A name that is too long loses its beginning, as the suffix is at its end.
+
+    Example:
+        >>> file_name("größe 1?.jpg"), file_name(".."), file_name("con.png")
+        ('größe 1.jpg', 'image', 'image con.png')
+    """
+    kept = "".join(filter(may_be_in_name, text)).strip(" .")
+    if kept.partition(".")[0].rstrip().casefold() in RESERVED:
+        kept = f"image {kept}"
+    while len(kept.encode("utf-8", "replace")) > _NAME_BYTES:
+        kept = kept[1:].lstrip(" .")
+    return kept or "image"
 
 
 def is_there(path: Path) -> bool:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import PurePosixPath
 
 from guided_seg.data.files.pairs import IMAGE_SUFFIXES
-from guided_seg.files.text import same_form
+from guided_seg.files.text import RESERVED, file_name, may_be_in_name, same_form
 
 _BYTES = 100
-"""Most bytes of a name. File systems allow 255; suffixes and temporary names need the rest."""
-_TAKEN = frozenset(
-    ("con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10)), "classes")
-)
+"""Most bytes of a name that is made; it may be one of many in a path."""
+_TAKEN = RESERVED | {"classes"}
 """Names that Windows does not allow, and that of the list of classes."""
 _DIGITS = 8
+_IGNORED = ("-", "@", "$", "__")
+"""How names begin that programs take for options, or for files of the system."""
 
 
 def safe_names(ids: Iterable[str]) -> dict[str, str]:
@@ -44,6 +44,33 @@ def safe_names(ids: Iterable[str]) -> dict[str, str]:
         if len({name.casefold() for name in names.values()}) == len(names):
             return names
         digits += _DIGITS  # the name of another id looks like this checksum
+
+
+def kept_names(files: Mapping[str, str]) -> dict[str, str]:
+    """A file name without a suffix for each id: that of its own file where it can be kept, else as `safe_names`.
+
+    It is kept if the id is this name, with or without the suffix, if it is a `file_name`, and no other image has it.
+
+    Args:
+        files: id -> the name of its image file; empty if it has none.
+
+    Example:
+        >>> kept_names({"my cat": "my cat.jpg", "a b": "", "dog": "IMG_1.jpg"})
+        {'my cat': 'my cat', 'a b': 'a_b', 'dog': 'dog'}
+    """
+    names = safe_names(files)
+    found = {each: _own(each, file) or names[each] for each, file in files.items()}
+    often = Counter(name.casefold() for name in found.values())
+    kept = {each: name if often[name.casefold()] == 1 else names[each] for each, name in found.items()}
+    return kept if len({name.casefold() for name in kept.values()}) == len(kept) else names
+
+
+def _own(each: str, file: str) -> str:
+    """The name of the file of an image without its suffix; empty if it cannot be kept."""
+    path = PurePosixPath(file)
+    stem = same_form(path.stem)
+    odd = path.suffix.lower() not in IMAGE_SUFFIXES or stem.casefold() in _TAKEN or stem.startswith(_IGNORED)
+    return "" if odd or each not in (file, path.stem) or file_name(file) != file else stem
 
 
 def class_names(labels: Sequence[str]) -> list[str]:
@@ -74,7 +101,7 @@ def _plain(each: str) -> str:
 
 def _is_safe(sign: str) -> bool:
     """Whether a character is a letter, a digit, an accent, ``_`` or ``-``."""
-    return sign.isalnum() or sign in "_-" or unicodedata.category(sign).startswith("M")
+    return may_be_in_name(sign) and (sign.isalnum() or sign in "_-" or unicodedata.category(sign).startswith("M"))
 
 
 def _checksum(each: str) -> str:

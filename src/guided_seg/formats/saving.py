@@ -14,7 +14,7 @@ from typing import NamedTuple
 from guided_seg.data.sources.classes import unknown
 from guided_seg.errors import UserError
 from guided_seg.files.disk import disk_refusals
-from guided_seg.formats.naming import class_names, safe_names
+from guided_seg.formats.naming import class_names, kept_names, safe_names
 from guided_seg.formats.registry import FORMATS
 from guided_seg.formats.segmented import Format, Segmented
 from guided_seg.formats.unfinished import filling
@@ -54,6 +54,8 @@ def write(
     format: str,  # noqa: A002
     names: str | Iterable[str] | None = None,
     progress: Progress | None = None,
+    annotated: bool = False,
+    refined: bool = False,
 ) -> list[Path]:
     """Segment images or videos of a session and write them in the format of another tool.
 
@@ -67,21 +69,30 @@ def write(
         names: ids of the images, or for ``davis`` and ``video`` of the videos. None for all videos, or for all images
             and annotated frames.
         progress: called after each image or frame. What it raises stops the work.
+        annotated: leave out images without dots and masks, and videos without such a frame.
+        refined: write refined answers (`Session.refined`), which take longer; for images only.
 
     Returns:
         The files.
 
     Raises:
         UserError: before anything is written: there is no such format, image or video; the session has no label or no
-            dots; the folder is not empty. Or: no image could be read, or the disk does not take the files.
+            dots; nothing chosen is annotated; refined answers of videos; the folder is not empty. Or: no image could
+            be read, or the disk does not take the files.
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     kind, where = FORMATS[format], local_path(folder, "The folder")
     _check_annotated(session)
-    chosen = _chosen(session, kind, names)
-    work = _Work(session, kind, chosen, progress)
-    with disk_refusals(where, "folder"), filling(where, _checksum(session, kind, chosen)):
+    if refined and kind.of == "videos":
+        images = ", ".join(each.name for each in FORMATS.values() if each.of == "images")
+        raise UserError(
+            f"The format {kind.name} is of videos, and refined answers are of images; leave out refined, or choose one "
+            f"of {images}."
+        )
+    chosen = _chosen(session, kind, names, annotated)
+    work = _Work(session, kind, chosen, refined, progress)
+    with disk_refusals(where, "folder"), filling(where, _checksum(session, kind, chosen, refined)):
         written = list(kind.write(where, work, class_names(session.labels)))
         work.check_any()
     return written
@@ -99,7 +110,7 @@ def _is_annotated(session: Session, name: str) -> bool:
     return mask is not None or bool(dots)
 
 
-def _chosen(session: Session, kind: Format, names: str | Iterable[str] | None) -> list[str]:
+def _chosen(session: Session, kind: Format, names: str | Iterable[str] | None, annotated: bool) -> list[str]:
     """The ids of what to write, which `_Work` checks."""
     if names is not None:
         found = list(dict.fromkeys([names] if isinstance(names, str) else names))
@@ -112,7 +123,22 @@ def _chosen(session: Session, kind: Format, names: str | Iterable[str] | None) -
             f"the session has none, so choose another format than {kind.name}" if names is None else "names is empty"
         )
         raise UserError(f"There are no {kind.of} to write: {there}.")
-    return found
+    if not annotated:
+        return found
+    with_dots = [name for name in found if _has_annotation(session, kind, name)]
+    if not with_dots:
+        raise UserError(
+            f"None of the {len(found):,} {kind.of} to write is annotated; annotate one, or write the others too."
+        )
+    return with_dots
+
+
+def _has_annotation(session: Session, kind: Format, name: str) -> bool:
+    """Whether an image has dots or masks, or a video a frame that has; also true if there is no such video."""
+    if kind.of == "images":
+        return _is_annotated(session, name)
+    frames = (each for each in session.annotated if (frame := session.picture(each).frame) and frame[0] == name)
+    return name not in session.videos or any(frames)
 
 
 class _Work:
@@ -122,10 +148,15 @@ class _Work:
         UserError: there is no such image or video.
     """
 
-    def __init__(self, session: Session, kind: Format, chosen: Sequence[str], progress: Progress | None) -> None:
+    def __init__(
+        self, session: Session, kind: Format, chosen: Sequence[str], refined: bool, progress: Progress | None
+    ) -> None:
         self._session, self._kind, self._progress = session, kind, progress
+        self._answer = session.refined if refined else session.segment
         # of all, so that the file name of one does not depend on which others are written with it
-        self._files = safe_names(dict.fromkeys([*session.images, *session.videos, *chosen]))
+        every = dict.fromkeys([*session.images, *session.videos, *chosen])
+        own = kind.of == "images" and not kind.listed
+        self._files = kept_names({each: _file_name(session, each) for each in every}) if own else safe_names(every)
         self._total: int | None
         if kind.of == "videos":
             self._total, attempts = None, self._frames({name: session.segment_frames(name) for name in chosen})
@@ -153,11 +184,12 @@ class _Work:
     def _images(self, pictures: Mapping[str, Picture]) -> Iterator[_Attempt]:
         for name, picture in pictures.items():
             try:
-                pixels, labels = picture.read(), self._session.segment(name)
+                pixels, labels = picture.read(), self._answer(name)
             except UserError as error:
                 yield name, error
             else:
-                yield name, Segmented(name, self._files[name], pixels, labels)
+                file = None if picture.frame else picture.path
+                yield name, Segmented(name, self._files[name], pixels, labels, file=file)
 
     def _frames(self, videos: Mapping[str, _Frames]) -> Iterator[_Attempt]:
         for video, frames in videos.items():
@@ -170,11 +202,25 @@ class _Work:
                 yield video, error
 
 
-def _checksum(session: Session, kind: Format, chosen: Sequence[str]) -> str:
+def _file_name(session: Session, name: str) -> str:
+    """The name of the file of an image; empty if it has none."""
+    picture = session.picture(name) if name in session.images else None
+    return picture.path.name if picture and picture.path and not picture.frame else ""
+
+
+def _checksum(session: Session, kind: Format, chosen: Sequence[str], refined: bool) -> str:
     """A checksum of all that the result depends on."""
     images = []
     for name in session.images:
         mask, dots = session.annotation(name)
-        images.append((name, session.picture(name).checksum, mask is not None and zlib.crc32(mask.tobytes()), dots))
+        images.append(
+            (
+                name,
+                _file_name(session, name),
+                session.picture(name).checksum,
+                mask is not None and zlib.crc32(mask.tobytes()),
+                dots,
+            )
+        )
     model = session.model.sha256 if session.model else None
-    return sha256(json.dumps([kind.name, model, session.labels, chosen, images]).encode()).hexdigest()
+    return sha256(json.dumps([kind.name, model, session.labels, chosen, refined, images]).encode()).hexdigest()

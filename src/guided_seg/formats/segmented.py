@@ -22,6 +22,7 @@ class Segmented(NamedTuple):
         pixels: uint8 ``[H, W, 3]`` RGB.
         labels: uint8 ``[H, W]``, indices into the labels of the session.
         rate: frames per second of its video.
+        file: the image file that it was read from; None for frames and arrays.
     """
 
     image: str
@@ -29,6 +30,7 @@ class Segmented(NamedTuple):
     pixels: RGB
     labels: Labels
     rate: float = 25.0
+    file: Path | None = None
 
 
 def present(labels: Labels) -> list[int]:
@@ -59,6 +61,7 @@ class Format:
         write: the writer. It takes one image after another, and keeps none.
         of: whether it writes images, or whole videos.
         refuses: why a label map cannot be part of the result; empty if it can.
+        listed: whether names are listed in files that programs split at spaces, so that they may hold none.
     """
 
     name: str
@@ -66,3 +69,4 @@ class Format:
     write: Write
     of: Literal["images", "videos"] = "images"
     refuses: Callable[[Labels], str] = _any
+    listed: bool = False

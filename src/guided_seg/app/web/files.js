@@ -6,6 +6,7 @@ import { address, imageOf, listen, page, tell } from "./state.js";
 
 const get = (id) => document.getElementById(id);
 const KEPT = 60_000; // milliseconds that a download stays in the browser's memory
+let cancelling = null; // ends the export that runs
 let entered = 0; // how many elements a dragged file is over
 
 /** The sentence in a reply of the server that refuses something. */
@@ -67,9 +68,11 @@ function nonzero(bitmap) {
 
 /** Save an export as a file, or say why there is none. */
 async function download(from, format) {
-  get("export").setAttribute("aria-busy", "true");
+  cancelling = new AbortController();
+  running(true);
+  exported({ done: 0 });
   try {
-    const reply = await fetch(from);
+    const reply = await fetch(from, { signal: cancelling.signal });
     if (!reply.ok) throw new Error(await reason(reply));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await reply.blob());
@@ -77,9 +80,38 @@ async function download(from, format) {
     link.click();
     setTimeout(URL.revokeObjectURL, KEPT, link.href);
   } catch (error) {
-    tell("notice", { text: `Nothing was exported: ${error.message}`, error: true });
+    const cancelled = error.name === "AbortError";
+    const text = cancelled ? "The export was cancelled." : `Nothing was exported: ${error.message}`;
+    tell("notice", { text, error: !cancelled });
   }
-  get("export").removeAttribute("aria-busy");
+  running(false);
+  get("export").removeAttribute("open");
+}
+
+/** Show the progress of an export in place of the formats, or the formats again. */
+function running(on) {
+  if (on) get("export").setAttribute("aria-busy", "true");
+  else get("export").removeAttribute("aria-busy");
+  for (const id of ["export-choices", "export-formats"]) get(id).hidden = on;
+  get("export-progress").hidden = !on;
+}
+
+/** Show how far an export is; `of` is not known for videos. */
+function exported({ done, of }) {
+  const what = of ? `image ${done} of ${of}` : `frame ${done}`;
+  get("export-text").textContent = done ? `Exporting: ${what}` : "Exporting";
+  const bar = get("export-bar");
+  if (of) [bar.max, bar.value] = [of, done];
+  else bar.removeAttribute("value");
+}
+
+/** The address of an export with what is chosen. */
+function exportOf(format) {
+  return address("export", {
+    format,
+    annotated: get("export-annotated").checked,
+    refined: get("export-refined").checked,
+  });
 }
 
 function exports() {
@@ -87,7 +119,7 @@ function exports() {
     const link = document.createElement("a");
     const title = document.createElement("strong");
     const words = document.createElement("span");
-    link.href = address("export", { format: name });
+    link.href = exportOf(name);
     link.setAttribute("download", "");
     link.setAttribute("role", "menuitem");
     link.dataset.testid = `export-${name}`;
@@ -96,14 +128,11 @@ function exports() {
     link.append(title, words);
     link.onclick = (event) => {
       event.preventDefault();
-      get("export").removeAttribute("open");
-      download(link.href, name);
+      download(exportOf(name), name);
     };
     return link;
   });
-  const what = document.createElement("p");
-  what.textContent = "All images of this page, with their quick answers";
-  get("export-menu").replaceChildren(what, ...links);
+  get("export-formats").replaceChildren(...links);
   get("export").hidden = links.length === 0;
 }
 
@@ -138,6 +167,11 @@ function picker(button, input, use) {
     target.value = "";
   };
 }
+get("export-cancel").onclick = () => cancelling?.abort();
+for (const id of ["export-annotated", "export-refined"]) get(id).onchange = exports;
 picker("upload", "upload-files", upload);
 picker("mask", "mask-file", ([file]) => startFrom(file));
 listen("state", exports);
+listen("message", (message) => {
+  if (message.type === "export") exported(message);
+});

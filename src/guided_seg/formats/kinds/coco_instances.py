@@ -11,7 +11,7 @@ from jaxtyping import Bool
 
 from guided_seg.data.coco.run_lengths import decode, of_polygons
 from guided_seg.files.writing import write_json
-from guided_seg.formats.painting import write_photo
+from guided_seg.formats.painting import copy_photo
 from guided_seg.formats.rings import rings
 from guided_seg.formats.segmented import Format, Segmented, present
 from guided_seg.report.prediction_files import coco_result
@@ -21,7 +21,7 @@ def _write(folder: Path, images: Iterable[Segmented], labels: Sequence[str]) -> 
     files: list[Mapping[str, Any]] = []
     objects: list[Mapping[str, Any]] = []
     for number, each in enumerate(images, 1):
-        path = write_photo(folder / "images" / f"{each.name}.jpg", each.pixels)
+        path = copy_photo(folder / "images", each)
         yield path
         height, width = each.labels.shape
         files.append({"id": number, "file_name": path.name, "height": height, "width": width})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from guided_seg.formats.painting import write_lines, write_photo
+from guided_seg.formats.painting import copy_photo, write_lines
 from guided_seg.formats.segmented import Format, Segmented
 from guided_seg.report.prediction_files import write_voc
 from guided_seg.session.store import Labels
@@ -13,7 +13,7 @@ from guided_seg.session.store import Labels
 
 def _write(folder: Path, images: Iterable[Segmented], labels: Sequence[str]) -> Iterator[Path]:
     for each in images:
-        yield write_photo(folder / "images" / f"{each.name}.jpg", each.pixels)
+        yield copy_photo(folder / "images", each)
         yield write_voc(folder / "masks", each.name, each.labels)
     yield write_lines(folder / "classes.txt", labels[1:])
 

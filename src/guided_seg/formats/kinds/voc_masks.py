@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from guided_seg.data.sources.voc import CLASSES, IMAGES, LISTS
-from guided_seg.formats.painting import write_lines, write_lists, write_photo
+from guided_seg.formats.painting import copy_photo, write_lines, write_lists
 from guided_seg.formats.segmented import Format, Segmented
 from guided_seg.report.prediction_files import colour_map, write_voc
 
@@ -14,7 +14,7 @@ from guided_seg.report.prediction_files import colour_map, write_voc
 def _write(folder: Path, images: Iterable[Segmented], labels: Sequence[str]) -> Iterator[Path]:
     names = []
     for each in images:
-        yield write_photo(folder / IMAGES / f"{each.name}.jpg", each.pixels)
+        yield copy_photo(folder / IMAGES, each, always_jpg=True)
         yield write_voc(folder / CLASSES, each.name, each.labels)
         names.append(each.name)
     yield from write_lists(folder / LISTS, names)
@@ -29,4 +29,6 @@ def _label_map(labels: Sequence[str]) -> Iterator[str]:
         yield f"{label.replace(':', ' ')}:{','.join(map(str, colour))}::"
 
 
-FORMAT = Format("voc", "The folders of PASCAL VOC: photos, palette masks of classes, and lists to train on.", _write)
+FORMAT = Format(
+    "voc", "The folders of PASCAL VOC: photos, palette masks of classes, and lists to train on.", _write, listed=True
+)

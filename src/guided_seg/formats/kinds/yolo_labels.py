@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from guided_seg.files.writing import whole_file
-from guided_seg.formats.painting import write_lines, write_photo
+from guided_seg.formats.painting import copy_photo, write_lines
 from guided_seg.formats.rings import joined, rings
 from guided_seg.formats.segmented import Format, Segmented, present
 from guided_seg.session.store import Labels
@@ -16,7 +16,7 @@ from guided_seg.session.store import Labels
 
 def _write(folder: Path, images: Iterable[Segmented], labels: Sequence[str]) -> Iterator[Path]:
     for each in images:
-        yield write_photo(folder / "images" / f"{each.name}.jpg", each.pixels)
+        yield copy_photo(folder / "images", each)
         yield write_lines(folder / "labels" / f"{each.name}.txt", lines(each.labels))
     # the format asks for both; which images validate is for the user to say
     content = {"train": "images", "val": "images", "names": dict(enumerate(labels[1:]))}
