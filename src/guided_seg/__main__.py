@@ -13,6 +13,7 @@ from guided_seg.files.text import is_there, nearest, shown
 
 COMMANDS = {
     "app": "guided_seg.app.__main__",
+    "segment": "guided_seg.segment.__main__",
     "run": "guided_seg.run",
     "evaluate": "guided_seg.evaluate",
     "compare": "guided_seg.compare",
@@ -28,6 +29,7 @@ COMMANDS = {
 
 ABOUT = {
     "app": "Click on images and videos in a browser",
+    "segment": "Segment many images or videos as a few annotated ones show",
     "run": "Train a network and test it",
     "evaluate": "Score a checkpoint in any mode on any data",
     "compare": "Compare two evaluations, episode by episode",
