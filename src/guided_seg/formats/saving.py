@@ -112,7 +112,14 @@ def write(
     _check_annotated(session)
     _check_refined(kind, refined)
     chosen = _chosen(session, kind, names, annotated)
-    return _filled(session, where, kind, Inputs(session, kind, chosen, {}), chosen, {}, refined, progress).files
+
+    def told(step: Step) -> None:
+        if step.fault:
+            log.warning("Left out %s: %s", step.image, step.fault)
+        if progress:
+            progress(step)
+
+    return _filled(session, where, kind, Inputs(session, kind, chosen, {}), chosen, {}, refined, told).files
 
 
 def write_files(
@@ -255,7 +262,6 @@ class _Work:
                 fault = str(segmented) if isinstance(segmented, UserError) else self._kind.refuses(segmented.labels)
                 if fault:
                     self.left_out[name] = fault
-                    log.warning("Left out %s: %s", name, fault)
                 else:
                     self.written += 1
                 if isinstance(each, Input) and isinstance(segmented, Segmented):

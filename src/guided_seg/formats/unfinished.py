@@ -82,7 +82,12 @@ def _filling(folder: Path, content: str) -> Iterator[Filling]:
             rest.unlink()
         write_json(mark, {"content": content})
     begun = Filling(work, said)
-    yield begun
+    try:
+        yield begun
+    except BaseException:
+        if not any(each for each in folder.rglob("*") if each.is_file() and each.name not in _OURS):
+            mark.unlink(missing_ok=True)  # nothing was done yet that another call could not do as well
+        raise
     if begun.says is not None:
         write_json(finished, {"content": content, **begun.says})
         mark.unlink()

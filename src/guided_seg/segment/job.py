@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from guided_seg.formats import Result, kind_of, write_files
 from guided_seg.segment.on_ray import check_installed, on_ray
 from guided_seg.segment.progress import Bar, left_out
 from guided_seg.segment.queries import find_queries
-from guided_seg.segment.support import open_support
+from guided_seg.segment.support_session import open_support
 
 SOME_LEFT_OUT = 1
 """Exit code if some images were left out."""
@@ -33,9 +32,8 @@ def run(cfg: DictConfig, words: Sequence[str]) -> None:
     kind, out = kind_of(cfg.format), Path(cfg.output_dir).expanduser()
     if cfg.engine == "ray":
         check_installed()
-    logging.getLogger("guided_seg.formats").setLevel(logging.ERROR)  # the bar says what is left out
     session = open_support(cfg)
-    queries = find_queries(words, session, kind)
+    queries = find_queries(words, session, kind, out)
     with Bar() as bar:
         begin = on_ray(cfg, session, bar) if cfg.engine == "ray" else None
         try:

@@ -8,7 +8,6 @@ again, and reported, where the result is written.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -27,12 +26,15 @@ from guided_seg.session import Session
 BATCH = 8
 """Images that a process is given at once."""
 
+NEEDED = ("ray", "pyarrow", "pandas")
+"""Packages of the extra ``ray``."""
+
 _SESSION = "support.session"
 
 
 def check_installed() -> None:
     """Raise `UserError` if Ray Data is not installed."""
-    for package in ("ray", "pyarrow", "pandas"):
+    for package in NEEDED:
         if find_spec(package) is None:
             raise UserError(f"engine=ray needs the package {package}: pip install 'guided_seg[ray]'.")
 
@@ -48,7 +50,6 @@ class Segmenter:
     """
 
     def __init__(self, session: str, settings: dict[str, Any], refined: bool, folder: str) -> None:
-        logging.disable(logging.WARNING)
         self._session, self._refined, self._kept = Session.open(session, **settings), refined, KeptMaps(Path(folder))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -95,10 +96,10 @@ def _run(cfg: DictConfig, rows: list[dict[str, str]], made: dict[str, Any], bar:
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
     own = not ray.is_initialized()
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.")
     if own:
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it logs that the arguments of actors may be lost
         here = {"num_cpus": cfg.workers, "include_dashboard": False} if cfg.address is None else {}
         try:
             ray.init(cfg.address, log_to_driver=False, logging_level=logging.ERROR, **here)

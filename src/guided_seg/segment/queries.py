@@ -28,18 +28,30 @@ class Queries(NamedTuple):
     files: dict[str, Path]
 
 
-def find_queries(words: Sequence[str], session: Session, kind: Format) -> Queries:
+def find_queries(words: Sequence[str], session: Session, kind: Format, out: Path) -> Queries:
     """The images or videos that words name. An image or video of the session keeps its id there.
 
     For a format of images, a folder gives its images, and a video its frames. For one of videos, a folder of images is
     a video, and another folder gives the videos in it. Without words it is all of the session.
 
+    Args:
+        words: images, globs, folders and videos, as they were written.
+        session: the session.
+        kind: the format of the result.
+        out: the folder of the result. What lies in it is no query.
+
     Raises:
         UserError: a word names nothing, or there is nothing to segment.
     """
     if not words:
-        return Queries(_of_session(session, kind), {})
-    paths = list({path.resolve(): path for word in words for path in _paths(word, kind)}.values())
+        if not (own := _of_session(session, kind)):
+            raise UserError(f"There are no {kind.of} in the support; name what to segment, as in photos/.")
+        return Queries(own, {})
+    named = {path.resolve(): path for word in words for path in _paths(word, kind)}
+    result = out.absolute().resolve()
+    paths = [path for whole, path in named.items() if not whole.is_relative_to(result)]
+    if not paths:
+        raise UserError(f"All of {' '.join(words)} lies in the folder of the result, {out}; choose another output_dir.")
     known = {path.resolve(): name for name in _of_session(session, kind) if (path := session.path_of(name))}
     if kind.of == "images":  # frames of a video of the session, some of which may be annotated
         known |= {path.resolve(): name for name, path in session.video_files().items()}
