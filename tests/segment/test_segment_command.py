@@ -283,7 +283,7 @@ def test_a_result_of_another_job_is_refused(dots: Path, tmp_path: Path) -> None:
         dots.write_text(change[0] if change == [other] else json.dumps(GOOD), encoding="utf-8")
         done = segment(tmp_path, *words, *([] if change == [other] else change))
         assert done.returncode == 2
-        assert "holds a result of other annotations, images or another format; remove it" in done.stderr
+        assert "holds a result of other annotations, images, settings or another format; remove it" in done.stderr
     assert everything(tmp_path / "out") == before
 
 

@@ -316,5 +316,5 @@ def _checksum(session: Session, kind: Format, chosen: Sequence[str], files: Mapp
     model = session.model.sha256 if session.model else None
     reading = session.model.reading if session.model else None
     further = [(name, str(path)) for name, path in files.items()]
-    parts = [kind.name, model, reading, session.labels, chosen, refined, images, further]
+    parts = [kind.name, model, reading, session.precision, session.labels, chosen, refined, images, further]
     return sha256(json.dumps(parts).encode()).hexdigest()

@@ -100,7 +100,7 @@ def _check(path: Path, content: str, what: str) -> Mapping[str, Any]:
     found = read_json(path, f"the mark of {what}")
     if not isinstance(found, dict) or found.get("content") != content:
         raise UserError(
-            f"The folder {path.parent} holds {what} of other annotations, images or another format; remove it, or "
-            "choose a new or an empty folder."
+            f"The folder {path.parent} holds {what} of other annotations, images, settings or another format; remove "
+            "it, or choose a new or an empty folder."
         )
     return found

@@ -83,7 +83,8 @@ def on_ray(cfg: DictConfig, session: Session, bar: Bar) -> Begin:
             return
         kept.folder.mkdir(parents=True, exist_ok=True)
         saved = session.save(kept.folder / _SESSION)
-        settings = {"device": cfg.device, "precision": cfg.precision, "cache_mb": cfg.cache_mb}
+        # what auto has chosen here, so that all processes answer alike
+        settings = {"device": cfg.device, "precision": session.precision, "cache_mb": cfg.cache_mb}
         made = {"session": str(saved), "settings": settings, "refined": cfg.refined, "folder": str(kept.folder)}
         rows = [{"path": str(each.file), "image": each.image, "version": each.version} for each in missing]
         _run(cfg, rows, made, bar)

@@ -79,6 +79,11 @@ class Answering(Annotating):
         return self._predictor.network
 
     @property
+    def precision(self) -> str:
+        """The precision of the encoder: ``fp32`` or ``bf16``, also where ``auto`` has chosen it."""
+        return self._encoder.precision
+
+    @property
     def encodes(self) -> Mapping[str, int]:
         """The number of encoder passes for each image and each video (all frames together)."""
         return dict(self._encodes)
