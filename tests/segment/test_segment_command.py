@@ -14,6 +14,7 @@ from filelock import FileLock
 from segment.conftest import CHECKPOINT, photo
 from support.archives import everything, labels, smooth, write_image, write_mask
 from support.commands import call
+from support.networks import network
 
 from guided_seg.data.images import read_image, read_labels
 from guided_seg.formats import FORMATS
@@ -312,7 +313,7 @@ def test_a_disk_that_fills_up(dots: Path, tmp_path: Path, monkeypatch: pytest.Mo
         patch.setattr(Path, "write_bytes", full)
         done = segment(tmp_path, *words)
     assert done.returncode == 2
-    assert "is full; free some space" in done.stderr
+    assert "is full; free some space, or set output_dir to another folder" in done.stderr
     segmented = count_segmented(monkeypatch)
     assert segment(tmp_path, *words).returncode == 0
     assert len(segmented) == 3  # two were kept
@@ -384,6 +385,17 @@ def test_turned_photos_are_segmented_as_they_are_seen(photos: Path, dots: Path, 
     found = read_labels(tmp_path / "out/masks/turned.png")
     assert found.shape == read_image(photos / "turned.jpg").shape[:2] == (50, 37)
     np.testing.assert_array_equal(found, expected(saved, photos / "turned.jpg"))
+
+
+def test_labels_that_the_network_lacks_are_refused(
+    dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "load", lambda *_: Session(network("joint")))
+    dots.write_text(json.dumps({"images": {"shown.png": [[18, 20, "disc"], [5, 5, "cup"]]}}), encoding="utf-8")
+    done = segment(tmp_path, "photos", f"support={dots}")
+    assert done.returncode == 2
+    assert "was trained for 2 labels and got 3; use shared to train another network, or read this one" in done.stderr
+    assert not (tmp_path / "segmented").exists()
 
 
 def test_networks_without_global_guidance_are_refused(

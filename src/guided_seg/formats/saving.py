@@ -170,7 +170,7 @@ def _filled(
     again: bool = False,
 ) -> Result:
     content = _checksum(session, kind, chosen, files, refined)
-    with disk_refusals(where, "folder"), filling(where, content) as begun:
+    with disk_refusals(where, "output_dir" if again else "folder"), filling(where, content) as begun:
         if begun.finished is not None:
             return Result([], begun.finished["images"], begun.finished["left_out"], before=True)
         kept = KeptMaps(begun.work)
