@@ -13,8 +13,8 @@ import pytest
 from support.commands import call
 
 from guided_seg.__main__ import COMMANDS
-from guided_seg.app.__main__ import split
 from guided_seg.cli.run_folders import register_resolvers
+from guided_seg.cli.words import split
 from guided_seg.settings.overrides import find_problem
 from guided_seg.settings.paths import take_paths_as_written
 
@@ -26,6 +26,7 @@ PAGES = [
 TEXTS = [page for page in PAGES if "experiments" not in page.parts]
 CONFIGS = {
     "app": "app",
+    "segment": "segment",
     "run": "config",
     "data.prepare": "prepare",
     "data.inspect": "inspect",
@@ -60,7 +61,7 @@ def _commands(path: Path) -> Iterator[str]:
 def _examples() -> Iterator[str]:
     """The commands of --help."""
     for name in CONFIGS:
-        of_a_package = name in ("app", "benchmark", "export", "release")
+        of_a_package = name in ("app", "benchmark", "export", "release", "segment")
         module = import_module(f"guided_seg.{name}.__main__" if of_a_package else f"guided_seg.{name}")
         yield from (f"{module.COMMAND} {example}" for example in module.EXAMPLES)
 
@@ -97,7 +98,7 @@ def test_a_command_is_one_that_the_check_accepts(command: str, tmp_path: Path, m
         name, argv = (words[1], words[2:]) if words[1] in COMMANDS else ("run", words[1:])
     else:
         name, argv = words[2].partition("guided_seg.")[2], words[3:]
-    if name == "app":
+    if name in ("app", "segment"):
         argv = split(argv)[1]
     if name == "episodes":
         verb, *argv = argv

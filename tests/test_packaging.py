@@ -87,6 +87,7 @@ def test_the_wheel_says_the_version_and_the_commands(installed: Path) -> None:
     assert dict(entries["console_scripts"]) == {
         "guided-seg": "guided_seg.__main__:main",
         "guided-seg-app": "guided_seg.app.__main__:main",
+        "guided-seg-segment": "guided_seg.segment.__main__:main",
         "guided-seg-evaluate": "guided_seg.evaluate:main",
         "guided-seg-study": "guided_seg.study.__main__:main",
         "guided-seg-episodes": "guided_seg.episodes:main",

@@ -14,6 +14,7 @@ from guided_seg.files.text import is_there, nearest, shown
 COMMANDS = {
     "app": "guided_seg.app.__main__",
     "run": "guided_seg.run",
+    "segment": "guided_seg.segment.__main__",
     "evaluate": "guided_seg.evaluate",
     "compare": "guided_seg.compare",
     "episodes": "guided_seg.episodes",
@@ -29,6 +30,7 @@ COMMANDS = {
 ABOUT = {
     "app": "Click on images and videos in a browser",
     "run": "Train a network and test it",
+    "segment": "Segment many images or videos as a few annotated ones show",
     "evaluate": "Score a checkpoint in any mode on any data",
     "compare": "Compare two evaluations, episode by episode",
     "episodes": "Freeze the episodes of protocols into files, or show such a file",

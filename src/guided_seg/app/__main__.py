@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
-from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guided_seg.cli import command as cli
 from guided_seg.cli.program import program
+from guided_seg.cli.words import split
 from guided_seg.errors import UserError
 from guided_seg.machine.allocation import one_arena
 
@@ -34,9 +32,6 @@ WORDS = {
 NEEDED = ("fastapi", "uvicorn", "websockets", "python_multipart")
 """Packages of the extra ``app``."""
 
-WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
-"""Options of Hydra that are followed by a word."""
-
 _paths: list[str] = []
 
 
@@ -56,21 +51,6 @@ def main() -> None:
     one_arena()  # networks run in a thread for each page
     _paths[:], sys.argv[1:] = split(cli.without_comment(sys.argv[1:]))
     _serve()
-
-
-def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The paths in a command line, and the rest. A word with ``=`` is a path only if a file has that name.
-
-    Example:
-        >>> split(["photos/", "port=9000", "--cfg", "job"])
-        (['photos/'], ['port=9000', '--cfg', 'job'])
-    """
-    paths: list[str] = []
-    rest: list[str] = []
-    for before, word in pairwise(["", *words]):
-        setting = word.startswith("-") or before in WITH_VALUE or ("=" in word and not Path(word).exists())
-        (rest if setting else paths).append(word)
-    return paths, rest
 
 
 if __name__ == "__main__":

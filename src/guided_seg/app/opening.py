@@ -12,13 +12,14 @@ from guided_seg.data.images import read_image
 from guided_seg.errors import UserError, why_unreadable
 from guided_seg.files.writing import user_state
 from guided_seg.session import Session
+from guided_seg.session.file import SUFFIX
 from guided_seg.session.films.videos import VIDEO_SUFFIXES
 from guided_seg.session.pictures import open_video
 
 SAMPLES = Path(__file__).parent / "samples"
 """Photos and a short clip, shown when nothing else is opened."""
 
-SESSION = ".session"
+SESSION = SUFFIX
 
 
 def work_folder(paths: Sequence[Path], checkpoint: str) -> Path:

@@ -23,11 +23,11 @@ from guided_seg.app.opening import SAMPLES, SESSION, add_all, check_openable, ex
 from guided_seg.app.server import Desks, make_app
 from guided_seg.app.uploads import Limits
 from guided_seg.errors import UserError
+from guided_seg.release import DEFAULT
 from guided_seg.session import Session
 from guided_seg.session.file import check_saved
 
 FIRST_LABEL = "object"
-MODEL = "guided-lite0"
 
 
 class Opening:
@@ -52,7 +52,7 @@ class Opening:
         else:
             check_openable(self.paths)
         folder = Path(cfg.state).expanduser() if cfg.state else None
-        self.folder = folder or work_folder(self.paths, str(cfg.checkpoint or MODEL))
+        self.folder = folder or work_folder(self.paths, str(cfg.checkpoint or DEFAULT))
         self.refused: list[str] = []
 
     @cached_property
@@ -61,7 +61,7 @@ class Opening:
         cfg = self.cfg
         if self.saved and not cfg.checkpoint:
             return Session.open(self.saved, cfg.device, cfg.precision, cfg.cache_mb)
-        return self._load(cfg.checkpoint or MODEL)
+        return self._load(cfg.checkpoint or DEFAULT)
 
     @cached_property
     def second(self) -> Session | None:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
-from guided_seg.data.sources.classes import unknown
 from guided_seg.errors import UserError
 from guided_seg.files.disk import disk_refusals
-from guided_seg.formats.naming import class_names, kept_names, safe_names
-from guided_seg.formats.registry import FORMATS
+from guided_seg.formats.inputs import Input, Inputs, Unread, file_name
+from guided_seg.formats.kept import KeptMaps
+from guided_seg.formats.naming import class_names
+from guided_seg.formats.overlap import looked_at, passed_on
+from guided_seg.formats.registry import FORMATS, kind_of
 from guided_seg.formats.segmented import Format, Segmented
 from guided_seg.formats.unfinished import filling
 from guided_seg.session import Session
-from guided_seg.session.arguments import local_path
-from guided_seg.session.pictures import Picture
-from guided_seg.session.playing import FrameAnswer
+from guided_seg.session.arguments import RGB, local_path
+from guided_seg.session.store import Labels
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +45,35 @@ class Step(NamedTuple):
 
 
 Progress = Callable[[Step], None]
+Begin = Callable[[Sequence[Input], KeptMaps], None]
 
-_Frames = Iterator[FrameAnswer]
-_Attempt = tuple[str, Segmented | UserError]
+_Look = tuple[RGB, Labels | None] | UserError
+"""Pixels and the label map if it was kept, or why they cannot be had."""
+
+
+class _Done(NamedTuple):
+    """A segmented input, whether its label map was kept before, and why it cannot be part of the result."""
+
+    input: Input
+    segmented: Segmented
+    kept: bool
+    fault: str
+
+
+class Result(NamedTuple):
+    """What a call has written.
+
+    Attributes:
+        files: the files.
+        images: how many images and frames are in them.
+        left_out: id -> why it was left out.
+        before: whether an earlier call had written all of it.
+    """
+
+    files: list[Path]
+    images: int
+    left_out: Mapping[str, str]
+    before: bool = False
 
 
 def write(
@@ -60,10 +88,10 @@ def write(
     """Segment images or videos of a session and write them in the format of another tool.
 
     An image that cannot be read is logged and left out. A call that was stopped can be repeated: it fills the folder
-    again, as long as the annotations are the same.
+    again, as long as the annotations are the same, and does not segment again what it had segmented.
 
     Args:
-        session: the session, with a label and dots or masks.
+        session: the session, with a label and dots or masks. It is used by this thread alone.
         folder: a new or an empty folder, or one that the same call began to fill.
         format: a name in `FORMATS`.
         names: ids of the images, or for ``davis`` and ``video`` of the videos. None for all videos, or for all images
@@ -77,25 +105,94 @@ def write(
 
     Raises:
         UserError: before anything is written: there is no such format, image or video; the session has no label or no
-            dots; nothing chosen is annotated; refined answers of videos; the folder is not empty. Or: no image could
-            be read, or the disk does not take the files.
+            dots; nothing chosen is annotated; refined answers of videos; the folder is not empty, or another process
+            fills it. Or: no image could be read, or the disk does not take the files.
     """
-    if format not in FORMATS:
-        raise unknown("format", format, FORMATS)
-    kind, where = FORMATS[format], local_path(folder, "The folder")
+    kind, where = kind_of(format), local_path(folder, "The folder")
     _check_annotated(session)
+    _check_refined(kind, refined)
+    chosen = _chosen(session, kind, names, annotated)
+
+    def told(step: Step) -> None:
+        if step.fault:
+            log.warning("Left out %s: %s", step.image, step.fault)
+        if progress:
+            progress(step)
+
+    return _filled(session, where, kind, Inputs(session, kind, chosen, {}), chosen, {}, refined, told).files
+
+
+def write_files(
+    session: Session,
+    folder: str | PathLike[str],
+    format: str,  # noqa: A002
+    files: Mapping[str, Path],
+    names: Sequence[str],
+    progress: Progress | None = None,
+    refined: bool = False,
+    begin: Begin | None = None,
+) -> Result:
+    """Segment files that are not in a session, each read once, and write them as `write` does.
+
+    The same call again goes on where it was stopped, and does nothing once it has finished.
+
+    Args:
+        session: see `write`.
+        folder: see `write`; or one that the same call has filled.
+        format: a name in `FORMATS`. Formats of images take all frames of a video.
+        files: id -> image file, video, or folder of frames.
+        names: ids in ``files``, or of images or videos of the session.
+        progress: see `write`.
+        refined: see `write`.
+        begin: segments images of ``files`` elsewhere, before those that it left out are segmented here.
+
+    Raises:
+        UserError: see `write`.
+    """
+    kind, where = kind_of(format), local_path(folder, "The folder")
+    _check_annotated(session)
+    _check_refined(kind, refined)
+    chosen = list(dict.fromkeys(names))
+    inputs = Inputs(session, kind, chosen, files)
+    return _filled(session, where, kind, inputs, chosen, files, refined, progress, begin, again=True)
+
+
+def _filled(
+    session: Session,
+    where: Path,
+    kind: Format,
+    inputs: Inputs,
+    chosen: Sequence[str],
+    files: Mapping[str, Path],
+    refined: bool,
+    progress: Progress | None,
+    begin: Begin | None = None,
+    again: bool = False,
+) -> Result:
+    content = _checksum(session, kind, chosen, files, refined)
+    with disk_refusals(where, "output_dir" if again else "folder"), filling(where, content) as begun:
+        if begun.finished is not None:
+            return Result([], begun.finished["images"], begun.finished["left_out"], before=True)
+        kept = KeptMaps(begun.work)
+        if begin:
+            begin([each for each in inputs.stills() if not kept.has(each.image, each.version)], kept)
+        work, labels = _Work(session, kind, inputs, kept, refined, progress), class_names(session.labels)
+        with closing(work.__iter__()) as done:
+            written = passed_on(done, lambda coming: list(kind.write(where, work.to_write(coming), labels)))
+        if not work.written:
+            raise UserError(f"Nothing could be written. {next(iter(work.left_out.values()), '')}")
+        if again:
+            begun.says = {"images": work.written, "left_out": work.left_out}
+    return Result(written, work.written, work.left_out)
+
+
+def _check_refined(kind: Format, refined: bool) -> None:
     if refined and kind.of == "videos":
         images = ", ".join(each.name for each in FORMATS.values() if each.of == "images")
         raise UserError(
             f"The format {kind.name} is of videos, and refined answers are of images; leave out refined, or choose one "
             f"of {images}."
         )
-    chosen = _chosen(session, kind, names, annotated)
-    work = _Work(session, kind, chosen, refined, progress)
-    with disk_refusals(where, "folder"), filling(where, _checksum(session, kind, chosen, refined)):
-        written = list(kind.write(where, work, class_names(session.labels)))
-        work.check_any()
-    return written
 
 
 def _check_annotated(session: Session) -> None:
@@ -142,85 +239,82 @@ def _has_annotation(session: Session, kind: Format, name: str) -> bool:
 
 
 class _Work:
-    """The chosen images with their label maps, segmented while they are iterated over, once.
+    """The inputs with their label maps, segmented while they are iterated over, once. What was kept is not again.
 
-    Raises:
-        UserError: there is no such image or video.
+    Attributes:
+        written: how many can be part of the result.
+        left_out: id -> why it cannot.
     """
 
     def __init__(
-        self, session: Session, kind: Format, chosen: Sequence[str], refined: bool, progress: Progress | None
+        self, session: Session, kind: Format, inputs: Inputs, kept: KeptMaps, refined: bool, progress: Progress | None
     ) -> None:
-        self._session, self._kind, self._progress = session, kind, progress
-        self._answer = session.refined if refined else session.segment
-        # of all, so that the file name of one does not depend on which others are written with it
-        every = dict.fromkeys([*session.images, *session.videos, *chosen])
-        own = kind.of == "images" and not kind.listed
-        self._files = kept_names({each: _file_name(session, each) for each in every}) if own else safe_names(every)
-        self._total: int | None
-        if kind.of == "videos":
-            self._total, attempts = None, self._frames({name: session.segment_frames(name) for name in chosen})
-        else:
-            self._total, attempts = len(chosen), self._images({name: session.picture(name) for name in chosen})
-        self._attempts, self._any, self._fault = attempts, False, ""
+        self._session, self._kind, self._inputs, self._kept = session, kind, inputs, kept
+        self._refined, self._progress = refined, progress
+        self.written = 0
+        self.left_out: dict[str, str] = {}
 
-    def __iter__(self) -> Iterator[Segmented]:
-        for done, (name, found) in enumerate(self._attempts, 1):
-            fault = str(found) if isinstance(found, UserError) else self._kind.refuses(found.labels)
-            if fault:
-                self._fault = self._fault or fault
-                log.warning("Left out %s: %s", name, fault)
-            elif not isinstance(found, UserError):
-                self._any = True
-                yield found
-            if self._progress:
-                self._progress(Step(done, self._total, name, fault))
+    def __iter__(self) -> Generator[_Done, None, None]:
+        with closing(looked_at(self._inputs, self._look)) as looked:
+            for done, (each, found) in enumerate(looked, 1):
+                segmented = self._segmented(each, found)
+                name = each.image if isinstance(each, Input) else each[0]
+                fault = str(segmented) if isinstance(segmented, UserError) else self._kind.refuses(segmented.labels)
+                if fault:
+                    self.left_out[name] = fault
+                else:
+                    self.written += 1
+                if isinstance(each, Input) and isinstance(segmented, Segmented):
+                    yield _Done(each, segmented, kept=isinstance(found, tuple) and found[1] is not None, fault=fault)
+                if self._progress:
+                    self._progress(Step(done, self._inputs.total, name, fault))
 
-    def check_any(self) -> None:
-        """Raise `UserError` if everything was left out."""
-        if not self._any:
-            raise UserError(f"Nothing could be written. {self._fault}")
+    def _look(self, each: Input | Unread) -> _Look:
+        """The pixels, and the label map if it was kept. Called by threads."""
+        if not isinstance(each, Input):
+            return each[1]
+        try:
+            return each.read(), self._kept.find(each.image, each.version)
+        except UserError as error:
+            return error
 
-    def _images(self, pictures: Mapping[str, Picture]) -> Iterator[_Attempt]:
-        for name, picture in pictures.items():
+    def _segmented(self, each: Input | Unread, found: _Look) -> Segmented | UserError:
+        if isinstance(found, UserError):
+            return found
+        assert isinstance(each, Input)
+        pixels, labels = found
+        if labels is None or labels.shape != pixels.shape[:2]:
             try:
-                pixels, labels = picture.read(), self._answer(name)
+                labels = self._session.segment_pixels(pixels, each.image if each.own else None, self._refined)
             except UserError as error:
-                yield name, error
-            else:
-                file = None if picture.frame else picture.path
-                yield name, Segmented(name, self._files[name], pixels, labels, file=file)
+                return error
+        return Segmented(each.image, each.name, pixels, labels, each.rate, each.file)
 
-    def _frames(self, videos: Mapping[str, _Frames]) -> Iterator[_Attempt]:
-        for video, frames in videos.items():
-            rate = self._session.frame_rate(video)
-            try:
-                for frame in frames:
-                    name, file = f"{video}#{frame.number}", f"{self._files[video]}/{frame.number:05d}"
-                    yield name, Segmented(name, file, frame.pixels, frame.labels, rate)
-            except UserError as error:
-                yield video, error
+    def to_write(self, done: Iterator[_Done]) -> Iterator[Segmented]:
+        """What can be part of the result. All label maps are kept at once."""
+        for each in done:
+            if not each.kept:
+                self._kept.keep(each.input.image, each.input.version, each.segmented.labels)
+            if not each.fault:
+                yield each.segmented
 
 
-def _file_name(session: Session, name: str) -> str:
-    """The name of the file of an image; empty if it has none."""
-    picture = session.picture(name) if name in session.images else None
-    return picture.path.name if picture and picture.path and not picture.frame else ""
-
-
-def _checksum(session: Session, kind: Format, chosen: Sequence[str], refined: bool) -> str:
-    """A checksum of all that the result depends on."""
+def _checksum(session: Session, kind: Format, chosen: Sequence[str], files: Mapping[str, Path], refined: bool) -> str:
+    """A checksum of all that the result depends on, but the pixels of files that are not in the session."""
     images = []
     for name in session.images:
         mask, dots = session.annotation(name)
         images.append(
             (
                 name,
-                _file_name(session, name),
+                file_name(session, name, {}),
                 session.picture(name).checksum,
                 mask is not None and zlib.crc32(mask.tobytes()),
                 dots,
             )
         )
     model = session.model.sha256 if session.model else None
-    return sha256(json.dumps([kind.name, model, session.labels, chosen, refined, images]).encode()).hexdigest()
+    reading = session.model.reading if session.model else None
+    further = [(name, str(path)) for name, path in files.items()]
+    parts = [kind.name, model, reading, session.precision, session.labels, chosen, refined, images, further]
+    return sha256(json.dumps(parts).encode()).hexdigest()

@@ -15,6 +15,9 @@ from guided_seg.files.writing import sha256
 FOLDER = Path(__file__).parent
 MODEL, CHECKSUMS, CARD = "model.safetensors", "SHA256SUMS", "card.md"
 
+DEFAULT = "guided-lite0"
+"""The model that is used where none is named."""
+
 
 def names() -> list[str]:
     """The names of the shipped models."""

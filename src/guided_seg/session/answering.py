@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Literal, get_args, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
+from numpy.typing import NDArray
 from torch import Tensor
 
 from guided_seg.errors import UserError
@@ -24,10 +25,13 @@ from guided_seg.predict.refining import refined_maps
 from guided_seg.predict.support import Annotated, Annotation, Image
 from guided_seg.session.annotating import Annotating
 from guided_seg.session.annotations import Annotations
-from guided_seg.session.arguments import RGB, flag, megabytes, one_of, shown, usable_device, whole_number
+from guided_seg.session.arguments import RGB, check_rgb, flag, megabytes, one_of, shown, usable_device, whole_number
 from guided_seg.session.store import Labels
 
 Scores = Float32[np.ndarray, "K H W"]
+
+_PASSING = ""
+"""The id of an image that is not one of the session. No image of a session can have it."""
 
 
 class Answering(Annotating):
@@ -59,11 +63,13 @@ class Answering(Annotating):
         self._encodes: Counter[str] = Counter()
 
     def _count(self, image: Image, features: Features) -> None:
-        self._encodes[self._images[str(image.key)].counted_as] += 1
+        if image.key != _PASSING:
+            self._encodes[self._images[str(image.key)].counted_as] += 1
         cache = self._predictor.cache
         if not cache.fits(features):
+            name = "the image" if image.key == _PASSING else repr(image.key)
             raise UserError(
-                f"The features of {image.key!r} take {features.nbytes / 2**20:,.1f} MB and the session may keep "
+                f"The features of {name} take {features.nbytes / 2**20:,.1f} MB and the session may keep "
                 f"{cache.megabytes:,g}; give it more (cache_mb), or a smaller image."
             )
 
@@ -71,6 +77,11 @@ class Answering(Annotating):
     def network(self) -> Network:
         """The network, in evaluation mode."""
         return self._predictor.network
+
+    @property
+    def precision(self) -> str:
+        """The precision of the encoder: ``fp32`` or ``bf16``, also where ``auto`` has chosen it."""
+        return self._encoder.precision
 
     @property
     def encodes(self) -> Mapping[str, int]:
@@ -135,8 +146,41 @@ class Answering(Annotating):
         self.picture(image_id)
         self._check_labels()
         with waiting(f"Refining {image_id}"):
-            support = self._support(self._annotations)
-            return best(refined_maps(self._predictor, self._ways, self._image(image_id), support, len(self.labels)))
+            return self._refined(self._image(image_id))
+
+    def _refined(self, image: Image) -> Labels:
+        support = self._support(self._annotations)
+        return best(refined_maps(self._predictor, self._ways, image, support, len(self.labels)))
+
+    @torch.inference_mode()
+    def segment_pixels(self, pixels: NDArray[Any], image_id: str | None = None, refined: bool = False) -> Labels:
+        """The label map of an image that need not be one of the session: uint8 ``[H, W]``.
+
+        Nothing of an image that is not one of the session is kept, so many of them take no more memory than one.
+
+        Args:
+            pixels: uint8 ``[H, W, 3]`` RGB.
+            image_id: id of the image or `frame` of the session with these pixels, so that they are not read again;
+                None if the session does not have it.
+            refined: answer as `refined` does.
+
+        Raises:
+            UserError: ``pixels`` is not an RGB image, or not that of ``image_id``; or as `segment`.
+        """
+        rgb = check_rgb("image", pixels)
+        self._check_labels()
+        if image_id is not None:
+            self.picture(image_id).check_same(rgb)
+            image = self._image(image_id, rgb)
+        else:
+            image = Image(_PASSING, (len(rgb), len(rgb[0])), lambda: self._tensor(rgb), pixels=rgb)
+        try:
+            if refined:
+                return self._refined(image)
+            return best(self._predictor.maps(image, self._support(self._annotations), len(self.labels)))
+        finally:
+            if image_id is None:
+                self._predictor.forget(_PASSING)
 
     @torch.inference_mode()
     def _answer(self, image_id: str, annotations: Annotations) -> tuple[Labels, Maps]:

@@ -24,6 +24,9 @@ from guided_seg.session.store import Store
 FORMAT = 1
 """Version of the file format."""
 
+SUFFIX = ".session"
+"""How the names of sessions end that programs write, and by which they are told from other files."""
+
 MOST_TEXT, MOST_PIXELS = 2**28, 2**30
 """Largest ``session.json`` in bytes, and largest stored image in pixels: limits against decompression bombs."""
 

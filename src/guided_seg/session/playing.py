@@ -17,7 +17,7 @@ from guided_seg.predict.support import Image
 from guided_seg.predict.tracker import Tracker
 from guided_seg.session.answering import Answering
 from guided_seg.session.arguments import RGB, flag, one_of, whole_number
-from guided_seg.session.films.videos import Frame, ahead
+from guided_seg.session.films.videos import Frame, ahead, every_frame
 from guided_seg.session.store import Labels
 
 Corrections = Literal["all", "forward"]
@@ -70,6 +70,14 @@ class Playing(Answering):
         """
         steps = self._pass_over(video_id, start, corrections, memory, backward)
         return ((frame.number, frame.labels) for frame in steps)
+
+    def frames(self, video_id: str) -> Iterator[Frame]:
+        """The frames of a video, as number and pixels. The next ones of a file are read meanwhile.
+
+        Raises:
+            UserError: there is no such video. During iteration: it has no frame, or is cut off.
+        """
+        return every_frame(self._video(video_id))
 
     def segment_frames(
         self,

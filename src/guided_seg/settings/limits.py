@@ -45,7 +45,7 @@ _LIMIT = Either((Whole(1), Number(0, 1.0, above=True)))
 
 _RUN = {
     "seed evaluation.seed sheet.seed": _SEED,
-    "name output_dir folder data.root data.sources.*.root": Text(),
+    "name output_dir support folder data.root data.sources.*.root": Text(),
     "debug save_predictions": _SWITCH,
     "num_workers": Whole(0, _PROCESSES),
     "processes workers": Whole(1, _PROCESSES),
@@ -66,7 +66,8 @@ _RUN = {
     "height width": Whole(1, 65536),
     "points rounds edits frames objects": _COUNT,
     "threads": Whole(1, _PROCESSES, (None,)),
-    "open": _SWITCH,
+    "open refined": _SWITCH,
+    "engine": Choice(("local", "ray")),
     "host": Text(),
     "port": Whole(0, 65535),
     "cache_mb limits.megabytes limits.request limits.megapixels": _POSITIVE,

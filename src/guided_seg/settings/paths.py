@@ -26,7 +26,7 @@ from guided_seg.files.text import shown
 PATHS = (
     *("data.root", "data.*_root", "data.sources.*.root", "data.sources.*_root"),
     *("checkpoint", "compare", "ckpt_path", "start_from", "backbone.weights", "episodes", "card"),
-    *("output_dir", "feature_cache", "folder", "archives", "state", "logger.*.save_dir"),
+    *("output_dir", "feature_cache", "folder", "archives", "state", "support", "logger.*.save_dir"),
     *("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"),
 )
 """Globs of the settings that are paths; all other overrides use Hydra's grammar."""

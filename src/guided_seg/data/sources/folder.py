@@ -86,6 +86,23 @@ class Folder(FileSource):
         super().__init__("folder", pairs, tables, cache_mb, balance)
 
 
+def annotated_files(root: Path, option: str) -> tuple[dict[str, Pair], dict[int, str]]:
+    """All images, or frames of videos, of a folder in this layout with their masks, and the name of each value.
+
+    Raises:
+        DataError: as `Folder`; ``option`` names the setting of ``root`` in messages.
+    """
+    root = open_root(root, LAYOUT, ("images", "masks"), option)
+    folders = _folders(root)
+    items = _videos(root, folders, suffixes_of(AUTO)) if folders else _images(root, suffixes_of(AUTO))
+    pairs = {key: pair for found in items.values() for key, pair in found.items()}
+    pairs, counts = count_masks(pairs, [list(found) for found in items.values()], (), AUTO, "Checking the masks")
+    names = _class_names(root)
+    for key, found in counts.items():
+        check_named(found, names, pairs[key].mask)
+    return pairs, names
+
+
 def choose_items(root: Path, items: Sequence[str], split: Split) -> list[str]:
     """The items of a split: those on its list, or by position if ``root`` has no lists."""
     listed = listed_items(root, items, split, root / "images")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from queue import Queue
 from threading import Event, Thread, local
@@ -239,6 +240,16 @@ def announced_frames(path: Path) -> int | None:
     finally:
         capture.release()
     return number if 0 < number < 2**31 else None
+
+
+def every_frame(video: Video) -> Iterator[Frame]:
+    """The frames of a video, read ahead by a thread if it is no stream. Raises `UserError` if there is none."""
+    index = None
+    with closing(ahead(video.frames(0)) if video.path else video.frames(0)) as coming:  # type: ignore[type-var]
+        for index, pixels in coming:
+            yield index, pixels
+    if index is None:
+        raise UserError(video.ended(0))
 
 
 def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:

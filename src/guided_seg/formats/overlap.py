@@ -1,0 +1,78 @@
+"""Threads that read ahead of the network, and write behind it. Order stays, and little is in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import Full, Queue
+from typing import TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+AHEAD = 2
+"""Items that are looked at ahead of the one that is used."""
+BEHIND = 2
+"""Items that may wait for the thread that consumes them."""
+
+
+class _Stopped(Exception):
+    """Raised where items are consumed, if no more will come."""
+
+
+def looked_at(items: Iterable[A], look: Callable[[A], B]) -> Generator[tuple[A, B], None, None]:
+    """Each item with what ``look`` returns for it, which threads call for the next items meanwhile."""
+    waiting: deque[tuple[A, Future[B]]] = deque()
+    with ThreadPoolExecutor(AHEAD, "look") as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(look, item)))
+                if len(waiting) > AHEAD:
+                    first, found = waiting.popleft()
+                    yield first, found.result()
+            while waiting:
+                first, found = waiting.popleft()
+                yield first, found.result()
+        finally:
+            for _, found in waiting:
+                found.cancel()
+
+
+def passed_on(items: Iterable[A], consume: Callable[[Iterator[A]], B]) -> B:
+    """What ``consume`` returns for the items. It is called in a thread, and consumes an item while the next is made.
+
+    What either side raises ends both, and is raised here. If it was the items, their consumer gets an exception in
+    place of the next one, so that it does not take them for all.
+    """
+    queue: Queue[tuple[A] | None] = Queue(BEHIND)
+    stopped = False
+
+    def coming() -> Iterator[A]:
+        while (found := queue.get()) is not None:
+            yield found[0]
+        if stopped:
+            raise _Stopped
+
+    with ThreadPoolExecutor(1, "consume") as pool:
+        result = pool.submit(lambda: consume(coming()))
+        try:
+            for item in items:
+                _put(queue, (item,), result)
+                if result.done():
+                    break
+        except BaseException:
+            stopped = True
+            _put(queue, None, result)
+            raise
+        _put(queue, None, result)
+        return result.result()
+
+
+def _put(queue: Queue[A], item: A, result: Future[B]) -> None:
+    """Wait for room, unless nothing consumes any more."""
+    while not result.done():
+        with suppress(Full):
+            queue.put(item, timeout=0.05)
+            return
