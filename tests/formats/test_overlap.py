@@ -96,6 +96,21 @@ def test_a_consumer_does_not_take_stopped_items_for_all() -> None:
     assert not ended
 
 
+def test_ctrl_c_twice_leaves_no_thread_behind() -> None:
+    threads = threading.active_count()
+
+    def items() -> Iterator[int]:
+        try:
+            yield 1
+            raise KeyboardInterrupt
+        finally:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        passed_on(items(), list)
+    assert threading.active_count() == threads
+
+
 def test_what_the_consumer_raises_ends_the_items() -> None:
     made: list[int] = []
 

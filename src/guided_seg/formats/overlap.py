@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from queue import Full, Queue
+from queue import Empty, Full, Queue
+from threading import Event
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -16,6 +17,10 @@ AHEAD = 2
 """Items that are looked at ahead of the one that is used."""
 BEHIND = 2
 """Items that may wait for the thread that consumes them."""
+
+
+_PATIENCE = 0.05
+"""Seconds after which a side that waits looks whether the other one is still there."""
 
 
 class _Stopped(Exception):
@@ -47,13 +52,15 @@ def passed_on(items: Iterable[A], consume: Callable[[Iterator[A]], B]) -> B:
     place of the next one, so that it does not take them for all.
     """
     queue: Queue[tuple[A] | None] = Queue(BEHIND)
-    stopped = False
+    stopped = Event()
 
     def coming() -> Iterator[A]:
-        while (found := queue.get()) is not None:
-            yield found[0]
-        if stopped:
-            raise _Stopped
+        while not stopped.is_set():
+            with suppress(Empty):
+                if (found := queue.get(timeout=_PATIENCE)) is None:
+                    return
+                yield found[0]
+        raise _Stopped
 
     with ThreadPoolExecutor(1, "consume") as pool:
         result = pool.submit(lambda: consume(coming()))
@@ -62,17 +69,16 @@ def passed_on(items: Iterable[A], consume: Callable[[Iterator[A]], B]) -> B:
                 _put(queue, (item,), result)
                 if result.done():
                     break
-        except BaseException:
-            stopped = True
             _put(queue, None, result)
+            return result.result()
+        except BaseException:
+            stopped.set()  # and nothing else: the user may press Ctrl-C twice
             raise
-        _put(queue, None, result)
-        return result.result()
 
 
 def _put(queue: Queue[A], item: A, result: Future[B]) -> None:
     """Wait for room, unless nothing consumes any more."""
     while not result.done():
         with suppress(Full):
-            queue.put(item, timeout=0.05)
+            queue.put(item, timeout=_PATIENCE)
             return

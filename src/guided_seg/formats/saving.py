@@ -60,6 +60,16 @@ class _Done(NamedTuple):
     fault: str
 
 
+class _Job(NamedTuple):
+    """What is to be written: ids of images or videos of a session or of files, in a format."""
+
+    session: Session
+    kind: Format
+    chosen: Sequence[str]
+    files: Mapping[str, Path]
+    refined: bool
+
+
 class Result(NamedTuple):
     """What a call has written.
 
@@ -119,7 +129,7 @@ def write(
         if progress:
             progress(step)
 
-    return _filled(session, where, kind, Inputs(session, kind, chosen, {}), chosen, {}, refined, told).files
+    return _filled(_Job(session, kind, chosen, {}, refined), where, told).files
 
 
 def write_files(
@@ -152,33 +162,23 @@ def write_files(
     kind, where = kind_of(format), local_path(folder, "The folder")
     _check_annotated(session)
     _check_refined(kind, refined)
-    chosen = list(dict.fromkeys(names))
-    inputs = Inputs(session, kind, chosen, files)
-    return _filled(session, where, kind, inputs, chosen, files, refined, progress, begin, again=True)
+    job = _Job(session, kind, list(dict.fromkeys(names)), files, refined)
+    return _filled(job, where, progress, begin, again=True)
 
 
 def _filled(
-    session: Session,
-    where: Path,
-    kind: Format,
-    inputs: Inputs,
-    chosen: Sequence[str],
-    files: Mapping[str, Path],
-    refined: bool,
-    progress: Progress | None,
-    begin: Begin | None = None,
-    again: bool = False,
+    job: _Job, where: Path, progress: Progress | None, begin: Begin | None = None, again: bool = False
 ) -> Result:
-    content = _checksum(session, kind, chosen, files, refined)
-    with disk_refusals(where, "output_dir" if again else "folder"), filling(where, content) as begun:
+    inputs = Inputs(job.session, job.kind, job.chosen, job.files)
+    with disk_refusals(where, "output_dir" if again else "folder"), filling(where, _checksum(job)) as begun:
         if begun.finished is not None:
             return Result([], begun.finished["images"], begun.finished["left_out"], before=True)
         kept = KeptMaps(begun.work)
         if begin:
             begin([each for each in inputs.stills() if not kept.has(each.image, each.version)], kept)
-        work, labels = _Work(session, kind, inputs, kept, refined, progress), class_names(session.labels)
-        with closing(work.__iter__()) as done:
-            written = passed_on(done, lambda coming: list(kind.write(where, work.to_write(coming), labels)))
+        work, labels = _Work(job, inputs, kept, progress), class_names(job.session.labels)
+        with closing(work.done()) as done:
+            written = passed_on(done, lambda coming: list(job.kind.write(where, work.to_write(coming), labels)))
         if not work.written:
             raise UserError(f"Nothing could be written. {next(iter(work.left_out.values()), '')}")
         if again:
@@ -239,35 +239,34 @@ def _has_annotation(session: Session, kind: Format, name: str) -> bool:
 
 
 class _Work:
-    """The inputs with their label maps, segmented while they are iterated over, once. What was kept is not again.
+    """Segments inputs. What was kept is not segmented again.
 
     Attributes:
         written: how many can be part of the result.
         left_out: id -> why it cannot.
     """
 
-    def __init__(
-        self, session: Session, kind: Format, inputs: Inputs, kept: KeptMaps, refined: bool, progress: Progress | None
-    ) -> None:
-        self._session, self._kind, self._inputs, self._kept = session, kind, inputs, kept
-        self._refined, self._progress = refined, progress
+    def __init__(self, job: _Job, inputs: Inputs, kept: KeptMaps, progress: Progress | None) -> None:
+        self._job, self._inputs, self._kept, self._progress = job, inputs, kept, progress
         self.written = 0
         self.left_out: dict[str, str] = {}
 
-    def __iter__(self) -> Generator[_Done, None, None]:
+    def done(self) -> Generator[_Done, None, None]:
+        """Each input with its label map. The progress is told once it was taken."""
         with closing(looked_at(self._inputs, self._look)) as looked:
-            for done, (each, found) in enumerate(looked, 1):
+            for number, (each, found) in enumerate(looked, 1):
                 segmented = self._segmented(each, found)
                 name = each.image if isinstance(each, Input) else each[0]
-                fault = str(segmented) if isinstance(segmented, UserError) else self._kind.refuses(segmented.labels)
+                fault = str(segmented) if isinstance(segmented, UserError) else self._job.kind.refuses(segmented.labels)
                 if fault:
                     self.left_out[name] = fault
                 else:
                     self.written += 1
                 if isinstance(each, Input) and isinstance(segmented, Segmented):
-                    yield _Done(each, segmented, kept=isinstance(found, tuple) and found[1] is not None, fault=fault)
+                    before = not isinstance(found, UserError) and found[1] is segmented.labels
+                    yield _Done(each, segmented, before, fault)
                 if self._progress:
-                    self._progress(Step(done, self._inputs.total, name, fault))
+                    self._progress(Step(number, self._inputs.total, name, fault))
 
     def _look(self, each: Input | Unread) -> _Look:
         """The pixels, and the label map if it was kept. Called by threads."""
@@ -285,7 +284,8 @@ class _Work:
         pixels, labels = found
         if labels is None or labels.shape != pixels.shape[:2]:
             try:
-                labels = self._session.segment_pixels(pixels, each.image if each.own else None, self._refined)
+                own = each.image if each.own else None
+                labels = self._job.session.segment_pixels(pixels, own, self._job.refined)
             except UserError as error:
                 return error
         return Segmented(each.image, each.name, pixels, labels, each.rate, each.file)
@@ -299,22 +299,14 @@ class _Work:
                 yield each.segmented
 
 
-def _checksum(session: Session, kind: Format, chosen: Sequence[str], files: Mapping[str, Path], refined: bool) -> str:
+def _checksum(job: _Job) -> str:
     """A checksum of all that the result depends on, but the pixels of files that are not in the session."""
-    images = []
+    session, model, images = job.session, job.session.model, []
     for name in session.images:
         mask, dots = session.annotation(name)
-        images.append(
-            (
-                name,
-                file_name(session, name, {}),
-                session.picture(name).checksum,
-                mask is not None and zlib.crc32(mask.tobytes()),
-                dots,
-            )
-        )
-    model = session.model.sha256 if session.model else None
-    reading = session.model.reading if session.model else None
-    further = [(name, str(path)) for name, path in files.items()]
-    parts = [kind.name, model, reading, session.precision, session.labels, chosen, refined, images, further]
+        painted = mask is not None and zlib.crc32(mask.tobytes())
+        images.append((name, file_name(session, name, {}), session.picture(name).checksum, painted, dots))
+    network = (model.sha256, model.reading) if model else None
+    files = [(name, str(path)) for name, path in job.files.items()]
+    parts = [job.kind.name, network, session.precision, session.labels, list(job.chosen), job.refined, images, files]
     return sha256(json.dumps(parts).encode()).hexdigest()
