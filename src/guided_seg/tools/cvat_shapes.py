@@ -51,8 +51,8 @@ def bad_function() -> Iterator[None]:
 
 def taken(sample: Any) -> list[Any]:
     """The shapes of an image that guide, the lowest first."""
-    shapes = [each for each in sample.annotations.shapes if _kind(each) in TAKEN and not each.rotation]
-    return sorted(shapes, key=lambda shape: shape.z_order)
+    shapes = [each for each in sample.annotations.shapes if _kind(each) in TAKEN and not getattr(each, "rotation", 0)]
+    return sorted(shapes, key=lambda shape: getattr(shape, "z_order", 0))
 
 
 def _kind(shape: Any) -> str:
