@@ -61,7 +61,8 @@ def test_the_wheel_holds_every_file(wheel: Path) -> None:
         for part in ("web", "samples")
         for name in _tree(f"src/guided_seg/app/{part}", "*.*")
     }
-    code = _tree("src", "*.py") | splits | released | page | {"guided_seg/py.typed"}
+    others = {"guided_seg/py.typed", "guided_seg/tools/napari.yaml"}
+    code = _tree("src", "*.py") | splits | released | page | others
     configuration = {f"guided_seg/conf/{name}" for name in _tree("conf", "*.yaml") | {"__init__.py"}}
     assert code | configuration <= names
     assert {name for name in names if "dist-info" not in name} == code | configuration

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import ipaddress
 from collections.abc import Iterable
@@ -41,16 +42,21 @@ class Guard:
 
     - The ``Host`` header must name this server. Otherwise a web page could reach it by DNS rebinding.
     - The ``Origin`` header of a websocket, and of every request that changes something, must be this server.
-    - Beyond loopback, each request needs the token: in the address once, then in a cookie.
+    - Beyond loopback, each request needs the token: in the address once, then in a cookie; or as the password of basic
+      authentication.
 
     Args:
         app: what is guarded.
         hosts: names by which the server may be called, without port.
         token: the token; None if the server listens on loopback.
+        programs: paths that other programs call with JSON. They send no ``Origin``, as every browser does.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], token: str | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Iterable[str], token: str | None = None, programs: Iterable[str] = ()
+    ) -> None:
         self.app, self.hosts, self.token = app, frozenset(host.lower() for host in hosts), token
+        self.programs = frozenset(programs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -89,6 +95,8 @@ class Guard:
             )
         origin = headers.get("origin")
         changes = scope["type"] == "websocket" or scope.get("method") not in ("GET", "HEAD")
+        if origin is None and scope["path"] in self.programs:
+            changes = headers.get("content-type", "").partition(";")[0].strip() != "application/json"
         if changes and (origin is None or _split(origin).netloc.lower() != headers["host"].lower()):
             return 403, "The request comes from another site; open the page itself."
         if self.token is not None and not self._knows(scope, headers):
@@ -101,12 +109,23 @@ class Guard:
             cookies.load(headers.get("cookie", ""))
         except CookieError:
             return False
-        given = [*_in_query(scope), *([cookies[COOKIE].value] if COOKIE in cookies else [])]
+        given = [*_in_query(scope), *([cookies[COOKIE].value] if COOKIE in cookies else []), *_password(headers)]
         return any(hmac.compare_digest(each.encode(), (self.token or "").encode()) for each in given)
 
 
 def _in_query(scope: Scope) -> list[str]:
     return parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])
+
+
+def _password(headers: Headers) -> list[str]:
+    """The password of basic authentication, if there is one."""
+    kind, _, text = headers.get("authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return []
+    try:
+        return [base64.b64decode(text, validate=True).decode().partition(":")[2]]
+    except ValueError:
+        return []
 
 
 def _split(address: str) -> SplitResult:

@@ -21,6 +21,9 @@ SAMPLES = Path(__file__).parent / "samples"
 
 SESSION = SUFFIX
 
+LABEL_STUDIO = "label-studio"
+"""Name of the page whose dots come from Label Studio."""
+
 
 def work_folder(paths: Sequence[Path], checkpoint: str) -> Path:
     """The folder that keeps the sessions of a page: the same for the same paths and checkpoint."""

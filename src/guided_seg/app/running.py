@@ -19,7 +19,7 @@ from rich.console import Console
 from guided_seg.app.desk import Desk
 from guided_seg.app.guards import LOOPBACK, is_loopback
 from guided_seg.app.messages import LONGEST
-from guided_seg.app.opening import SAMPLES, SESSION, add_all, check_openable, existing, work_folder
+from guided_seg.app.opening import LABEL_STUDIO, SAMPLES, SESSION, add_all, check_openable, existing, work_folder
 from guided_seg.app.server import Desks, make_app
 from guided_seg.app.uploads import Limits
 from guided_seg.errors import UserError
@@ -98,11 +98,13 @@ class Opening:
                 file.replace(aside)
                 self.refused.append(f"{error} The work of this page was set aside as {aside}, and a new one begun.")
                 session = self.new(self.first)
+        elif self.saved and name == LABEL_STUDIO:
+            session = self.reopen(self.saved)
         else:
             session = self.new(self.first)
         if not self.saved:
             self.refused += add_all(session, self.paths)
-        if len(session.labels) == 1:
+        if len(session.labels) == 1 and name != LABEL_STUDIO:  # there, labels come with the requests
             session.add_label(FIRST_LABEL)
         desk = Desk(name, session, file, self.lock, self.reopen, other)
         for sentence in self.refused:

@@ -8,7 +8,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock
 from typing import Annotated
@@ -25,14 +25,18 @@ from starlette.datastructures import UploadFile
 from guided_seg.app.desk import Desk
 from guided_seg.app.guards import Guard
 from guided_seg.app.messages import Export
+from guided_seg.app.opening import LABEL_STUDIO
 from guided_seg.app.sockets import bye, elsewhere, taken, talk
 from guided_seg.app.uploads import Limits, store
 from guided_seg.errors import UserError
 from guided_seg.formats import FORMATS
+from guided_seg.tools import label_studio
 
 WEB = Path(__file__).parent / "web"
 NAME = re.compile(r"[a-z0-9-]{1,40}")
 MOST_DESKS = 64
+LONGEST_REQUEST = 2**26
+"""Most bytes of a request of Label Studio."""
 LISTEN_EVERY = 0.2
 """Seconds after which an export finds out that its page has gone."""
 
@@ -71,6 +75,10 @@ class Desks:
                 self._desks[name] = self._make(name)
             return self._desks[name]
 
+    def opened(self, name: str) -> Desk | None:
+        """The desk of a name; None if it is not open."""
+        return self._desks.get(name)
+
     def end(self) -> None:
         """Save all sessions."""
         for desk in self._desks.values():
@@ -93,12 +101,13 @@ def make_app(desks: Desks, limits: Limits, hosts: list[str], token: str | None =
         await run_in_threadpool(desks.end)
 
     app = FastAPI(title="guided_seg", lifespan=saved_at_the_end, openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, hosts=hosts, token=token)
+    app.add_middleware(Guard, hosts=hosts, token=token, programs=("/predict", "/setup"))
     app.add_exception_handler(UserError, _refused)
     app.add_exception_handler(404, _not_found)
     app.mount("/static", StaticFiles(directory=WEB), name="static")
     app.include_router(_pages(desks))
     app.include_router(_files(desks, limits))
+    app.include_router(_label_studio(desks))
     return app
 
 
@@ -177,6 +186,51 @@ def _files(desks: Desks, limits: Limits) -> APIRouter:
             cancelled.set()
 
     return router
+
+
+def _label_studio(desks: Desks) -> APIRouter:
+    """What Label Studio asks of a backend. It has a page of its own, where its dots can be seen."""
+    router = APIRouter()
+
+    @router.get("/health")
+    def health() -> Response:
+        return JSONResponse(label_studio.health())
+
+    @router.post("/setup")
+    async def setup(request: Request) -> Response:
+        label_studio.setup(await _json(request))
+        # Label Studio waits three seconds, and opening many photos may take longer
+        desk, opening = desks.opened(LABEL_STUDIO), BackgroundTask(_opened, desks, LABEL_STUDIO)
+        if desk is None:
+            return JSONResponse({"model_version": label_studio.NAME}, background=opening)
+        return JSONResponse({"model_version": await run_in_threadpool(desk.wait_for, label_studio.version)})
+
+    @router.post("/predict")
+    async def predict(request: Request) -> Response:
+        body = await _json(request)
+        desk = await run_in_threadpool(desks.get, LABEL_STUDIO)
+        try:
+            return JSONResponse(await run_in_threadpool(label_studio.predict, desk.wait_for, body))
+        finally:
+            desk.say_state()
+
+    return router
+
+
+async def _json(request: Request) -> bytes:
+    """The body of a request. Raises `UserError` if it is too long."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LONGEST_REQUEST:
+            raise UserError(f"A request has more than {LONGEST_REQUEST:,} bytes; send fewer tasks at once.")
+    return body
+
+
+def _opened(desks: Desks, name: str) -> None:
+    """Open a desk ahead of the request that needs it, which says why if that fails."""
+    with suppress(UserError):
+        desks.get(name)
 
 
 def _exported(desk: Desk, wanted: Export, cancelled: Event) -> Response:

@@ -1,0 +1,1 @@
+"""Sessions inside other programs: CVAT, Label Studio and napari. Each module only translates."""
