@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +27,7 @@ def imported(path: Path) -> Iterator[str]:
         yield from (name.removeprefix("guided_seg.") for name in names if name.startswith("guided_seg."))
 
 
+@cache
 def arrows() -> dict[str, set[str]]:
     """The rooms and top-level modules that each of them imports."""
     found: dict[str, set[str]] = {}
