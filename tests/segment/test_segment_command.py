@@ -388,7 +388,8 @@ def test_turned_photos_are_segmented_as_they_are_seen(photos: Path, dots: Path, 
 
 
 def test_labels_that_the_network_lacks_are_refused(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "load", lambda *_: Session(network("joint")))
+    session = Session(network("joint"))
+    monkeypatch.setattr(Session, "load", lambda *_: session)
     dots.write_text(json.dumps({"images": {"shown.png": [[18, 20, "disc"], [5, 5, "cup"]]}}), encoding="utf-8")
     done = segment(tmp_path, "photos", f"support={dots}")
     assert done.returncode == 2
