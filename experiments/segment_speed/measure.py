@@ -51,7 +51,7 @@ def write_photos(folder: Path, number: int, height: int, width: int) -> dict[str
 
 def new_session() -> Session:
     """A session that shows a cat."""
-    session = Session.load("guided-lite0", precision="auto")
+    session = Session.load("guided-lite0")
     session.add_image("shown", SAMPLES / "chelsea.jpg")
     session.add_label("cat")
     session.dot("shown", 150, 200, "cat")
