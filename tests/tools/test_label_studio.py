@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_module
 from PIL import Image
 from starlette.testclient import TestClient
 from support.networks import network
@@ -20,6 +21,7 @@ from support.pages import BASE
 
 from guided_seg.app.desk import Desk
 from guided_seg.app.opening import LABEL_STUDIO, SAMPLES, add_all
+from guided_seg.app.running import Opening
 from guided_seg.app.server import LONGEST_REQUEST, Desks, make_app
 from guided_seg.app.uploads import Limits
 from guided_seg.errors import UserError
@@ -254,6 +256,23 @@ def test_its_dots_are_seen_on_a_page_and_saved(tmp_path: Path, client: TestClien
             state = json.loads(socket.receive_text())
     client.__exit__(None, None, None)
     assert (tmp_path / f"{LABEL_STUDIO}.session").exists()
+
+
+def test_its_page_begins_with_the_opened_session_and_leaves_it_alone(tmp_path: Path) -> None:
+    checkpoint = next((Path(__file__).parents[1] / "old").glob("*.ckpt"))
+    drawn = Session.load(checkpoint)
+    drawn.add_image("coffee", SAMPLES / "coffee.jpg")
+    drawn.dot("coffee", 5, 6, drawn.add_label("cup"))
+    saved = drawn.save(tmp_path / "cups.session")
+    before = saved.read_bytes()
+    with initialize_config_module("guided_seg.conf", version_base="1.3"):
+        cfg = compose("app", [f"state={tmp_path / 'state'}", f"checkpoint={checkpoint}"])
+    for paths, labels in (([saved], [NEGATIVE, "cup"]), ([SAMPLES / "coffee.jpg"], [NEGATIVE])):
+        made = Opening(cfg, paths).desk(LABEL_STUDIO)
+        assert made.wait_for(lambda session: (session.images, session.labels)) == (["coffee"], labels)
+        made.end()
+        made.file.unlink()
+    assert saved.read_bytes() == before
 
 
 @pytest.mark.parametrize(
