@@ -85,6 +85,19 @@ def test_frames_of_a_video_as_images(dots: Path, saved: Path, tmp_path: Path) ->
         np.testing.assert_array_equal(read_labels(name), found)
 
 
+def test_a_frame_does_not_take_the_name_of_an_image(dots: Path, tmp_path: Path) -> None:
+    clip(tmp_path / "clip.avi")
+    write_image(tmp_path / "clip_avi_00001.jpg", picture=photo(20))
+    words = ["clip.avi", "clip_avi_00001.jpg", f"support={dots}", "format=masks", "output_dir=out"]
+    done = segment(tmp_path, *words)
+    assert done.stdout == "out: 5 images written.\n", done.stderr
+    names = sorted(path.stem for path in (tmp_path / "out" / "masks").iterdir())
+    assert len(names) == 5
+    assert {"clip_avi_00000", "clip_avi_00001", "clip_avi_00002"} <= set(names)
+    size = read_labels(tmp_path / "out" / "masks" / "clip_avi_00001.png").shape
+    assert size == photo(20).shape[:2]  # not that of the frames
+
+
 def test_a_folder_of_frames_is_a_video(dots: Path, tmp_path: Path) -> None:
     done = segment(tmp_path, "photos", f"support={dots}", "format=davis", "output_dir=out")
     assert done.returncode == 0, done.stderr

@@ -8,8 +8,11 @@ again, and reported, where the result is written.
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -102,8 +105,11 @@ def _run(cfg: DictConfig, rows: list[dict[str, str]], made: dict[str, Any], bar:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.")
     if own:
         here = {"num_cpus": cfg.workers, "include_dashboard": False} if cfg.address is None else {}
+        # its core logs an error about every pool of actors, that their arguments may be lost, and that its level is set
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         try:
-            ray.init(cfg.address, log_to_driver=False, logging_level=logging.ERROR, **here)
+            with _without_stderr():
+                ray.init(cfg.address, log_to_driver=False, logging_level=logging.ERROR, **here)
         except Exception as error:
             raise UserError(
                 f"Ray cannot be started or reached with address={cfg.address} ({error}); start a cluster with "
@@ -129,3 +135,17 @@ def _run(cfg: DictConfig, rows: list[dict[str, str]], made: dict[str, Any], bar:
     finally:
         if own:
             ray.shutdown()
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Drop meanwhile what libraries write to the stderr of this process."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
