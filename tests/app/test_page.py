@@ -89,6 +89,43 @@ def test_the_refined_answer_follows_by_itself(visit: Visit) -> None:
     visit.until("n => window.guided.lastRefined.n > n", before)
 
 
+def until_refined(visit: Visit, after: int = 0) -> int:
+    """Wait until a refined answer is painted, later than that to message ``after``; the number of its message."""
+    visit.until(
+        "n => window.guided.lastRefined?.n > n && !document.getElementById('refined').hidden",
+        after,
+    )
+    return int(visit.page.evaluate("window.guided.lastRefined.n"))
+
+
+def test_refined_is_said_of_refined_answers_alone(visit: Visit) -> None:
+    visit.show("chelsea")
+    visit.click((150, 225))
+    until_refined(visit)
+    for image in ("rocket", "coffee"):  # the first has no answer yet, the second may have one
+        visit.show(image)
+        assert visit.by("refined").is_hidden()
+
+
+def test_an_image_with_dots_is_refined_when_it_is_shown_again(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    first = until_refined(visit)
+    visit.show("rocket")
+    visit.show("coffee")
+    second = until_refined(visit, first)
+    visit.show("rocket")
+    visit.page.wait_for_timeout(1000)
+    assert visit.page.evaluate("window.guided.lastRefined.n") == second, "it has no dots"
+    visit.show("coffee")
+    until_refined(visit, second)
+    visit.by("saved").wait_for()
+    visit.page.reload()
+    visit.by("shot").first.wait_for()
+    visit.show("coffee")
+    until_refined(visit)
+
+
 def test_clicks_reach_the_image_below_the_progress(visit: Visit) -> None:
     visit.show("coffee")
     found = visit.page.evaluate(

@@ -104,5 +104,6 @@ listen("shown", () => {
 });
 listen("drawn", () => {
   position();
+  get("refined").hidden = !scene.refined;
   get("zoom").textContent = scene.image ? `Zoom ${Math.round(100 * scene.view.scale)} %` : "";
 });

@@ -39,7 +39,6 @@ const masks = {
     if (scene.image?.id === image) {
       answered({ ...header, payload });
       showPreview(null);
-      marked(false);
       paint(header);
       took(ms);
       askForMap();
@@ -61,8 +60,7 @@ const masks = {
   },
   refined(header, payload) {
     if (!refined(header.n) || scene.image?.id !== header.image) return;
-    showAnswer(decoded({ ...header, payload }));
-    marked(true);
+    showAnswer(decoded({ ...header, payload }), true);
     paint(header);
     took(header.ms);
   },
@@ -72,11 +70,6 @@ const masks = {
 function show(changed) {
   if (changed.length && !changed.includes(page.image)) go(changed[0]);
   stepped = { n: 0, changed: [] };
-}
-
-/** Mark the answer as refined, or not. */
-function marked(better) {
-  document.getElementById("refined").hidden = !better;
 }
 
 /** Give an image the dots that the server says it has. */
@@ -163,7 +156,8 @@ listen("edited", ({ n, image, what }) => {
   latest = n;
   stepped = { n: what ? n : 0, changed: [] };
   guided = true;
-  marked(false);
+  scene.refined = false;
+  invalidate();
   age(image);
   tell("aged");
 });
@@ -184,7 +178,6 @@ listen("cancel", () => {
 listen("chosen", (changed) => {
   if (changed.has("compare")) {
     showAnswer(quickAnswer()); // a refined one is not compared with a quick one
-    marked(false);
     draw();
   }
   if (!changed.has("fill")) return;
