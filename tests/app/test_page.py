@@ -222,6 +222,30 @@ def test_labels_are_renamed_and_removed(visit: Visit) -> None:
     assert (visit.label_at(CUP), visit.label_at(TABLE)) == (1, 2)
 
 
+OUTSIDE = """
+() => [...document.querySelectorAll("#label-panel :is(button, input, kbd)")].filter((each) => {
+  const { left, right } = each.getBoundingClientRect();
+  const panel = document.getElementById("label-panel").getBoundingClientRect();
+  return left < panel.left || right > Math.min(panel.right, innerWidth);
+}).map((each) => each.title || each.textContent)"""
+"""What of the labels is cut off."""
+
+
+def test_a_long_name_leaves_room_for_its_buttons(visit: Visit) -> None:
+    name = "spoon with a long name, and a longer one"
+    visit.by("label-name").fill(name)
+    visit.by("label-add").click()
+    visit.until("document.querySelectorAll('[data-testid=label]').length === 3")
+    assert visit.page.evaluate(OUTSIDE) == []
+    assert visit.by("label").last.get_attribute("title") == name
+    words = visit.page.locator(".label .words").last
+    assert words.evaluate("each => each.scrollWidth > each.clientWidth && getComputedStyle(each).textOverflow") == "ellipsis"
+    visit.by("label").last.dblclick()
+    visit.by("label-edit").wait_for()
+    assert visit.page.evaluate(OUTSIDE) == []
+    visit.page.keyboard.press("Escape")
+
+
 def test_where_next_asks_about_the_chosen_label(visit: Visit) -> None:
     visit.show("coffee")
     visit.click(CUP)
