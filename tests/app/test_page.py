@@ -313,6 +313,28 @@ def test_a_video_plays_and_is_corrected(visit: Visit) -> None:
     visit.click((120, 180))
 
 
+def play_the_clip(visit: Visit) -> None:
+    """Play the clip until its progress is seen."""
+    visit.show("coffee")
+    visit.by("fill").click()  # whose progress is another
+    visit.click(CUP)
+    visit.page.locator('[data-testid="shot"][data-image^="clip"]').click()
+    visit.by("timeline").wait_for()
+    visit.by("play").click()
+    visit.until("/^Playing: [0-9]+ of [0-9]+ frames$/.test(document.getElementById('progress-text').textContent)")
+
+
+def test_one_count_of_frames_while_playing(visit: Visit) -> None:
+    play_the_clip(visit)
+    of = visit.by("progress-text").inner_text().split()[3]
+    visit.until("document.getElementById('play').dataset.playing === 'false'")
+    visit.until("of => document.getElementById('frame-number').textContent === `${of} / ${of}`", of)
+    assert visit.by("ticks").get_attribute("aria-valuetext") == f"Frame {of} of {of}"
+    visit.by("ticks").focus()
+    visit.page.keyboard.press("ArrowLeft")
+    visit.until("of => document.getElementById('frame-number').textContent === `${of - 1} / ${of}`", int(of))
+
+
 def test_everything_is_there_after_a_reload(visit: Visit) -> None:
     visit.show("coffee")
     visit.click(CUP)
