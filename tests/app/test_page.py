@@ -335,6 +335,15 @@ def test_one_count_of_frames_while_playing(visit: Visit) -> None:
     visit.until("of => document.getElementById('frame-number').textContent === `${of - 1} / ${of}`", int(of))
 
 
+def test_a_video_stops_when_another_image_is_opened(visit: Visit) -> None:
+    play_the_clip(visit)
+    visit.show("chelsea")
+    assert visit.by("play").get_attribute("data-playing") == "false"
+    visit.page.wait_for_timeout(500)
+    assert visit.by("progress").is_hidden()
+    assert visit.by("timeline").is_hidden()
+
+
 def test_everything_is_there_after_a_reload(visit: Visit) -> None:
     visit.show("coffee")
     visit.click(CUP)

@@ -50,7 +50,7 @@ export function play(backward = false) {
 }
 
 /** Stay at the visible frame. */
-function pause() {
+export function pause() {
   send("stop");
   ended();
   tell("paused");

@@ -8,6 +8,7 @@ import { picture } from "./pictures.js";
 import { painted } from "./probe.js";
 import { draw, fit, scene, show, showAnswer, showMap, size } from "./stage.js";
 import { imageOf, listen, page, tell } from "./state.js";
+import { isPlaying, pause } from "./timeline.js";
 
 const AHEAD = 6; // frames of a video that plays are loaded before it is their turn
 const LATE = 30; // at most this many wait
@@ -24,9 +25,10 @@ export function quickAnswer() {
   return labels;
 }
 
-/** Go to an image or frame; resolves to whether it is visible then. */
+/** Go to an image or frame, and play no video any more; resolves to whether it is visible then. */
 export async function go(id) {
   if (!imageOf(id)) return false;
+  if (isPlaying() && id !== page.image) pause();
   wanted = id;
   coming = [];
   clearTimeout(timer);
