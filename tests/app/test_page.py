@@ -246,6 +246,21 @@ def test_a_long_name_leaves_room_for_its_buttons(visit: Visit) -> None:
     visit.page.keyboard.press("Escape")
 
 
+def test_removing_a_dot_of_another_label_is_said_and_undone(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.click(CUP)
+    assert visit.by("notice").count() == 0, "it is a dot of the chosen label"
+    visit.click(CUP)
+    visit.click((CUP[0] + 3, CUP[1]), "right")
+    assert visit.page.evaluate("window.guided.dots") == []
+    assert "Removed a dot of object." in visit.by("notice").inner_text()
+    before = visit.painted()
+    visit.by("notice-undo").click()
+    visit.until_painted(before)
+    assert [dot[2] for dot in visit.page.evaluate("window.guided.dots")] == [1]
+
+
 def test_where_next_asks_about_the_chosen_label(visit: Visit) -> None:
     visit.show("coffee")
     visit.click(CUP)

@@ -4,7 +4,7 @@ import { gradient } from "./colours.js";
 import { inside } from "./coordinates.js";
 import { clear, step } from "./edits.js";
 import { canvas, fit, invalidate, paintAnswer, pixelOf, scene, zoom } from "./stage.js";
-import { choose, listen, page, tell } from "./state.js";
+import { choose, listen, nameOf, page, tell } from "./state.js";
 
 const get = (id) => document.getElementById(id);
 const TOOLS = ["dot", "scribble", "box"];
@@ -13,8 +13,6 @@ const LEGENDS = {
   heat: (name) => ["0 %", `100 % ${name}`],
   similarity: (name) => ["less", `more like the dots of ${name}`],
 };
-
-const nameOf = (number) => page.labels[number - 1]?.name ?? "background";
 
 let under = null; // [row, column] under the pointer
 

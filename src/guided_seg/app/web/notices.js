@@ -111,7 +111,7 @@ function connection({ state, wait }) {
 }
 
 listen("connection", connection);
-listen("notice", ({ text, error }) => notice(text, error));
+listen("notice", ({ text, error, undo }) => notice(text, error, undo));
 listen("edited", () => {
   get("saved").hidden = true;
   outdated();
