@@ -446,6 +446,18 @@ def test_views_differ(visit: Visit, view: str) -> None:
     assert (np.abs(visit.seen() - overlay).sum(-1) > 24).mean() > 0.005
 
 
+def test_similarity_to_a_label_without_dots_is_refused_by_its_name(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.by("label-name").fill("saucer")
+    visit.by("label-add").click()
+    visit.by("view-similarity").click()
+    visit.by("error").wait_for()
+    assert "annotated with label 'saucer'" in visit.by("error").inner_text()
+    visit.until("document.getElementById('view-overlay').getAttribute('aria-checked') === 'true'")
+    assert visit.page.locator("#legend").is_hidden()
+
+
 COLOUR = """
 () => {
   const small = document.querySelector("[data-image^=clip] img");

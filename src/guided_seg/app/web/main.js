@@ -17,7 +17,8 @@ import { draw, invalidate, paintAnswer, scene, showAnswer, showPreview } from ".
 import { choose, entries, imageOf, listen, page, tell } from "./state.js";
 import { refresh } from "./strip.js";
 import { ended, isPlaying, play, reached } from "./timeline.js";
-import { answered, askForMap, firstOf, follow, go, goToNext, mapped, ofVisibleVideo, quickAnswer } from "./visit.js";
+import { answered, askForMap, firstOf, follow, go, goToNext, mapped } from "./visit.js";
+import { ofVisibleVideo, quickAnswer, refusedMap } from "./visit.js";
 
 let buffer = null; // the label map of a preview or refined answer
 let pending = null; // what to go to once the server says it is there
@@ -136,6 +137,7 @@ const messages = {
   error({ n, text }) {
     if (refused(n)) return;
     notice(text, true);
+    refusedMap(n);
     for (const { id, dots, said } of page.images.values()) if (said && `${said}` !== `${dots}`) hold(id, said);
     if (page.label > page.labels.length) choose({ label: Math.max(1, page.labels.length) });
   },
