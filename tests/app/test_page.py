@@ -226,7 +226,7 @@ OUTSIDE = """
 () => [...document.querySelectorAll("#label-panel :is(button, input, kbd)")].filter((each) => {
   const { left, right } = each.getBoundingClientRect();
   const panel = document.getElementById("label-panel").getBoundingClientRect();
-  return left < panel.left || right > Math.min(panel.right, innerWidth);
+  return each.checkVisibility() && (left < panel.left || right > Math.min(panel.right, innerWidth));
 }).map((each) => each.title || each.textContent)"""
 """What of the labels is cut off."""
 

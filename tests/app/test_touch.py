@@ -146,6 +146,26 @@ def test_tools_draw_by_touch(phone: Phone, tool: str) -> None:
     assert len(phone.dots()) > 3
 
 
+@pytest.mark.parametrize("phone", [UPRIGHT, LYING], indirect=True, ids=str)
+def test_the_options_are_closed(phone: Phone) -> None:
+    options = phone.page.locator("#options")
+
+    def escape() -> None:
+        phone.by("opacity").focus()
+        phone.page.keyboard.press("Escape")
+
+    for close in (phone.by("options-close").tap, escape, phone.by("export").tap):
+        phone.by("options-button").tap()
+        options.wait_for()
+        close()
+        options.wait_for(state="hidden")
+        assert phone.by("options-button").get_attribute("aria-expanded") == "false"
+    phone.by("export-coco").click(trial=True)
+    phone.by("options-button").tap()
+    phone.by("export-coco").wait_for(state="hidden")
+    phone.by("options-close").click(trial=True)
+
+
 @pytest.mark.parametrize("phone", [UPRIGHT, LYING, (320, 568), (667, 375)], indirect=True, ids=str)
 def test_everything_can_be_reached(phone: Phone) -> None:
     phone.press(CUP)

@@ -42,6 +42,19 @@ function openOptions(open) {
   get("options-button").setAttribute("aria-expanded", open);
 }
 
+/** A press beside the options closes them, and so a button that opens something else does. */
+function pressedBeside({ target }) {
+  if (!get("options").contains(target) && !get("options-button").contains(target)) openOptions(false);
+}
+
+/** Close the options, and go back to their button if the focus would be lost. */
+function leaveOptions() {
+  const within = get("options").contains(document.activeElement);
+  if (document.body.dataset.options !== "open") return;
+  openOptions(false);
+  if (within) get("options-button").focus();
+}
+
 /** What the answer and the map that is viewed say of a pixel. */
 function found(row, column) {
   const { image, labels, map } = scene;
@@ -80,7 +93,10 @@ export function useControls() {
   get("zoom-in").onclick = () => zoom(1.25);
   get("zoom-out").onclick = () => zoom(0.8);
   get("options-button").onclick = () => openOptions(document.body.dataset.options !== "open");
-  canvas.addEventListener("pointerdown", () => openOptions(false));
+  get("options-close").onclick = leaveOptions;
+  addEventListener("pointerdown", pressedBeside);
+  addEventListener("keydown", ({ key }) => key === "Escape" && leaveOptions());
+  get("export").addEventListener("toggle", ({ target }) => target.open && openOptions(false)); // by the keyboard too
   canvas.addEventListener("pointermove", pointed);
   canvas.addEventListener("pointerleave", () => pointed(null));
   reflect();
