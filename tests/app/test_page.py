@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 from support.browser import Visit, need_chromium, page_server
 from support.pages import write_image
 
@@ -102,9 +103,14 @@ def test_refined_is_said_of_refined_answers_alone(visit: Visit) -> None:
     visit.show("chelsea")
     visit.click((150, 225))
     until_refined(visit)
-    for image in ("rocket", "coffee"):  # the first has no answer yet, the second may have one
-        visit.show(image)
-        assert visit.by("refined").is_hidden()
+
+    def late(route: Route) -> None:
+        time.sleep(1)  # the answer comes before the pixels
+        route.continue_()
+
+    visit.page.route(re.compile(r"/image/rocket\?v="), late)
+    visit.show("rocket")
+    assert visit.by("refined").is_hidden()
 
 
 def test_an_image_with_dots_is_refined_when_it_is_shown_again(visit: Visit) -> None:
@@ -239,7 +245,8 @@ def test_a_long_name_leaves_room_for_its_buttons(visit: Visit) -> None:
     assert visit.page.evaluate(OUTSIDE) == []
     assert visit.by("label").last.get_attribute("title") == name
     words = visit.page.locator(".label .words").last
-    assert words.evaluate("each => each.scrollWidth > each.clientWidth && getComputedStyle(each).textOverflow") == "ellipsis"
+    assert words.evaluate("each => each.scrollWidth > each.clientWidth")
+    assert words.evaluate("each => getComputedStyle(each).textOverflow") == "ellipsis"
     visit.by("label").last.dblclick()
     visit.by("label-edit").wait_for()
     assert visit.page.evaluate(OUTSIDE) == []

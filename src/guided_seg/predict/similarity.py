@@ -40,8 +40,8 @@ def similarity(
     guidance = predictor.guidance(query, predictor.guides(query, support), label, len(labels))
     if not guidance.annotated.any():
         raise UserError(
-            f"Nothing that guides {query.key!r} is annotated with label {labels[label]!r}, so there is nothing to compare with; "
-            "set a dot with this label first."
+            f"Nothing that guides {query.key!r} is annotated with label {labels[label]!r}, so there is nothing to "
+            "compare with; set a dot with this label first."
         )
     features = normalize(predictor.features(query).unpadded()[0][0], dim=0)
     z = normalize(guidance.z[0, 0], dim=0)
