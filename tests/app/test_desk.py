@@ -244,6 +244,15 @@ def test_a_video_plays_as_a_session_does(
         assert np.array_equal(page.of("mask", n=5, image=f"clip#{index}")["pixels"], labels)
 
 
+@pytest.mark.parametrize(("start", "backward", "of"), [(0, False, 4), (1, False, 3), (2, True, 3)])
+def test_playing_says_how_many_frames_are_done(desk: Desk, page: Page, start: int, backward: bool, of: int) -> None:
+    dots(desk, page)
+    tell(desk, "play", 5, video="clip", start=start, backward=backward)
+    page.of("progress", n=5, ended=True)
+    told = [each for each in page.received if each["type"] == "progress"]
+    assert [(each["done"], each["of"]) for each in told] == [*((done, of) for done in range(1, of + 1)), (of, of)]
+
+
 def test_played_frames_say_how_sure_they_are(desk: Desk, page: Page) -> None:
     dots(desk, page)
     tell(desk, "play", 5, video="clip")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 from support.browser import Visit, need_chromium, page_server
 from support.pages import write_image
 
@@ -87,6 +88,48 @@ def test_the_refined_answer_follows_by_itself(visit: Visit) -> None:
     assert visit.page.evaluate("window.guided.lastRefined.n") == before, "it is switched off"
     visit.by("refine").click()
     visit.until("n => window.guided.lastRefined.n > n", before)
+
+
+def until_refined(visit: Visit, after: int = 0) -> int:
+    """Wait until a refined answer is painted, later than that to message ``after``; the number of its message."""
+    visit.until(
+        "n => window.guided.lastRefined?.n > n && !document.getElementById('refined').hidden",
+        after,
+    )
+    return int(visit.page.evaluate("window.guided.lastRefined.n"))
+
+
+def test_refined_is_said_of_refined_answers_alone(visit: Visit) -> None:
+    visit.show("chelsea")
+    visit.click((150, 225))
+    until_refined(visit)
+
+    def late(route: Route) -> None:
+        time.sleep(1)  # the answer comes before the pixels
+        route.continue_()
+
+    visit.page.route(re.compile(r"/image/rocket\?v="), late)
+    visit.show("rocket")
+    assert visit.by("refined").is_hidden()
+
+
+def test_an_image_with_dots_is_refined_when_it_is_shown_again(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    first = until_refined(visit)
+    visit.show("rocket")
+    visit.show("coffee")
+    second = until_refined(visit, first)
+    visit.show("rocket")
+    visit.page.wait_for_timeout(1000)
+    assert visit.page.evaluate("window.guided.lastRefined.n") == second, "it has no dots"
+    visit.show("coffee")
+    until_refined(visit, second)
+    visit.by("saved").wait_for()
+    visit.page.reload()
+    visit.by("shot").first.wait_for()
+    visit.show("coffee")
+    until_refined(visit)
 
 
 def test_clicks_reach_the_image_below_the_progress(visit: Visit) -> None:
@@ -185,6 +228,46 @@ def test_labels_are_renamed_and_removed(visit: Visit) -> None:
     assert (visit.label_at(CUP), visit.label_at(TABLE)) == (1, 2)
 
 
+OUTSIDE = """
+() => [...document.querySelectorAll("#label-panel :is(button, input, kbd)")].filter((each) => {
+  const { left, right } = each.getBoundingClientRect();
+  const panel = document.getElementById("label-panel").getBoundingClientRect();
+  return each.checkVisibility() && (left < panel.left || right > Math.min(panel.right, innerWidth));
+}).map((each) => each.title || each.textContent)"""
+"""What of the labels is cut off."""
+
+
+def test_a_long_name_leaves_room_for_its_buttons(visit: Visit) -> None:
+    name = "spoon with a long name, and a longer one"
+    visit.by("label-name").fill(name)
+    visit.by("label-add").click()
+    visit.until("document.querySelectorAll('[data-testid=label]').length === 3")
+    assert visit.page.evaluate(OUTSIDE) == []
+    assert visit.by("label").last.get_attribute("title") == name
+    words = visit.page.locator(".label .words").last
+    assert words.evaluate("each => each.scrollWidth > each.clientWidth")
+    assert words.evaluate("each => getComputedStyle(each).textOverflow") == "ellipsis"
+    visit.by("label").last.dblclick()
+    visit.by("label-edit").wait_for()
+    assert visit.page.evaluate(OUTSIDE) == []
+    visit.page.keyboard.press("Escape")
+
+
+def test_removing_a_dot_of_another_label_is_said_and_undone(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.click(CUP)
+    assert visit.by("notice").count() == 0, "it is a dot of the chosen label"
+    visit.click(CUP)
+    visit.click((CUP[0] + 3, CUP[1]), "right")
+    assert visit.page.evaluate("window.guided.dots") == []
+    assert "Removed a dot of object." in visit.by("notice").inner_text()
+    before = visit.painted()
+    visit.by("notice-undo").click()
+    visit.until_painted(before)
+    assert [dot[2] for dot in visit.page.evaluate("window.guided.dots")] == [1]
+
+
 def test_where_next_asks_about_the_chosen_label(visit: Visit) -> None:
     visit.show("coffee")
     visit.click(CUP)
@@ -250,6 +333,37 @@ def test_a_video_plays_and_is_corrected(visit: Visit) -> None:
     visit.until("n => window.guided.painted > n + 5", before)
     visit.by("stop").click()
     visit.click((120, 180))
+
+
+def play_the_clip(visit: Visit) -> None:
+    """Play the clip until its progress is seen."""
+    visit.show("coffee")
+    visit.by("fill").click()  # whose progress is another
+    visit.click(CUP)
+    visit.page.locator('[data-testid="shot"][data-image^="clip"]').click()
+    visit.by("timeline").wait_for()
+    visit.by("play").click()
+    visit.until("/^Playing: [0-9]+ of [0-9]+ frames$/.test(document.getElementById('progress-text').textContent)")
+
+
+def test_one_count_of_frames_while_playing(visit: Visit) -> None:
+    play_the_clip(visit)
+    of = visit.by("progress-text").inner_text().split()[3]
+    visit.until("document.getElementById('play').dataset.playing === 'false'")
+    visit.until("of => document.getElementById('frame-number').textContent === `${of} / ${of}`", of)
+    assert visit.by("ticks").get_attribute("aria-valuetext") == f"Frame {of} of {of}"
+    visit.by("ticks").focus()
+    visit.page.keyboard.press("ArrowLeft")
+    visit.until("of => document.getElementById('frame-number').textContent === `${of - 1} / ${of}`", int(of))
+
+
+def test_a_video_stops_when_another_image_is_opened(visit: Visit) -> None:
+    play_the_clip(visit)
+    visit.show("chelsea")
+    assert visit.by("play").get_attribute("data-playing") == "false"
+    visit.page.wait_for_timeout(500)
+    assert visit.by("progress").is_hidden()
+    assert visit.by("timeline").is_hidden()
 
 
 def test_everything_is_there_after_a_reload(visit: Visit) -> None:
@@ -337,6 +451,18 @@ def test_views_differ(visit: Visit, view: str) -> None:
     visit.by(f"view-{view}").click()
     visit.page.wait_for_timeout(700)
     assert (np.abs(visit.seen() - overlay).sum(-1) > 24).mean() > 0.005
+
+
+def test_similarity_to_a_label_without_dots_is_refused_by_its_name(visit: Visit) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.by("label-name").fill("saucer")
+    visit.by("label-add").click()
+    visit.by("view-similarity").click()
+    visit.by("error").wait_for()
+    assert "annotated with label 'saucer'" in visit.by("error").inner_text()
+    visit.until("document.getElementById('view-overlay').getAttribute('aria-checked') === 'true'")
+    assert visit.page.locator("#legend").is_hidden()
 
 
 COLOUR = """

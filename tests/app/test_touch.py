@@ -146,6 +146,27 @@ def test_tools_draw_by_touch(phone: Phone, tool: str) -> None:
     assert len(phone.dots()) > 3
 
 
+@pytest.mark.parametrize("phone", [UPRIGHT, LYING], indirect=True, ids=str)
+def test_the_options_are_closed(phone: Phone) -> None:
+    options = phone.page.locator("#options")
+
+    def escape() -> None:
+        phone.by("opacity").focus()
+        phone.page.keyboard.press("Escape")
+
+    for leave in (phone.by("options-close").tap, escape, phone.by("export").tap):
+        phone.by("options-button").tap()
+        options.wait_for()
+        leave()
+        options.wait_for(state="hidden")
+        assert phone.by("options-button").get_attribute("aria-expanded") == "false"
+    phone.by("export-coco").click(trial=True)
+    phone.by("options-button").tap()
+    phone.by("export-coco").wait_for(state="hidden")
+    close, view = phone.by("options-close").bounding_box(), phone.by("view-cutout").bounding_box()
+    assert close["y"] + close["height"] <= view["y"], "it lies over nothing"
+
+
 @pytest.mark.parametrize("phone", [UPRIGHT, LYING, (320, 568), (667, 375)], indirect=True, ids=str)
 def test_everything_can_be_reached(phone: Phone) -> None:
     phone.press(CUP)

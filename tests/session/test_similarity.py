@@ -69,7 +69,7 @@ def test_local_guidance_is_compared_position_by_position(pictures: dict[str, np.
     found = session.similarity("a", "cup")
     assert found[0, 0] == pytest.approx(1)
     assert found[-1, -1] == 0
-    with pytest.raises(UserError, match="Nothing that guides 'b' is annotated with label 1"):
+    with pytest.raises(UserError, match="Nothing that guides 'b' is annotated with label 'cup'"):
         session.similarity("b", "cup")
 
 
@@ -87,7 +87,7 @@ def test_a_network_without_z_says_so(name: str, pictures: dict[str, np.ndarray])
     [
         ("c", "cup", "no image 'c'"),
         ("a", "plate", "no label 'plate'"),
-        ("a", "cup", "Nothing that guides 'a' is annotated with label 1, so there is nothing to compare with"),
+        ("a", "cup", "Nothing that guides 'a' is annotated with label 'cup', so there is nothing to compare with"),
     ],
 )
 def test_similarity_to_nothing_is_refused(late: Session, image: str, label: str, sentence: str) -> None:

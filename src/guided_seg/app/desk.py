@@ -309,12 +309,13 @@ class Desk:
         self._worker.behind(self._played(message, steps))
 
     def _played(self, message: messages.Play, steps: Iterator[FrameAnswer]) -> Iterator[None]:
-        done, of, began = 0, self._replies.length(message.video) or 0, time.perf_counter()
+        done, began, length = 0, time.perf_counter(), self._replies.length(message.video) or 0
+        of = message.start + 1 if message.backward else length - message.start  # not positive: not known
         try:
             for done, frame in enumerate(steps, 1):
                 name, sure = f"{message.video}#{frame.number}", confidence(torch.stack(frame.maps).cpu().numpy())
                 self._replies.mask(message.n, name, "answer", frame.labels, began, sure)
-                self._replies.progress(message.n, "play", done, max(of, done), ended=False)
+                self._replies.progress(message.n, "play", done, max(of, done) if of > 0 else 0, ended=False)
                 yield from self._until_there_is_room()
                 yield
                 began = time.perf_counter()

@@ -15,7 +15,7 @@ from guided_seg.predict.support import Annotated, Image
 
 
 def similarity(
-    predictor: Predictor, query: Image, support: Sequence[Annotated], label: int, num_labels: int
+    predictor: Predictor, query: Image, support: Sequence[Annotated], label: int, labels: Sequence[str]
 ) -> Float[Tensor, "h w"]:
     """The cosine in -1..1 between the query's features and z of a label, on the grid of the features.
 
@@ -26,7 +26,7 @@ def similarity(
         query: the image.
         support: see `Predictor.maps`.
         label: number of the label.
-        num_labels: K.
+        labels: names of all labels.
 
     Raises:
         UserError: the network has no z in the space of its features, or nothing that guides the query is annotated
@@ -37,11 +37,11 @@ def similarity(
             "This network has no z that the features of an image can be compared with; take one that guides by late "
             "fusion, such as guided-lite0."
         )
-    guidance = predictor.guidance(query, predictor.guides(query, support), label, num_labels)
+    guidance = predictor.guidance(query, predictor.guides(query, support), label, len(labels))
     if not guidance.annotated.any():
         raise UserError(
-            f"Nothing that guides {query.key!r} is annotated with label {label}, so there is nothing to compare with; "
-            "set a dot with this label first."
+            f"Nothing that guides {query.key!r} is annotated with label {labels[label]!r}, so there is nothing to "
+            "compare with; set a dot with this label first."
         )
     features = normalize(predictor.features(query).unpadded()[0][0], dim=0)
     z = normalize(guidance.z[0, 0], dim=0)

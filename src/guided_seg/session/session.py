@@ -204,7 +204,7 @@ class Session(Playing):
         """
         self.picture(image_id)
         number, support = self._number(label), self._support(self._annotations)
-        found = similarity(self._predictor, self._image(image_id), support, number, len(self.labels))
+        found = similarity(self._predictor, self._image(image_id), support, number, self.labels)
         return found.cpu().numpy()
 
     def episodes(self) -> Iterator[Episode]:

@@ -4,7 +4,7 @@ import { gradient } from "./colours.js";
 import { inside } from "./coordinates.js";
 import { clear, step } from "./edits.js";
 import { canvas, fit, invalidate, paintAnswer, pixelOf, scene, zoom } from "./stage.js";
-import { choose, listen, page, tell } from "./state.js";
+import { choose, listen, nameOf, page, tell } from "./state.js";
 
 const get = (id) => document.getElementById(id);
 const TOOLS = ["dot", "scribble", "box"];
@@ -13,8 +13,6 @@ const LEGENDS = {
   heat: (name) => ["0 %", `100 % ${name}`],
   similarity: (name) => ["less", `more like the dots of ${name}`],
 };
-
-const nameOf = (number) => page.labels[number - 1]?.name ?? "background";
 
 let under = null; // [row, column] under the pointer
 
@@ -42,6 +40,19 @@ function history() {
 function openOptions(open) {
   document.body.dataset.options = open ? "open" : "closed";
   get("options-button").setAttribute("aria-expanded", open);
+}
+
+/** A press beside the options closes them, and so a button that opens something else does. */
+function pressedBeside({ target }) {
+  if (!get("options").contains(target) && !get("options-button").contains(target)) openOptions(false);
+}
+
+/** Close the options, and go back to their button if the focus would be lost. */
+function leaveOptions() {
+  const within = get("options").contains(document.activeElement);
+  if (document.body.dataset.options !== "open") return;
+  openOptions(false);
+  if (within) get("options-button").focus();
 }
 
 /** What the answer and the map that is viewed say of a pixel. */
@@ -82,7 +93,10 @@ export function useControls() {
   get("zoom-in").onclick = () => zoom(1.25);
   get("zoom-out").onclick = () => zoom(0.8);
   get("options-button").onclick = () => openOptions(document.body.dataset.options !== "open");
-  canvas.addEventListener("pointerdown", () => openOptions(false));
+  get("options-close").onclick = leaveOptions;
+  addEventListener("pointerdown", pressedBeside);
+  addEventListener("keydown", ({ key }) => key === "Escape" && leaveOptions());
+  get("export").addEventListener("toggle", ({ target }) => target.open && openOptions(false)); // by the keyboard too
   canvas.addEventListener("pointermove", pointed);
   canvas.addEventListener("pointerleave", () => pointed(null));
   reflect();
@@ -104,5 +118,6 @@ listen("shown", () => {
 });
 listen("drawn", () => {
   position();
+  get("refined").hidden = !scene.refined;
   get("zoom").textContent = scene.image ? `Zoom ${Math.round(100 * scene.view.scale)} %` : "";
 });

@@ -2,7 +2,7 @@
 
 import { send } from "./connection.js";
 import { frameOf, thinned } from "./coordinates.js";
-import { choose, imageOf, listen, page, tell } from "./state.js";
+import { choose, imageOf, listen, nameOf, page, tell } from "./state.js";
 
 const POINTS = 400; // of a scribble, at most
 
@@ -100,13 +100,15 @@ export function moveDot(start, end) {
   });
 }
 
-/** Remove the dot at [row, column]. */
-export function removeDot([row, column]) {
+/** Remove a dot [row, column, label]. Where another label was `meant`, it may be a surprise, so it is said. */
+export function removeDot([row, column, label], meant) {
   if (!edit("remove", { image: page.image, row, column })) return;
   redraw((dots) => {
     const index = dots.findIndex(([atRow, atColumn]) => atRow === row && atColumn === column);
     if (index >= 0) dots.splice(index, 1);
   });
+  if (label === meant) return;
+  tell("notice", { text: `Removed a dot of ${nameOf(label)}.`, undo: () => step("undo") });
 }
 
 /** Guide by a line of [row, column]. */

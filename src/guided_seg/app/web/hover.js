@@ -1,11 +1,13 @@
-// Answers that nobody clicked for: what a dot under the pointer would do, and the refined answer after each edit.
+// Answers that nobody clicked for: what a dot under the pointer would do, and the refined answer after each edit and to
+// an image with dots that is shown.
 
 import { send } from "./connection.js";
 import { opened } from "./edits.js";
 import { invalidate, showPreview } from "./stage.js";
-import { listen, page } from "./state.js";
+import { imageOf, listen, page } from "./state.js";
+import { isPlaying } from "./timeline.js";
 
-const PAUSE = 250; // milliseconds: edits that follow each other faster are refined after the last of them
+const PAUSE = 250; // milliseconds: edits and images that follow each other faster are refined after the last of them
 const LATE = 1500; // milliseconds after which an unanswered hover no longer holds back the next
 
 let asked = { n: 0, since: 0 }; // the hover in flight; n is 0 if none is
@@ -78,8 +80,8 @@ function refineIn(pause) {
 }
 
 function refine() {
-  // side by side both networks show their quick answers
-  if (!refinable || !page.refine || page.compare || page.image === null) return;
+  // side by side both networks show their quick answers, and a video that plays has no time for others
+  if (!refinable || !page.refine || page.compare || page.image === null || isPlaying()) return;
   refinable = false;
   refining = send("refine", { image: page.image });
 }
@@ -94,9 +96,10 @@ listen("edited", ({ n }) => {
   refineIn(pause);
 });
 listen("shown", () => {
-  refinable = false;
+  refinable = !isPlaying() && imageOf(page.image)?.dots.length > 0;
   refining = 0;
   leave();
+  refineIn(PAUSE); // the server gives the quick answer first
 });
 listen("chosen", (changed) => {
   if (changed.has("preview") || changed.has("label")) clearPreview();

@@ -17,7 +17,8 @@ import { draw, invalidate, paintAnswer, scene, showAnswer, showPreview } from ".
 import { choose, entries, imageOf, listen, page, tell } from "./state.js";
 import { refresh } from "./strip.js";
 import { ended, isPlaying, play, reached } from "./timeline.js";
-import { answered, askForMap, firstOf, follow, go, goToNext, mapped, ofVisibleVideo, quickAnswer } from "./visit.js";
+import { answered, askForMap, firstOf, follow, go, goToNext, mapped } from "./visit.js";
+import { ofVisibleVideo, quickAnswer, refusedMap } from "./visit.js";
 
 let buffer = null; // the label map of a preview or refined answer
 let pending = null; // what to go to once the server says it is there
@@ -39,7 +40,6 @@ const masks = {
     if (scene.image?.id === image) {
       answered({ ...header, payload });
       showPreview(null);
-      marked(false);
       paint(header);
       took(ms);
       askForMap();
@@ -61,8 +61,7 @@ const masks = {
   },
   refined(header, payload) {
     if (!refined(header.n) || scene.image?.id !== header.image) return;
-    showAnswer(decoded({ ...header, payload }));
-    marked(true);
+    showAnswer(decoded({ ...header, payload }), true);
     paint(header);
     took(header.ms);
   },
@@ -72,11 +71,6 @@ const masks = {
 function show(changed) {
   if (changed.length && !changed.includes(page.image)) go(changed[0]);
   stepped = { n: 0, changed: [] };
-}
-
-/** Mark the answer as refined, or not. */
-function marked(better) {
-  document.getElementById("refined").hidden = !better;
 }
 
 /** Give an image the dots that the server says it has. */
@@ -143,6 +137,7 @@ const messages = {
   error({ n, text }) {
     if (refused(n)) return;
     notice(text, true);
+    refusedMap(n);
     for (const { id, dots, said } of page.images.values()) if (said && `${said}` !== `${dots}`) hold(id, said);
     if (page.label > page.labels.length) choose({ label: Math.max(1, page.labels.length) });
   },
@@ -163,7 +158,8 @@ listen("edited", ({ n, image, what }) => {
   latest = n;
   stepped = { n: what ? n : 0, changed: [] };
   guided = true;
-  marked(false);
+  scene.refined = false;
+  invalidate();
   age(image);
   tell("aged");
 });
@@ -184,7 +180,6 @@ listen("cancel", () => {
 listen("chosen", (changed) => {
   if (changed.has("compare")) {
     showAnswer(quickAnswer()); // a refined one is not compared with a quick one
-    marked(false);
     draw();
   }
   if (!changed.has("fill")) return;

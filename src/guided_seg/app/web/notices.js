@@ -63,8 +63,8 @@ export function progress({ what, done, of, ended }) {
     return;
   }
   slow ||= setTimeout(() => (get("progress").hidden = false), PATIENCE);
-  const doing = what === "play" ? "Playing: frame" : "Filling in image";
-  get("progress-text").textContent = `${doing} ${done}${of ? ` of ${of}` : ""}`;
+  const [doing, things] = what === "play" ? ["Playing", "frames"] : ["Filling in", "images"];
+  get("progress-text").textContent = `${doing}: ${done}${of ? ` of ${of}` : ""} ${things}`;
   const bar = get("progress-bar");
   if (of) [bar.max, bar.value] = [of, done];
   else bar.removeAttribute("value");
@@ -111,7 +111,7 @@ function connection({ state, wait }) {
 }
 
 listen("connection", connection);
-listen("notice", ({ text, error }) => notice(text, error));
+listen("notice", ({ text, error, undo }) => notice(text, error, undo));
 listen("edited", () => {
   get("saved").hidden = true;
   outdated();

@@ -56,7 +56,7 @@ function aimed(event, at) {
   const touch = event.pointerType === "touch";
   const index = nearest(event);
   const place = pixelOf(event);
-  if (index >= 0) return { kind: "drag", index, fresh: false, ...at };
+  if (index >= 0) return { kind: "drag", index, fresh: false, meant: negative ? 0 : page.label, ...at };
   const start = clamped(place, scene.image);
   if (page.tool !== "dot") return { kind: page.tool, label: labelFor(negative), start, ...at };
   if (!inside(place, scene.image)) return { kind: "pan", ...at };
@@ -128,11 +128,11 @@ function ended(event) {
   if (!drawing && (done.kind === "scribble" || done.kind === "box")) placeDot(done.start, done.label === 0);
 }
 
-function dropped({ index, fresh }, held) {
+function dropped({ index, fresh, meant }, held) {
   const dot = scene.image.dots[index];
   if (!dot) return;
   if (held) moveDot(dot.slice(0, 2), held.at);
-  else if (!fresh) removeDot(dot);
+  else if (!fresh) removeDot(dot, meant);
 }
 
 function hovered(event) {

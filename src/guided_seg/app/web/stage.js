@@ -41,6 +41,7 @@ const scene = {
   image: null, // {id, height, width, dots}
   picture: null, // HTMLImageElement
   labels: null, // Uint8Array, the label map shown
+  refined: false, // whether that is a refined answer to the annotations as they are
   other: null, // the one of the second network
   split: 0.5, // where the divider is, as a share of the width
   map: null, // {what, values, height, width}
@@ -63,7 +64,8 @@ export function size() {
 /** Show an image, without answers at first. */
 export function show(image, picture) {
   const same = scene.image?.height === image.height && scene.image?.width === image.width;
-  Object.assign(scene, { image, picture, labels: null, other: null, map: null, held: null, hovered: -1, drawing: null });
+  Object.assign(scene, { image, picture, labels: null, refined: false, other: null, map: null });
+  Object.assign(scene, { held: null, hovered: -1, drawing: null });
   for (const layer of Object.values(layers)) layer.shown = false;
   if (!same) fit();
   invalidate();
@@ -106,9 +108,9 @@ export function showOther(labels) {
   paintOn(layers.other, labels);
 }
 
-/** Show a label map. */
-export function showAnswer(labels) {
-  scene.labels = labels;
+/** Show a label map: the quick answer or a refined one. */
+export function showAnswer(labels, refined = false) {
+  Object.assign(scene, { labels, refined });
   paintOn(layers.answer, labels);
 }
 

@@ -74,6 +74,11 @@ export function colourOf(label) {
   return label === 0 ? NEGATIVE : (page.labels[label - 1]?.colour ?? [148, 163, 184]);
 }
 
+/** The name of a label, by its number. */
+export function nameOf(label) {
+  return page.labels[label - 1]?.name ?? "background";
+}
+
 /** An address below this session, with the token if there is one. */
 export function address(path, parameters = {}) {
   const query = new URLSearchParams(parameters);

@@ -50,7 +50,7 @@ export function play(backward = false) {
 }
 
 /** Stay at the visible frame. */
-function pause() {
+export function pause() {
   send("stop");
   ended();
   tell("paused");
@@ -89,11 +89,11 @@ function shown() {
   get("play").title = isPlaying() ? "Pause (K)" : "Segment frame by frame from here (K)";
   get("play-back").disabled = isPlaying();
   if (!frame) return;
-  const last = frames(frame.video) - 1;
-  get("frame-number").textContent = `${frame.index} / ${last}`;
-  canvas.setAttribute("aria-valuemax", last);
-  canvas.setAttribute("aria-valuenow", frame.index);
-  canvas.setAttribute("aria-valuetext", `Frame ${frame.index} of ${last}`);
+  const [number, count] = [frame.index + 1, frames(frame.video)]; // as the progress counts
+  get("frame-number").textContent = `${number} / ${count}`;
+  canvas.setAttribute("aria-valuemax", count);
+  canvas.setAttribute("aria-valuenow", number);
+  canvas.setAttribute("aria-valuetext", `Frame ${number} of ${count}`);
   redraw();
 }
 

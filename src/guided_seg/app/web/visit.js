@@ -7,7 +7,8 @@ import { answerTo, decoded } from "./masks.js";
 import { picture } from "./pictures.js";
 import { painted } from "./probe.js";
 import { draw, fit, scene, show, showAnswer, showMap, size } from "./stage.js";
-import { imageOf, listen, page, tell } from "./state.js";
+import { choose, imageOf, listen, page, tell } from "./state.js";
+import { isPlaying, pause } from "./timeline.js";
 
 const AHEAD = 6; // frames of a video that plays are loaded before it is their turn
 const LATE = 30; // at most this many wait
@@ -24,9 +25,10 @@ export function quickAnswer() {
   return labels;
 }
 
-/** Go to an image or frame; resolves to whether it is visible then. */
+/** Go to an image or frame, and play no video any more; resolves to whether it is visible then. */
 export async function go(id) {
   if (!imageOf(id)) return false;
+  if (isPlaying() && id !== page.image) pause();
   wanted = id;
   coming = [];
   clearTimeout(timer);
@@ -103,6 +105,11 @@ export function mapped(header, values) {
   if (n !== asking || what !== page.view) return;
   showMap({ what, values, height, width });
   draw();
+}
+
+/** A message was refused: if it asked for a map, leave the view, which would show the map from before. */
+export function refusedMap(n) {
+  if (n === asking) choose({ view: "overlay" });
 }
 
 /** Go to where the next dot helps most, and mark it; the page asks what is there. */
