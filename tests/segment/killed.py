@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from support.commands import call
+from support.processes import forked
 
 from guided_seg.formats.kept import KeptMaps
 from guided_seg.formats.unfinished import WORK
@@ -30,14 +31,10 @@ def keep(self: KeptMaps, image: str, version: str, labels: Labels) -> None:
         file.write(f"{image}\n")
 
 
-def child(words: list[str]) -> int:
-    """The process of a child that runs the command."""
-    process = os.fork()
-    if not process:
-        done = call("segment.__main__", *words, folder=Path.cwd())
-        sys.stderr.write(done.stderr)
-        os._exit(done.returncode)
-    return process
+def command(words: list[str]) -> int:
+    done = call("segment.__main__", *words, folder=Path.cwd())
+    sys.stderr.write(done.stderr)
+    return done.returncode
 
 
 def main() -> None:
@@ -45,7 +42,7 @@ def main() -> None:
     out = Path(words[-1].partition("=")[2])
     rng, killed, total = random.Random(seed), 0, 300
     while True:
-        process = child(words)
+        process = forked(lambda: command(words))
         # after a random number of further images, and a random moment later
         target = len(list((out / WORK).glob("[!.]*.png"))) + rng.randrange(total // (kills + 1) * 2)
         until = time.monotonic() + 60

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Timer
@@ -113,3 +113,11 @@ def _default_signals() -> Iterator[None]:
 
 def _pass_over(*_: Any) -> None:
     """A handler that ignores its signal."""
+
+
+def forked(run: Callable[[], int]) -> int:
+    """The id of a copy of this process, which ends with the exit code of ``run``. The caller kills and waits for it."""
+    process = os.fork()
+    if not process:
+        os._exit(run())
+    return process
