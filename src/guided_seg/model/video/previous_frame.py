@@ -36,7 +36,7 @@ def likeliest(maps: Sequence[Float[Tensor, "H W"]]) -> UInt8[Tensor, "H W"]:
         maps: the score map of each label, at least two.
 
     Example:
-        >>> likeliest(torch.tensor([[[0.0, 2.0, 1.0]], [[1.0, 0.0, 1.0]]])).tolist()
+        >>> likeliest([torch.tensor([[0.0, 2.0, 1.0]]), torch.tensor([[1.0, 0.0, 1.0]])]).tolist()
         [[1, 0, 0]]
     """
     if maps[0].device.type != "cpu":
