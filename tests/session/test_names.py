@@ -126,6 +126,16 @@ def test_a_session_can_be_copied_and_sent_to_a_process(work: Path, copied: Calla
     assert len(list(other.segment_video("v"))) == 2
 
 
+@pytest.mark.parametrize("ask", ["segment", "refined", "similarity"])
+def test_a_session_that_has_answered_can_be_sent_to_a_process(work: Path, ask: str) -> None:
+    made = session()
+    made.add_image("a", PICTURE)
+    made.dot("a", 1, 1, "it")
+    getattr(made, ask)(*("a", "it")[: 1 + (ask == "similarity")])
+    other = pickle.loads(pickle.dumps(made))
+    assert np.array_equal(other.refined("a"), made.refined("a"))
+
+
 def test_a_frame_that_changed_on_disk_is_refused(work: Path) -> None:
     """Its kept features are of other pixels, perhaps of another size."""
     made = session()

@@ -124,6 +124,10 @@ class ByLabel(Predictor):
     _latest: tuple[Annotated, int, Shown] | None = None
 
     def _maps(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps:
+        with self._forgetting():
+            return self._by_label(query, support, num_labels, previous)
+
+    def _by_label(self, query: Image, support: Sequence[Annotated], num_labels: int, previous: Labels | None) -> Maps:
         previous = previous if self.network.conditioning.memory else None
         # one by one: joint sums are rounded differently, and undo would no longer be exact to the bit
         separable = self.network.segmentor.separable
@@ -146,7 +150,7 @@ class ByLabel(Predictor):
         """The score maps of the L labels in ``group``."""
         prepared = self._prepared(query)
         with self._threads_for(prepared):
-            guidance = Guidance.join([self.guidance(query, support, label, num_labels) for label in group])
+            guidance = Guidance.join([self._guidance(query, support, label, num_labels) for label in group])
             if previous is not None:
                 guidance = replace(guidance, previous=self._shares(query, previous, num_labels))
             return self.network.score(prepared, guidance, group[0])[0]
@@ -162,6 +166,10 @@ class ByLabel(Predictor):
 
     def guidance(self, query: Image, support: Sequence[Annotated], label: int, num_labels: int) -> Guidance:
         """The guidance z of one label, from the annotated images that `guides` returns."""
+        with self._forgetting():
+            return self._guidance(query, support, label, num_labels)
+
+    def _guidance(self, query: Image, support: Sequence[Annotated], label: int, num_labels: int) -> Guidance:
         guides = [each for each in support if label in each.labels]
         version = _version(guides, label, num_labels)
         # z is the same for any query, unless it says where things are in that query
@@ -209,11 +217,19 @@ class ByLabel(Predictor):
         return parts[label]
 
     def _shown(self, guide: Annotated, num_labels: int) -> Shown:
-        """What one annotated image shows of all labels. The latest is kept, as each of its labels is asked for."""
+        """What one annotated image shows of all labels. It is kept until the next image, as each label asks for it."""
         if self._latest is None or self._latest[:2] != (guide, num_labels):
             shots = Shots.of_image(*guide.annotation(), num_labels)
             self._latest = guide, num_labels, self.network.show(self.features(guide.image), shots)
         return self._latest[2]
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Keep what an image shows only while the block runs: it holds pixels, and cannot be pickled."""
+        try:
+            yield
+        finally:
+            self._latest = None
 
     def _find(self, key: Hashable, version: Hashable) -> Any:
         return None if version is None else self.cache.find(key, version)
