@@ -126,8 +126,9 @@ def test_a_session_can_be_copied_and_sent_to_a_process(work: Path, copied: Calla
     assert len(list(other.segment_video("v"))) == 2
 
 
+@pytest.mark.usefixtures("work")
 @pytest.mark.parametrize("ask", ["segment", "refined", "similarity"])
-def test_a_session_that_has_answered_can_be_sent_to_a_process(work: Path, ask: str) -> None:
+def test_a_session_that_has_answered_can_be_sent_to_a_process(ask: str) -> None:
     made = session()
     made.add_image("a", PICTURE)
     made.dot("a", 1, 1, "it")

@@ -131,7 +131,7 @@ class Desk:
         return self._reopen(file)
 
     def export(self, folder: Path, wanted: messages.Export, cancelled: Event) -> None:
-        """Write masks for another tool into an empty folder. The page is told how far it is.
+        """Export masks into an empty folder, and report progress to the page.
 
         It works on a copy, so that clicks need not wait.
 

@@ -1,4 +1,4 @@
-"""What is to be written: images and frames in their order, each with the name of its file and a way to read it."""
+"""The images and frames to write, in order, each with its file name and a function that reads its pixels."""
 
 from __future__ import annotations
 

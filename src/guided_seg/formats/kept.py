@@ -1,4 +1,4 @@
-"""Label maps that are kept until a result is whole, so that what was segmented once need not be again."""
+"""Label maps kept on disk, so that a stopped job resumes without segmenting an image twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads that read ahead of the network, and write behind it. Order stays, and little is in memory."""
+"""Read ahead of the network and write behind it, in threads: in order, and with few images in memory."""
 
 from __future__ import annotations
 

@@ -252,7 +252,7 @@ class _Work:
         self.left_out: dict[str, str] = {}
 
     def done(self) -> Generator[_Done, None, None]:
-        """Each input with its label map. The progress is told once it was taken."""
+        """Each input with its label map. Progress is reported after it was consumed."""
         with closing(looked_at(self._inputs, self._look)) as looked:
             for number, (each, found) in enumerate(looked, 1):
                 segmented = self._segmented(each, found)

@@ -156,7 +156,7 @@ class Answering(Annotating):
     def segment_pixels(self, pixels: NDArray[Any], image_id: str | None = None, refined: bool = False) -> Labels:
         """The label map of an image that need not be one of the session: uint8 ``[H, W]``.
 
-        Nothing of an image that is not one of the session is kept, so many of them take no more memory than one.
+        Features of images outside the session are not cached, so many of them take no more memory than one.
 
         Args:
             pixels: uint8 ``[H, W, 3]`` RGB.

@@ -17,6 +17,7 @@ from cvat_sdk.masks import encode_mask
 from guided_seg.errors import UserError
 from guided_seg.formats.rings import rings
 from guided_seg.model.video.previous_frame import Memory, check_memory
+from guided_seg.release import DEFAULT
 from guided_seg.session import NEGATIVE, Session
 from guided_seg.session.annotating import Annotating
 from guided_seg.session.arguments import RGB, one_of
@@ -38,7 +39,7 @@ TRACKING_MB = 256
 
 def create(
     kind: str = "interact",
-    checkpoint: str = "guided-lite0",
+    checkpoint: str = DEFAULT,
     device: str = "cpu",
     refined: bool = True,
     memory: str = "shot",
