@@ -39,7 +39,7 @@ SECONDS = 7 / 4
 """Of a click: 7 s for four clicks on the outline of an object (Papadopoulos et al., ICCV 2017)."""
 MANY = 1000
 FEW = 5
-"""After so many dots a person may well give up, and outline the object by hand."""
+"""Number of dots after which a person may give up and outline the object by hand."""
 _FINE = 8
 """How many rows and columns a pixel is divided into to fill outlines."""
 

@@ -391,7 +391,7 @@ def test_a_failed_save_is_told_once_and_tried_again(
     dots(desk, page)
     until(lambda: len(tries) >= 3)
     again = Page()
-    desk.connect(again)  # a page that is opened meanwhile is told too
+    desk.connect(again)  # a page opened meanwhile gets the message too
     told = again.of("error")["text"]
     assert "Your work is not saved" in told
     assert ("RuntimeError: odd" if odd else str(desk.file)) in told

@@ -53,7 +53,7 @@ def find_queries(words: Sequence[str], session: Session, kind: Format, out: Path
     if not paths:
         raise UserError(f"All of {' '.join(words)} lies in the folder of the result, {out}; choose another output_dir.")
     known = {path.resolve(): name for name in _of_session(session, kind) if (path := session.path_of(name))}
-    if kind.of == "images":  # frames of a video of the session, some of which may be annotated
+    if kind.of == "images":  # single frames can be annotated in the session
         known |= {path.resolve(): name for name, path in session.video_files().items()}
     names: list[str] = []
     files: dict[str, Path] = {}
