@@ -55,6 +55,12 @@ def test_a_session_costs_little_more_than_torch() -> None:
     assert facts["session"] < 0.3 / 2.2 * facts["torch"]
 
 
+def test_the_page_imports_nothing_that_it_does_not_need() -> None:
+    _, facts = play(AT_EXIT + "import guided_seg.app.running")
+    assert {"torch", "fastapi", "guided_seg.app.server"} <= set(facts["modules"])
+    assert (NOT_FOR_A_SESSION - {"omegaconf"}) & set(facts["modules"]) == set()
+
+
 def test_the_package_imports_nothing_for_work() -> None:
     _, facts = play(AT_EXIT + "import guided_seg; guided_seg.load")
     assert "guided_seg" in facts["modules"]

@@ -113,7 +113,7 @@ class TestSbd:
         whole = path.read_bytes()
         expected = read_mat("GTcls", path)
         monkeypatch.setattr(
-            "guided_seg.data.sources.sbd.loadmat", lambda *_, **__: {"GTcls": {"Segmentation": expected}}
+            "scipy.io.loadmat", lambda *_, **__: {"GTcls": {"Segmentation": expected}}
         )
         for place in range(136, len(whole), 5):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
@@ -127,7 +127,7 @@ class TestSbd:
         def fail(*_: Any, **__: Any) -> None:
             raise error
 
-        monkeypatch.setattr("guided_seg.data.sources.sbd.loadmat", fail)
+        monkeypatch.setattr("scipy.io.loadmat", fail)
         with pytest.raises(BrokenFile, match=rf"that can be read \({error.__name__}\)"):
             read_mat("GTcls", root / "cls/t2.mat")
 

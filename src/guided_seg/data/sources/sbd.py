@@ -10,7 +10,6 @@ from struct import unpack_from
 
 import numpy as np
 from jaxtyping import UInt8
-from scipy.io import loadmat
 
 from guided_seg.data.files.pairs import Pair
 from guided_seg.data.files.verify import open_root, read_list
@@ -100,6 +99,8 @@ def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
     Raises:
         BrokenFile: missing, truncated, or without such a label map.
     """
+    from scipy.io import loadmat  # a tenth of the time until the page is up, which reads no such file
+
     if not path.is_file():
         raise BrokenFile(
             f"The file {path} does not exist; copy it from SBD's archive, or take its image off the lists."
