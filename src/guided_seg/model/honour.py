@@ -13,7 +13,7 @@ from guided_seg.model.heads.evidence import Sides, each_label
 MARGIN = 2.0
 """Smallest score that a dot on the query gets for its label, and largest with the other sign for all others."""
 
-NUGGET = 0.02
+NUGGET = 1e-3
 """Added to the diagonal of the kernel, so that contradictory dots close together stay finite."""
 
 
@@ -53,8 +53,6 @@ class Honour(nn.Module):
             guidance: holds the dots.
             grid: rows and columns of the grid that `Guidance.places` refers to.
         """
-        if guidance.places is None:
-            return scores
         with torch.autocast(scores.device.type, enabled=False):
             unit = F.normalize(look.float(), dim=1)
             more = [
