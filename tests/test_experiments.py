@@ -32,7 +32,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     every = ("evaluation.shots=[1,5]", "evaluation.points=[1,5,25,dense]")
     few = {
         "fine_tune": ("baseline.steps=2",),
-        "guided_lite0": ("data=shapes", "backbone=small", "decoder.unshuffle=false"),
+        "guided_lite0": (small := ("data=shapes", "backbone=small", "decoder.unshuffle=false")),
+        "guided_lite1": small,
     }.get(request.param, ())
     return run(tmp_path_factory.mktemp(request.param), f"+experiment={request.param}", *every, *few, figures=True)
 

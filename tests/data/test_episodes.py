@@ -21,7 +21,7 @@ from guided_seg.data.sampling.transforms import Augment
 from guided_seg.data.shapes.shapes import Shapes
 from guided_seg.data.source import MODES, Mode, Sample, Source, Task
 from guided_seg.data.sources.folder import Folder
-from guided_seg.data.training_episodes import TrainEpisodes, _touch, to_tensor
+from guided_seg.data.training_episodes import TrainEpisodes, _touch, exchanged, to_tensor
 from guided_seg.data.workers import EpisodeSampler
 from guided_seg.episode import IGNORE, Episode, collate
 from guided_seg.errors import DataError
@@ -457,7 +457,7 @@ def test_decoded_images_are_shared_and_not_written_to(folder: Callable[..., Path
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
-@pytest.mark.parametrize("name", ["united", "earlier", "corrections", "recalled"])
+@pytest.mark.parametrize("name", ["united", "exchanged", "earlier", "corrections", "recalled"])
 def test_a_share_that_cannot_be_is_refused(name: str, share: float) -> None:
     with pytest.raises(DataError, match=rf"episode\.{name}={share}: expected a number from 0 to 1"):
         EpisodeOptions(**{name: share})
@@ -468,3 +468,35 @@ def test_every_key_of_the_config_is_an_option_with_the_same_default() -> None:
     own = set(config) - {"points"}  # which makes a PointRange
     assert own == {name for name, _ in rules()}
     assert EpisodeOptions.of(config) == EpisodeOptions()
+
+
+def _labels(episode: Episode) -> list[torch.Tensor | None]:
+    """Every tensor of labels of an episode."""
+    dots = [None if shot.points is None else shot.points[:, 2] for shot in episode.support]
+    return [episode.target, episode.previous, *dots, *(shot.mask for shot in episode.support)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_exchanged_task_is_the_complement(mode: Mode) -> None:
+    options = {"mode": mode, "earlier": 0.5, "turns": 2, "points": PointRange(dense=0.5)}
+    plain, other = (_episodes(_train(exchanged=share, **options), 20) for share in (0.0, 1.0))
+    for one, complement in zip(plain, other, strict=True):
+        for labels, found in zip(_labels(one), _labels(complement), strict=True):
+            assert (labels is None) == (found is None)
+            if labels is not None and found is not None:
+                known = labels != IGNORE
+                assert torch.equal(found != IGNORE, known)
+                assert torch.equal(found[known], 1 - labels[known])
+        assert all(
+            a is None or b is None or torch.equal(a, b)
+            for a, b in zip(_labels(exchanged(complement)), _labels(one), strict=True)
+        )
+
+
+def test_a_share_is_exchanged_and_never_several_labels() -> None:
+    plain, some = (_episodes(_train(mode="interactive", exchanged=share), 60) for share in (0.0, 0.5))
+    assert 15 < sum(not torch.equal(a.target, b.target) for a, b in zip(plain, some, strict=True)) < 45
+    plain, some = (_episodes(_train(mode="interactive", exchanged=share, objects=(2, 2))) for share in (0.0, 1.0))
+    several = [i for i, episode in enumerate(plain) if episode.num_labels > 2]
+    assert several
+    assert all(torch.equal(plain[i].target, some[i].target) for i in several)

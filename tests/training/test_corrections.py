@@ -110,5 +110,24 @@ def test_a_share_of_the_batches_is_corrected(share: float, monkeypatch: pytest.M
     assert (max(points) > 1) == (share > 0)
 
 
+@pytest.mark.parametrize("rounds", [(1, 1), (3, 3), (1, 3)])
+def test_corrections_come_in_rounds(rounds: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    options = EpisodeOptions(corrections=1.0, rounds=rounds)
+    module = EpisodicSegmentation(build_network(compose_run(*TINY)), options=options)
+    asked = collate([Episode(*scene(), [Shot(scene()[0], points=torch.tensor([[2, 2, 0]]), is_query=True)], {}, 3)])
+    points: list[int] = []
+    honest = module.network.forward
+    monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
+    monkeypatch.setattr(module.network, "forward", lambda b, f=None: points.append(len(b.points)) or honest(b, f))
+    answers = []
+    for step in range(10):
+        monkeypatch.setattr(EpisodicSegmentation, "global_step", step)
+        points.clear()
+        module.training_step(asked, step)
+        assert points == sorted(set(points)), "each round adds dots, on what the last one left wrong"
+        answers.append(len(points) - 1)  # the last is trained on
+    assert (min(answers), max(answers)) == rounds
+
+
 def test_the_main_command_trains_with_it(tmp_path: Path) -> None:
     assert (run(tmp_path / "run", "episode.corrections=1.0") / "metrics.json").is_file()

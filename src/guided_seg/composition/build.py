@@ -95,6 +95,7 @@ def choices(cfg: DictConfig) -> Choices:
         roles=cfg.fusion.get("roles", "per_label"),
         scorer=cfg.conditioning.get("scorer", "joint"),
         matching=cfg.conditioning.get("matching", False),
+        honour=cfg.decoder.get("honour", False),
     )
 
 

@@ -20,7 +20,7 @@ from guided_seg.data.sampling.placing import place_points
 from guided_seg.data.sampling.points import DENSE, PointRange, binarize, keep_labels
 from guided_seg.data.sampling.transforms import Augment
 from guided_seg.data.source import Mode, Sample, Source, Task, View
-from guided_seg.episode import Episode, Meta, Shot
+from guided_seg.episode import IGNORE, Episode, Meta, Shot
 from guided_seg.errors import BrokenFile, DataError
 from guided_seg.settings.episode_options import EpisodeOptions
 
@@ -71,7 +71,10 @@ class TrainEpisodes(Dataset[Episode]):
             first = self._first((epoch, index))
             self._last.clear()
             self._last[epoch, index] = first
-        return self._again(first, np.random.default_rng((self.seed, epoch, index, turn, 1))) if turn else first.episode
+        rng = np.random.default_rng((self.seed, epoch, index, turn, 1))
+        episode = self._again(first, rng) if turn else first.episode
+        share = self.options.exchanged
+        return exchanged(episode) if share and episode.num_labels == 2 and rng.random() < share else episode
 
     def _first(self, key: tuple[int, int]) -> _Drawn:
         broken: list[str] = []
@@ -204,6 +207,31 @@ def _touch(labels: np.ndarray, one: int, other: int) -> bool:
     """Whether two labels are at most two pixels apart; masks often leave such a gap."""
     near = cv2.dilate((labels == one).view(np.uint8), np.ones((5, 5), np.uint8))
     return bool((near.view(bool) & (labels == other)).any())
+
+
+def exchanged(episode: Episode) -> Episode:
+    """The complement of a task: positive and negative change places in target, support and earlier prediction.
+
+    Example:
+        >>> image, target = torch.zeros(3, 1, 3), torch.tensor([[0, 1, 255]], dtype=torch.uint8)
+        >>> shot = Shot(image, points=torch.tensor([[0, 1, 1]]), is_query=True)
+        >>> other = exchanged(Episode(image, target, [shot]))
+        >>> other.target.tolist(), other.support[0].points.tolist()
+        ([[1, 0, 255]], [[0, 1, 0]])
+    """
+    support = []
+    for shot in episode.support:
+        points = None
+        if shot.points is not None:
+            points = torch.cat([shot.points[:, :2], 1 - shot.points[:, 2:]], dim=1)
+        support.append(replace(shot, points=points, mask=_swapped(shot.mask)))
+    target = _swapped(episode.target)
+    assert target is not None
+    return replace(episode, target=target, support=support, previous=_swapped(episode.previous))
+
+
+def _swapped(labels: torch.Tensor | None) -> torch.Tensor | None:
+    return None if labels is None else torch.where(labels == IGNORE, labels, 1 - labels)
 
 
 def names_of(task: Task) -> Meta:

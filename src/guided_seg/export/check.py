@@ -60,6 +60,11 @@ def _obstacles(network: Network) -> Iterator[str]:
             f"conditioning={named(type(network.conditioning))} solves a system of equations for each prediction, for "
             "which ONNX has no operator; train with conditioning=nearest_neighbors"
         )
+    if network.decoder.honour is not None:
+        yield (
+            "decoder.honour=true solves a system of equations for each prediction, for which ONNX has no operator; "
+            "train with decoder.honour=false"
+        )
     if network.backbone.longest is not None:
         yield "resolution.longest resizes only large images; train with resolution=native, and resize images beforehand"
     if network.backbone.border:

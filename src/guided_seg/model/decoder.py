@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from guided_seg.errors import CompositionError
+from guided_seg.model.honour import Honour
 
 SPREAD = 16
 """Number of maps to which `Carried` expands a score."""
@@ -26,6 +27,7 @@ class Decoder(nn.Module, ABC):
     Attributes:
         uses_skips: whether it reads the backbone's skip maps, which are then cached with the features.
         separable: whether the scores of a label depend only on its own maps.
+        honour: corrects its scores at dots on the query; None if it does not.
     """
 
     uses_skips = False
@@ -34,6 +36,7 @@ class Decoder(nn.Module, ABC):
     def __init__(self, maps: int = 1) -> None:
         super().__init__()
         self.weigh = nn.Conv2d(maps, 1, 1, bias=False) if maps > 1 else None
+        self.honour: Honour | None = None
 
     def scores(self, maps: Float[Tensor, "B K E h w"]) -> Float[Tensor, "B K h w"]:
         """Reduce the E maps of each label to one score per cell."""
@@ -113,6 +116,7 @@ class Carried(Decoder):
         unshuffle: compute at the second finest resolution. Each cell holds the four cells of the finest map as
             channels and gets four scores (after sub-pixel convolution, Shi et al., 2016). The finest map is processed
             once per image, so an edit costs the same for the finest scores as for the second finest.
+        honour: give every dot on the query its label, see `Honour`.
 
     Raises:
         CompositionError: the backbone has no skip map, or only one with ``unshuffle``.
@@ -121,7 +125,9 @@ class Carried(Decoder):
     uses_skips = True
     separable = False
 
-    def __init__(self, skip_channels: Sequence[int], maps: int = 1, unshuffle: bool = False) -> None:
+    def __init__(
+        self, skip_channels: Sequence[int], maps: int = 1, unshuffle: bool = False, honour: bool = False
+    ) -> None:
         super().__init__()
         self.spread = nn.Conv2d(1, SPREAD, 1) if maps == 1 else None
         maps = SPREAD if maps == 1 else maps
@@ -144,6 +150,7 @@ class Carried(Decoder):
         self.mix = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in widths)
         self.fewer = nn.ModuleList(nn.Conv2d(width, less, 1) for width, less in pairwise(widths))
         self.score = nn.Conv2d(widths[-1], 4 if unshuffle else 1, 3, padding=1)
+        self.honour = Honour() if honour else None
 
     def prepare(self, skips: Sequence[Tensor]) -> list[Tensor]:
         """See `Decoder.prepare`."""

@@ -32,6 +32,7 @@ class Choices:
         roles: option of `EarlyStack`.
         scorer: option of `FeatureFusion`.
         matching: option of `FeatureFusion`.
+        honour: option of `Carried`.
     """
 
     fusion: type[Fusion]
@@ -45,10 +46,11 @@ class Choices:
     roles: str = "per_label"
     scorer: str = "joint"
     matching: bool = False
+    honour: bool = False
 
     def check(self) -> None:
         """Raise `CompositionError` for the first invalid combination."""
-        for sentence in chain(self._early(), self._pooled(), self._compared(), self._read_directly()):
+        for sentence in chain(self._early(), self._pooled(), self._compared(), self._read_directly(), self._honoured()):
             raise CompositionError(sentence)
 
     def _early(self) -> Iterator[str]:
@@ -120,6 +122,13 @@ class Choices:
                 f"{self['conditioning']} reads nothing but a z that has seen the whole image at every position, and "
                 f"{self['fusion']} with {self['locality']} has none; choose fusion=early_stack and locality=local, or "
                 "conditioning=feature_fusion."
+            )
+
+    def _honoured(self) -> Iterator[str]:
+        if self.honour and not self._is_set:
+            yield (
+                f"decoder.honour=true corrects scores at dots, and {self['locality']} does not keep where they are; "
+                "choose decoder.honour=false, or locality=set."
             )
 
     def __getitem__(self, group: str) -> str:

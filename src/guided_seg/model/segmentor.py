@@ -77,5 +77,7 @@ class Segmentor(NamedTuple):
         if first == 0:  # the floor is that of the negative
             maps = self.conditioning.floor(maps)
         fine = self.decoder(maps, prepared.skips)
+        if self.decoder.honour is not None:
+            fine = self.decoder.honour(fine, prepared.skips[-1], guidance, (maps.shape[-2], maps.shape[-1]))
         anchor = prepared.anchor.finer(fine.shape[-1] / maps.shape[-1]) if prepared.anchor else None
         return upsample(fine, prepared.size, anchor)

@@ -32,9 +32,12 @@ class EpisodeOptions:
             all other tasks, query and first shot swap places.
         united: share of the later interactive episodes whose target is an object united with one that touches it, such
             as a rider and the horse. Only the dots show that they belong together.
+        exchanged: share of episodes with one positive label whose positive and negative are exchanged: what was to be
+            left out is to be found. The complement of a task is a task.
         earlier: share of video tasks with an earlier prediction, see `data.sampling.earlier_masks.disturb`.
         corrections: share of training batches that are first predicted without gradients, and then trained on with more
             dots on the errors, see `guided_seg.training.corrections`.
+        rounds: range of the number of such corrections in a row, each of them on the errors that the last one left.
         recalled: share of training batches whose earlier predictions are the network's own, see there.
 
     Raises:
@@ -49,8 +52,10 @@ class EpisodeOptions:
     objects: tuple[int, int] = _option((1, 1), _RANGE)
     turns: int = _option(1, _COUNT)
     united: float = _option(0.0, _SHARE)
+    exchanged: float = _option(0.0, _SHARE)
     earlier: float = _option(0.0, _SHARE)
     corrections: float = _option(0.0, _SHARE)
+    rounds: tuple[int, int] = _option((1, 1), _RANGE)
     recalled: float = _option(0.0, _SHARE)
 
     def __post_init__(self) -> None:

@@ -109,8 +109,13 @@ class EpisodicSegmentation(LightningModule):
             return batch
         with torch.no_grad():
             answer = self.network(replace(batch, previous=None) if recall else batch, features).argmax(1)
-        batch = recalled(batch, answer, rng) if recall else batch
-        return corrected(batch, answer, rng) if correct else batch
+            batch = recalled(batch, answer, rng) if recall else batch
+            if correct:
+                batch = corrected(batch, answer, rng)
+                least, most = options.rounds
+                for _ in range(int(rng.integers(least, most + 1)) - 1 if most > 1 else 0):
+                    batch = corrected(batch, self.network(batch, features).argmax(1), rng)
+        return batch
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count episodes of any mode, except those with a broken file."""
