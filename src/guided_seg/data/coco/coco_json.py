@@ -104,6 +104,7 @@ class _Image(NamedTuple):
     file: str
     size: Size | None
     """None if the image is not requested."""
+    part: str
 
 
 def _images(path: Path, entries: Sequence[Mapping[str, Any]], wanted: Callable[[str], bool]) -> dict[Id, _Image]:
@@ -130,7 +131,7 @@ def _images(path: Path, entries: Sequence[Mapping[str, Any]], wanted: Callable[[
             size = check_size((entry.get("height"), entry.get("width"))) if wanted(file) else None
         except BadOutline as fault:
             raise DataError(f"The image {shown(file)} of {path} {fault}; correct it there.") from fault
-        found[number] = _Image(file, size)
+        found[number] = _Image(file, size, str(entry.get("set", "")))
     return found
 
 
@@ -194,7 +195,7 @@ class _Reader:
         order = sorted(self.found, key=lambda number: (isinstance(number, str), number))
         images = ((number, self.images[number], self.found[number]) for number in order)
         return {
-            number: Annotated(image.file, image.size, checked_number(instances, self.path, image.file))
+            number: Annotated(image.file, image.size, checked_number(instances, self.path, image.file), image.part)
             for number, image, instances in images
             if image.size is not None
         }
