@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from guided_seg.data.coco.outlines import Annotated, Instance, checked_number
-from guided_seg.data.coco.run_lengths import BadOutline, Size, check_size, nothing, of_segmentation
+from guided_seg.data.coco.run_lengths import (
+    BadOutline,
+    Size,
+    area,
+    check_box,
+    check_size,
+    check_within,
+    nothing,
+    of_segmentation,
+)
 from guided_seg.episode import IGNORE
 from guided_seg.errors import DataError
 from guided_seg.files.text import is_there, read_json, shown
@@ -37,8 +46,8 @@ class Instances(NamedTuple):
 def read_instances(path: Path, names: Sequence[str] | None, wanted: Callable[[str], bool]) -> Instances:
     """Read the annotated images of a JSON file.
 
-    Parts with fewer than three points have no area and are skipped. An annotation without any area remains as an
-    instance without pixels. A warning counts these, and annotations whose image is not in the file.
+    Parts with fewer than three points have no area and are skipped beside others. An annotation without an outline
+    remains as an instance without pixels. A warning counts these, and annotations whose image is not in the file.
 
     Args:
         path: the file.
@@ -157,7 +166,10 @@ class _Reader:
 
     def _instance(self, entry: Mapping[str, Any], file: str, size: Size) -> Instance:
         try:
+            check_box(entry.get("bbox"), size)
             runs, value = of_segmentation(entry.get("segmentation"), size), self._value(entry.get("category_id"))
+            if runs is not None and not any(area([runs])):
+                check_within(entry["segmentation"], size)
             if (crowd := entry.get("iscrowd") or 0) not in (0, 1):
                 raise BadOutline(f"has iscrowd={crowd!r}; expected 0 or 1")
         except BadOutline as fault:
