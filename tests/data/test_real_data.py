@@ -11,6 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
+from support.commands import CONF
 
 from guided_seg.data.coco.coco import COCO_CLASSES, Coco
 from guided_seg.data.images import image_size, mask_mode, read_labels
@@ -162,6 +164,16 @@ def test_regions_of_photos() -> None:
     assert [source.count("interactive") for source in sources] == [3347, 1217, 1233]
     largest = [max(np.bincount(read_labels(mask).ravel())) for mask in (DATA / "bsds_regions/masks").iterdir()]
     assert np.median(largest) > 481 * 321 / 4  # a sky, a lawn or a wall, not a compact object
+
+
+@needs_regions
+def test_photos_of_cows_are_neither_trained_on_nor_chosen_by() -> None:
+    """As the mixture holds out cows, of which four of these photos show some."""
+    without = list(OmegaConf.load(CONF / "data/mixture.yaml").sources.regions.without)
+    assert len(without) == 4
+    kept = [Folder(DATA / "bsds_regions", split, balance=0.0, without=without) for split in ("train", "val")]
+    assert not {path.stem for source in kept for path in source.image_files()} & set(without)
+    assert sum(len(source.image_files()) for source in kept) == 320 - 3  # the fourth is in test
 
 
 @needs_voc
