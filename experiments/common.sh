@@ -1,5 +1,5 @@
 # Functions for the run.sh of each folder. Runs are in outputs/claims. Complete runs are skipped, so repeating a command
-# resumes it. PYTHON is the interpreter, DATA the folder with voc2012/ and davis/.
+# resumes it. PYTHON is the interpreter, DATA the folder with voc2012/ and davis2016/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python}
@@ -13,8 +13,8 @@ train() {
 
 # photos SOURCE FOLDER OVERRIDE...: the same on voc or davis, on a frozen light backbone
 photos() {
-    local root=$DATA/$1
-    [ "$1" = voc ] && root=$DATA/voc2012
+    local root=$DATA/voc2012
+    [ "$1" = davis ] && root=$DATA/davis2016
     train "$2" data="$1" data.root="$root" backbone=efficientnet_lite0 data.augment.size=192 \
         data.training.steps=300 data.training.validate_every=150 "${@:3}"
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Two networks under every protocol of their data; DATA=FOLDER of voc2012/, davis/ and coco/ adds photographs
+# Two networks under every protocol of their data; DATA=FOLDER of voc2012/ and davis2016/ adds photographs
 source "$(dirname "$0")/../common.sh"
 HERE=experiments/protocols
 OUT=outputs/protocols
@@ -30,6 +30,5 @@ score shapes shapes "pascal5i,hsnet,$VIDEOS,instances,held_out,davis2016_memory"
 if [ -n "$DATA" ]; then
     network voc data=voc "data.root=$DATA/voc2012" data.held_out=1 mode=mixed backbone=efficientnet_lite0
     score voc voc $IMAGES data=voc "data.root=$DATA/voc2012" data.held_out=1
-    score davis voc $VIDEOS data=davis "data.root=$DATA/davis"
-    score coco voc $IMAGES data=coco "data.root=$DATA/coco"
+    score davis voc $VIDEOS data=davis "data.root=$DATA/davis2016"
 fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What each part of the released network adds: networks without it, trained for a few steps, from scratch and from the
-# released weights; DATA=FOLDER of voc2012/, davis/, coco/
+# released weights; DATA=FOLDER of the parts of data=mixture
 source "$(dirname "$0")/../common.sh"
 HERE=experiments/released_model
 OUT=${OUT:-outputs/released_model/ablation}
@@ -10,8 +10,9 @@ export HERE OUT DATA PYTHON OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 # trained FOLDER OVERRIDE...: with a frozen backbone
 trained() {
-    "$PYTHON" -m guided_seg.run +experiment=guided_lite0 logger=csv "data.root=$DATA" trainer.enable_progress_bar=false \
-        backbone.frozen=true data.training.batch_size=24 evaluation.episodes=2 "${@:2}" "output_dir=$1" >"$1/log.txt" 2>&1 ||
+    "$PYTHON" -m guided_seg.run +experiment=guided_lite0 logger=csv "data.root=$DATA" '~data.sources.regions' \
+        trainer.enable_progress_bar=false backbone.frozen=true data.training.batch_size=24 evaluation.episodes=2 \
+        "${@:2}" "output_dir=$1" >"$1/log.txt" 2>&1 ||
         echo "failed: ${*:2}; see $1/log.txt" >&2
 }
 

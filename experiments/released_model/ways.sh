@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What each test-time refinement adds, on validation photos and on frames of videos outside the test set, with a network
-# trained without video (made by run.sh); DATA=FOLDER of voc2012/, davis/ and coco/
+# trained without video (made by run.sh); DATA=FOLDER of voc2012/, davis2016/ and coco_instances/
 source "$(dirname "$0")/../common.sh"
 OUT=${OUT:-outputs/released_model/ways}
 DATA=${DATA:-data}
@@ -10,8 +10,8 @@ export OUT DATA PYTHON OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 MODEL=guided-lite0
 WITHOUT_VIDEO=${WITHOUT_VIDEO:-outputs/released_model/$MODEL-without-cat-person}
 VOC="checkpoint=$MODEL data=voc data.root=$DATA/voc2012 data.held_out=[cow] data.instances=regions split=val"
-COCO="checkpoint=$MODEL data=coco data.root=$DATA/coco data.test_images=20 data.test_classes=all split=val"
-FRAMES="checkpoint=$WITHOUT_VIDEO data=davis data.root=$DATA/davis split=train protocol.instances.episodes=50"
+COCO="checkpoint=$MODEL data=coco data.root=$DATA/coco_instances data.test_classes=all split=val"
+FRAMES="checkpoint=$WITHOUT_VIDEO data=davis data.root=$DATA/davis2016 split=train protocol.instances.episodes=50"
 export VOC COCO FRAMES
 
 # ask OVERRIDE...: 50 or 60 objects of each source, one draw of the dots; complete evaluations are kept, others resume

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,59 @@ class TestOfficial:
         root = official({"train": TRAIN, "val": {"crowded": [(CAR, LEFT)] * 255}})
         with pytest.raises(DataError, match=r"An image of .*json has 255 instances, but a label map can hold 254"):
             Coco(root, "test")
+
+
+class TestSetsOfImages:
+    """Of data merged from several sets, where some have the objects of a few classes marked."""
+
+    @pytest.fixture
+    def root(self, official: Callable[..., Path], all_train: None) -> Path:
+        both = [(PERSON, LEFT), (CAR, RIGHT)]
+        root = official({"train": dict.fromkeys("abcd", both) | {"e": [(PERSON, LEFT)]}, "val": VAL})
+        for part in ("train2017", "val2017"):
+            path = root / f"annotations/instances_{part}.json"
+            content = json.loads(path.read_text())
+            for image in content["images"]:
+                image["set"] = "whole" if image["file_name"][0] in "abv" else "people"
+            path.write_text(json.dumps(content))
+        return root
+
+    def test_an_unmarked_object_is_no_evidence(self, root: Path) -> None:
+        every, sound = Coco(root, "train"), Coco(root, "train", complete=["whole"])
+        assert _classes(every)["person"] == [f"class/{name}" for name in "abcde"]
+        assert _classes(sound) == {"person": ["class/a", "class/b"], "car": ["class/a", "class/b"]}
+        rng = np.random.default_rng(0)
+        tasks = [sound.sample("semantic", 2, rng, 2) for _ in range(50)]
+        shown = {str(view.key) for task in tasks for view in (task.query, *task.support)}
+        assert shown == {"class/a", "class/b"}
+
+    def test_a_marked_object_is_told_from_the_rest(self, root: Path) -> None:
+        sound = Coco(root, "train", complete=["whole"])
+        assert _objects(sound) == _objects(Coco(root, "train"))
+        labels = sound.load("object/e").labels
+        assert (labels == _map((1, LEFT))).all()
+
+    def test_the_test_is_of_these_images_too(self, root: Path) -> None:
+        assert _classes(Coco(root, "test", complete=["whole"])) == {"bicycle": ["class/v1", "class/v2"]}
+        assert _classes(Coco(root, "test", complete=["people"])) == {}
+
+    @pytest.mark.parametrize(
+        ("complete", "message"),
+        [
+            (["hwole"], r"data\.complete names the set 'hwole', but the training images have only people, whole; give"),
+            (["whole", "x"], r"names the set 'x', but the training images have only people, whole"),
+        ],
+    )
+    def test_an_unknown_set(self, root: Path, complete: list[str], message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            Coco(root, "train", complete=complete)
+
+    def test_images_without_sets(self, polygons: Callable[..., Path]) -> None:
+        root = polygons({"a": [(CAR, LEFT)], "b": [(CAR, LEFT)]})
+        (root / "train.txt").write_text("a\nb\n")
+        assert _classes(Coco(root, "train")) == {"car": ["class/a", "class/b"]}
+        with pytest.raises(DataError, match=r"names the set 'whole', but the training images have no `set` at all"):
+            Coco(root, "train", complete=["whole"])
 
 
 class TestPolygons:

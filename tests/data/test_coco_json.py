@@ -107,8 +107,25 @@ NAN = float("nan")
                 ({**RLE, "counts": "!!zz"}, "has the run lengths '!!zz', which are not in COCO's code; correct it in"),
                 ([{**RLE, "counts": [7]}], "has run lengths of 7 pixels in all, but its image has 2,400"),
                 ("mask.png", "has the segmentation 'mask.png'; expected polygons or run lengths"),
+                (
+                    [[5, 5, 25, 25]],
+                    "has a polygon of 2 points; three or more enclose an area, and four numbers are a b",
+                ),
+                (
+                    [[70, 5, 80, 5, 80, 9]],
+                    "lies outside the image of 40 x 60 .*: x goes from 70 to 80 and y from 5 to 9;",
+                ),
+                ([5, -9, 9, -9, 9, -1], "lies outside the image of .* y from -9 to -1; correct it in"),
             )
         ),
+        *(
+            (set_to("annotations", 1, bbox=box), r"Annotation 11 of .* has the box .*, which lies outside the image of")
+            for box in ([61, 5, 20, 20], [5, -30, 20, 20])
+        ),
+        (set_to("annotations", 1, bbox=[50, 30, 20, 20]), None),
+        (set_to("annotations", 1, bbox=[0, 0, 0, 0]), None),
+        (set_to("annotations", 1, segmentation=[[5, 5, 9, 5, 7, 5]]), None),  # no area, but inside
+        (set_to("annotations", 1, segmentation=[[70, 5, 80, 5, 80, 9], LEFT]), None),
         (set_to("annotations", 1, category_id=8), "Annotation 11 .* has the category 8, which is not among the file's"),
         (set_to("annotations", 1, category_id=[7]), r"Annotation 11 .* has the category \[7\]"),
         (drop("annotations", 1, "category_id"), "Annotation 11 .* has the category None"),
@@ -163,7 +180,7 @@ def test_a_value_that_cannot_be_used_is_named(path: Path, edit: Edit, expected: 
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("segmentation", [None, [], [[]], [[1, 2, 3, 4]]])
+@pytest.mark.parametrize("segmentation", [None, [], [[]]])
 def test_an_annotation_without_an_outline_keeps_its_place_and_is_told(
     path: Path, segmentation: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

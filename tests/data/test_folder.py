@@ -26,6 +26,15 @@ def test_every_fifth_item_is_test_and_the_next_is_val(folder: Callable[..., Path
     assert _items(Folder(root, "train")) == ["3", "4", "5", "8", "9", "10"]
 
 
+def test_images_may_be_left_out_of_training_and_model_selection(folder: Callable[..., Path]) -> None:
+    root, without = folder(TEN), ["1", "2", "4"]
+    assert _items(Folder(root, "test", without=without)) == ["1", "6"]
+    assert _items(Folder(root, "val", without=without)) == ["7"]
+    assert _items(Folder(root, "train", without=without)) == ["3", "5", "8", "9", "10"]
+    with pytest.raises(DataError, match=r"There is no image or video \(data\.without\) '11'; did you mean '1'"):
+        Folder(root, "train", without=["11"])
+
+
 def test_each_value_is_a_class_and_an_object(folder: Callable[..., Path], squares: Callable[..., np.ndarray]) -> None:
     source = Folder(folder(TEN), "train")
     assert source.modes == ("interactive", "semantic")

@@ -98,9 +98,9 @@ def test_broken_files_are_listed(voc: Path, tmp_path: Path, capsys: pytest.Captu
 def test_a_mixture_and_the_broken_files_of_its_parts(tmp_path: Path) -> None:
     cut = voc_tree(tmp_path / "voc2012") / "JPEGImages/2007_000001.jpg"
     cut.write_bytes(cut.read_bytes()[:-20])
-    davis_tree(tmp_path / "davis")
+    davis_tree(tmp_path / "davis2016")
     cfg = config("data=mixture", f"data.root={tmp_path}", "data.held_out=[]", "sheet.episodes=2")
-    del cfg.data.sources.coco
+    del cfg.data.sources.coco, cfg.data.sources.regions
     found = lines(overview(cfg, tmp_path / "out"))
     assert "| train | semantic | 2 | 1 | voc/dog (2) | voc/dog (2) |" in found
     assert "| val | video | 2 | 2 | davis/camel/1 (1) | davis/camel/2 (1) |" in found

@@ -14,6 +14,7 @@ from support.archives import write_coco, write_lines, write_polygons
 from guided_seg.data.coco.coco import COCO_CLASSES, Coco
 from guided_seg.data.datamodule import MixedEpisodes
 from guided_seg.data.indexed import IndexedSource
+from guided_seg.data.leaks import BEGINNING, copies
 from guided_seg.data.source import Split, Task
 from guided_seg.data.sources.camvid import CAMVID_CLASSES, Camvid
 from guided_seg.data.sources.folder import Folder
@@ -200,11 +201,36 @@ def test_a_data_module_refuses_to_train_on_what_it_tests(folder: Callable[..., P
     root = folder({f"{i}": (1, 2) for i in range(10)})
     for whole in (False, True):
         data = MixedEpisodes(partial(Folder, root, whole=whole), weights={"semantic": 1.0})
-        data.setup("fit")
         if not whole:
+            data.setup("fit")
             data.setup("test")
             continue
-        with pytest.raises(
-            DataError, match=r"Training would see 10 images that are tested, such as .*0\.jpg; give train"
-        ):
-            data.setup("test")
+        for stage, use in (("fit", "validated on"), ("test", "tested")):
+            expected = rf"Training would see 10 images that are {use}, such as .*0\.jpg; give each split images of its"
+            with pytest.raises(DataError, match=expected):
+                data.setup(stage)
+
+
+# of every five images, the first is test and the second val
+@pytest.mark.parametrize(("stage", "use", "original"), [("fit", "validated on", 6), ("test", "tested", 5)])
+def test_a_copy_in_another_split_is_found(folder: Callable[..., Path], stage: str, use: str, original: int) -> None:
+    root = folder({f"{i}": (1, 2) for i in range(10)})
+    (root / "images/2.jpg").write_bytes((root / f"images/{original}.jpg").read_bytes())
+    data = MixedEpisodes(partial(Folder, root), weights={"semantic": 1.0})
+    data.source("train")
+    expected = (
+        rf"see 1 images that are {use}, as copies, such as .*2\.jpg, which is the same as .*{original}\.jpg; remove"
+    )
+    with pytest.raises(DataError, match=expected):
+        data.setup(stage)
+
+
+def test_files_of_one_size_and_beginning_are_read_to_their_end(tmp_path: Path) -> None:
+    begin = bytes(2 * BEGINNING)
+    for name, content in {"a": b"1", "b": b"2", "c": b"1", "d": b"12"}.items():
+        (tmp_path / name).write_bytes(begin + content)
+    a, b, c, d = (tmp_path / name for name in "abcd")
+    assert copies({a, b}, {c, d}) == [(a, c)]
+    assert copies({b, d}, {a, c}) == []
+    with pytest.raises(DataError, match="e does not exist"):
+        copies({a}, {tmp_path / "e"})

@@ -33,12 +33,14 @@ from guided_seg.settings.episode_options import EpisodeOptions
 
 VOC: dict[str, float] = {"interactive": 1, "semantic": 1, "video": 1}
 DAVIS: dict[str, float] = {"interactive": 3, "video": 3}
+WITHOUT = ("~data.sources.coco", "~data.sources.regions")
+"""Overrides that leave VOC and DAVIS."""
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     voc_tree(tmp_path / "voc2012")
-    davis_tree(tmp_path / "davis")
+    davis_tree(tmp_path / "davis2016")
     return tmp_path
 
 
@@ -47,7 +49,7 @@ def mixture(
 ) -> Mixture:
     sources = {
         "voc": {"source": partial(Voc, root / "voc2012"), "weights": voc},
-        "davis": {"source": partial(Davis, root / "davis"), "weights": davis, "name": "passed over"},
+        "davis": {"source": partial(Davis, root / "davis2016"), "weights": davis, "name": "passed over"},
     }
     return Mixture(split, sources, **options)
 
@@ -206,7 +208,7 @@ def test_what_cannot_be_is_refused(root: Path, options: dict[str, Any], sentence
 
 class TestConfig:
     def test_parts_have_the_settings_of_their_files(self, root: Path) -> None:
-        overrides = ("data.held_out=[dog]", "data.sources.davis.single=true", "~data.sources.coco")
+        overrides = ("data.held_out=[dog]", "data.sources.davis.single=true", *WITHOUT)
         data = build_data(compose_run("data=mixture", f"data.root={root}", *overrides))
         source = data.source("train")
         assert isinstance(source, Mixture)
@@ -222,16 +224,16 @@ class TestConfig:
         cfg = compose_run("data=mixture", f"data.root={root}", "data.held_out=[dog]", "data.oracle=true")
         assert [cfg.data.sources[name].source.held_out for name in ("voc", "coco")] == [["dog"], ["dog"]]
         assert [cfg.data.sources[name].source.oracle for name in ("voc", "coco", "davis")] == [True, True, True]
-        assert cfg.data.sources.coco.source.root == f"{root}/coco"
+        assert cfg.data.sources.coco.source.root == f"{root}/coco_instances"
 
     def test_a_root_of_its_own(self, root: Path) -> None:
-        (root / "davis").rename(root / "videos")
+        (root / "davis2016").rename(root / "videos")
         cfg = compose_run(
             "data=mixture",
             f"data.root={root}",
             f"data.sources.davis.root={root}/videos",
             "data.held_out=[]",
-            "~data.sources.coco",
+            *WITHOUT,
         )
         assert build_data(cfg).source("test").modes == ("interactive", "semantic", "video")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.errors import InstantiationException
-from support.archives import noise_davis, noise_folder
+from support.archives import noise_davis, noise_folder, write_coco, write_lines, write_mask, write_voc
 from support.commands import TINY, call, compose_run
 
 from guided_seg.cli.command import user_sentence
@@ -57,6 +58,11 @@ def without_the_command(*overrides: str) -> str:
     assert sentence is not None
     assert "\n" not in sentence
     return sentence
+
+
+def sentence_of(*overrides: str) -> str:
+    """`without_the_command`, with the settings of a small network."""
+    return without_the_command(*OWN, *overrides)
 
 
 def numbers(count: int) -> list[str]:
@@ -119,6 +125,74 @@ def test_a_mask_of_one_label_only() -> None:
     noise_folder(Path("mine"), numbers(10))
     cv2.imwrite("mine/masks/07.png", np.zeros((48, 64), np.uint8))
     assert "07.png holds only the label 0; a task needs something to segment" in refusal(*OWN, *MINE)
+
+
+@pytest.mark.parametrize(("label", "found"), [(0, "label 0"), (1, "label 1"), (255, "label 1")])  # 255 is white
+def test_masks_of_one_label_only(label: int, found: str) -> None:
+    noise_folder(Path("mine"), numbers(10))
+    for mask in Path("mine/masks").iterdir():
+        cv2.imwrite(str(mask), np.full((48, 64), label, np.uint8))
+    assert f"02.png holds only the {found}; a task needs something to segment and something around" in sentence_of(
+        *MINE
+    )
+
+
+def test_photographs_of_one_class_that_fills_them() -> None:
+    write_voc(Path("mine"), {"a": (8,), "b": (8,)}, {"c": (8,)})
+    for mask in Path("mine/SegmentationClass").iterdir():
+        write_mask(mask, np.full((40, 60), 8, np.uint8))
+    sentence = sentence_of("data=voc", "data.root=mine", "data.held_out=[]")
+    assert sentence.startswith("The source 'voc' finds nothing to segment in this split")
+
+
+SQUARE = [5, 5, 25, 5, 25, 25, 5, 25]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ({"segmentation": [[5, 5, 25, 25]]}, "has a polygon of 2 points; three or more enclose an area"),
+        ({"segmentation": [[70, 5, 80, 5, 80, 9]]}, "lies outside the image of 40 x 60 (height x width)"),
+        (
+            {"segmentation": [SQUARE], "bbox": [70, 5, 20, 20]},
+            "has the box [70, 5, 20, 20] (x, y, width, height), which",
+        ),
+        ({"segmentation": [], "bbox": [5, 5, 20, 20]}, "None of 3 annotations of"),
+    ],
+)
+def test_an_annotation_that_shows_nothing(shape: dict[str, Any], expected: str) -> None:
+    images = {name: [{"category_id": 1, **shape}] for name in ("a", "b", "c")}
+    write_coco(Path(), {"train2017": images, "val2017": images}, {1: "person"})
+    assert expected in sentence_of("data=coco", "data.root=.", "data.held_out=[]")
+
+
+def test_two_images_of_one_id() -> None:
+    images = {name: [{"category_id": 1, "segmentation": [SQUARE]}] for name in ("a", "b")}
+    write_coco(Path(), {"train2017": images, "val2017": images}, {1: "person"})
+    file = Path("annotations/instances_train2017.json")
+    content = json.loads(file.read_text())
+    content["images"][1]["id"] = content["images"][0]["id"]
+    file.write_text(json.dumps(content))
+    assert "Two images of" in (sentence := sentence_of("data=coco", "data.root=.", "data.held_out=[]"))
+    assert "have the id 0, 'a.jpg' and 'b.jpg', so their annotations cannot be told apart" in sentence
+
+
+def test_splits_that_share_an_image() -> None:
+    noise_folder(Path("mine"), numbers(10))
+    for split, names in {"train": numbers(4), "val": ["05", "03"], "test": ["06", "07"]}.items():
+        write_lines(Path("mine") / f"{split}.txt", *names)
+    assert "'03' is on the list of train and on that of val or test, 1 in all" in sentence_of(*MINE)
+
+
+@pytest.mark.parametrize(("number", "use"), [("05", "validated on"), ("07", "tested")])
+def test_splits_that_share_a_copy_of_an_image(number: str, use: str) -> None:
+    noise_folder(Path("mine"), numbers(10))
+    for split, names in {"train": numbers(4), "val": ["04", "05"], "test": ["06", "07"]}.items():
+        write_lines(Path("mine") / f"{split}.txt", *names)
+    (Path("mine/images") / f"{number}.jpg").write_bytes(Path("mine/images/02.jpg").read_bytes())
+    sentence = sentence_of(*MINE)
+    assert f"Training would see 1 images that are {use}, as copies, such as" in sentence
+    assert "02.jpg, which is the same as" in sentence
 
 
 def test_an_unknown_class() -> None:

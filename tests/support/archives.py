@@ -40,9 +40,15 @@ def smooth(height: int, width: int) -> np.ndarray:
 
 
 def write_image(path: Path, height: int = HEIGHT, width: int = WIDTH, picture: np.ndarray | None = None) -> Path:
-    """Write ``picture``, or a smooth one of the given size, in the format of the suffix."""
+    """Write ``picture``, or a smooth one of the given size, in the format of the suffix.
+
+    A smooth one has a corner whose colour depends on its name and folder, as the images of a data set differ.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), smooth(height, width) if picture is None else picture)
+    if picture is None:
+        picture = smooth(height, width)
+        picture[-8:, -8:] = list(hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()[:3])
+    assert cv2.imwrite(str(path), picture)
     return path
 
 
@@ -142,11 +148,12 @@ def write_davis(
     """Write DAVIS: a sequence maps to the values in each of its frames."""
     for split, sequences in (("train", train), ("val", val)):
         write_lines(root / "ImageSets" / year / f"{split}.txt", *sequences)
-        for sequence, frames in sequences.items():
+        for place, (sequence, frames) in enumerate(sequences.items()):
             for number, values in enumerate(frames):
                 name = f"{resolution}/{sequence}/{number:05d}"
                 image, mask = root / f"JPEGImages/{name}.jpg", root / f"Annotations/{name}.png"
-                write_pair(image, mask, values, mode, number if noise else None)
+                seed = number + 1000 * place + 100_000 * (split == "val")
+                write_pair(image, mask, values, mode, seed if noise else None)
     return root
 
 

@@ -295,8 +295,8 @@ def test_its_size_is_announced(at_work: Work, tmp_path: Path, capsys: pytest.Cap
 
 def test_the_crops_of_a_mixture_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     voc_tree(tmp_path / "voc2012")
-    davis_tree(tmp_path / "davis")
-    parts = ("~data.sources.coco", "data.held_out=[]", "data.augment.variants=3")
+    davis_tree(tmp_path / "davis2016")
+    parts = ("~data.sources.coco", "~data.sources.regions", "data.held_out=[]", "data.augment.variants=3")
     mixture = ("data=mixture", f"data.root={tmp_path}", *parts, "data.training.val_episodes=2", "num_workers=0")
     cfg = compose_run(*FROZEN, *mixture, f"feature_cache={tmp_path}/cache", "evaluation.episodes=2")
     data = build_data(cfg)

@@ -102,7 +102,7 @@ class Episodes(LightningDataModule):
                 log.warning(
                     "%s has no %s tasks; training without them.", self.source("train").name, ", ".join(left_out)
                 )
-            self.source("val")
+            check_unseen(self.source("train"), self.source("val"), "validated on")
             check_objects(self.source("train"), list(self.weights), self.options.objects[1], "episode.objects")
             if self.augment and self.augment.paste and not self.source("train").targets():
                 raise DataError(

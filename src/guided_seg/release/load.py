@@ -79,7 +79,9 @@ def checkpoint_file(name: str | PathLike[str]) -> Path:
     )
 
 
-def restore(config: object, state: Mapping[str, Tensor], origin: str | PathLike[str]) -> tuple[Network, DictConfig]:
+def restore(
+    config: object, state: Mapping[str, Tensor], origin: str | PathLike[str], finite: bool = True
+) -> tuple[Network, DictConfig]:
     """Build a network from its config and tensors; return it in evaluation mode, with the final config.
 
     The config is untrusted: only parts of networks are built, see `composition.trust`, and not much larger ones than
@@ -89,6 +91,7 @@ def restore(config: object, state: Mapping[str, Tensor], origin: str | PathLike[
         config: the config as read, with the groups of `ARCHITECTURE`.
         state: all tensors of the network.
         origin: the file or folder of both, for messages.
+        finite: refuse tensors with NaN; false to find out where they come from.
 
     Raises:
         UserError: the config names anything but parts of a network, or the tensors do not fit it.
@@ -97,7 +100,8 @@ def restore(config: object, state: Mapping[str, Tensor], origin: str | PathLike[
     if missing := [group for group in ARCHITECTURE if group not in values]:
         raise _of_another_version(origin, f"it lacks the choice of {missing[0]}")
     cfg = OmegaConf.create(values | network_parts(values, origin))
-    check_tensors(state, origin)
+    if finite:
+        check_tensors(state, origin)
     try:
         with no_larger_than(state):
             network = build_network(cfg)

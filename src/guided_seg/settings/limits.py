@@ -112,6 +112,9 @@ _DATA = {
     "data.source.whole data.*source.single data.*source.without_voc_val data.sources.*.single": _SWITCH,
     "data.instances data.*source.instances data.sources.*.instances": Choice((True, False, "regions", None)),
     "data.test_images data.sources.*.test_images": _COUNT_OR_ALL,
+    "data.complete data.*source.complete data.sources.*.complete": Either(
+        (Every(Text(), "a list of names of sets"), Choice((None,)))
+    ),
     "data.size data.tasks data.source.size data.source.tasks": _COUNT,
     "data.frames data.source.frames": Whole(2),
     "data.objects data.source.objects": Every(_COUNT, "[least, most] with 2 <= least <= most", length=2, rising=True),

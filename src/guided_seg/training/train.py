@@ -37,6 +37,7 @@ from guided_seg.protocols.runner import Job, Setup, run_share
 from guided_seg.release.load import check_resumable, start_from
 from guided_seg.report.drawing import learning_curve
 from guided_seg.report.results import Results, table
+from guided_seg.training.bad_batch import FiniteLoss
 from guided_seg.training.caching import open_cache
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
 from guided_seg.training.lightning_messages import lightning_refusals, quiet_lightning
@@ -224,7 +225,7 @@ def build_trainer(
     cfg: DictConfig, loggers: list[Logger], run_dir: Path, clock: Clock, checkpoints: list[ModelCheckpoint], epoch: int
 ) -> Trainer:
     """Build the trainer of a run, with its callbacks. ``epoch`` is the number of batches per epoch."""
-    callbacks: list[Any] = [*checkpoints, BrokenFiles(cfg.max_broken)]
+    callbacks: list[Any] = [*checkpoints, BrokenFiles(cfg.max_broken), FiniteLoss(run_dir)]
     if cfg.trainer.enable_progress_bar:
         callbacks.append(RichProgressBar(leave=True))
     if loggers:

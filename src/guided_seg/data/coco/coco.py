@@ -20,6 +20,7 @@ from guided_seg.data.sources.classes import HeldOut, as_split, class_values, has
 from guided_seg.data.sources.splits import fold_classes
 from guided_seg.data.sources.tables import MIN_PIXELS, Counts, Tables, class_table, is_task
 from guided_seg.errors import DataError
+from guided_seg.files.text import shown
 
 COCO_CLASSES = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
@@ -56,6 +57,11 @@ class Coco(FileSource):
     exclude their image from training if their class is held out. Smaller instances are on top of larger ones, in class
     maps as well. Images without instances are not used.
 
+    In data merged from several sets, some may have only the objects of a few classes marked. There, an unmarked object
+    is unknown, not background. An interactive task is sound, as it tells one object from everything else. A semantic
+    task is not: to it, the image lacks every class that is not marked. So with ``complete``, the images of other sets
+    give interactive tasks only. They may also show an object of a held-out class that nobody marked.
+
     Args:
         root: folder with annotations/ and the images, or with images/ and labels/.
         split: train, val or test.
@@ -68,6 +74,7 @@ class Coco(FileSource):
         mixed_images: images of open and held-out classes: drop, or background; see `open_keys`.
         test_classes: classes of the test: held_out, only the held-out classes, if any; or all.
         test_images: number of test images, those with the lowest hashes; the other ones are in no split. None for all.
+        complete: the sets (``set`` of an image in the JSON file) in which all objects are marked; None for all images.
 
     Attributes:
         annotated: the images of the split, and the ids of images and classes in the JSON file.
@@ -89,6 +96,7 @@ class Coco(FileSource):
         mixed_images: str = "drop",
         test_classes: str = "held_out",
         test_images: int | None = None,
+        complete: Sequence[str] | None = None,
     ) -> None:
         split = as_split(split)
         if test_classes not in TESTED:
@@ -103,26 +111,28 @@ class Coco(FileSource):
             images = {name: item for name, item in images.items() if name in tested}
         found = survey(images, lambda image: _inspect(images[image], min_pixels), "Checking the instances")
         _check_annotated(root, split, images, found)
+        _check_complete(split, complete, {content.part for content in found.values()})
         counts = {f"class/{image}": content.classes for image, content in found.items()}
         keys = open_keys(split, counts, hidden, mixed_images)
-        shown = {value: names[value] for value in open_values(split, names, hidden)}
+        asked = {value: names[value] for value in open_values(split, names, hidden)}
         objects = [
-            (shown[value], Target(f"object/{image}", number))
+            (asked[value], Target(f"object/{image}", number))
             for image in (key.removeprefix("class/") for key in keys)
             for number, value in found[image].objects.items()
-            if value in shown
+            if value in asked
         ]
         pairs = {f"{kind}/{name}": _pair(item, kind) for name, item in images.items() for kind in ("class", "object")}
-        super().__init__(
-            "coco", pairs, Tables(objects, class_table(counts, keys, shown, min_pixels)), cache_mb, balance
-        )
+        whole = [key for key in keys if complete is None or found[key.removeprefix("class/")].part in complete]
+        classes = class_table(counts, whole, asked, min_pixels)
+        super().__init__("coco", pairs, Tables(objects, classes), cache_mb, balance)
 
 
 class _Content(NamedTuple):
-    """Pixel count of each class in an image, and the classes of instances that are large enough."""
+    """Pixel count of each class in an image, the classes of instances that are large enough, and the image's set."""
 
     classes: Counts
     objects: dict[int, int]
+    part: str
 
 
 def _wanted(split: Split, file: str) -> bool:
@@ -141,6 +151,17 @@ def _check_annotated(root: Path, split: Split, images: Mapping[str, Item], found
         raise DataError(
             f"None of the {len(found)} annotation files of {root} for {split} has an instance; export polygons or "
             "masks, not boxes."
+        )
+
+
+def _check_complete(split: Split, complete: Sequence[str] | None, sets: set[str]) -> None:
+    """Refuse the name of a set that no training image has; a small validation or test part may lack one."""
+    missing = sorted(set(complete or ()) - sets)
+    if missing and split == "train":
+        there = f"only {', '.join(sorted(sets - {''}))}" if sets - {""} else "no `set` at all"
+        raise DataError(
+            f"data.complete names the set {shown(missing[0])}, but the training images have {there}; give names of "
+            "sets whose images have all objects marked, or null if all images have."
         )
 
 
@@ -173,4 +194,4 @@ def _inspect(item: Item, min_pixels: int) -> _Content:
         classes[instance.value] = classes.get(instance.value, 0) + seen.get(number, 0)
         if is_task(seen, number, max(min_pixels, 1)):
             objects[number] = instance.value
-    return _Content(classes, objects)
+    return _Content(classes, objects, annotated.part)

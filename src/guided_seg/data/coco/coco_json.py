@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from guided_seg.data.coco.outlines import Annotated, Instance, checked_number
-from guided_seg.data.coco.run_lengths import BadOutline, Size, check_size, nothing, of_segmentation
+from guided_seg.data.coco.run_lengths import (
+    BadOutline,
+    Size,
+    area,
+    check_box,
+    check_size,
+    check_within,
+    nothing,
+    of_segmentation,
+)
 from guided_seg.episode import IGNORE
 from guided_seg.errors import DataError
 from guided_seg.files.text import is_there, read_json, shown
@@ -37,8 +46,8 @@ class Instances(NamedTuple):
 def read_instances(path: Path, names: Sequence[str] | None, wanted: Callable[[str], bool]) -> Instances:
     """Read the annotated images of a JSON file.
 
-    Parts with fewer than three points have no area and are skipped. An annotation without any area remains as an
-    instance without pixels. A warning counts these, and annotations whose image is not in the file.
+    Parts with fewer than three points have no area and are skipped beside others. An annotation without an outline
+    remains as an instance without pixels. A warning counts these, and annotations whose image is not in the file.
 
     Args:
         path: the file.
@@ -104,6 +113,7 @@ class _Image(NamedTuple):
     file: str
     size: Size | None
     """None if the image is not requested."""
+    part: str
 
 
 def _images(path: Path, entries: Sequence[Mapping[str, Any]], wanted: Callable[[str], bool]) -> dict[Id, _Image]:
@@ -130,7 +140,7 @@ def _images(path: Path, entries: Sequence[Mapping[str, Any]], wanted: Callable[[
             size = check_size((entry.get("height"), entry.get("width"))) if wanted(file) else None
         except BadOutline as fault:
             raise DataError(f"The image {shown(file)} of {path} {fault}; correct it there.") from fault
-        found[number] = _Image(file, size)
+        found[number] = _Image(file, size, str(entry.get("set", "")))
     return found
 
 
@@ -156,7 +166,10 @@ class _Reader:
 
     def _instance(self, entry: Mapping[str, Any], file: str, size: Size) -> Instance:
         try:
+            check_box(entry.get("bbox"), size)
             runs, value = of_segmentation(entry.get("segmentation"), size), self._value(entry.get("category_id"))
+            if runs is not None and not any(area([runs])):
+                check_within(entry["segmentation"], size)
             if (crowd := entry.get("iscrowd") or 0) not in (0, 1):
                 raise BadOutline(f"has iscrowd={crowd!r}; expected 0 or 1")
         except BadOutline as fault:
@@ -194,7 +207,7 @@ class _Reader:
         order = sorted(self.found, key=lambda number: (isinstance(number, str), number))
         images = ((number, self.images[number], self.found[number]) for number in order)
         return {
-            number: Annotated(image.file, image.size, checked_number(instances, self.path, image.file))
+            number: Annotated(image.file, image.size, checked_number(instances, self.path, image.file), image.part)
             for number, image, instances in images
             if image.size is not None
         }

@@ -37,11 +37,19 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """An image's file name, size and instances; on the object map, instance i (from 0) has the value i + 1."""
+    """An annotated image.
+
+    Attributes:
+        file: its file name.
+        size: its size.
+        instances: its instances; on the object map, instance i (from 0) has the value i + 1.
+        part: the ``set`` that it belongs to, in data merged from several; empty without one.
+    """
 
     file: str
     size: Size
     instances: tuple[Instance, ...]
+    part: str = ""
 
     def paint(self, by_class: bool) -> UInt8[np.ndarray, "H W"]:
         """Paint the label map.

@@ -50,10 +50,10 @@ def of_segmentation(found: Any, size: Size) -> dict[str, Any] | None:
         size: size of the image.
 
     Returns:
-        Run lengths in the format of pycocotools. None if no part has three points.
+        Run lengths in the format of pycocotools. None without points.
 
     Raises:
-        BadOutline: anything else.
+        BadOutline: anything else, such as polygons of one or two points alone.
     """
     if found is None:
         return None
@@ -64,7 +64,14 @@ def of_segmentation(found: Any, size: Size) -> dict[str, Any] | None:
     if found and isinstance(found[0], dict):
         return _merged([_of_counts(part, size) for part in found])
     polygons = [found] if found and not isinstance(found[0], list) else found
-    return of_polygons([part for part in polygons if _is_polygon(part)], size)
+    with_area = [part for part in polygons if _is_polygon(part)]
+    if not with_area and any(polygons):
+        points = max(map(len, polygons)) // 2
+        raise BadOutline(
+            f"has a polygon of {points} point{'s' * (points > 1)}; three or more enclose an area, and four numbers are "
+            "a box"
+        )
+    return of_polygons(with_area, size)
 
 
 def of_polygons(polygons: Sequence[Sequence[float]], size: Size) -> dict[str, Any] | None:
@@ -92,6 +99,42 @@ def of_polygons(polygons: Sequence[Sequence[float]], size: Size) -> dict[str, An
         if 5 * reach * len(xs) > _MOST_STEPS and (steps := _steps(xs, ys)) > _MOST_STEPS:
             raise BadOutline(f"has an outline of {steps / 5:,.0f} pixels, which is longer than any")
     return _merged(pycoco.frPyObjects(list(polygons), height, width)) if polygons else None
+
+
+def check_box(found: Any, size: Size) -> None:
+    """Refuse a box outside the image, as of another image or another size of this one.
+
+    Args:
+        found: ``bbox`` of COCO's JSON: x, y, width and height. Anything else is not checked, as nothing else uses it.
+        size: size of the image.
+
+    Raises:
+        BadOutline: the box has no point in common with the image.
+
+    Example:
+        >>> check_box([-3, 0, 3, 9], (4, 6))
+    """
+    if not isinstance(found, list) or len(found) != 4 or not set(map(type, found)) <= {int, float}:
+        return
+    left, top, width, height = found
+    if left > size[1] or top > size[0] or left + width < 0 or top + height < 0:
+        raise BadOutline(
+            f"has the box {_short(found)} (x, y, width, height), which lies outside the image of {size[0]} x {size[1]} "
+            "(height x width)"
+        )
+
+
+def check_within(found: Any, size: Size) -> None:
+    """Raise `BadOutline` if polygons, in a form that `of_segmentation` accepts, are all outside the image."""
+    if not isinstance(found, list) or isinstance(found[0], dict):
+        return
+    numbers = np.concatenate([np.ravel(part) for part in found])
+    (left, top), (right, bottom) = numbers.reshape(-1, 2).min(0).tolist(), numbers.reshape(-1, 2).max(0).tolist()
+    if left >= size[1] or top >= size[0] or right <= 0 or bottom <= 0:
+        raise BadOutline(
+            f"lies outside the image of {size[0]} x {size[1]} (height x width): x goes from {left:g} to {right:g} and "
+            f"y from {top:g} to {bottom:g}"
+        )
 
 
 def nothing(size: Size) -> dict[str, Any]:

@@ -19,6 +19,7 @@ _EVERYTHING = {
     "without": (),
     "test_classes": "all",
     "test_images": None,
+    "complete": None,
     "min_pixels": 1,
     "oracle": False,
 }

@@ -9,7 +9,7 @@ from guided_seg.data.files.masks import AUTO, count_masks, suffixes_of
 from guided_seg.data.files.pairs import FileSource, Pair, image_files, natural, pair_up, visible
 from guided_seg.data.files.verify import check_apart, check_labelled, check_named, open_root, read_list, read_names
 from guided_seg.data.source import SPLITS, Split
-from guided_seg.data.sources.classes import HeldOut, as_split, class_values
+from guided_seg.data.sources.classes import HeldOut, as_split, class_values, unknown
 from guided_seg.data.sources.tables import MIN_PIXELS, Counts, Tables, object_list, open_table, video_table
 from guided_seg.episode import IGNORE
 from guided_seg.errors import DataError
@@ -47,6 +47,7 @@ class Folder(FileSource):
         balance: class-balanced sampling, see `IndexedSource`.
         oracle: train and val also contain the held-out classes, but never test images.
         masks: meaning of grey masks: auto, labels or black_white; see `count_masks`.
+        without: images or videos to exclude from train and val, such as those that show a class held out by other data.
 
     Raises:
         DataError: a missing or empty folder, unpaired images or masks, an unknown split, class or listed name, too few
@@ -64,12 +65,16 @@ class Folder(FileSource):
         balance: float = 1.0,
         oracle: bool = False,
         masks: str = AUTO,
+        without: Sequence[str] = (),
     ) -> None:
         split = as_split(split)
         root = open_root(root, LAYOUT, ("images", "masks"))
         folders = _folders(root)
         items = _videos(root, folders, suffixes_of(masks)) if folders else _images(root, suffixes_of(masks))
+        if missing := [name for name in without if name not in items]:
+            raise unknown("image or video (data.without)", missing[0], items)
         chosen = list(items) if whole else choose_items(root, list(items), split)
+        chosen = [name for name in chosen if split == "test" or name not in without]
         pairs = {key: pair for name in chosen for key, pair in items[name].items()}
         keys_of = [list(items[name]) for name in chosen]
         others = (next(iter(found.values())).mask for name, found in items.items() if name not in set(chosen))
