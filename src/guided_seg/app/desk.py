@@ -56,6 +56,7 @@ class Desk:
         self._warnings: list[str] = []
         self._visible: str | None = None
         self._filling = False
+        self._done = 0  # the number of the last edit of the page
         self._unsaved: str | None = None  # why the last save failed
         self._worker = Worker(lock, self._save, self._failed)
 
@@ -69,6 +70,7 @@ class Desk:
     def connect(self, outbox: Outbox) -> None:
         """A page is there: it gets the state, and all answers from now on."""
         self._replies.outbox = outbox
+        self._worker.edit(self._begin)
         self.say_state()
         for text in self._warnings:
             self.refuse(text)
@@ -187,8 +189,13 @@ class Desk:
         found = f"{type(error).__name__}: {error}"
         self.refuse(f"That did not work ({found}). Your dots are unharmed; the server's log says more.")
 
+    def _begin(self) -> None:
+        """A new page counts its messages from the first one again."""
+        self._done = 0
+
     def _do(self, message: Any) -> None:
         session, n = self.session, message.n
+        self._done = n
         match message:
             case messages.Label():
                 session.add_label(message.name)
@@ -342,7 +349,7 @@ class Desk:
         if self._unsaved is not None:
             self._unsaved = None
             self._replies.tell(type="notice", text="Saving works again; everything is saved.")
-        self._replies.saved()
+        self._replies.saved(self._done)
 
 
 def _not_saved(error: Exception) -> str:

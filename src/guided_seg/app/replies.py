@@ -193,9 +193,9 @@ class Replies:
         """Say how far work in the background is."""
         self.tell(type="progress", n=n, what=what, done=done, of=of, ended=ended)
 
-    def saved(self) -> None:
-        """Say that the session was saved just now."""
-        self.tell(type="saved", at=datetime.now(UTC).isoformat(timespec="seconds"))
+    def saved(self, n: int) -> None:
+        """Say that the session was saved just now, with the edits of the page up to number ``n``."""
+        self.tell(type="saved", n=n, at=datetime.now(UTC).isoformat(timespec="seconds"))
 
     def state(self, page: str) -> None:
         """Send everything that a page needs when it opens."""
