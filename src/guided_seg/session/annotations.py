@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from guided_seg.episode import IGNORE
-from guided_seg.session.marks import Marks, Painted, Pixel
-from guided_seg.session.steps import Change, Naming, Step, in_the_way, reverse
+from guided_seg.session.marks import Change, Marks, Naming, Painted, Pixel, Step, in_the_way, reverse
 
 
 class Annotations:
