@@ -198,6 +198,16 @@ class Batch(Shots):
     def __len__(self) -> int:
         return self.target.shape[0]
 
+    @property
+    def shown(self) -> Bool[Tensor, "B K"]:
+        """The labels that the support of each episode annotates."""
+        found = torch.zeros(len(self), self.num_labels, dtype=torch.bool, device=self.target.device)
+        found[self.shot_episode[self.points[:, 0]], self.points[:, 3]] = True
+        episodes = self.shot_episode[self.mask_shot]
+        for label in range(self.num_labels):
+            found[episodes[(self.masks == label).flatten(1).any(1)], label] = True
+        return found
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch with its tensors on ``device`` (Lightning calls this)."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))

@@ -31,11 +31,16 @@ from guided_seg.session import Session
         (["limits.frames=0"], "limits.frames=0: expected a whole number from 1"),
         (["checkpoint=nobody", "port=0", "open=false"], "There is no checkpoint nobody"),
         (["compare=nobody", "port=0", "open=false"], "There is no checkpoint nobody"),
+        (["checkpoint=notes.ckpt", "port=0", "open=false"], "notes.ckpt cannot be read as a checkpoint"),
+        (["device=elephant", "port=0", "open=false"], "elephant"),
     ],
 )
-def test_what_cannot_be_opened_is_refused(words: list[str], expected: str, tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_refused_before_an_address_is_printed(
+    words: list[str], expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.ckpt").write_text("no network")
     done = call("app.__main__", *words, f"state={tmp_path / 'state'}", folder=tmp_path)
-    assert done.returncode == 2
+    assert (done.returncode, done.stdout) == (2, "")
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
 

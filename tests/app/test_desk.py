@@ -408,6 +408,30 @@ def test_a_failed_save_is_told_once_and_tried_again(
     assert len([each for each in again.received if each["type"] == "error"]) == 1
 
 
+def test_what_is_said_to_be_saved_is_in_the_file(desk: Desk, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit that comes while those before are written is not."""
+    monkeypatch.setattr("guided_seg.app.worker.SAVE_AFTER", 0.05)
+    begun, go_on, save = Event(), Event(), desk.session.save
+
+    def slow(path: Path) -> Path:
+        begun.set()
+        assert go_on.wait(60)
+        return save(path)
+
+    monkeypatch.setattr(desk.session, "save", slow)
+    tell(desk, "dot", 7, image="a", row=5, column=6, label=1)
+    assert begun.wait(60)
+    tell(desk, "dot", 8, image="a", row=7, column=8, label=1)
+    go_on.set()
+    page.of("saved", n=7)
+    page.of("saved", n=8)
+    assert len(Session.open(desk.file, network=network("late_global")).dots("a")) == 2
+    again = Page()
+    desk.connect(again)
+    desk.wait_for(lambda _: None)  # saves, before any edit of that page
+    again.of("saved", n=0)
+
+
 def test_a_folder_that_was_removed_is_made_again(desk: Desk, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guided_seg.app.worker.SAVE_AFTER", 0.05)
     dots(desk, page)

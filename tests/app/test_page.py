@@ -366,6 +366,43 @@ def test_a_video_stops_when_another_image_is_opened(visit: Visit) -> None:
     assert visit.by("timeline").is_hidden()
 
 
+HIDDEN = """
+(panels) => panels.flatMap((id) => [...document.querySelectorAll(`#${id} :is(button, input, a)`)]).filter((each) => {
+  if (!each.checkVisibility()) return false;
+  each.scrollIntoView({ block: "nearest" });
+  const { x, y, width, height } = each.getBoundingClientRect();
+  return !each.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+}).map((each) => each.title || each.textContent)"""
+"""What of some panels cannot be reached by scrolling."""
+
+
+@pytest.mark.parametrize("height", [800, 560])
+def test_panels_that_are_too_long_scroll(driven: Browser, address: str, height: int) -> None:
+    visit = Visit(driven, address, f"panels-{height}", (1280, height))
+    visit.page.locator('[data-testid="shot"][data-image^="clip"]').click()
+    visit.by("timeline").wait_for()
+    for number in range(6):
+        visit.by("label-name").fill(f"label {number}")
+        visit.by("label-add").click()
+    visit.until("document.querySelectorAll('[data-testid=label]').length === 8")
+    assert visit.page.evaluate(HIDDEN, ["tools", "label-panel", "options"]) == []
+    visit.by("export").click()
+    assert visit.page.evaluate(HIDDEN, ["export-menu"]) == []
+    visit.context.close()
+
+
+def test_the_middle_says_that_the_page_connects(driven: Browser, address: str) -> None:
+    context = driven.new_context()
+    page = context.new_page()
+    page.add_init_script("window.WebSocket = class { static OPEN = 1; }")  # it never opens
+    page.goto(f"{address}s/connecting")
+    assert page.get_by_test_id("waiting").inner_text() == "Connecting…"
+    context.close()
+    visit = Visit(driven, address, "connected")
+    assert visit.by("waiting").is_hidden()
+    visit.context.close()
+
+
 def test_everything_is_there_after_a_reload(visit: Visit) -> None:
     visit.show("coffee")
     visit.click(CUP)
@@ -382,6 +419,7 @@ def test_exports_arrive(visit: Visit) -> None:
     visit.by("export").click()
     with visit.page.expect_download(timeout=120_000) as coming:
         visit.by("export-coco").click()
+    assert coming.value.suggested_filename == "samples-coco.zip"
     data = Path(coming.value.path()).read_bytes()
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         name = next(each for each in packed.namelist() if each.endswith(".json"))

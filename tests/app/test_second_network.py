@@ -65,7 +65,8 @@ def pair(make_desk: Callable[..., Desk]) -> Iterator[Pair]:
 
 def test_the_state_names_both(pair: Pair) -> None:
     state = pair.page.of("state")
-    assert (state["model"], state["other"]) == tuple(type(network(name)).__name__ for name in (FIRST, SECOND))
+    names = [type(network(name)).__name__ for name in (FIRST, SECOND)]
+    assert (state["model"], state["other"]) == (f"A: {names[0]}", f"B: {names[1]}")
 
 
 @pytest.mark.parametrize("file", ["late/checkpoints/last.ckpt", "late/weights.safetensors"])
@@ -75,6 +76,26 @@ def test_a_network_is_called_by_the_folder_of_its_run_or_release(pair: Pair, fil
     pair.desk.say_state()
     assert pair.page.of("state")["model"] == "late"
     pair.desk.session.model = None
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (("late/checkpoints/best.ckpt", "early/checkpoints/best.ckpt"), ("late", "early")),
+        (("late/checkpoints/best.ckpt", "late/checkpoints/last.ckpt"), ("late/best", "late/last")),
+        (("late/weights.safetensors", "late/weights.safetensors"), ("A: late/weights", "B: late/weights")),
+    ],
+)
+def test_two_networks_have_different_names(
+    pair: Pair, files: tuple[str, str], expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for session, file in zip((pair.desk.session, pair.desk._replies._other), files, strict=True):
+        monkeypatch.setattr(session, "model", Model(Path("/nowhere") / file, "", "native"))
+    pair.page.received.clear()
+    pair.desk.say_state()
+    state = pair.page.of("state")
+    assert (state["model"], state["other"]) == expected
+    monkeypatch.undo()
 
 
 def test_it_answers_the_same_dots_with_its_own_network(pair: Pair) -> None:

@@ -15,16 +15,18 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-from support.pages import ORIGIN, picture, unpacked, write_image
+from support.networks import network
+from support.pages import BASE, ORIGIN, picture, unpacked, write_image
 
 from guided_seg.app.desk import Desk
-from guided_seg.app.opening import add_all, existing, unused, work_folder
+from guided_seg.app.opening import add_all, collection_of, existing, unused, work_folder
 from guided_seg.app.running import listen, names_of
 from guided_seg.app.server import MOST_DESKS, Desks, make_app, packed_folder
 from guided_seg.app.uploads import Limits
 from guided_seg.errors import UserError
 from guided_seg.formats import FORMATS
 from guided_seg.formats.saving import Progress, Step
+from guided_seg.session import Session
 
 
 def test_the_address_leads_to_a_page(client: TestClient) -> None:
@@ -77,7 +79,7 @@ def test_everything_can_be_exported(client: TestClient, name: str) -> None:
         socket.send_text(json.dumps({"n": 2, "do": "dot", "image": "a", "row": 30, "column": 40, "label": 0}))
         response = client.get(f"/s/main/export?format={name}")
     assert response.status_code == 200, response.text
-    assert response.headers["content-disposition"].startswith("attachment")
+    assert response.headers["content-disposition"].startswith(f'attachment; filename="images-{name}.')
     if response.headers["content-type"] == "application/zip":
         assert zipfile.ZipFile(io.BytesIO(response.content)).testzip() is None
     assert len(response.content) > 100
@@ -94,6 +96,19 @@ def test_what_is_exported_can_be_chosen(client: TestClient, query: str, images: 
         response = client.get(f"/s/main/export?format=masks{query}")
     names = zipfile.ZipFile(io.BytesIO(response.content)).namelist()
     assert len([name for name in names if name.startswith("masks/")]) == images
+
+
+def test_an_export_is_named_after_what_was_opened(make_desk: Callable[..., Desk], photos: Path) -> None:
+    several = [photos / "größe 1.png", photos / "a.png"]
+    assert [collection_of(paths) for paths in ([photos], several, several[:1])] == ["photos", "photos", "größe 1"]
+    app = make_app(Desks(make_desk), Limits(), ["localhost"], collection=collection_of(several[:1]))
+    address = "ws://localhost/s/main/socket"
+    with TestClient(app, base_url=BASE) as client, client.websocket_connect(address, headers=ORIGIN) as socket:
+        socket.receive_text()
+        socket.send_text(json.dumps({"n": 1, "do": "dot", "image": "a", "row": 5, "column": 6, "label": 1}))
+        response = client.get("/s/main/export?format=masks")
+    coded = "gr%C3%B6%C3%9Fe%201-masks.zip"
+    assert response.headers["content-disposition"] == f"attachment; filename*=utf-8''{coded}"
 
 
 def test_refined_videos_are_refused(client: TestClient) -> None:
@@ -227,7 +242,22 @@ def test_a_link_that_leads_out_is_refused(desk: Desk, photos: Path, tmp_path: Pa
 
 
 def test_names_that_are_taken_get_a_number(desk: Desk) -> None:
-    assert [unused(desk.session, name) for name in ("a", "new", "clip#3", "")] == ["a (2)", "new", "clip_3", "image"]
+    assert [unused(desk.session, name) for name in ("a", "new", "clip#3", "")] == [
+        "a (2)",
+        "new",
+        "clip#3 (2)",
+        "image",
+    ]
+
+
+def test_a_name_with_a_number_sign_is_kept(desk: Desk, photos: Path) -> None:
+    for name in ("b#1.png", "clip#1.png", "b/0.png"):  # with `clip`, the second would be one of its frames
+        write_image(photos / name, picture(1))
+    session = Session(network("late_global"))
+    assert add_all(session, [photos]) == []
+    assert {"b#1", "clip#1"} < {*session.images}
+    assert session.videos == ["b (2)", "clip (2)"]
+    assert desk.wait_for(lambda session: unused(session, "b#1")) == "b#1"
 
 
 def test_a_port_that_is_taken() -> None:

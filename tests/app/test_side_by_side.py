@@ -71,7 +71,8 @@ def test_two_networks_side_by_side(visit: Visit, name: str) -> None:
     before = number(visit)
     visit.page.keyboard.press("c")
     until_compared(visit, before)
-    assert [visit.by(f"network-{each}").inner_text() for each in ("first", "second")] == ["guided-lite0", name]
+    shown = [visit.by(f"network-{each}").inner_text() for each in ("first", "second")]
+    assert shown == (["A: guided-lite0/model", "B: guided-lite0/model"] if same else ["guided-lite0", name])
 
     before = number(visit)
     visit.click(TABLE, button="right")

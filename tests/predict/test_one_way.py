@@ -77,6 +77,30 @@ def test_predictor_session_and_forward_give_the_same_scores(name: str, query: st
     torch.testing.assert_close(scores, expected, atol=1e-3, rtol=1e-3)  # the session folds batch normalisation
 
 
+@pytest.mark.parametrize("reading", ["native", "one_vs_rest"])
+@pytest.mark.parametrize(
+    "name", ["late_global", "attention", "prototypes", "fused", "late_local", "early_mask_regression"]
+)
+def test_a_label_of_which_nothing_is_shown_takes_no_pixel(name: str, reading: str) -> None:
+    model, shown, images = k_way(reading, network(name)), {"a": [(3, 4, 0), (20, 30, 2)]}, pictures()
+    session = Session(model, precision="fp32")
+    session.add_image("a", images["a"])
+    for label in ("empty", "cup", "later"):
+        session.add_label(label)
+    for row, column, label in shown["a"][:1]:
+        session.dot("a", row, column, label)
+    assert np.isfinite(session.segment("a", return_scores=True)[1]).all(), "no label is told from the others"
+    for row, column, label in shown["a"][1:]:
+        session.dot("a", row, column, label)
+    labels, scores = session.segment("a", return_scores=True)
+    assert np.isneginf(scores).all((1, 2)).tolist() == [False, True, False, True]
+    assert np.isfinite(scores[[0, 2]]).all()
+    assert set(np.unique(labels)) <= {0, 2}
+    torch.testing.assert_close(torch.from_numpy(scores), ask(model, images, "a", shown, 4), atol=1e-3, rtol=1e-3)
+    assert 0 < session.confidence("a") <= 1
+    assert set(np.unique(session.refined("a"))) <= {0, 2}
+
+
 def eager(part: Part) -> Call:
     """A part as it is, without a graph."""
 

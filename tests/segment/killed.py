@@ -1,6 +1,7 @@
 """The batch command, killed again and again and repeated each time, until it has finished.
 
-python killed.py KILLS SEED WORDS...: prints how often it was killed. The last word is ``output_dir=FOLDER``.
+python killed.py KILLS SEED WORDS...: prints how often it was killed. The first word is the folder of photos, and the
+last one ``output_dir=FOLDER``.
 The ids of images are written down when their label maps are kept, in kept.txt beside it.
 """
 
@@ -40,7 +41,7 @@ def command(words: list[str]) -> int:
 def main() -> None:
     kills, seed, words = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     out = Path(words[-1].partition("=")[2])
-    rng, killed, total = random.Random(seed), 0, 300
+    rng, killed, total = random.Random(seed), 0, len(list(Path(words[0]).iterdir()))
     while True:
         process = forked(lambda: command(words))
         # after a random number of further images, and a random moment later

@@ -18,8 +18,8 @@ from support.networks import network
 
 from guided_seg.errors import UserError, VideoWarning
 from guided_seg.session import Session
+from guided_seg.session.films.ahead import ahead
 from guided_seg.session.films.containers import is_cut_off
-from guided_seg.session.films.videos import ahead
 from guided_seg.session.pictures import open_video
 
 NUMBER = 12

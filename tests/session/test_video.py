@@ -22,7 +22,7 @@ from guided_seg.errors import UserError
 from guided_seg.model.video.motion import moved, within_reach
 from guided_seg.model.video.previous_frame import Memory, certain
 from guided_seg.session import NEGATIVE, Session
-from guided_seg.session.films.videos import AHEAD, ahead
+from guided_seg.session.films.ahead import AHEAD, ahead
 
 FRAMES = 7
 

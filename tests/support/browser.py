@@ -73,7 +73,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
         self.page.goto(f"{address}s/{name}")
-        self.by("shot").first.wait_for()
+        self.by("shot").first.wait_for(timeout=120_000)  # the server loads its network meanwhile
 
     def by(self, name: str) -> Any:
         return self.page.get_by_test_id(name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Semaphore
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,12 +19,22 @@ from support.networks import network
 
 from guided_seg.errors import UserError
 from guided_seg.session import NEGATIVE, Session
-from guided_seg.tools.napari import DOTS, MASKS, Guided, Panel, as_rgb, frames_of, widget
+from guided_seg.tools.napari import widget
+from guided_seg.tools.napari_layers import DOTS, MASKS, Guided, Panel, as_rgb, frames_of
 
 MANIFEST = Path(__file__).parents[2] / "src" / "guided_seg" / "tools" / "napari.yaml"
 needs_napari = pytest.mark.skipif(
     find_spec("napari") is None, reason="napari is not installed; pip install '.[napari]' runs this test"
 )
+
+
+def until(app: Any, condition: Callable[[], bool]) -> None:
+    """Let the window work until a condition holds."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        app.processEvents()
+        time.sleep(0.005)
 
 
 def pixels(number: int) -> np.ndarray:
@@ -185,7 +198,7 @@ def test_the_buttons_work(monkeypatch: pytest.MonkeyPatch) -> None:
     app = get_qapp()
     viewer: Any = ViewerModel()
     made: Any = widget(viewer)
-    image, label, background, refined, begin, this, everything, said = made
+    image, label, background, refined, begin, this, everything, stop, said = made
     this.changed.emit(True)
     assert errors == ["No image is chosen; open one in napari."]
     viewer.add_image(pixels(0), rgb=True, name="photo")
@@ -197,8 +210,59 @@ def test_the_buttons_work(monkeypatch: pytest.MonkeyPatch) -> None:
     viewer.layers["photo" + DOTS].add([20, 30])
     assert list(viewer.layers["photo" + DOTS].features["label"]) == ["cell", NEGATIVE]
     everything.changed.emit(True)
+    until(app, lambda: everything.enabled)
     assert said.value == "1 of 1"
     assert viewer.layers["photo" + MASKS].data.any()
     assert len(errors) == 1
+    viewer.layers["photo" + DOTS].add([99, 4])
+    this.changed.emit(True)
+    until(app, lambda: everything.enabled)
+    assert "row 99, column 4 lies outside" in errors[1]
+    assert (said.value, stop.enabled) == ("That did not work.", False)
+    made.close()
+    app.processEvents()
+
+
+@needs_napari
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # napari 0.9 uses what pydantic gives up
+def test_the_window_answers_while_it_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    from napari._qt.qt_event_loop import get_qapp
+    from napari.components import ViewerModel
+
+    go_on, answer = Semaphore(0), Guided.answer
+
+    def slow(self: Guided, *arguments: Any) -> Any:
+        assert go_on.acquire(timeout=60)
+        return answer(self, *arguments)
+
+    monkeypatch.setattr(Guided, "answer", slow)
+    monkeypatch.setattr("guided_seg.tools.napari.Session.load", lambda _: session())
+    app = get_qapp()
+    viewer: Any = ViewerModel()
+    made: Any = widget(viewer)
+    image, _, _, _, begin, this, everything, stop, said = made
+    viewer.add_image(np.stack([pixels(number) for number in range(5)]), rgb=True, name="stack")
+    image.value = "stack"
+    begin.changed.emit(True)
+    viewer.layers["stack" + DOTS].add([0, 3, 4])
+    everything.changed.emit(True)  # it returns, though no frame is answered
+    assert (this.enabled, everything.enabled, stop.enabled) == (False, False, True)
+    viewer.dims.set_current_step(0, 3)
+    for number in (1, 2):
+        go_on.release()
+        until(app, lambda expected=f"{number} of 5": said.value == expected)  # type: ignore[misc]
+    stop.changed.emit(True)
+    go_on.release()  # it is at the third frame, and ends behind it
+    until(app, lambda: everything.enabled)
+    written = viewer.layers["stack" + MASKS].data.any((1, 2))
+    assert written[:2].all()
+    assert not written[3:].any()
+    everything.changed.emit(True)
+    viewer.layers.clear()  # also while it works
+    for _ in range(5):
+        go_on.release()
+    until(app, lambda: everything.enabled)
+    assert not viewer.layers
     made.close()
     app.processEvents()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any, TypeVar
 
-import torch
-
-from guided_seg.app import messages, transport
+from guided_seg.app import messages
+from guided_seg.app.behind import Behind
+from guided_seg.app.edits import apply
 from guided_seg.app.opening import SESSION
 from guided_seg.app.replies import Outbox, Replies
 from guided_seg.app.worker import Worker
@@ -22,8 +22,6 @@ from guided_seg.formats import write
 from guided_seg.formats.saving import Step
 from guided_seg.session import Session
 from guided_seg.session.arguments import RGB
-from guided_seg.session.confidence import confidence
-from guided_seg.session.playing import FrameAnswer
 
 T = TypeVar("T")
 
@@ -54,10 +52,10 @@ class Desk:
         self.name, self.session, self.file, self._reopen = name, session, file, reopen
         self._replies = Replies(session, other)
         self._warnings: list[str] = []
-        self._visible: str | None = None
-        self._filling = False
+        self._done = 0  # the number of the last edit of the page
         self._unsaved: str | None = None  # why the last save failed
         self._worker = Worker(lock, self._save, self._failed)
+        self._behind = Behind(session, self._replies, self._worker)
 
     # ---- called by the server, from any thread ----
 
@@ -69,6 +67,7 @@ class Desk:
     def connect(self, outbox: Outbox) -> None:
         """A page is there: it gets the state, and all answers from now on."""
         self._replies.outbox = outbox
+        self._worker.edit(self._begin)
         self.say_state()
         for text in self._warnings:
             self.refuse(text)
@@ -80,7 +79,7 @@ class Desk:
         """The page is gone. Edits that wait are still done and saved; background work stops."""
         if self.outbox is outbox:
             self._replies.outbox = None
-            self._stop()
+            self._behind.stop()
 
     def receive(self, text: str) -> None:
         """Take a message from the page. A bad one is answered with an error and changes nothing."""
@@ -93,7 +92,7 @@ class Desk:
             case _ if isinstance(message, messages.Question):
                 self._worker.ask(message.do, partial(self._carefully, message.n, self._reply, message))
             case messages.Stop():
-                self._stop()
+                self._behind.stop()
             case _:
                 # the answer to one change is left out if another one waits, but not if a fill does
                 changes = isinstance(message, messages.Change)
@@ -170,10 +169,6 @@ class Desk:
         """Finish the edits, save, and end the thread."""
         self._worker.end()
 
-    def _stop(self) -> None:
-        self._filling = False
-        self._worker.behind(None)
-
     # ---- in the desk's own thread ----
 
     def _carefully(self, n: int | None, job: Callable[..., None], *arguments: Any) -> None:
@@ -183,12 +178,17 @@ class Desk:
             self._replies.refuse(str(error), n)
 
     def _failed(self, error: Exception) -> None:
-        self._filling = False
+        self._behind.filling = False
         found = f"{type(error).__name__}: {error}"
         self.refuse(f"That did not work ({found}). Your dots are unharmed; the server's log says more.")
 
+    def _begin(self) -> None:
+        """A new page counts its messages from the first one again."""
+        self._done = 0
+
     def _do(self, message: Any) -> None:
         session, n = self.session, message.n
+        self._done = n
         match message:
             case messages.Label():
                 session.add_label(message.name)
@@ -211,13 +211,12 @@ class Desk:
             case messages.Frame():
                 self._replies.frame(n, session.frame(message.video, message.index))
             case messages.Play():
-                self._play(message)
+                self._behind.play(message)
             case messages.Fill():
-                self._filling = True
-                self._fill(n)
+                self._behind.fill(n)
             case _:
-                self._edit(message)
-                self._visible = message.image
+                apply(message, session)
+                self._behind.visible = message.image
                 self._changed(n, [message.image])
 
     def _step(self, n: int, step: Callable[[], bool]) -> None:
@@ -237,23 +236,6 @@ class Desk:
         self._replies.removed(n, before, names[label])
         self._changed(n, annotated)
 
-    def _edit(self, message: messages.Edit) -> None:
-        session, image = self.session, message.image
-        match message:
-            case messages.Dot():
-                session.dot(image, message.row, message.column, message.label)
-            case messages.Move():
-                session.move(image, message.start, message.end)
-            case messages.Remove():
-                session.remove(image, message.row, message.column)
-            case messages.Scribble():
-                session.scribble(image, message.points, message.label)
-            case messages.Box():
-                session.box(image, message.box, message.label)
-            case messages.Paint():
-                pixels = transport.mask_of(message.runs, session.picture(image).size)
-                session.mask(image, pixels, message.label)
-
     def _changed(self, n: int, touched: list[str]) -> None:
         """After a change: save soon, send the dots, and answer for the image that is visible."""
         self._worker.changed()
@@ -262,18 +244,18 @@ class Desk:
             self._replies.dots(n, name)
         if self._worker.changes_wait:  # the next one makes an answer out of date
             return
-        shown = self._visible or (touched[-1] if touched else None)
+        shown = self._behind.visible or (touched[-1] if touched else None)
         if shown is not None:
             self._replies.answer(n, shown)
-        if self._filling:
-            self._fill(n)
+        if self._behind.filling:
+            self._behind.fill(n)
 
     def _reply(self, message: Any) -> None:
         session, n, began = self.session, message.n, time.perf_counter()
         match message:
             case messages.Look():
                 session.picture(message.image)
-                self._visible = message.image
+                self._behind.visible = message.image
                 self._replies.answer(n, message.image)
             case messages.Hover():
                 labels = session.preview(message.image, message.row, message.column, message.label)
@@ -285,48 +267,7 @@ class Desk:
             case messages.View():
                 self._replies.map(n, message.image, message.what, message.label)
             case messages.Next():
-                self._replies.where_next(n, self._visible)
-
-    # ---- in the background ----
-
-    def _fill(self, n: int) -> None:
-        self._worker.behind(self._filled(n) if self._replies.can_answer else None)
-
-    def _filled(self, n: int) -> Iterator[None]:
-        names = sorted(self.session.images, key=lambda name: name != self._visible)
-        for done, name in enumerate(names, 1):
-            yield from self._until_there_is_room()
-            if name != self._visible:
-                self._carefully(None, self._replies.answer, n, name)
-            self._replies.progress(n, "fill", done, len(names), done == len(names))
-            yield
-
-    def _play(self, message: messages.Play) -> None:
-        self._filling = False
-        steps = self.session.segment_frames(
-            message.video, message.start, message.corrections, message.memory, message.backward
-        )
-        self._worker.behind(self._played(message, steps))
-
-    def _played(self, message: messages.Play, steps: Iterator[FrameAnswer]) -> Iterator[None]:
-        done, began, length = 0, time.perf_counter(), self._replies.length(message.video) or 0
-        of = message.start + 1 if message.backward else length - message.start  # not positive: not known
-        try:
-            for done, frame in enumerate(steps, 1):
-                name, sure = f"{message.video}#{frame.number}", confidence(torch.stack(frame.maps).cpu().numpy())
-                self._replies.mask(message.n, name, "answer", frame.labels, began, sure)
-                self._replies.progress(message.n, "play", done, max(of, done) if of > 0 else 0, ended=False)
-                yield from self._until_there_is_room()
-                yield
-                began = time.perf_counter()
-        except UserError as error:
-            self._replies.refuse(str(error), message.n)
-        self._replies.progress(message.n, "play", done, done, ended=True)
-
-    def _until_there_is_room(self) -> Iterator[None]:
-        while (outbox := self.outbox) is not None and outbox.full:
-            time.sleep(0.002)
-            yield
+                self._replies.where_next(n, self._behind.visible)
 
     def _save(self) -> None:
         """Save the session; if that fails, try again at the next save, and say so once."""
@@ -342,7 +283,7 @@ class Desk:
         if self._unsaved is not None:
             self._unsaved = None
             self._replies.tell(type="notice", text="Saving works again; everything is saved.")
-        self._replies.saved()
+        self._replies.saved(self._done)
 
 
 def _not_saved(error: Exception) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from guided_seg.data.files.pairs import IMAGE_SUFFIXES, image_files
 from guided_seg.data.images import read_image
 from guided_seg.errors import UserError, why_unreadable
+from guided_seg.files.text import file_name
 from guided_seg.files.writing import user_state
 from guided_seg.session import Session
 from guided_seg.session.file import SUFFIX
@@ -40,6 +41,17 @@ def existing(paths: Iterable[str]) -> list[Path]:
             raise UserError(f"There is no {path}; give images, folders of images, videos or a saved session.")
         found.append(path)
     return found
+
+
+def collection_of(paths: Sequence[Path]) -> str:
+    """What the opened paths are called, in names of files: the name of the one path, or of the folder of several.
+
+    Example:
+        >>> collection_of([Path("/home/me/my photos")]), collection_of([Path("/pets/cat.jpg"), Path("/pets/dog.jpg")])
+        ('my photos', 'pets')
+    """
+    one = paths[0] if len(paths) == 1 else paths[0].parent
+    return file_name(one.stem if one.is_file() else one.name)
 
 
 def check_openable(paths: Sequence[Path]) -> None:
@@ -84,7 +96,7 @@ def add_all(session: Session, paths: Iterable[Path]) -> list[str]:
             try:
                 _check_inside(file, path)
                 add = session.add_video if is_video else session.add_image
-                add(unused(session, file.name if is_video else file.stem), file)
+                add(unused(session, file.name if is_video else file.stem, is_video), file)
             except UserError as error:
                 refused.append(str(error))
     return refused
@@ -114,10 +126,10 @@ def _items(path: Path) -> list[tuple[Path, bool]]:
     return items
 
 
-def unused(session: Session, name: str) -> str:
-    """The name, with a number behind it if it is taken. ``#`` is replaced, as it marks frames."""
-    name = name.replace("#", "_") or "image"
-    taken, number, new = {*session.images, *session.videos}, 2, name
-    while new in taken:
+def unused(session: Session, name: str, video: bool = False) -> str:
+    """The name, with a number behind it if a new image or video of the session cannot have it."""
+    name = name or "image"
+    number, new = 2, name
+    while session.why_taken(new, video):
         new, number = f"{name} ({number})", number + 1
     return new

@@ -193,13 +193,14 @@ class Replies:
         """Say how far work in the background is."""
         self.tell(type="progress", n=n, what=what, done=done, of=of, ended=ended)
 
-    def saved(self) -> None:
-        """Say that the session was saved just now."""
-        self.tell(type="saved", at=datetime.now(UTC).isoformat(timespec="seconds"))
+    def saved(self, n: int) -> None:
+        """Say that the session was saved just now, with the edits of the page up to number ``n``."""
+        self.tell(type="saved", n=n, at=datetime.now(UTC).isoformat(timespec="seconds"))
 
     def state(self, page: str) -> None:
         """Send everything that a page needs when it opens."""
         session = self.session
+        model, other = _names_of(session, self._other) if self._other else (_name_of(session), None)
         videos = []
         for name in session.videos:
             height, width = session.frame_pixels(name, 0).shape[:2]
@@ -207,8 +208,8 @@ class Replies:
         self.tell(
             type="state",
             id=page,
-            model=_name_of(session),
-            other=_name_of(self._other) if self._other else None,
+            model=model,
+            other=other,
             labels=self._labels(),
             images=[self._image(name) for name in session.images],
             videos=videos,
@@ -252,12 +253,26 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def _names_of(session: Session, other: Session) -> tuple[str, str]:
+    """What a page calls two networks: their runs or releases, and their files if those are the same."""
+    both = (session, other)
+    for first, second in (map(_name_of, both), map(_file_of, both)):
+        if first != second:
+            return first, second
+    return f"A: {first}", f"B: {second}"
+
+
 def _name_of(session: Session) -> str:
-    """What a page calls the network: the folder of its run or release."""
+    """The folder of the run or release of a network."""
     if session.model is None:
         return type(session.network).__name__
     folder = session.model.checkpoint.parent
     return (folder.parent if folder.name == "checkpoints" else folder).name
+
+
+def _file_of(session: Session) -> str:
+    """The same with the name of the checkpoint."""
+    return f"{_name_of(session)}/{session.model.checkpoint.stem}" if session.model else _name_of(session)
 
 
 def _accepts(network: Network, memory: str) -> bool:

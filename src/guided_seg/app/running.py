@@ -19,12 +19,23 @@ from rich.console import Console
 from guided_seg.app.desk import Desk
 from guided_seg.app.guards import LOOPBACK, is_loopback
 from guided_seg.app.messages import LONGEST
-from guided_seg.app.opening import LABEL_STUDIO, SAMPLES, SESSION, add_all, check_openable, existing, work_folder
+from guided_seg.app.opening import (
+    LABEL_STUDIO,
+    SAMPLES,
+    SESSION,
+    add_all,
+    check_openable,
+    collection_of,
+    existing,
+    work_folder,
+)
 from guided_seg.app.server import Desks, make_app
 from guided_seg.app.uploads import Limits
 from guided_seg.errors import UserError
 from guided_seg.release import DEFAULT
+from guided_seg.release.load import check_network
 from guided_seg.session import Session
+from guided_seg.session.answering import check_settings
 from guided_seg.session.file import check_saved
 
 FIRST_LABEL = "object"
@@ -38,10 +49,11 @@ class Opening:
         paths: images, folders, videos, or one saved session.
 
     Raises:
-        UserError: there is nothing to show.
+        UserError: there is nothing to show, or a network or setting cannot be used.
     """
 
     def __init__(self, cfg: DictConfig, paths: Sequence[Path]) -> None:
+        check_settings(cfg.device, cfg.precision, cfg.cache_mb, compiled=False)
         self.cfg, self.paths, self.lock = cfg, list(paths) or [SAMPLES], Lock()
         saved = [path for path in paths if path.suffix == SESSION and path.is_file()]
         if saved and len(paths) > 1:
@@ -51,6 +63,8 @@ class Opening:
             check_saved(self.saved)
         else:
             check_openable(self.paths)
+        for name in filter(None, (cfg.checkpoint, cfg.compare)):
+            check_network(name)
         folder = Path(cfg.state).expanduser() if cfg.state else None
         self.folder = folder or work_folder(self.paths, str(cfg.checkpoint or DEFAULT))
         self.refused: list[str] = []
@@ -129,7 +143,7 @@ def serve(cfg: DictConfig, words: Sequence[str]) -> None:
     port = listening.getsockname()[1]
     token = None if is_loopback(cfg.host) else cfg.token or secrets.token_urlsafe(24)
     hosts = [*LOOPBACK, *([] if is_loopback(cfg.host) else names_of(cfg.host)), *cfg.names]
-    app = make_app(desks, Limits(**cfg.limits), hosts, token)
+    app = make_app(desks, Limits(**cfg.limits), hosts, token, collection_of(opening.paths))
     shown = "127.0.0.1" if is_loopback(cfg.host) else names_of(cfg.host)[0]
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/" + (f"?token={quote(token)}" if token else "")
     Console(markup=False).print(f"{address}  (Ctrl-C ends it)", soft_wrap=True, highlight=False)

@@ -85,7 +85,9 @@ class Desks:
             desk.end()
 
 
-def make_app(desks: Desks, limits: Limits, hosts: list[str], token: str | None = None) -> FastAPI:
+def make_app(
+    desks: Desks, limits: Limits, hosts: list[str], token: str | None = None, collection: str = "images"
+) -> FastAPI:
     """The application.
 
     Args:
@@ -93,6 +95,7 @@ def make_app(desks: Desks, limits: Limits, hosts: list[str], token: str | None =
         limits: of uploads.
         hosts: see `Guard`.
         token: see `Guard`.
+        collection: what the images together are called, in the names of exports.
     """
 
     @asynccontextmanager
@@ -106,7 +109,7 @@ def make_app(desks: Desks, limits: Limits, hosts: list[str], token: str | None =
     app.add_exception_handler(404, _not_found)
     app.mount("/static", StaticFiles(directory=WEB), name="static")
     app.include_router(_pages(desks))
-    app.include_router(_files(desks, limits))
+    app.include_router(_files(desks, limits, collection))
     app.include_router(_label_studio(desks))
     return app
 
@@ -149,7 +152,7 @@ def _pages(desks: Desks) -> APIRouter:
     return router
 
 
-def _files(desks: Desks, limits: Limits) -> APIRouter:
+def _files(desks: Desks, limits: Limits, collection: str) -> APIRouter:
     router = APIRouter(prefix="/s/{name}")
 
     @router.get("/image/{image_id:path}")
@@ -176,7 +179,7 @@ def _files(desks: Desks, limits: Limits) -> APIRouter:
         if wanted.format not in FORMATS:
             raise UserError(f"There is no format {wanted.format!r}; there are: {', '.join(FORMATS)}.")
         desk, cancelled = await run_in_threadpool(desks.get, name), Event()
-        work = asyncio.create_task(run_in_threadpool(_exported, desk, wanted, cancelled))
+        work = asyncio.create_task(run_in_threadpool(_exported, desk, wanted, cancelled, collection))
         try:
             while not (await asyncio.wait({work}, timeout=LISTEN_EVERY))[0]:
                 if await request.is_disconnected():  # the page cancelled the download, or is gone
@@ -233,8 +236,8 @@ def _opened(desks: Desks, name: str) -> None:
         desks.get(name)
 
 
-def _exported(desk: Desk, wanted: Export, cancelled: Event) -> Response:
-    """The files of an export; they are removed once they are sent."""
+def _exported(desk: Desk, wanted: Export, cancelled: Event, collection: str) -> Response:
+    """The files of an export, named after the images and the format; they are removed once they are sent."""
     folder = tempfile.TemporaryDirectory(prefix="guided_seg-")
     try:
         out = Path(folder.name) / wanted.format
@@ -244,7 +247,8 @@ def _exported(desk: Desk, wanted: Export, cancelled: Event) -> Response:
     except BaseException:
         folder.cleanup()
         raise
-    return FileResponse(packed, filename=packed.name, background=BackgroundTask(folder.cleanup))
+    name = f"{collection}-{wanted.format}{packed.suffix}"
+    return FileResponse(packed, filename=name, background=BackgroundTask(folder.cleanup))
 
 
 def as_jpeg(pixels: np.ndarray, width: int = 0) -> bytes:

@@ -119,7 +119,7 @@ def _kept(upload: Upload, name: str, folder: Path, limits: Limits) -> Path:
 
 def _added(path: Path, name: str, session: Session) -> str:
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        new = unused(session, name)
+        new = unused(session, name, video=True)
         session.add_video(new, path)
     else:
         new = unused(session, Path(name).stem)

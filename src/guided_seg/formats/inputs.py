@@ -15,7 +15,8 @@ from guided_seg.formats.naming import kept_names, safe_names
 from guided_seg.formats.segmented import Format
 from guided_seg.session import Session
 from guided_seg.session.arguments import RGB
-from guided_seg.session.films.videos import VIDEO_SUFFIXES, Frame, Video, every_frame
+from guided_seg.session.films.ahead import Frame
+from guided_seg.session.films.videos import VIDEO_SUFFIXES, Video, every_frame
 from guided_seg.session.pictures import open_video
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from guided_seg.episode import Batch, Shots
@@ -115,7 +115,8 @@ class StagedNetwork(Network, ABC):
         scores = place(parts, len(batch))
         height, width = batch.target.shape[-2:]
         scores = nn.functional.pad(scores, (0, width - scores.shape[-1], 0, height - scores.shape[-2]))
-        return own_labels(scores, batch)
+        scores = own_labels(scores, batch)
+        return scores if self.training else only_shown(scores, guidance.annotated.expand(-1, scores.shape[1]))
 
 
 class GuidedNetwork(StagedNetwork):
@@ -222,6 +223,22 @@ def own_labels(scores: Float[Tensor, "B K H W"], batch: Batch) -> Float[Tensor, 
     own = torch.tensor(batch.labels, device=scores.device)
     lacking = torch.arange(scores.shape[1], device=scores.device) >= own[:, None]
     return scores.masked_fill(lacking[:, :, None, None], -torch.inf)
+
+
+def unknown(shown: Bool[Tensor, "B K"]) -> Bool[Tensor, "B K"]:
+    """The positive labels of which nothing is shown, where another positive is (concepts, rule 3).
+
+    Example:
+        >>> unknown(torch.tensor([[True, True, False], [True, False, False]])).tolist()
+        [[False, False, True], [False, False, False]]
+    """
+    positives = shown[:, 1:]
+    return nn.functional.pad(~positives & positives.any(1, keepdim=True), (1, 0))
+
+
+def only_shown(scores: Float[Tensor, "B K H W"], shown: Bool[Tensor, "B K"]) -> Float[Tensor, "B K H W"]:
+    """Set the scores of `unknown` labels to -inf: in testing, they take no pixels from the others."""
+    return scores if scores.shape[1] == 2 else scores.masked_fill(unknown(shown)[:, :, None, None], -torch.inf)
 
 
 def _join(parts: list[tuple[Tensor | slice, Tensor]], sizes: Tensor) -> Features:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from guided_seg.model.guide.fusion import Late
 from guided_seg.model.guide.guide import Guidance
 from guided_seg.model.guide.locality import Set
 from guided_seg.model.guide.shown import Shown
-from guided_seg.model.network import GuidedNetwork, Network, cell_shares
+from guided_seg.model.network import GuidedNetwork, Network, cell_shares, unknown
 from guided_seg.model.segmentor import Prepared
 from guided_seg.model.video.previous_frame import likeliest
 from guided_seg.predict.encoder import threads
@@ -117,6 +117,23 @@ class Predictor(ABC):
                 self.cache.drop(entry)
 
 
+class Scored(NamedTuple):
+    """Score maps of L labels.
+
+    Attributes:
+        maps: the maps.
+        shown: whether anything is shown of each label.
+    """
+
+    maps: Float[Tensor, "L H W"]
+    shown: list[bool]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the maps."""
+        return self.maps.nbytes
+
+
 class ByLabel(Predictor):
     """Late fusion: a change of one label costs its own guidance and its own score map (concepts, rule 4)."""
 
@@ -134,26 +151,29 @@ class ByLabel(Predictor):
         groups = [[label] for label in range(num_labels)] if separable else [list(range(num_labels))]
         versions: dict[int, Hashable] = {label: _version(support, label, num_labels) for label in range(num_labels)}
         found: Maps = []
+        shown: list[bool] = []
         for group in groups:
             stored = None not in (version := tuple(versions[label] for label in group)) and previous is None
             key = ("map", query.key, group[0])
-            scores = self._find(key, version if stored else None)
-            if scores is None:
-                scores = self._scores(query, support, group, num_labels, previous)
-                self._keep(key, scores, version if stored else None)
-            found.extend(scores)
-        return found
+            scored: Scored | None = self._find(key, version if stored else None)
+            if scored is None:
+                scored = self._scores(query, support, group, num_labels, previous)
+                self._keep(key, scored, version if stored else None)
+            found.extend(scored.maps)
+            shown.extend(scored.shown)
+        absent = unknown(torch.tensor([shown]))[0].tolist()
+        return [torch.full_like(scores, -torch.inf) if absent[label] else scores for label, scores in enumerate(found)]
 
     def _scores(
         self, query: Image, support: Sequence[Annotated], group: list[int], num_labels: int, previous: Labels | None
-    ) -> Float[Tensor, "L H W"]:
-        """The score maps of the L labels in ``group``."""
+    ) -> Scored:
+        """The score maps of the labels in ``group``."""
         prepared = self._prepared(query)
         with self._threads_for(prepared):
             guidance = Guidance.join([self._guidance(query, support, label, num_labels) for label in group])
             if previous is not None:
                 guidance = replace(guidance, previous=self._shares(query, previous, num_labels))
-            return self.network.score(prepared, guidance, group[0])[0]
+            return Scored(self.network.score(prepared, guidance, group[0])[0], guidance.annotated[0].tolist())
 
     def _prepared(self, query: Image) -> Prepared:
         key = ("prepared", query.key)

@@ -36,8 +36,24 @@ def load_network(name: str | PathLike[str]) -> tuple[Network, DictConfig]:
         UserError: there is no such file, it holds no network of guided_seg, or its tensors do not fit its config.
     """
     file = checkpoint_file(name)
-    config, state = read_weights(file) if file.suffix == ".safetensors" else _of_training(file)
-    return restore(config, state, file)
+    return restore(*_content(file), file)
+
+
+def check_network(name: str | PathLike[str]) -> None:
+    """Check what can be known of a trained network before it is built, which takes seconds.
+
+    Args:
+        name: see `checkpoint_file`.
+
+    Raises:
+        UserError: there is no such file, or it holds no network of guided_seg.
+    """
+    _content(checkpoint_file(name))
+
+
+def _content(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config and the tensors in a file of a trained network."""
+    return read_weights(file) if file.suffix == ".safetensors" else _of_training(file)
 
 
 def _of_training(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from numpy.typing import ArrayLike
 
 from guided_seg.errors import UserError
-from guided_seg.session.annotations import Pixel
 from guided_seg.session.arguments import entries, marked, pair, text, whole_number
+from guided_seg.session.marks import Pixel
 from guided_seg.session.store import NEGATIVE, Store
 from guided_seg.session.strokes import along, around, inside
 

@@ -111,7 +111,8 @@ class Answering(Annotating):
 
         Args:
             image_id: id of an image or a `frame`.
-            return_scores: also return scores, float32 ``[K, H, W]``. Their softmax over K gives probabilities.
+            return_scores: also return scores, float32 ``[K, H, W]``. Their softmax over K gives probabilities. They are
+                -inf for labels without dots and masks, where another positive label has some.
 
         Raises:
             UserError: there is no such image, no label but the negative, or an image changed on disk.

@@ -17,7 +17,8 @@ from guided_seg.predict.support import Image
 from guided_seg.predict.tracker import Tracker
 from guided_seg.session.answering import Answering
 from guided_seg.session.arguments import RGB, flag, one_of, whole_number
-from guided_seg.session.films.videos import Frame, ahead, every_frame
+from guided_seg.session.films.ahead import Frame, ahead
+from guided_seg.session.films.videos import every_frame
 from guided_seg.session.store import Labels
 
 Corrections = Literal["all", "forward"]

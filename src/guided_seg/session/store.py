@@ -119,11 +119,7 @@ class Store:
         Raises:
             UserError: the name is taken, or the video cannot be opened.
         """
-        name = self._new_name(video_id, "The id of a video")
-        if taken := next((own for own in (*self._images, *self._videos) if _frame_of(own) == name), None):
-            raise UserError(
-                f"The frames of a video {name!r} would have ids such as {taken!r}, which is taken; choose another id."
-            )
+        name = self._new_name(video_id, "The id of a video", video=True)
         self._videos[name] = open_video(video)
 
     def add_label(self, name: str) -> str:
@@ -191,6 +187,18 @@ class Store:
         self.picture(image_id)
         return self._annotations.painted(image_id), self._annotations.points(image_id)
 
+    def why_taken(self, name: str, video: bool = False) -> str | None:
+        """Why a new image, or a new video, cannot have this id; None if it can."""
+        if name in self._images or name in self._videos:
+            return f"There is an image or video {name!r} already; give each a name of its own."
+        if (of := _frame_of(name)) in self._videos:
+            return f"{name!r} is the id of a frame of the video {of!r}; choose another."
+        if video and (taken := next((own for own in (*self._images, *self._videos) if _frame_of(own) == name), None)):
+            return (
+                f"The frames of a video {name!r} would have ids such as {taken!r}, which is taken; choose another id."
+            )
+        return None
+
     def video_files(self) -> dict[str, Path]:
         """The videos that can be opened again, with their paths."""
         return {name: video.path for name, video in self._videos.items() if video.path}
@@ -202,13 +210,11 @@ class Store:
     def _video(self, video_id: object) -> Video:
         return self._videos[_known(video_id, self._videos, "video")]
 
-    def _new_name(self, name: object, what: str) -> str:
+    def _new_name(self, name: object, what: str, video: bool = False) -> str:
         """Check that an id does not clash with any image, video or frame."""
         name = text(name, what)
-        if name in self._images or name in self._videos:
-            raise UserError(f"There is an image or video {name!r} already; give each a name of its own.")
-        if (video := _frame_of(name)) in self._videos:
-            raise UserError(f"{name!r} is the id of a frame of the video {video!r}; choose another.")
+        if reason := self.why_taken(name, video):
+            raise UserError(reason)
         return name
 
     def _number(self, label: object) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from guided_seg.session.annotations import Pixel
+from guided_seg.session.marks import Pixel
 
 SPACING = 0.05
 """Distance between the dots of a scribble, as a share of the longer side of the image."""

@@ -16,8 +16,8 @@ from jaxtyping import Bool
 from guided_seg.data.coco.run_lengths import BadOutline, decode, of_polygons
 from guided_seg.errors import UserError
 from guided_seg.session import NEGATIVE, Session
-from guided_seg.session.annotations import Pixel
 from guided_seg.session.arguments import RGB
+from guided_seg.session.marks import Pixel
 
 Mask = Bool[np.ndarray, "H W"]
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from guided_seg.errors import UserError
 from guided_seg.session import NEGATIVE
-from guided_seg.session.annotations import Pixel
+from guided_seg.session.marks import Pixel
 
 R = TypeVar("R", bound=BaseModel)
 

@@ -1,290 +1,109 @@
-"""The widget of napari: dots in a points layer guide the segmentation of all images and stacks of the viewer."""
+"""The widget of napari: its fields and buttons. What they do to the layers is in `guided_seg.tools.napari_layers`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from guided_seg.errors import UserError
 from guided_seg.session import NEGATIVE, Session
-from guided_seg.session.annotating import Annotating
-from guided_seg.session.arguments import RGB
-from guided_seg.session.store import Labels
+from guided_seg.tools.napari_layers import FIRST_LABEL, Found, Panel
 
 if TYPE_CHECKING:
     from magicgui.widgets import Container
 
-Dot = tuple[int, int, str]
-"""Row, column and label."""
-
-FIRST_LABEL = "object"
-DOTS, MASKS = " dots", " labels"
-"""What the names of layers with dots and with answers end with, after that of their image."""
-
-
-class Guided:
-    """Images that pass, guided by those that stay because they have dots.
-
-    Args:
-        session: answers. Its images and labels are replaced.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session, self._stays = session, Annotating()
-
-    @property
-    def labels(self) -> list[str]:
-        """The labels; the index is the number in an answer."""
-        return self._stays.labels
-
-    def knows(self, name: str) -> bool:
-        """Whether an image has, or had, dots."""
-        return name in self._stays.images
-
-    def show(self, name: str, pixels: RGB, dots: Iterable[Dot]) -> None:
-        """Replace the dots of an image.
-
-        Raises:
-            UserError: a dot lies outside the image. The dots stay as they are then.
-        """
-        wanted = {(row, column): label for row, column, label in dots}
-        height, width = pixels.shape[:2]
-        for row, column in wanted:
-            if not (0 <= row < height and 0 <= column < width):
-                raise UserError(
-                    f"The dot at row {row}, column {column} lies outside its {height} x {width} image; move it."
-                )
-        if not self.knows(name):
-            if not wanted:
-                return
-            self._stays.add_image(name, pixels)
-        for label in dict.fromkeys(wanted.values()):
-            if label not in self._stays.labels:
-                self._stays.add_label(label)
-        for row, column, label in self._stays.dots(name):
-            if wanted.get((row, column)) != label:
-                self._stays.remove(name, row, column)
-        for (row, column), label in wanted.items():
-            self._stays.dot(name, row, column, label)
-
-    def answer(self, name: str, pixels: RGB, refined: bool = False) -> Labels:
-        """The label map of an image.
-
-        Raises:
-            UserError: nothing is annotated.
-        """
-        if not self._stays.annotated or len(self.labels) < 2:
-            raise UserError("There are no dots yet; add a layer for dots and click on an object.")
-        self._session.follow(self._stays)  # drops the image that passed before
-        if not self.knows(name):
-            self._session.add_image(name, pixels)
-        return self._session.refined(name) if refined else self._session.segment(name)
-
-
-def frames_of(layer: Any) -> list[Callable[[], RGB]]:
-    """How to read each frame of an image layer; one for a plain image.
-
-    Grey values are scaled by the contrast limits of the layer.
-
-    Raises:
-        UserError: the layer has more than one axis of frames.
-    """
-    data = layer.data[0] if layer.multiscale else layer.data
-    extra = len(data.shape) - (3 if layer.rgb else 2)
-    if extra > 1:
-        raise UserError(
-            f"The layer {layer.name!r} has the shape {tuple(data.shape)}; expected an image, or a stack of images "
-            "along one axis. Slice it first."
-        )
-    limits = tuple(layer.contrast_limits)
-    if not extra:
-        return [partial(as_rgb, data, limits)]
-    return [partial(_frame, data, index, limits) for index in range(len(data))]
-
-
-def _frame(data: Any, index: int, limits: tuple[float, float]) -> RGB:
-    return as_rgb(data[index], limits)
-
-
-def as_rgb(data: Any, limits: tuple[float, float]) -> RGB:
-    """Pixels as RGB of 8 bits; values between the limits become 0 to 255, if they are not bytes already.
-
-    Example:
-        >>> as_rgb(np.array([[0.0, 0.5, 2.0]]), (0.0, 1.0))[0, :, 0].tolist()
-        [0, 127, 255]
-    """
-    pixels = np.asarray(data)
-    if pixels.dtype != np.uint8:
-        low, high = (0.0, 1.0) if pixels.ndim == 3 and pixels.dtype.kind == "f" else limits
-        if pixels.ndim == 3 and pixels.dtype.kind in "iu":
-            low, high = 0.0, float(np.iinfo(pixels.dtype).max)
-        share = (pixels.astype(np.float32) - low) / max(high - low, 1e-12)
-        pixels = (np.nan_to_num(share).clip(0, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels[..., :3])
-
-
-class Panel:
-    """What the buttons of the widget do, with the layers of a viewer.
-
-    Args:
-        viewer: a viewer of napari, or its model.
-        load: makes the session, once it is needed.
-    """
-
-    def __init__(self, viewer: Any, load: Callable[[], Session]) -> None:
-        self._viewer, self._load = viewer, load
-        self._guided: Guided | None = None
-        self._seen: dict[str, Any] = {}
-        self.label = FIRST_LABEL
-
-    @property
-    def guided(self) -> Guided:
-        """The images and their dots."""
-        if self._guided is None:
-            self._guided = Guided(self._load())
-        return self._guided
-
-    def images(self) -> list[Any]:
-        """The image layers."""
-        return [layer for layer in self._viewer.layers if layer._type_string == "image"]
-
-    def dots(self, image: Any) -> Any:
-        """The points layer of an image, added if there is none, ready for the next dot."""
-        name = image.name + DOTS
-        if name not in self._viewer.layers:
-            number = len(image.data.shape) - (1 if image.rgb else 0)
-            places = {"scale": image.scale[-number:], "translate": image.translate[-number:]}
-            self._viewer.add_points(
-                np.empty((0, number)),
-                ndim=number,
-                name=name,
-                features={"label": np.array([], dtype=object)},
-                face_color="label",
-                face_color_cycle=["deepskyblue", "orange", "limegreen", "magenta", "gold"],
-                size=max(max(image.data.shape) // 60, 3),
-                **places,
-            )
-        layer = self._viewer.layers[name]
-        layer.mode = "add"
-        self.choose(self.label)
-        return layer
-
-    def choose(self, label: str) -> None:
-        """Give this label to the dots that come."""
-        if not label.strip():
-            raise UserError(f"A label has no name; write one, or {NEGATIVE} for the background.")
-        self.label = label.strip()
-        for layer in self._viewer.layers:
-            if layer.name.endswith(DOTS):
-                layer.feature_defaults = {"label": self.label}
-
-    def segment(self, image: Any, everything: bool = False, refined: bool = False) -> Iterator[tuple[int, int]]:
-        """Segment the frame of an image that is visible, or all frames of all images, into labels layers.
-
-        Yields:
-            How many frames are done, and of how many.
-
-        Raises:
-            UserError: nothing is annotated, or a layer does not fit.
-        """
-        readers = {layer.name: frames_of(layer) for layer in self.images()}
-        for layer in self.images():
-            self._show(layer, readers[layer.name])
-        if everything:
-            todo = [(layer, index) for layer in self.images() for index in range(len(readers[layer.name]))]
-        else:
-            index = int(self._viewer.dims.current_step[0]) if len(readers[image.name]) > 1 else 0
-            todo = [(image, min(index, len(readers[image.name]) - 1))]
-        for done, (layer, index) in enumerate(todo, 1):
-            found = self.guided.answer(self._key(layer, index), readers[layer.name][index](), refined)
-            self._write(layer, index, len(readers[layer.name]), found)
-            yield done, len(todo)
-
-    def _show(self, image: Any, readers: list[Callable[[], RGB]]) -> None:
-        """Hand the dots of an image layer over."""
-        known = [index for index in range(len(readers)) if self.guided.knows(self._key(image, index))]
-        by_frame: dict[int, list[Dot]] = {index: [] for index in known}
-        if image.name + DOTS in self._viewer.layers:
-            layer = self._viewer.layers[image.name + DOTS]
-            for place, label in zip(layer.data, layer.features["label"], strict=True):
-                *before, row, column = (round(float(number)) for number in place)
-                if not 0 <= (index := before[0] if before else 0) < len(readers):
-                    raise UserError(f"A dot of {image.name!r} is in frame {index}, which is not there; move it.")
-                by_frame.setdefault(index, []).append((row, column, str(label)))
-        for index, dots in by_frame.items():
-            self.guided.show(self._key(image, index), readers[index](), dots)
-
-    def _key(self, image: Any, index: int) -> str:
-        """The name of a frame in the session; another one if a layer gets other pixels."""
-        data = self._seen.setdefault(f"{image.name} {id(image.data)}", image.data)  # kept, so that its id is not reused
-        return f"{image.name} {id(data)} [{index}]"
-
-    def _write(self, image: Any, index: int, frames: int, found: Labels) -> None:
-        """Put an answer into the labels layer of an image, which is added if there is none."""
-        name, shape = image.name + MASKS, (frames, *found.shape) if frames > 1 else found.shape
-        if name not in self._viewer.layers or self._viewer.layers[name].data.shape != shape:
-            if name in self._viewer.layers:
-                self._viewer.layers.remove(name)
-            number = len(shape)
-            places = {"scale": image.scale[-number:], "translate": image.translate[-number:]}
-            self._viewer.add_labels(np.zeros(shape, np.uint8), name=name, **places)
-            if image.name + DOTS in self._viewer.layers:  # clicks go on setting dots
-                self._viewer.layers.selection.active = self._viewer.layers[image.name + DOTS]
-        layer = self._viewer.layers[name]
-        layer.data[index if frames > 1 else ...] = found
-        layer.refresh()
-
 
 def widget(napari_viewer: Any) -> Container:
     """The widget "Segment by dots", as the manifest names it."""
-    from magicgui.widgets import CheckBox, ComboBox, Container, Label, LineEdit, PushButton
-    from napari.utils.notifications import show_error
+    return Fields(napari_viewer).shown
 
-    panel = Panel(napari_viewer, partial(Session.load, "guided-lite0"))
-    image = ComboBox(label="image", choices=lambda _: [layer.name for layer in panel.images()], nullable=True)
-    label = LineEdit(label="label", value=FIRST_LABEL)
-    background = CheckBox(text="dots are background", value=False)
-    refined = CheckBox(text="refined (slower)", value=True)
-    begin = PushButton(text="Set dots")
-    this, everything = PushButton(text="Segment this image"), PushButton(text="Segment all images and frames")
-    said = Label(value="Set dots on an object.")
 
-    def carefully(act: Callable[[], None]) -> Callable[[], None]:
-        def call() -> None:
-            try:
-                act()
-            except UserError as error:
-                said.value = "That did not work."
-                show_error(str(error))
+class Fields:
+    """The fields and buttons of the widget.
 
-        return call
+    Args:
+        viewer: see `Panel`.
 
-    def chosen() -> Any:
-        if not image.value:
+    Attributes:
+        shown: what napari docks.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        from magicgui.widgets import CheckBox, ComboBox, Container, Label, LineEdit, PushButton
+
+        panel = self._panel = Panel(viewer, partial(Session.load, "guided-lite0"))
+        self._viewer = viewer
+        self._work: Any = None  # the thread, once there is one
+        image = ComboBox(label="image", choices=lambda _: [layer.name for layer in panel.images()], nullable=True)
+        self._image, self._label = image, LineEdit(label="label", value=FIRST_LABEL)
+        self._background = CheckBox(text="dots are background", value=False)
+        self._refined = CheckBox(text="refined (slower)", value=True)
+        begin, self._this = PushButton(text="Set dots"), PushButton(text="Segment this image")
+        self._all = PushButton(text="Segment all images and frames")
+        self._stop, self._said = PushButton(text="Stop", enabled=False), Label(value="Set dots on an object.")
+        begin.changed.connect(_carefully(self._add_dots, self._failed))
+        self._label.changed.connect(_carefully(self._choose, self._failed))
+        self._background.changed.connect(_carefully(self._choose, self._failed))
+        self._this.changed.connect(_carefully(partial(self._run, False), self._failed))
+        self._all.changed.connect(_carefully(partial(self._run, True), self._failed))
+        self._stop.changed.connect(_carefully(self._end, self._failed))
+        buttons = (begin, self._this, self._all, self._stop)
+        self.shown = Container(widgets=[image, self._label, self._background, self._refined, *buttons, self._said])
+        viewer.layers.events.inserted.connect(lambda _: image.reset_choices())
+        viewer.layers.events.removed.connect(lambda _: image.reset_choices())
+        image.reset_choices()
+
+    def _failed(self, error: Exception) -> None:
+        from napari.utils.notifications import show_error
+
+        if not isinstance(error, UserError):
+            raise error
+        self._said.value = "That did not work."
+        show_error(str(error))
+
+    def _chosen(self) -> Any:
+        if not self._image.value:
             raise UserError("No image is chosen; open one in napari.")
-        return napari_viewer.layers[image.value]
+        return self._viewer.layers[self._image.value]
 
-    def choose() -> None:
-        panel.choose(NEGATIVE if background.value else label.value)
+    def _choose(self) -> None:
+        self._panel.choose(NEGATIVE if self._background.value else self._label.value)
 
-    def add_dots() -> None:
-        choose()
-        napari_viewer.layers.selection.active = panel.dots(chosen())
+    def _add_dots(self) -> None:
+        self._choose()
+        self._viewer.layers.selection.active = self._panel.dots(self._chosen())
 
-    def run(all_frames: bool) -> None:
-        for done, of in panel.segment(chosen(), all_frames, refined.value):
-            said.value = f"{done} of {of}"
+    def _run(self, everything: bool) -> None:
+        """Segment in a thread, so that the window answers meanwhile; the window's own writes the answers to layers."""
+        from napari.qt.threading import create_worker
 
-    begin.changed.connect(carefully(add_dots))
-    label.changed.connect(carefully(choose))
-    background.changed.connect(carefully(choose))
-    this.changed.connect(carefully(partial(run, False)))
-    everything.changed.connect(carefully(partial(run, True)))
-    made = Container(widgets=[image, label, background, refined, begin, this, everything, said])
-    napari_viewer.layers.events.inserted.connect(lambda _: image.reset_choices())
-    napari_viewer.layers.events.removed.connect(lambda _: image.reset_choices())
-    image.reset_choices()
-    return made
+        answers = self._panel.answers(self._chosen(), everything, self._refined.value)
+        self._free(False)
+        heard = {"yielded": self._came, "errored": self._failed, "finished": partial(self._free, True)}
+        self._work = create_worker(lambda: (yield from answers), _connect=heard, _ignore_errors=True)
+
+    def _came(self, found: Found) -> None:
+        self._panel.write(found)
+        self._said.value = f"{found.done} of {found.of}"
+
+    def _free(self, free: bool) -> None:
+        """Whether the next run may begin, or this one be stopped."""
+        self._this.enabled = self._all.enabled = free
+        self._stop.enabled = not free
+
+    def _end(self) -> None:
+        if self._work is not None:
+            self._work.quit()
+
+
+def _carefully(act: Callable[[], None], failed: Callable[[Exception], None]) -> Callable[[], None]:
+    """The same, with errors of the person's own told."""
+
+    def call() -> None:
+        try:
+            act()
+        except UserError as error:
+            failed(error)
+
+    return call

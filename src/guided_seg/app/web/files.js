@@ -66,6 +66,13 @@ function nonzero(bitmap) {
   });
 }
 
+/** The name that a reply gives to its file; one that is not plain ASCII is percent-encoded. */
+function nameIn(reply) {
+  const said = reply.headers.get("content-disposition") ?? "";
+  const [, plain, coded] = /filename(?:="([^"]+)"|\*=utf-8''(.+))/.exec(said) ?? [];
+  return plain ?? (coded && decodeURIComponent(coded));
+}
+
 /** Save an export as a file, or say why there is none. */
 async function download(from, format) {
   cancelling = new AbortController();
@@ -76,7 +83,7 @@ async function download(from, format) {
     if (!reply.ok) throw new Error(await reason(reply));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await reply.blob());
-    link.download = /filename="?([^";]+)/.exec(reply.headers.get("content-disposition") ?? "")?.[1] ?? format;
+    link.download = nameIn(reply) ?? format;
     link.click();
     setTimeout(URL.revokeObjectURL, KEPT, link.href);
   } catch (error) {

@@ -132,7 +132,9 @@ const messages = {
     page.images.set(id, { id, height, width, dots });
     hold(id, dots);
   },
-  saved: ({ at }) => saved(at),
+  saved({ n, at }) {
+    if (n >= latest) saved(at); // else the last edit came while the one before was saved
+  },
   notice: ({ text }) => notice(text),
   error({ n, text }) {
     if (refused(n)) return;
@@ -165,6 +167,7 @@ listen("edited", ({ n, image, what }) => {
 });
 listen("connection", () => {
   filling = false;
+  latest = 0;
 });
 listen("dots", () => {
   if (scene.image) scene.image = imageOf(scene.image.id) ?? scene.image;

@@ -99,13 +99,15 @@ export function farewell(text) {
 /** Say what state the connection is in. */
 function connection({ state, wait }) {
   const words = {
-    connecting: "Connecting",
+    connecting: "Connecting…",
     open: "Connected",
     closed: `Not connected, trying again in ${Math.ceil((wait ?? 0) / 1000)} s`,
     ended: "Not connected",
   };
   get("connection").textContent = words[state];
   get("connection").dataset.state = state;
+  get("waiting").textContent = words[state];
+  get("waiting").hidden = state === "open" || page.image !== null;
   if (state === "open") get("farewell").hidden = true;
   if (state !== "open") quiet();
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from guided_seg.episode import IGNORE, Batch
 from guided_seg.model.features import Features
-from guided_seg.model.network import Network, own_labels
+from guided_seg.model.network import Network, only_shown, own_labels
 from guided_seg.model.wrappers.wrapper import Wrapper
 
 
@@ -31,7 +31,8 @@ class OneVsRest(Wrapper):
         features = self.encode(batch.images, batch.sizes) if features is None else features
         tasks = [self.network(against_rest(batch, label), features) for label in range(1, batch.num_labels)]
         odds = [scores[:, 1] - scores[:, 0] for scores in tasks]
-        return own_labels(torch.stack([torch.zeros_like(odds[0]), *odds], dim=1), batch)
+        scores = own_labels(torch.stack([torch.zeros_like(odds[0]), *odds], dim=1), batch)
+        return scores if self.training else only_shown(scores, batch.shown)
 
 
 def against_rest(batch: Batch, label: int) -> Batch:

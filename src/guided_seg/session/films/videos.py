@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
-from queue import Queue
-from threading import Event, Thread, local
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from guided_seg.errors import UserError, VideoWarning
 from guided_seg.session.arguments import RGB, check_rgb
+from guided_seg.session.films.ahead import Frame, ahead, warn
 from guided_seg.session.films.containers import is_cut_off, utf8_name
+from guided_seg.session.films.times import frame_times
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
 """Suffixes by which video files are told from images."""
 
-AHEAD = 4
-"""Number of frames to read ahead while an earlier one is segmented."""
+EXACT = 1e-4
+"""Most seconds by which the time of a frame may differ from that in the container's tables."""
 
 PART = 2**28
 """Most bytes of the frames of a file that are kept to be read backward."""
-
-Frame = tuple[int, RGB]
-"""A frame's number, from 0, and its pixels."""
 
 
 class Video(ABC):
@@ -64,6 +62,9 @@ class Video(ABC):
 
 class VideoFile(Video):
     """A video file, read by OpenCV, which applies the rotation in the file and converts to 8 bits.
+
+    Of MP4 and MOV files, reading begins at the key frame before the first frame that is asked for; of others, at the
+    beginning of the file.
 
     Raises:
         UserError: the file cannot be opened, or no frame can be decoded.
@@ -105,14 +106,14 @@ class VideoFile(Video):
         """
         import cv2
 
-        capture, index = self._open(), 0
+        capture, index = self._at(start)
         try:
             said = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-            # no seeking: in some formats it lands on another frame
-            while capture.grab():
+            grabbed = index > 0 or capture.grab()
+            while grabbed:
                 if index >= start and (frame := self._decoded(capture, index)) is not None:
                     yield index, frame
-                index += 1
+                grabbed, index = capture.grab(), index + 1
         finally:
             capture.release()
         if is_cut_off(self.path or Path()):
@@ -126,7 +127,7 @@ class VideoFile(Video):
     def backward(self, start: int) -> Iterator[Frame]:
         """See `Video.backward`. The frames are read forward, in parts of at most `PART` bytes, the last part first.
 
-        Each part is read from the beginning of the file, since seeking lands on another frame in some formats.
+        Where frames cannot be sought by their times, each part is read from the beginning of the file.
         """
         room = max(1, PART // self._frame_bytes)
         for last in range(start, -1, -room):
@@ -146,6 +147,35 @@ class VideoFile(Video):
                 return found
         return None
 
+    def _at(self, start: int) -> tuple[Any, int]:
+        """The opened file with its frame ``start`` grabbed, and that number; 0 if reading has to begin with the first.
+
+        Seeking lands on another frame in some formats, so the frame is recognised by its time.
+        """
+        import cv2
+
+        capture, times = self._open(), self._times
+        if start <= 0 or times is None or start >= len(times):
+            return capture, 0
+        capture.grab()
+        first = capture.get(cv2.CAP_PROP_POS_MSEC)
+        capture.set(cv2.CAP_PROP_POS_FRAMES, max(0, int(times[start] * self.rate) - 2))
+        while capture.grab():
+            late = (capture.get(cv2.CAP_PROP_POS_MSEC) - first) / 1e3 - times[start]
+            if abs(late) < EXACT:
+                return capture, start
+            if late > 0:
+                break
+        capture.release()
+        return self._open(), 0
+
+    @cached_property
+    def _times(self) -> Float64[np.ndarray, " N"] | None:
+        """When each frame is shown; None if that does not tell frames apart."""
+        assert self.path
+        times = frame_times(self.path)
+        return times if times is not None and len(times) > 1 and np.diff(times).min() > 2 * EXACT else None
+
     def _decoded(self, capture: Any, index: int) -> RGB | None:
         import cv2
 
@@ -154,7 +184,7 @@ class VideoFile(Video):
         except cv2.error:
             found, image = False, None
         if not found or image is None:
-            _warn(VideoWarning(f"Frame {index} of {self.path} cannot be decoded and is left out."))
+            warn(VideoWarning(f"Frame {index} of {self.path} cannot be decoded and is left out."))
             return None
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
@@ -250,57 +280,6 @@ def every_frame(video: Video) -> Iterator[Frame]:
             yield index, pixels
     if index is None:
         raise UserError(video.ended(0))
-
-
-def ahead(frames: Iterator[Frame], number: int = AHEAD) -> Iterator[Frame]:
-    """The same frames, read ahead by a thread. Exceptions and warnings come at their position in the sequence."""
-    queue: Queue[Frame | Exception | None] = Queue(number)
-    stop = Event()
-
-    def read() -> None:
-        end: Exception | None = None
-        _reading.queue = queue
-        try:
-            for frame in frames:
-                queue.put(frame)
-                if stop.is_set():
-                    return
-        except Exception as error:  # noqa: BLE001  raised again in the consumer
-            end = error
-        queue.put(end)
-
-    thread = Thread(target=read, daemon=True)
-    thread.start()
-    try:
-        while (found := queue.get()) is not None:
-            if isinstance(found, VideoWarning):
-                _warn(found)
-            elif isinstance(found, Exception):
-                raise found
-            else:
-                yield found
-    finally:
-        stop.set()
-        while thread.is_alive():
-            while not queue.empty():
-                queue.get_nowait()
-            thread.join(0.01)
-
-
-_reading = local()
-"""In a thread that reads ahead: the queue of its frames."""
-
-
-def _warn(warning: VideoWarning) -> None:
-    """Warn in the thread that asked for the frames.
-
-    Filters of warnings belong to the process: a warning of another thread is lost while this one changes them.
-    """
-    queue: Queue[Any] | None = getattr(_reading, "queue", None)
-    if queue is None:
-        warnings.warn(warning, stacklevel=2)
-    else:
-        queue.put(warning)
 
 
 def _pixels(capture: Any) -> int:
