@@ -51,7 +51,7 @@ class TestEvery:
             assert list(setting["figures"]) == options(name)["figures"]
             assert 1 <= setting["episodes"] <= 10
             for figure, interval in setting["figures"].items():
-                least, most = (1, 20) if figure.startswith("NoC") else (0, 1)
+                least, most = (1, 20) if figure.startswith("NoC") else (-1 if figure == "worst_change" else 0, 1)
                 low, high = interval["ci95"]
                 assert least <= low <= interval["value"] <= high <= most
                 assert (interval["ci95_seeds"] is None) == (len(options(name).get("seeds", [0])) == 1)
