@@ -253,7 +253,7 @@ def test_the_last_answer_is_kept() -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"strategy": "eror"}, "strategy=eror: expected error or human or random"),
+        ({"strategy": "eror"}, "strategy=eror: expected error, human or random"),
         ({"limit": 0}, r"limit=0, thresholds=\[80, 85, 90\]: expected a number of clicks from 1, and percentages"),
         ({"thresholds": [0]}, r"limit=20, thresholds=\[0\]"),
         ({"thresholds": [101]}, r"limit=20, thresholds=\[101\]"),

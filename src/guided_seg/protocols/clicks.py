@@ -54,7 +54,7 @@ class Clicks(Protocol):
         bias: float = 0.3,
     ) -> None:
         if strategy not in STRATEGIES:
-            raise DataError(f"strategy={strategy}: expected {' or '.join(STRATEGIES)}.")
+            raise DataError(f"strategy={strategy}: expected {', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.")
         if limit < 1 or not all(0 < threshold <= 100 for threshold in thresholds):
             raise DataError(
                 f"limit={limit}, thresholds={list(thresholds)}: expected a number of clicks from 1, and percentages."
