@@ -36,7 +36,7 @@ def asked() -> Iterator[Asked]:
 
 
 def _clicks(folder: str, words: str) -> Iterator[Asked]:
-    for name in ("NoC@85", "NoC@90", "IoU@1", "IoU@2", "IoU@5", "honoured", "falls", "worst_change"):
+    for name in ("NoC@85", "NoC@90", "IoU@1", "IoU@5", "honoured", "falls", "worst_change"):
         yield f"{words}, clicks at the deepest point, {name}", folder, "clicks", name, {}
     for name in ("NoC@85", "NoC@90", "honoured", "falls"):
         yield f"{words}, clicks of simulated people, {name}", folder, "human_clicks", name, {}
@@ -50,9 +50,9 @@ def _objects(folder: str, words: str, points: Sequence[str]) -> Iterator[Asked]:
 
 def _videos() -> Iterator[Asked]:
     for protocol, words in (("davis2016", ""), ("davis2016_memory", ", with memory")):
-        for points, name in product(("dense", "10", "5", "1"), ("J", "F")):
+        for points, name in (("dense", "F"), ("dense", "J"), ("10", "J"), ("5", "J"), ("1", "J")):
             yield f"DAVIS-2016 val, {_dots(points)}{words}, {name}", "davis", protocol, name, {"points": points}
-    for shots, points in product((1, 2, 4), ("1", "2", "5", "10")):
+    for shots, points in product((1, 2, 4), ("1", "5")):
         words = f"DAVIS-2016 val, {shots} frame{'s' if shots > 1 else ''} with {_dots(points)}, others scored, J"
         yield words, "davis", "interactive_video", "J", {"shots": shots, "points": points}
 
