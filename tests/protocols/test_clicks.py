@@ -275,4 +275,5 @@ def test_what_cannot_be_is_refused(values: dict[str, Any], expected: str) -> Non
 def test_columns_are_those_that_figures_are_of() -> None:
     everything: Sequence[str] = [f"{name}@{at}" for name in ("NoC", "NoF") for at in (80, 85, 90)]
     at = [f"{name}@{number}" for name in ("IoU", "honoured") for number in (1, 2, 3, 5, 10, 20)]
-    clicks(figures=[*everything, *at, "honoured", "falls", "worst_change"])
+    changes = [f"change@{number}" for number in (2, 3, 5, 10, 20)]
+    clicks(figures=[*everything, *at, *changes, "honoured", "falls", "worst_change"])

@@ -109,6 +109,7 @@ def counted_clicks(rows: Columns) -> dict[str, float]:
         "honoured": sum(every) / len(every),
         **{f"honoured@{number}": iou(sum(ones), len(ones)) for number, ones in at.items()},
         "falls": sum(fell) / max(len(fell), 1),
+        **{f"change@{n}": means[n - 1] - means[n - 2] if n <= LIMIT else 0 for n in AFTER[1:]},
         "worst_change": min(after - before for before, after in pairwise(means)),
     }
 
@@ -143,7 +144,7 @@ def counted(rows: Columns, name: str) -> float:
 def test_a_figure_is_what_its_definition_says(name: str, rows: Columns) -> None:
     value = figure(name, rows, np.ones(len(rows["seed"])))
     assert value == pytest.approx(counted(rows, name))
-    assert (-1 if name == "worst_change" else 0) <= value <= 1
+    assert (-1 if "change" in name else 0) <= value <= 1
 
 
 def test_clicks_of_objects_worked_out_by_hand() -> None:
@@ -161,6 +162,9 @@ def test_clicks_of_objects_worked_out_by_hand() -> None:
         "honoured@2": 1 / 2,
         "honoured@20": 1,
         "falls": 3 / 4,
+        "change@2": -0.3 / 3,
+        "change@3": 0.4 / 3,
+        "change@20": 0,
         "worst_change": -0.3 / 3,
         "IoU@2": 1.8 / 3,
         "IoU@20": 2.2 / 3,

@@ -124,6 +124,18 @@ def falls(table: Columns, weights: Weights) -> Values:
     return weights @ fell.sum(1) / np.where(clicks > 0, clicks, 1)
 
 
+def change_at(number: int) -> Statistic:
+    """The change of the mean IoU by the click of that number; 0 if no object has as many."""
+
+    def statistic(table: Columns, weights: Weights) -> Values:
+        changes = _changes(table)
+        if number - 2 >= changes.shape[1]:
+            return np.zeros(len(weights))
+        return weights @ changes[:, number - 2] / np.maximum(weights.sum(1), 1)
+
+    return statistic
+
+
 def worst_change(table: Columns, weights: Weights) -> Values:
     """The change of the mean IoU by one click, at the click after the first that changes it least or lowers it most.
 
@@ -163,6 +175,7 @@ STATISTICS: dict[str, Statistic] = {
     "honoured": honoured,
     **{f"honoured@{n}": honoured_at(n) for n in AFTER},
     "falls": falls,
+    **{f"change@{n}": change_at(n) for n in AFTER[1:]},
     "worst_change": worst_change,
 }
 """The figures that protocols may report, by name."""
