@@ -24,3 +24,10 @@ study() {
     "$PYTHON" -m guided_seg.study --out "experiments/$1" "${@:2}"
     rm -f "experiments/$1/study_groups.csv"
 }
+
+# score NAME CHECKPOINT PROTOCOLS OVERRIDE...: evaluate into $OUT, and copy tables and figures into $HERE/NAME
+score() {
+    "$PYTHON" -m guided_seg.evaluate "checkpoint=$2" "protocol=[$3]" "output_dir=$OUT/on_$1" ${EVALUATE:-} "${@:4}"
+    mkdir -p "$HERE/$1"
+    cp "$OUT/on_$1"/protocols.{md,json} "$OUT/on_$1"/figures/*.png "$HERE/$1"
+}

@@ -26,7 +26,7 @@ score() {
 }
 
 network shapes
-score shapes shapes "pascal5i,hsnet,$VIDEOS,instances,held_out,davis2016_memory" data=shapes
+score shapes shapes "pascal5i,hsnet,$VIDEOS,human_clicks,instances,complement,held_out,davis2016_memory" data=shapes
 if [ -n "$DATA" ]; then
     network voc data=voc "data.root=$DATA/voc2012" data.held_out=1 mode=mixed backbone=efficientnet_lite0
     score voc voc $IMAGES data=voc "data.root=$DATA/voc2012" data.held_out=1

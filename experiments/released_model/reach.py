@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from guided_seg.protocols.scores import read_figure
 from guided_seg.report.table import Cells, Table, columns
 
 HERE = Path(__file__).parent
@@ -38,11 +39,8 @@ def asked() -> Iterator[Asked]:
 def figure(folder: str, name: str, setting: dict[str, Any]) -> tuple[float, list[float]]:
     """A figure of a setting, and its interval."""
     protocol, _, wanted = name.partition(":")
-    scores = json.loads((HERE / folder / "protocols.json").read_text(encoding="utf-8"))
-    for row in scores[protocol]["settings"]:
-        if all(row[key] == value for key, value in setting.items()):
-            return row["figures"][wanted]["value"], row["figures"][wanted]["ci95"]
-    raise LookupError(f"{folder}/protocols.json has no {name} of {setting}; run run.sh again.")
+    found = read_figure(HERE / folder / "protocols.json", protocol, wanted, setting)
+    return found["value"], found["ci95"]
 
 
 def verdict(values: list[float], reach: float) -> str:

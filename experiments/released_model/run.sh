@@ -22,13 +22,6 @@ released() {
         "card=$HERE/card.md" "output_dir=$OUT/$1"
 }
 
-# score NAME CHECKPOINT PROTOCOLS OVERRIDE...
-score() {
-    "$PYTHON" -m guided_seg.evaluate "checkpoint=$2" "protocol=[$3]" "output_dir=$OUT/on_$1" ${EVALUATE:-} "${@:4}"
-    mkdir -p "$HERE/$1"
-    cp "$OUT/on_$1"/protocols.{md,json} "$OUT/on_$1"/figures/*.png "$HERE/$1"
-}
-
 # held_out CLASS CHECKPOINT: in a single pass, and refined
 held_out() {
     local of=(held_out data=voc "data.root=$DATA/voc2012" "data.held_out=[$1]")

@@ -112,9 +112,7 @@ class TestSbd:
         path = root / "cls/t2.mat"
         whole = path.read_bytes()
         expected = read_mat("GTcls", path)
-        monkeypatch.setattr(
-            "scipy.io.loadmat", lambda *_, **__: {"GTcls": {"Segmentation": expected}}
-        )
+        monkeypatch.setattr("scipy.io.loadmat", lambda *_, **__: {"GTcls": {"Segmentation": expected}})
         for place in range(136, len(whole), 5):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
             with pytest.raises(BrokenFile, match=r"holds no label map GTcls\.Segmentation that can be read \(error\)"):

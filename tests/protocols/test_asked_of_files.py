@@ -106,7 +106,11 @@ def test_a_protocol_without_a_file_in_the_folder(checkpoint: Path, folder: Path,
 @pytest.mark.parametrize(
     ("names", "overrides", "expected"),
     [
-        (["clicks"], ["protocol.clicks.strategy=eror"], "^protocol.clicks.strategy=eror: expected error or random"),
+        (
+            ["clicks"],
+            ["protocol.clicks.strategy=eror"],
+            "^protocol.clicks.strategy=eror: expected error, human or random",
+        ),
         (
             ["revolver"],
             ["protocol.revolver.figures=[positive_uio]"],

@@ -43,7 +43,7 @@ def places(answers: Stub) -> list[list[list[int]]]:
 
 
 def ious(row: Row) -> dict[int, float]:
-    return {number: row[f"iou{number}"] for number in (1, 3, 5, 10, 20)}
+    return {number: row["ious"][number - 1] for number in (1, 3, 5, 10, 20)}
 
 
 def nocs(row: Row) -> tuple[list[int], list[float]]:
@@ -108,7 +108,7 @@ def test_void_is_neither_clicked_on_nor_scored() -> None:
         first, *others = places(answers)[-1]
         assert first[2] == 1
         assert all(target[row, column] == label == 0 for row, column, label in others)
-        assert row["iou1"] == pytest.approx((target == 1).sum() / (target != IGNORE).sum())
+        assert row["ious"][0] == pytest.approx((target == 1).sum() / (target != IGNORE).sum())
 
 
 class Slowly(Stub):
@@ -147,7 +147,7 @@ def test_the_limit_is_a_limit() -> None:
     answers = Slowly()
     (row,) = clicks(limit=4, thresholds=[30, 85]).measure(item, answers)
     assert (row["noc30"], row["nof30"], row["noc85"], row["nof85"]) == (3, 0, 4, 1)
-    assert row["iou20"] == row["iou5"] == pytest.approx(0.4)
+    assert row["ious"] == pytest.approx([0.1, 0.2, 0.3, 0.4])
     assert len(answers.asked) == 4
     assert "noc80" not in row
 
@@ -186,9 +186,60 @@ def test_random_clicks_go_on_where_all_is_right_and_end_where_a_label_does() -> 
     assert nocs(row) == ([1, 1, 1], [0, 0, 0])
 
 
-@pytest.mark.parametrize("strategy", ["error", "random"])
+@pytest.mark.parametrize("strategy", ["error", "human", "random"])
 def test_only_random_clicks_are_frozen(strategy: str) -> None:
-    assert clicks(strategy=strategy, limit=7).plan.points == {"error": 0, "random": 4}[strategy]
+    assert clicks(strategy=strategy, limit=7).plan.points == {"error": 0, "human": 0, "random": 4}[strategy]
+
+
+class Deaf(Slowly):
+    """As `Slowly`, but says the opposite at the pixel of every second click."""
+
+    def answer(self, item: EvaluationEpisode, episode: Episode) -> np.ndarray:
+        found = super().answer(item, episode)
+        dots = episode.support[0].points
+        assert dots is not None
+        for number, (row, column, label) in enumerate(dots.tolist()):
+            found[row, column] = label if number % 2 == 0 else 1 - label
+        return found
+
+
+@pytest.mark.parametrize("strategy", ["error", "random"])
+def test_a_click_is_honoured_if_its_pixel_has_its_label_in_the_answer_to_it(strategy: str) -> None:
+    (item,) = asked(clicks(strategy=strategy), Tall({"x": (1,)}))
+    (row,) = clicks(strategy=strategy, limit=6, figures=["NoC@85"]).measure(item, Deaf())
+    assert row["clicks"] == 6
+    assert row["honoured"] == [1, 0, 1, 0, 1, 0]
+
+
+def test_clicks_that_were_not_made_are_not_counted() -> None:
+    (item,) = asked(clicks(), Tall({"x": (1,)}))
+    (row,) = clicks().measure(item, Stub())
+    assert row["clicks"] == 1
+    assert row["ious"] == [1.0] * 20
+    assert row["honoured"] == [1, *[0] * 19]
+
+
+def test_people_are_the_same_again_and_each_seed_is_another() -> None:
+    protocol = clicks(strategy="human", seeds=[0, 1], limit=8)
+    made = []
+    for item in asked(protocol, Tall({"x": (1,)})):
+        answers, again = Slowly(), Slowly()
+        assert protocol.measure(item, answers) == protocol.measure(item, again)
+        assert places(answers) == places(again)
+        target = item.dense.target.numpy()
+        last = places(answers)[-1]
+        assert all(label == target[row, column] for row, column, label in last)
+        assert len({(row, column) for row, column, _ in last}) == 8
+        made.append(last)
+    assert made[0] != made[1]
+
+
+def test_people_without_jitter_and_bias_click_the_deepest_points() -> None:
+    (item,) = asked(clicks(), Tall({"x": (1,)}))
+    exact, person = Slowly(), Slowly()
+    clicks().measure(item, exact)
+    clicks(strategy="human", jitter=0.0, bias=0.0).measure(item, person)
+    assert places(exact) == places(person)
 
 
 def test_the_last_answer_is_kept() -> None:
@@ -202,7 +253,7 @@ def test_the_last_answer_is_kept() -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"strategy": "eror"}, "strategy=eror: expected error or random"),
+        ({"strategy": "eror"}, "strategy=eror: expected error, human or random"),
         ({"limit": 0}, r"limit=0, thresholds=\[80, 85, 90\]: expected a number of clicks from 1, and percentages"),
         ({"thresholds": [0]}, r"limit=20, thresholds=\[0\]"),
         ({"thresholds": [101]}, r"limit=20, thresholds=\[101\]"),
@@ -211,6 +262,8 @@ def test_the_last_answer_is_kept() -> None:
         ({"figures": ["J"]}, "The figure 'J' is of 'j', and only noc80"),
         ({"episodes": 0}, "episodes=0: expected a whole number from 1"),
         ({"size": [0, 40]}, r"size=\[0, 40\]: expected \[height, width\] in pixels"),
+        ({"jitter": -1.0}, r"jitter=-1.0, bias=0.3: expected shares of the depth of an error, from 0"),
+        ({"bias": float("inf")}, r"jitter=0.5, bias=inf: expected shares"),
         ({"size": [40]}, r"size=\[40\]: expected \[height, width\] in pixels"),
     ],
 )
@@ -221,4 +274,6 @@ def test_what_cannot_be_is_refused(values: dict[str, Any], expected: str) -> Non
 
 def test_columns_are_those_that_figures_are_of() -> None:
     everything: Sequence[str] = [f"{name}@{at}" for name in ("NoC", "NoF") for at in (80, 85, 90)]
-    clicks(figures=[*everything, *(f"IoU@{number}" for number in (1, 3, 5, 10, 20))])
+    at = [f"{name}@{number}" for name in ("IoU", "honoured") for number in (1, 2, 3, 5, 10, 20)]
+    changes = [f"change@{number}" for number in (2, 3, 5, 10, 20)]
+    clicks(figures=[*everything, *at, *changes, "honoured", "falls", "worst_change"])

@@ -58,7 +58,7 @@ def test_the_command_prints_and_writes_the_table(
     compare.main([*map(str, folders), "--out", str(tmp_path / "table.md")])
     table = (tmp_path / "table.md").read_text()
     assert table.strip() in capsys.readouterr().out
-    assert len(table.splitlines()) == 2 + 9 + 9
+    assert len(table.splitlines()) == 2 + 9 + 14
 
 
 def test_another_wording_of_the_rule_is_no_other_rule(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -15,15 +15,29 @@ from support.commands import CONF, call, compose_evaluation, evaluate, last_line
 from support.evaluations import FINDS, NAMES, files, score, write_checkpoint
 
 from guided_seg.data.frozen.episode_file import FrozenEpisodes
-from guided_seg.errors import DataError
+from guided_seg.errors import DataError, UserError
 from guided_seg.protocols.evaluation import build_protocol
 from guided_seg.protocols.protocol import Masks
 from guided_seg.protocols.records import read_records
-from guided_seg.protocols.scores import HEADER, Scored
+from guided_seg.protocols.scores import HEADER, Scored, read_figure
 from guided_seg.settings.overrides import find_problem
 
 pytestmark = pytest.mark.usefixtures("few_draws")
 ALL = f"protocol=[{','.join(NAMES)}]"
+
+
+def test_a_figure_can_be_read_from_the_file(scored: tuple[dict[str, Scored], Path]) -> None:
+    found, out = scored
+    for name, of in found.items():
+        for setting in of["settings"]:
+            asked = {key: setting[key] for key in ("mode", "shots", "points")}  # type: ignore[literal-required]
+            for figure, interval in setting["figures"].items():
+                assert read_figure(out / "protocols.json", name, figure, asked) == interval
+    for name, figure, points in (("clix", "J", "5"), ("instances", "J", "5"), ("instances", "mean_iou", "6")):
+        with pytest.raises(LookupError, match=rf"protocols.json has no {figure} of {name} at .*{points}"):
+            read_figure(out / "protocols.json", name, figure, {"points": points})
+    with pytest.raises(UserError):
+        read_figure(out / "nothing.json", "clicks", "NoC@85", {})
 
 
 def options(name: str) -> dict[str, Any]:
@@ -51,7 +65,7 @@ class TestEvery:
             assert list(setting["figures"]) == options(name)["figures"]
             assert 1 <= setting["episodes"] <= 10
             for figure, interval in setting["figures"].items():
-                least, most = (1, 20) if figure.startswith("NoC") else (0, 1)
+                least, most = (1, 20) if figure.startswith("NoC") else (-1 if "change" in figure else 0, 1)
                 low, high = interval["ci95"]
                 assert least <= low <= interval["value"] <= high <= most
                 assert (interval["ci95_seeds"] is None) == (len(options(name).get("seeds", [0])) == 1)

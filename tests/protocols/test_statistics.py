@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ many = settings(max_examples=12, deadline=None)
 BY_GROUP = ("J", "F", "J&F")
 BY_ROW = [name for name in STATISTICS if name not in BY_GROUP]
 CLICKS = [f"{name}{at}" for name in ("noc", "nof") for at in (80, 85, 90)]
-MEANS = [*CLICKS, *(f"iou{at}" for at in (1, 3, 5, 10, 20)), "j", "f"]
-COLUMNS = ["fg_i", "fg_u", "bg_i", "bg_u", *MEANS]
+MEANS = [*CLICKS, "j", "f"]
+AFTER = (1, 2, 3, 5, 10, 20)
+LIMIT = 6
+COLUMNS = ["fg_i", "fg_u", "bg_i", "bg_u", *MEANS, "clicks", "ious", "honoured"]
 
 
 def table(rows: int, seed: int = 0, groups: int = 3, seeds: int = 1) -> Columns:
@@ -28,7 +31,23 @@ def table(rows: int, seed: int = 0, groups: int = 3, seeds: int = 1) -> Columns:
     counts = {"fg_i": inside[0], "fg_u": unions[0], "bg_i": inside[1], "bg_u": unions[1]}
     names = np.array([f"group {number}" for number in rng.integers(groups, size=rows)])
     means = {name: rng.random(rows) for name in MEANS}
-    return {"episode": np.arange(rows), "seed": np.arange(rows) % seeds, "group": names, **counts, **means}
+    return {
+        "episode": np.arange(rows),
+        "seed": np.arange(rows) % seeds,
+        "group": names,
+        **counts,
+        **means,
+        **by_click(rows, rng),
+    }
+
+
+def by_click(rows: int, rng: np.random.Generator) -> Columns:
+    """The columns of clicks, of which some objects get fewer than others; IoUs often stay as they are."""
+    clicks = rng.integers(1, LIMIT + 1, rows)
+    numbers = np.minimum(np.arange(LIMIT), clicks[:, None] - 1)
+    ious = np.take_along_axis(rng.integers(0, 4, (rows, LIMIT)) / 4, numbers, axis=1)
+    honoured = rng.integers(0, 2, (rows, LIMIT)) * (np.arange(LIMIT) < clicks[:, None])
+    return {"clicks": clicks, "ious": ious, "honoured": honoured}
 
 
 def figure(name: str, rows: Columns, weights: np.ndarray) -> float:
@@ -38,7 +57,7 @@ def figure(name: str, rows: Columns, weights: np.ndarray) -> float:
 
 
 def repeated(rows: Columns, times: np.ndarray) -> Columns:
-    return {name: np.repeat(column, times) for name, column in rows.items()}
+    return {name: np.repeat(column, times, axis=0) for name, column in rows.items()}
 
 
 tables = st.builds(table, st.integers(1, 12), st.integers(0, 2**32), st.integers(1, 4))
@@ -73,6 +92,28 @@ def iou(inside: Any, union: Any) -> float:
     return inside / union if union else 1.0
 
 
+def counted_clicks(rows: Columns) -> dict[str, float]:
+    """The figures of clicks, click by click."""
+    right: dict[int, list[int]] = {}
+    fell: list[bool] = []
+    for clicks, ious, honoured in zip(rows["clicks"], rows["ious"], rows["honoured"], strict=True):
+        for number in range(clicks):
+            right.setdefault(number, []).append(honoured[number])
+            if number:
+                fell.append(ious[number] < ious[number - 1])
+    every = [one for ones in right.values() for one in ones]
+    means = [sum(ious[number] for ious in rows["ious"]) / len(rows["ious"]) for number in range(LIMIT)]
+    at = {number: right.get(min(number, LIMIT) - 1, []) for number in AFTER}
+    return {
+        **{f"IoU@{number}": means[min(number, LIMIT) - 1] for number in AFTER},
+        "honoured": sum(every) / len(every),
+        **{f"honoured@{number}": iou(sum(ones), len(ones)) for number, ones in at.items()},
+        "falls": sum(fell) / max(len(fell), 1),
+        **{f"change@{n}": means[n - 1] - means[n - 2] if n <= LIMIT else 0 for n in AFTER[1:]},
+        "worst_change": min(after - before for before, after in pairwise(means)),
+    }
+
+
 def counted(rows: Columns, name: str) -> float:
     """A figure by its definition, row by row."""
     sums: dict[str, np.ndarray] = {}
@@ -93,7 +134,7 @@ def counted(rows: Columns, name: str) -> float:
         "J&F": (j + f) / 2,
         **{f"NoC@{at}": sum(rows[f"noc{at}"]) / len(rows["j"]) for at in (80, 85, 90)},
         **{f"NoF@{at}": sum(rows[f"nof{at}"]) / len(rows["j"]) for at in (80, 85, 90)},
-        **{f"IoU@{at}": sum(rows[f"iou{at}"]) / len(rows["j"]) for at in (1, 3, 5, 10, 20)},
+        **counted_clicks(rows),
     }[name]
 
 
@@ -103,7 +144,40 @@ def counted(rows: Columns, name: str) -> float:
 def test_a_figure_is_what_its_definition_says(name: str, rows: Columns) -> None:
     value = figure(name, rows, np.ones(len(rows["seed"])))
     assert value == pytest.approx(counted(rows, name))
-    assert 0 <= value <= 1
+    assert (-1 if "change" in name else 0) <= value <= 1
+
+
+def test_clicks_of_objects_worked_out_by_hand() -> None:
+    rows = table_of(
+        [
+            {"clicks": 3, "ious": [0.5, 0.4, 0.9], "honoured": [1, 0, 1]},
+            {"clicks": 3, "ious": [0.6, 0.4, 0.3], "honoured": [1, 1, 1]},
+            # nothing was left to click on
+            {"clicks": 1, "ious": [1.0, 1.0, 1.0], "honoured": [1, 0, 0]},
+        ]
+    )
+    expected = {
+        "honoured": 6 / 7,
+        "honoured@1": 1,
+        "honoured@2": 1 / 2,
+        "honoured@20": 1,
+        "falls": 3 / 4,
+        "change@2": -0.3 / 3,
+        "change@3": 0.4 / 3,
+        "change@20": 0,
+        "worst_change": -0.3 / 3,
+        "IoU@2": 1.8 / 3,
+        "IoU@20": 2.2 / 3,
+    }
+    assert {name: figure(name, rows, np.ones(3)) for name in expected} == pytest.approx(expected)
+    once = {name: column[2:] for name, column in rows.items()}
+    assert [figure(name, once, np.ones(1)) for name in ("falls", "worst_change")] == [0, 0]
+
+
+def test_one_click_alone_neither_falls_nor_changes() -> None:
+    rows = table_of([{"clicks": 1, "ious": [0.5], "honoured": [0]}])
+    found = {name: figure(name, rows, np.ones(1)) for name in ("honoured", "falls", "worst_change", "IoU@20")}
+    assert found == {"honoured": 0, "falls": 0, "worst_change": 0, "IoU@20": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +232,7 @@ def test_the_interval_over_seeds_is_student_s() -> None:
     values = {3: 0.5, 5: 0.6, 9: 0.7}
     rows = table_of(
         [
-            {"episode": i, "seed": seed, "group": "cow", "iou1": value}
+            {"episode": i, "seed": seed, "group": "cow", "ious": [value, 1.0]}
             for seed, value in values.items()
             for i in range(4)
         ]

@@ -32,10 +32,7 @@ def next_click(
     target: UInt8[np.ndarray, "H W"],
     clicked: Iterable[Click] = (),
 ) -> Click | None:
-    """The deepest pixel of the errors: of the missed pixels or of the false positives, whichever reaches deeper.
-
-    Depth is the Euclidean distance to the nearest pixel outside the error. Void pixels and everything beyond the image
-    are outside. At equal depth a false positive comes first, then the first row and column.
+    """The deepest pixel of the errors, see `deeper_error`; of equally deep ones the first row, then the first column.
 
     Args:
         prediction: 0 for the background, any other value for the object.
@@ -51,15 +48,42 @@ def next_click(
         >>> next_click(np.zeros((9, 9), bool), target)
         Click(row=4, column=4, positive=True)
     """
+    wrong, positive = deeper_error(prediction, target, clicked)
+    row, column = deepest(wrong)
+    return Click(row, column, positive) if wrong[row, column] else None
+
+
+def deeper_error(
+    prediction: Bool[np.ndarray, "H W"] | UInt8[np.ndarray, "H W"],
+    target: UInt8[np.ndarray, "H W"],
+    clicked: Iterable[Click] = (),
+) -> tuple[Float32[np.ndarray, "H W"], bool]:
+    """The missed pixels or the false positives, whichever reach deeper, not whichever are more.
+
+    Depth is the Euclidean distance to the nearest pixel outside the error. Void pixels and everything beyond the image
+    are outside. At equal depth the false positives are chosen.
+
+    Args:
+        prediction: see `next_click`.
+        target: see `next_click`.
+        clicked: see `next_click`.
+
+    Returns:
+        The depth of each pixel, 0 outside the error and where it was clicked; and whether the error is missed pixels.
+    """
     scored, found = target != IGNORE, prediction != 0
     true = (target != 0) & scored
     missed, false = _depth(true & ~found), _depth(found & ~true & scored)
     for row, column, _ in clicked:
         missed[row, column] = false[row, column] = 0
     positive = bool(missed.max() > false.max())
-    wrong = missed if positive else false
-    deepest = np.unravel_index(wrong.argmax(), wrong.shape)
-    return Click(int(deepest[0]), int(deepest[1]), positive) if wrong[deepest] else None
+    return (missed if positive else false), positive
+
+
+def deepest(depths: Float32[np.ndarray, "H W"]) -> tuple[int, int]:
+    """The row and column of the first deepest pixel."""
+    row, column = np.unravel_index(depths.argmax(), depths.shape)
+    return int(row), int(column)
 
 
 def clicks_needed(ious: Sequence[float], threshold: float, limit: int = LIMIT) -> int:

@@ -95,6 +95,8 @@ class Masks(Protocol):
         skip_last: segment the last frame of a video, but do not score it.
         memory: previous-frame propagation in videos, see `video.previous_frame.Memory`. It starts from the mask of the
             annotated frame, or from its prediction if the annotation is dots. A network that reads no map gets none.
+        exchange: exchange the positive and the negative label, in annotations and target: the task is the complement of
+            the object, and its IoU is that of the background. The episodes and dots are those without ``exchange``.
         episodes: see `guided_seg.data.frozen.freeze.Plan`, as ``draw``, ``seeds`` and ``objects``.
     """
 
@@ -114,8 +116,11 @@ class Masks(Protocol):
         unit: str = "episodes",
         size: Sequence[int] | None = None,
         memory: Memory = "none",
+        exchange: bool = False,
     ) -> None:
         _check_settings(shots, points)
+        if exchange and objects > 1:
+            raise DataError(f"exchange=true is for tasks of one object and objects={objects}; choose objects=1.")
         check_memory(memory)
         if memory != "none" and list(modes) != ["video"]:
             raise DataError(f"memory={memory} is for frames of videos and modes={list(modes)}; choose modes=[video].")
@@ -124,6 +129,7 @@ class Masks(Protocol):
         super().__init__(about, plan, figures, [*COUNTS, "j", *(["f"] if contours else [])], unit, size)
         self.shots, self.points, self.contours, self.skip_last = list(shots), list(points), contours, skip_last
         self.memory: Memory = memory
+        self.exchange = exchange
 
     def tied(self, episodes: Sequence[FrozenEpisode]) -> list[range]:
         """See `Protocol.tied`. With memory, a range is the frames of a video."""
@@ -136,6 +142,7 @@ class Masks(Protocol):
     def measure(self, item: EvaluationEpisode, answers: Answers, keep: Keep | None = None) -> list[Row]:
         """See `Protocol.measure`."""
         rows: list[Row] = []
+        item = item.exchanged() if self.exchange else item
         answers.encode(item, max(self.shots))
         for shots in self.shots if item.frozen.mode != "interactive" else [1]:
             for points in self.points:

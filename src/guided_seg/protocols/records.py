@@ -16,7 +16,7 @@ from guided_seg.files.text import read_text
 from guided_seg.files.writing import whole_file
 from guided_seg.protocols.protocol import Row
 
-FORMAT = 2
+FORMAT = 3
 """The version of the rows, for headers; a file of another version is not resumed."""
 
 Entry = dict[str, Any]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 from guided_seg.data.frozen.episode_file import FrozenEpisodes
 from guided_seg.data.source import MODES
+from guided_seg.files.text import read_json
 from guided_seg.protocols.protocol import Protocol, Row
 from guided_seg.protocols.statistics import Columns, Interval, measure, table_of
 from guided_seg.report.results import Lacking, lacking, lacks
@@ -147,6 +149,27 @@ def number(figure: str, value: float, sign: bool = False) -> str:
 def span(figure: str, ends: Sequence[float], sign: bool = False) -> str:
     """Format an interval; see `number`."""
     return " to ".join(number(figure, end, sign) for end in ends)
+
+
+def read_figure(path: Path, protocol: str, figure: str, setting: Mapping[str, Any]) -> Interval:
+    """A figure of a ``protocols.json``.
+
+    Args:
+        path: the file.
+        protocol: the name of the protocol.
+        figure: the name of the figure.
+        setting: values of the setting, such as its ``points``; the first setting that has them.
+
+    Raises:
+        LookupError: the file has no such figure.
+        UserError: the file is missing or damaged.
+    """
+    found = read_json(path, "the results of protocols").get(protocol, {"settings": []})
+    for each in found["settings"]:
+        if all(each[key] == value for key, value in setting.items()) and figure in each["figures"]:
+            interval: Interval = each["figures"][figure]
+            return interval
+    raise LookupError(f"{path} has no {figure} of {protocol} at {dict(setting)}; evaluate again with this protocol.")
 
 
 def plain(scored: Mapping[str, Scored]) -> dict[str, Any]:

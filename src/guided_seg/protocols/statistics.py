@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 
 from guided_seg.data.sources.classes import unknown
 from guided_seg.errors import DataError
@@ -84,6 +84,83 @@ def _j_and_f(table: Columns, weights: Weights) -> Values:
     return (_J(table, weights) + _F(table, weights)) / 2
 
 
+AFTER = (1, 2, 3, 5, 10, 20)
+"""Numbers of clicks after which figures are reported."""
+
+_EQUAL = 1e-9  # IoUs that differ by less
+
+
+def iou_after(number: int) -> Statistic:
+    """The mean IoU after that many clicks; after the last one if there are fewer."""
+
+    def statistic(table: Columns, weights: Weights) -> Values:
+        ious = _by_click(table, "ious")
+        return _ratio(weights @ ious[:, min(number, ious.shape[1]) - 1], weights.sum(1))
+
+    return statistic
+
+
+def honoured(table: Columns, weights: Weights) -> Values:
+    """The share of all clicks whose own pixel has the label of the click in the answer to it."""
+    return _ratio(weights @ (_by_click(table, "honoured") * _made(table)).sum(1), weights @ table["clicks"])
+
+
+def honoured_at(number: int) -> Statistic:
+    """`honoured` among the clicks of that number, of objects with as many clicks."""
+
+    def statistic(table: Columns, weights: Weights) -> Values:
+        made, right = _made(table), _by_click(table, "honoured")
+        at = min(number, made.shape[1]) - 1
+        return _ratio(weights @ (right * made)[:, at], weights @ made[:, at])
+
+    return statistic
+
+
+def falls(table: Columns, weights: Weights) -> Values:
+    """The share of all clicks after an object's first one that lower its IoU; 0 if there are none."""
+    made = _made(table)[:, 1:]
+    fell = (_changes(table) < -_EQUAL) & made
+    clicks = weights @ made.sum(1)
+    return weights @ fell.sum(1) / np.where(clicks > 0, clicks, 1)
+
+
+def change_at(number: int) -> Statistic:
+    """The change of the mean IoU by the click of that number; 0 if no object has as many."""
+
+    def statistic(table: Columns, weights: Weights) -> Values:
+        changes = _changes(table)
+        if number - 2 >= changes.shape[1]:
+            return np.zeros(len(weights))
+        return weights @ changes[:, number - 2] / np.maximum(weights.sum(1), 1)
+
+    return statistic
+
+
+def worst_change(table: Columns, weights: Weights) -> Values:
+    """The change of the mean IoU by one click, at the click after the first that changes it least or lowers it most.
+
+    Below 0, the mean IoU falls at some click. The smallest of several uncertain values tends to be too small, and so
+    does its interval. 0 if no object has a second click.
+    """
+    mean = weights @ _changes(table) / np.maximum(weights.sum(1), 1)[:, None]
+    return mean.min(1) if mean.shape[1] else np.zeros(len(weights))
+
+
+def _by_click(table: Columns, name: str) -> Float[np.ndarray, "N L"]:
+    """A measurement of each click of N objects with up to L clicks."""
+    return table[name].reshape(len(table[name]), -1).astype(float)
+
+
+def _made(table: Columns) -> Bool[np.ndarray, "N L"]:
+    """Which of the clicks were made; clicking ends early if no error is left."""
+    return np.arange(_by_click(table, "ious").shape[1]) < table["clicks"][:, None]
+
+
+def _changes(table: Columns) -> Float[np.ndarray, "N K"]:
+    """The change of the IoU by each click after the first; 0 for those that were not made."""
+    return np.diff(_by_click(table, "ious"), axis=1)
+
+
 STATISTICS: dict[str, Statistic] = {
     "positive_iou": positive_iou,
     "class_miou": class_miou,
@@ -94,7 +171,12 @@ STATISTICS: dict[str, Statistic] = {
     "J&F": _j_and_f,
     **{f"NoC@{t}": mean_of(f"noc{t}") for t in (80, 85, 90)},
     **{f"NoF@{t}": mean_of(f"nof{t}") for t in (80, 85, 90)},
-    **{f"IoU@{n}": mean_of(f"iou{n}") for n in (1, 3, 5, 10, 20)},
+    **{f"IoU@{n}": iou_after(n) for n in AFTER},
+    "honoured": honoured,
+    **{f"honoured@{n}": honoured_at(n) for n in AFTER},
+    "falls": falls,
+    **{f"change@{n}": change_at(n) for n in AFTER[1:]},
+    "worst_change": worst_change,
 }
 """The figures that protocols may report, by name."""
 

@@ -21,7 +21,7 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "auto")
 DRAWS = ("spread", "random")
 """How protocols select episodes, see `guided_seg.data.frozen.freeze.Plan`."""
 
-STRATEGIES = ("error", "random")
+STRATEGIES = ("error", "human", "random")
 """Placement of simulated clicks, see `guided_seg.protocols.clicks.Clicks`."""
 
 UNITS = ("episodes", "groups")
@@ -101,7 +101,8 @@ _EPISODES = {
     ),
     "protocol.*.size": Either((Every(Whole(1, 8192), "[height, width] in pixels", length=2), Choice((None,)))),
     "protocol.*.seeds": Every(_SEED, "a list of different whole numbers from 0 to 4294967295", different=True),
-    "protocol.*.skip_last protocol.*.contours": _SWITCH,
+    "protocol.*.skip_last protocol.*.contours protocol.*.exchange": _SWITCH,
+    "protocol.*.jitter protocol.*.bias": Number(0),
 }
 
 _DATA = {

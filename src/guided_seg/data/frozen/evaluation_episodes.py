@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -18,7 +18,7 @@ from guided_seg.data.frozen.freeze import dots_of
 from guided_seg.data.sampling.points import binarize
 from guided_seg.data.source import Sample, Source
 from guided_seg.data.training_episodes import to_tensor
-from guided_seg.episode import Episode, Meta, Shot
+from guided_seg.episode import IGNORE, Episode, Meta, Shot
 from guided_seg.errors import DataError
 
 Size = tuple[int, int]
@@ -65,6 +65,14 @@ class EvaluationEpisode:
     def with_support(self, support: Sequence[Shot]) -> Episode:
         """The episode with another support."""
         return Episode(self.dense.query, self.dense.target, support, self.dense.meta, self.dense.num_labels)
+
+    def exchanged(self) -> EvaluationEpisode:
+        """The complement of a task with one positive label: its target, masks and dots with both labels exchanged."""
+        masks = [shot.mask for shot in self.dense.support if shot.mask is not None]
+        support = [replace(shot, mask=_complement(mask)) for shot, mask in zip(self.dense.support, masks, strict=True)]
+        dense = replace(self.dense, target=_complement(self.dense.target), support=support)
+        dots = tuple(torch.cat([dots[:, :2], 1 - dots[:, 2:]], 1) for dots in self.dots)
+        return replace(self, dense=dense, dots=dots)
 
     def fewer_than(self, shots: int, points: int | None) -> tuple[bool, bool]:
         """Whether the episode has fewer shots than ``shots``, and a label of a shot fewer dots than ``points``.
@@ -162,6 +170,11 @@ class EvaluationEpisodes(Dataset[EvaluationEpisode]):
                 f"episodes were made on one of {expected.height} x {expected.width} and {expected.labels}; use the "
                 "data that they were frozen on, or freeze them again on this."
             )
+
+
+def _complement(mask: UInt8[Tensor, "H W"]) -> UInt8[Tensor, "H W"]:
+    """A mask with 0 and 1 exchanged; void stays void."""
+    return torch.where(mask == IGNORE, mask, 1 - mask)
 
 
 def resize(sample: Sample, size: Size) -> Sample:

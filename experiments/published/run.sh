@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# A network on the benchmarks of the field, and the tables: MODEL=guided-lite0 DATA=FOLDER run.sh [SET...]
+# DATA holds grabcut/, berkeley/, davis2016/, coco_instances/ and bsds_regions/. FEW=5 scores five tasks of each protocol,
+# as a trial, and leaves the committed tables alone.
+source "$(dirname "$0")/../common.sh"
+DATA=${DATA:-data}
+MODEL=${MODEL:-guided-lite0}
+TABLES=${FEW:+outputs/published/few}
+TABLES=${TABLES:-experiments/published}
+NAME=$(basename "$MODEL")
+HERE=$TABLES/$NAME
+OUT=outputs/published/${FEW:+few_}$NAME
+
+# scored SET PROTOCOLS OVERRIDE...: as score, on FEW tasks of each protocol if that is set
+scored() {
+    local few=() protocol
+    for protocol in ${FEW:+${2//,/ }}; do few+=("protocol.$protocol.episodes=$FEW"); done
+    score "$1" "$MODEL" "$2" "${@:3}" "${few[@]}"
+}
+
+# benchmark SET: its protocols and data; the dots of videos and tasks are drawn three times
+benchmark() {
+    local davis=(data=davis "data.root=$DATA/davis2016") seeds='[0,1,2]' points='[1,5,10,dense]'
+    case $1 in
+        grabcut | berkeley) scored "$1" clicks,human_clicks data=folder "data.root=$DATA/$1" data.whole=true ;;
+        frames) scored frames instances,complement "${davis[@]}" ;;
+        davis)
+            scored davis davis2016,davis2016_memory,interactive_video "${davis[@]}" protocol.davis2016_memory.memory=moved \
+                "protocol.davis2016.points=$points" "protocol.davis2016.seeds=$seeds" \
+                "protocol.davis2016_memory.points=$points" "protocol.davis2016_memory.seeds=$seeds"
+            ;;
+        coco) scored coco instances,complement data=coco "data.root=$DATA/coco_instances" data.test_classes=all ;;
+        regions) scored regions instances,complement data=folder "data.root=$DATA/bsds_regions" ;;
+        *)
+            echo "$1: expected grabcut, berkeley, frames, davis, coco or regions." >&2
+            exit 1
+            ;;
+    esac
+}
+
+[ $# -gt 0 ] || set -- grabcut berkeley frames davis coco regions
+for set in "$@"; do benchmark "$set"; done
+"$PYTHON" experiments/published/table.py "$TABLES"
