@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from functools import wraps
+from inspect import isgeneratorfunction
+from types import CellType, CodeType, FunctionType
 from typing import Any, get_type_hints
 
 import jaxtyping
@@ -12,8 +15,14 @@ from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeDecorHintException
 
 checker = beartype(conf=BeartypeConf(is_pep484_tower=True))
-_shapes_and_types = jaxtyping.jaxtyped
+_shape_checker = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=jaxtyping.TypeCheckError))
+_jaxtyped = jaxtyping.jaxtyped
 _ARRAYS = {name for name, kind in vars(jaxtyping).items() if isinstance(kind, type)}
+_FUNCTION = "__beartype_func"
+"""The keyword by which what beartype makes of a function finds the function."""
+
+_checks: dict[CodeType, tuple[bool, Any]] = {}
+"""Whether functions of a code take arrays and, once one was called, what checks them: see `_checking`."""
 
 
 def _takes_arrays(function: Callable[..., Any]) -> bool:
@@ -24,28 +33,68 @@ def _takes_arrays(function: Callable[..., Any]) -> bool:
 
 
 def _checked(function: Any, *, typechecker: Any) -> Any:
-    """Check shapes where there are any. What checks them costs a call thirty times as much as types alone do."""
-    if isinstance(function, type) or _takes_arrays(function):
-        return _shapes_and_types(function, typechecker=typechecker)
-    chosen: Callable[..., Any] | None = None
+    """Check shapes where there are any, each once: jaxtyping would check those of arguments again with the result."""
+    if isinstance(function, type):
+        if is_dataclass(function) and not hasattr(function.__init__, "__wrapped__"):
+            function.__init__ = _checked(function.__init__, typechecker=typechecker)  # type: ignore[misc]
+        return function
+    arrays, check = _checks.get(function.__code__) or (_takes_arrays(function), None)
+    chosen = check and _checking(function, check)
+
+    def choose() -> Any:  # only when it is called has the module all the names of its hints
+        nonlocal chosen
+        check = _by_shapes(function) if arrays else _by_types(function, checker)
+        _checks[function.__code__] = arrays, check
+        chosen = (check and _checking(function, check)) or _jaxtyped(function, typechecker=typechecker)
+        return chosen
 
     @wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        nonlocal chosen
         if jaxtyping.config.jaxtyping_disable:
             return function(*args, **options)
-        if chosen is None:  # only now has the module all the names of its hints
-            chosen = _by_types(function) or _shapes_and_types(function, typechecker=typechecker)
-        return chosen(*args, **options)
+        return (chosen or choose())(*args, **options)
 
-    return call
+    @wraps(function)
+    def call_with_arrays(*args: Any, **options: Any) -> Any:
+        if jaxtyping.config.jaxtyping_disable:
+            return function(*args, **options)
+        with _jaxtyped("context"):  # one name is one length in arguments and result
+            return (chosen or choose())(*args, **options)
+
+    return call_with_arrays if arrays else call
 
 
-def _by_types(function: Any) -> Any:
-    """The function with its types checked; None where beartype cannot, as of names that only mypy has."""
+def _checking(function: Any, check: Any) -> Any:
+    """The function, checked by what `_by_types` gives for any function of its code; None where beartype has changed.
+
+    A function inside another one is a new one in each call of the outer, and to make a check takes milliseconds.
+    """
+    if check.__code__ is function.__code__:  # there is nothing to check
+        return function
+    if _FUNCTION not in (check.__kwdefaults__ or {}):
+        return None
+    made = FunctionType(check.__code__, check.__globals__, check.__name__)
+    made.__kwdefaults__ = check.__kwdefaults__ | {_FUNCTION: function}
+    return made
+
+
+def _by_shapes(function: Any) -> Any:
+    """What checks its shapes; None where jaxtyping has to, as what a generator yields is of no call."""
+    return None if isgeneratorfunction(function) else _by_types(function, _shape_checker)
+
+
+def _by_types(function: Any, decorate: Any) -> Any:
+    """What checks its types; None where beartype cannot, as of names that only mypy has.
+
+    It is made of a twin that holds none of the variables of the outer function, which would be kept for ever.
+    """
+    cells = tuple(CellType() for _ in function.__code__.co_freevars) or None
+    twin = FunctionType(function.__code__, function.__globals__, function.__name__, None, cells)
+    for name in ("__annotations__", "__defaults__", "__kwdefaults__", "__module__", "__qualname__"):
+        setattr(twin, name, getattr(function, name))
     try:
         get_type_hints(function)
-        return checker(function)
+        return decorate(twin)
     except (NameError, BeartypeDecorHintException):
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import sys
 from collections.abc import Iterator
 from contextlib import (
@@ -16,13 +17,12 @@ from contextlib import (
     redirect_stderr,
     redirect_stdout,
 )
-from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 from hydra import compose, initialize_config_module
@@ -162,12 +162,12 @@ def last_line(done: CompletedProcess[str]) -> str:
 
 
 def _compose(name: str, overrides: tuple[str, ...]) -> DictConfig:
-    return deepcopy(_composed(name, overrides))
+    return cast("DictConfig", pickle.loads(_composed(name, overrides)))
 
 
 @lru_cache(maxsize=256)
-def _composed(name: str, overrides: tuple[str, ...]) -> DictConfig:
-    """Composing takes 0.15 s, forty times as long as a copy of what it gives."""
+def _composed(name: str, overrides: tuple[str, ...]) -> bytes:
+    """Composing takes 0.15 s, two hundred times as long as reading what it gave; copying that takes 3 ms."""
     register_resolvers()
     with initialize_config_module("guided_seg.conf", version_base="1.3"):
-        return compose(name, list(overrides))
+        return pickle.dumps(compose(name, list(overrides)))

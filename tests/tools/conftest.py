@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -10,12 +12,15 @@ import pytest
 
 import guided_seg
 from guided_seg.model.network import Network
+from guided_seg.predict.encoder import folded
 
 
-@pytest.fixture(scope="session")
-def lite() -> Network:
-    """The network that ships. Refined answers of a random one are empty."""
-    return guided_seg.load("guided-lite0")
+@pytest.fixture(scope="module")
+def lite() -> Iterator[Network]:
+    """The network that ships, folded once for all sessions. Refined answers of a random one are empty."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("guided_seg.predict.encoder.folded", cache(folded))
+        yield guided_seg.load("guided-lite0")
 
 
 @pytest.fixture(scope="session")
