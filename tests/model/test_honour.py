@@ -83,7 +83,7 @@ def test_a_dot_that_the_scores_agree_with_changes_nothing() -> None:
     honouring, plain = build_network(compose_run(*LIKE, "decoder.honour=true")).eval(), network(False)
     honouring.load_state_dict(plain.state_dict(), strict=False)
     with torch.no_grad():
-        honouring.decoder.score.bias += 100  # everything is the object
+        honouring.decoder.score.bias += 50  # everything is the object
         sure = honouring(agreed)
         assert sure[0, 1].min() > MARGIN
         corrected = honouring(asked)

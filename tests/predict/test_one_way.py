@@ -28,7 +28,7 @@ from guided_seg.protocols.answers import Answers
 from guided_seg.session import NEGATIVE, Session
 
 DOTS = {"a": [(3, 4, 0), (20, 30, 1), (30, 40, 2)], "b": [(10, 11, 1), (5, 50, 0)]}
-NOT_EXPORTED = (*OWN_IMAGE_ALONE, *FULL, "foreground_background", "fused", "finer_support")
+NOT_EXPORTED = (*OWN_IMAGE_ALONE, *FULL, "foreground_background", "fused", "honoured", "finer_support")
 MEMORIES: tuple[Memory, ...] = ("none", "map", "moved", "shot", "both")
 
 

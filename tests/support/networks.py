@@ -26,6 +26,7 @@ COMPOSITIONS = {
     "prototypes": ["+experiment=prototypes"],
     "nearest_neighbors": ["+experiment=nearest_neighbors"],
     "fused": ["+experiment=fused", "conditioning.spread=true"],
+    "honoured": ["+experiment=fused", "decoder.honour=true"],
     "early_mask_regression": ["+experiment=early_mask_regression"],
     "late_local": ["+experiment=late_local"],
     "early_stack": ["+experiment=early_stack"],

@@ -13,8 +13,9 @@ from guided_seg.model.heads.evidence import Sides, each_label
 MARGIN = 2.0
 """Smallest score that a dot on the query gets for its label, and largest with the other sign for all others."""
 
-NUGGET = 1e-3
-"""Added to the diagonal of the kernel, so that contradictory dots close together stay finite."""
+NUGGET = 0.02
+"""Added to the diagonal of the kernel. Otherwise, dots of different labels close together would be honoured at any price
+around them, and rounding would show. Scores up to `MARGIN` / `NUGGET` = 100 against a dot are still turned."""
 
 
 class Honour(nn.Module):
