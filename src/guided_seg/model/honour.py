@@ -14,7 +14,7 @@ MARGIN = 2.0
 """Smallest score that a dot on the query gets for its label, and largest with the other sign for all others."""
 
 NUGGET = 0.02
-"""Added to the diagonal of the kernel. Otherwise, dots of different labels close together would be honoured at any price
+"""Added to the diagonal of the kernel. Without it, dots of different labels side by side would be honoured at any price
 around them, and rounding would show. Scores up to `MARGIN` / `NUGGET` = 100 against a dot are still turned."""
 
 
