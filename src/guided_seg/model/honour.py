@@ -80,6 +80,8 @@ class Honour(nn.Module):
         # a dot's place is a number of cells; 0 is the centre of the first
         share = (sides.places[:, dots, :2] + 0.5) / torch.tensor(grid, device=unit.device)
         lacking = F.relu(MARGIN - signs * _at(scores, share)[:, 0]) * signs * there
+        if not lacking.any():
+            return 0.0
         looks = F.normalize(_at(unit, share), dim=1)
         alike = torch.einsum("ben,bevu->bnvu", looks, unit)
         rows, columns = (
