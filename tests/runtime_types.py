@@ -38,11 +38,12 @@ def _checked(function: Any, *, typechecker: Any) -> Any:
         if is_dataclass(function) and not hasattr(function.__init__, "__wrapped__"):
             function.__init__ = _checked(function.__init__, typechecker=typechecker)  # type: ignore[misc]
         return function
-    arrays, check = _checks.get(function.__code__) or (_takes_arrays(function), None)
+    arrays, check = _checks.get(function.__code__, (False, None))
     chosen = check and _checking(function, check)
 
     def choose() -> Any:  # only when it is called has the module all the names of its hints
-        nonlocal chosen
+        nonlocal arrays, chosen
+        arrays = _takes_arrays(function)
         check = _by_shapes(function) if arrays else _by_types(function, checker)
         _checks[function.__code__] = arrays, check
         chosen = (check and _checking(function, check)) or _jaxtyped(function, typechecker=typechecker)
@@ -52,16 +53,13 @@ def _checked(function: Any, *, typechecker: Any) -> Any:
     def call(*args: Any, **options: Any) -> Any:
         if jaxtyping.config.jaxtyping_disable:
             return function(*args, **options)
-        return (chosen or choose())(*args, **options)
-
-    @wraps(function)
-    def call_with_arrays(*args: Any, **options: Any) -> Any:
-        if jaxtyping.config.jaxtyping_disable:
-            return function(*args, **options)
+        checked = chosen or choose()
+        if not arrays:
+            return checked(*args, **options)
         with _jaxtyped("context"):  # one name is one length in arguments and result
-            return (chosen or choose())(*args, **options)
+            return checked(*args, **options)
 
-    return call_with_arrays if arrays else call
+    return call
 
 
 def _checking(function: Any, check: Any) -> Any:
