@@ -30,16 +30,16 @@ class OnnxSession:
         self.dots[image, row, column] = label
 
     def scores(self, image: int, num_labels: int) -> np.ndarray:
-        """The score of each label at each pixel, [K, H, W]."""
+        """The score of each label at each pixel, [K, H, W]; -inf without dots, where another one has some."""
         shown = sorted({image for image, _, _ in self.dots}) or [image]
-        points = [(shown.index(i), row, column, label) for (i, row, column), label in self.dots.items()]
+        points = np.array([(shown.index(i), *at, label) for (i, *at), label in self.dots.items()], np.int64)
         features, sizes = [self.maps[i]["features"] for i in shown], np.array([self.sizes[i] for i in shown])
         grids = np.array([each.shape[2:] for each in features])
-        padded = [np.pad(f, [(0, 0), (0, 0), *((0, n) for n in grids.max(0) - f.shape[2:])]) for f in features]
-        support = {"features": np.concatenate(padded), "grids": grids, "sizes": sizes}
-        dots = {"points": np.array(points, np.int64).reshape(-1, 4), "num_labels": np.array(num_labels)}
-        query = self.maps[image] | {"size": np.array(self.sizes[image])}
-        return run(self.segmentor, query | run(self.guide, support | dots))["scores"]
+        maps = [np.pad(f, [(0, 0), (0, 0), *((0, n) for n in grids.max(0) - f.shape[2:])]) for f in features]
+        given = {"features": np.concatenate(maps), "grids": grids, "sizes": sizes, "size": np.array(self.sizes[image])}
+        z = run(self.guide, given | {"points": points.reshape(-1, 4), "num_labels": np.array(num_labels)})
+        scores, dotted = run(self.segmentor, given | self.maps[image] | z)["scores"], z["annotated"][1:, None, None]
+        return np.concatenate([scores[:1], np.where(~dotted & dotted.any(), np.float32(-np.inf), scores[1:])])
 
 
 def run(part: onnxruntime.InferenceSession, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -123,7 +123,7 @@ def check_same(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
     for one, other in zip(found, wanted, strict=True):
         assert one.shape == other.shape
         assert one.dtype == other.dtype == np.float32
-        assert np.abs(one - other).max() <= 1e-3
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-3)  # also where both are -inf
         best = np.sort(other, axis=0)
         sure = best[-1] - best[-2] > 2e-3
         assert (one.argmax(0) == other.argmax(0))[sure].all()
@@ -149,7 +149,7 @@ def test_the_script_answers_as_a_session(made: tuple[Path, Path]) -> None:
     for question in QUESTIONS:
         wanted = by_session(network, question)
         check_same(by_script(made[1], question), wanted)
-    assert max(scores.std() for scores in wanted) > 1e-3, "they say something"
+    assert max(scores[np.isfinite(scores)].std() for scores in wanted) > 1e-3, "they say something"
 
 
 def test_the_card_names_what_the_files_take_and_give(made: tuple[Path, Path], request: pytest.FixtureRequest) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from guided_seg.errors import UserError
 from guided_seg.export.graphs import Call
 from guided_seg.export.parts import fixed_labels
 from guided_seg.model.heads.fused import Fused
-from guided_seg.model.network import GuidedNetwork, Network
+from guided_seg.model.network import GuidedNetwork, Network, unknown
 from guided_seg.model.rules import named
 from guided_seg.session import Session
 
@@ -103,9 +104,12 @@ def by_parts(parts: Mapping[str, Call], given: Example) -> list[np.ndarray]:
     height, width = grids.max(0)
     padded = [np.pad(f, ((0, 0), (0, 0), (0, height - f.shape[2]), (0, width - f.shape[3]))) for f in features]
     num_labels = np.array(given.num_labels)
-    z, *valid, _ = parts["guide"](np.concatenate(padded), grids, sizes, given.points, num_labels)
-    answers = zip(encoded, sizes, strict=True)
-    return [parts["segmentor"](maps[0], z, size, *valid, *maps[1:])[0] for maps, size in answers]
+    z, *valid, annotated = parts["guide"](np.concatenate(padded), grids, sizes, given.points, num_labels)
+    found = (
+        parts["segmentor"](maps[0], z, size, *valid, *maps[1:])[0] for maps, size in zip(encoded, sizes, strict=True)
+    )
+    absent = unknown(torch.from_numpy(annotated)[None])[0].numpy()[:, None, None]
+    return [np.where(absent, np.float32(-np.inf), scores) for scores in found]
 
 
 def difference(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
@@ -114,7 +118,11 @@ def difference(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
     Raises:
         UserError: the difference is above `TOLERANCE`.
     """
-    largest = max(float(np.abs(one - other).max()) for one, other in zip(found, wanted, strict=True))
+    apart = (
+        np.subtract(one, other, out=np.zeros_like(one), where=one != other)  # both may be -inf
+        for one, other in zip(found, wanted, strict=True)
+    )
+    largest = max(float(np.abs(each).max()) for each in apart)
     if not largest <= TOLERANCE:
         raise UserError(
             f"The exported parts give scores that differ by {largest:.2g} from the session's, and {TOLERANCE:g} is "
