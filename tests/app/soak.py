@@ -192,8 +192,9 @@ class Tab(Visit):
     def press(self) -> int:
         """Click somewhere, and do not wait; the number of the last edit before."""
         before = self.n
-        # not at the bottom, where a button may stop what fills in behind
-        place = int(self.rng.integers(0.85 * self.size[0])), int(self.rng.integers(self.size[1]))
+        # not at the top, where a notice offers to undo, nor at the bottom, where a button stops what fills in behind
+        row = self.rng.integers(0.1 * self.size[0], 0.85 * self.size[0])
+        place = int(row), int(self.rng.integers(self.size[1]))
         self.page.mouse.click(*self.at(place), button="left" if self.rng.integers(2) else "right")
         self.clicks += 1
         return before
