@@ -167,7 +167,7 @@ _NETWORK = {
     "conditioning.context": Either((Whole(0, 100), Every(Whole(1, 1024), "a list of whole numbers from 1"))),
     "conditioning.coarser": Every(_WIDTH, "a list of whole numbers from 1", empty=True),
     "conditioning.near": Every(_POSITIVE, "a list of numbers above 0"),
-    "decoder.unshuffle decoder.skips": _SWITCH,
+    "decoder.unshuffle decoder.skips decoder.honour": _SWITCH,
     "decoder.steps": Whole(1, 16),
     "baseline.steps": _COUNT,
     "baseline.lr": _POSITIVE,
