@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import stat
-import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from support.processes import ended
 
 from guided_seg.files.writing import write_json
 from guided_seg.settings.overrides import find_problem
@@ -99,9 +98,9 @@ def calls(folder: Path, *sets: str, **variables: str) -> list[list[str]]:
     python = folder / "python"
     python.write_text(RECORD)
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
-    given = {**os.environ, "PYTHON": str(python), "CALLS": str(folder / "calls"), "DATA": "some/data", **variables}
-    command = ["bash", str(folder / "experiments" / "published" / "run.sh"), *sets]
-    subprocess.run(command, env=given, check=True, timeout=60)
+    given = {"PYTHON": str(python), "CALLS": str(folder / "calls"), "DATA": "some/data", **variables}
+    done = ended("bash", folder / "experiments" / "published" / "run.sh", *sets, limit=60, **given)
+    assert done.returncode == 0, done.stderr
     return [line.split() for line in (folder / "calls").read_text().splitlines()]
 
 
@@ -127,5 +126,5 @@ def test_sets_and_the_network_are_a_choice(tmp_path: Path) -> None:
     assert "processes=2" in words
     assert (tmp_path / "experiments" / "published" / "mine" / "grabcut").is_dir()
     assert last == ["experiments/published/table.py", "experiments/published"]
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(AssertionError, match="grabcat"):
         calls(tmp_path / "again", "grabcat")
