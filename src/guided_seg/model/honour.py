@@ -1,4 +1,4 @@
-"""Honoured dots: change the scores where a dot on the query contradicts them, and on what looks alike around it."""
+"""Honoured dots: correct the scores at dots on the query that they contradict, and nearby where it looks the same."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Honour(nn.Module):
             scores: scores at the finest resolution, 0 for the negative.
             look: the appearance of the query; its grid spans the same image.
             guidance: holds the dots.
-            grid: rows and columns of the grid that `Guidance.places` refers to.
+            grid: rows and columns of the grid that `Guidance.places` refers to; it spans the image.
         """
         with torch.autocast(scores.device.type, enabled=False):
             unit = F.normalize(look.float(), dim=1)

@@ -226,7 +226,7 @@ def own_labels(scores: Float[Tensor, "B K H W"], batch: Batch) -> Float[Tensor, 
 
 
 def unknown(shown: Bool[Tensor, "B K"]) -> Bool[Tensor, "B K"]:
-    """The positive labels of which nothing is shown, where another positive is (concepts, rule 3).
+    """The positive labels without annotation, in episodes that annotate another positive label (concepts, rule 3).
 
     Example:
         >>> unknown(torch.tensor([[True, True, False], [True, False, False]])).tolist()
