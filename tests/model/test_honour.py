@@ -127,3 +127,9 @@ def test_it_learns_its_reach() -> None:
 def test_it_needs_to_know_where_the_dots_are() -> None:
     with pytest.raises(CompositionError, match=r"decoder.honour=true .* choose decoder.honour=false, or locality=set"):
         build_network(compose_run("+experiment=late_global", "decoder=carried", "decoder.honour=true"))
+
+
+def test_it_needs_a_grid_that_spans_the_image() -> None:
+    bordered = ("backbone=vgg16_lite", "backbone.weights=random", "backbone.border=true")
+    with pytest.raises(CompositionError, match=r"pads the image; choose decoder.honour=false or backbone.border=false"):
+        build_network(compose_run("+experiment=fused", *bordered, "decoder.honour=true"))

@@ -81,6 +81,11 @@ def _backbone(cfg: DictConfig) -> Backbone:
             "resolution.longest reduces images, and backbone.border counts pixels around them as they are; choose "
             "resolution.longest=null or backbone.border=false."
         )
+    if backbone.border and cfg.decoder.get("honour", False):
+        raise CompositionError(
+            "decoder.honour=true takes the feature grid to span the image, and backbone.border=true pads the image; "
+            "choose decoder.honour=false or backbone.border=false."
+        )
     return backbone
 
 
