@@ -277,7 +277,9 @@ def test_where_next_asks_about_the_chosen_label(visit: Visit) -> None:
     visit.by("label").nth(1).click()
     for number, expected in ((1, "object"), (2, "saucer")):
         visit.by("label").nth(number).click()
+        heard = len(visit.heard)
         visit.by("next").click()
+        visit.until_heard("next", heard)
         visit.by("question").wait_for()
         visit.until("document.getElementById('ring').hidden === false")
         question = f"Is this {expected} or background? Click (left = {expected}, right = not)"
@@ -289,6 +291,25 @@ def test_where_next_asks_about_the_chosen_label(visit: Visit) -> None:
     visit.by("question").wait_for()
     visit.click(TABLE, "right")
     visit.by("question").wait_for(state="hidden")
+
+
+@pytest.mark.parametrize("then", ["Escape", "Control+z", "PageDown"])
+def test_a_late_answer_to_where_next_is_not_shown(visit: Visit, then: str) -> None:
+    visit.show("coffee")
+    visit.click(CUP)
+    visit.click(TABLE, "right")
+    heard = len(visit.heard)
+    # both at once, so that something else was done when the server's answer comes
+    visit.page.evaluate(
+        """([control, key]) => {
+          document.querySelector('[data-testid=next]').click();
+          document.body.dispatchEvent(new KeyboardEvent('keydown', { key, ctrlKey: control, bubbles: true }));
+        }""",
+        ["Control" in then, then.rpartition("+")[2]],
+    )
+    visit.until_heard("next", heard)
+    visit.page.wait_for_timeout(300)
+    assert visit.page.evaluate("document.getElementById('question').hidden")
 
 
 def test_clearing_all_is_said_and_undone(visit: Visit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ class Visit:
     Attributes:
         page: Playwright's page.
         errors: what the browser's console complained about.
+        heard: the messages of the server, without masks and maps.
     """
 
     def __init__(
@@ -72,18 +74,34 @@ class Visit:
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.heard: list[str] = []
+        self.page.on("websocket", lambda socket: socket.on("framereceived", self._hear))
         self.page.goto(f"{address}s/{name}")
         self.by("shot").first.wait_for(timeout=120_000)  # the server loads its network meanwhile
+
+    def _hear(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            self.heard.append(message)
+
+    def until_heard(self, kind: str, before: int) -> None:
+        """Wait until the server has sent a message of this type, after the first ``before`` messages."""
+        for _ in range(3000):
+            if any(json.loads(each)["type"] == kind for each in self.heard[before:]):
+                return
+            self.page.wait_for_timeout(10)
+        pytest.fail(f"no message {kind!r} came; {self.heard[before:]}")
 
     def by(self, name: str) -> Any:
         return self.page.get_by_test_id(name)
 
     def show(self, image: str) -> None:
-        """Look at an image, and wait until it is answered."""
+        """Look at an image, and wait until it is answered; an answer from before the last edit does not count."""
         before = self.painted()
         self.page.locator(f'[data-testid="shot"][data-image="{image}"]').click()
         self.until(
-            "([n, image]) => window.guided.painted > n && window.guided.lastPaint.image === image", [before, image]
+            "([n, image]) => { const { painted, lastPaint } = window.guided;"
+            " return painted > n && lastPaint.image === image && !lastPaint.stale; }",
+            [before, image],
         )
 
     def at(self, pixel: tuple[int, int]) -> tuple[float, float]:

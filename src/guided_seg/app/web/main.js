@@ -30,13 +30,13 @@ let filling = false; // whether the server fills after each edit by itself
 /** Draw a mask that came. */
 function paint(header) {
   draw();
-  painted(header);
+  painted({ ...header, stale: header.n < latest });
 }
 
 const masks = {
   answer(header, payload) {
-    keep(header, payload);
     const { n, image, ms } = header;
+    keep(header, payload, n < latest && !isPlaying(n)); // one may come that was made before the last edit
     if (scene.image?.id === image) {
       answered({ ...header, payload });
       showPreview(null);
@@ -174,7 +174,6 @@ listen("dots", () => {
   invalidate();
 });
 listen("renumbered", () => retain(() => false)); // until they are answered with the new numbers
-listen("next", () => send("next"));
 listen("paused", fill);
 listen("cancel", () => {
   if (isPlaying()) play(); // pauses

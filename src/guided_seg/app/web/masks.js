@@ -6,9 +6,9 @@ const answers = new Map(); // id -> {n, of, image, payload, height, width, confi
 let scratch = new Uint8Array(0);
 
 /** Keep the answer to an image; its runs, not its pixels, so that thousands of images fit. */
-export function keep(header, payload) {
+export function keep(header, payload, stale) {
   const { n, of, image, height, width, confidence } = header;
-  answers.set(image, { n, of, image, payload, height, width, confidence: confidence ?? null, stale: false });
+  answers.set(image, { n, of, image, payload, height, width, confidence: confidence ?? null, stale });
 }
 
 /** The answer to an image as it was kept, with whether it is stale; undefined if none came. */

@@ -7,7 +7,7 @@ import { listen } from "./state.js";
 const guided = {
   painted: 0,
   edited: 0, // the number of the last edit
-  lastPaint: null, // {n, of, image, time}, time as performance.now() says it
+  lastPaint: null, // {n, of, image, stale, time}, time as performance.now() says it
   lastRefined: null, // the same of the last refined answer
   maskAt: (row, column) => scene.labels?.[row * scene.image.width + column] ?? 0,
   otherAt: (row, column) => scene.other?.[row * scene.image.width + column] ?? 0,
@@ -23,9 +23,9 @@ listen("edited", ({ n }) => {
   guided.edited = n;
 });
 
-/** A mask was painted: the answer to message `n`, as "answer", "preview", "refined" or "other". */
-export function painted({ n, of, image }) {
-  const paint = { n, of, image, time: performance.now() };
+/** A mask was painted: the answer to message `n`, as "answer", "preview", "refined" or "other"; or one from before. */
+export function painted({ n, of, image, stale }) {
+  const paint = { n, of, image, stale, time: performance.now() };
   if (of === "refined") guided.lastRefined = paint;
   else {
     guided.painted += 1;

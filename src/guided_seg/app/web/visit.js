@@ -18,6 +18,7 @@ let wanted = null; // the id that is being loaded
 let coming = []; // frames of a video that plays, to be shown one after the other
 let labels = null; // the label map of the visible image: the quick answer
 let asking = 0; // the number of the last request for a map
+let seeking = 0; // the number of the last request for the next place; 0 if the answer is no longer wanted
 let timer = 0;
 
 /** The label map of the quick answer to the visible image; null if it has none yet. */
@@ -112,13 +113,15 @@ export function refusedMap(n) {
   if (n === asking) choose({ view: "overlay" });
 }
 
-/** Go to where the next dot helps most, and mark it; the page asks what is there. */
-export async function goToNext({ image, row, column }) {
+/** Go to where the next dot helps most, and mark it, unless something else was done meanwhile; the page asks what is there. */
+export async function goToNext({ n, image, row, column }) {
+  if (n !== seeking) return;
   if (image === null) {
     tell("notice", { text: "The model is certain everywhere: no place needs a dot." });
     return;
   }
   if (image !== page.image && !(await go(image))) return;
+  if (n !== seeking) return;
   scene.place = { row, column };
   const [x, y] = placeOf(scene.view, row, column);
   if (x < 0 || y < 0 || x > size().width || y > size().height) fit();
@@ -136,15 +139,25 @@ export function ofVisibleVideo(id) {
   return Boolean(frame && now && frame.video === now.video);
 }
 
-listen("go", go);
+/** Ask for no place any more, and mark none. */
+function unmark() {
+  seeking = 0;
+  scene.place = null;
+}
+
+listen("next", () => {
+  seeking = send("next");
+});
+listen("go", (id) => {
+  seeking = 0;
+  go(id);
+});
 listen("paused", unfollow);
 listen("chosen", (changed) => {
   if (changed.has("view") || changed.has("label")) askForMap();
 });
-listen("edited", () => {
-  scene.place = null;
-});
+listen("edited", unmark);
 listen("dismissed", () => {
-  scene.place = null;
+  unmark();
   draw();
 });
