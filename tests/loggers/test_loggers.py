@@ -46,10 +46,10 @@ def no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
-def build(name: str, run_dir: Path, resume: bool = False) -> list[Logger]:
+def build(name: str, run_dir: Path, since: int | None = None) -> list[Logger]:
     # composed by itself the group has no package, as `logger` in the whole config has
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return build_loggers(compose(overrides=[f"+logger={name}"]).logger, run_dir, resume)
+        return build_loggers(compose(overrides=[f"+logger={name}"]).logger, run_dir, since)
 
 
 def rows(run_dir: Path) -> list[dict[str, str]]:
@@ -87,8 +87,8 @@ def test_each_option_builds_its_loggers(tmp_path: Path, name: str, kinds: list[t
 
 
 def test_no_config_no_loggers(tmp_path: Path) -> None:
-    assert build_loggers(None, tmp_path, resume=False) == []
-    assert build_loggers({"csv": None}, tmp_path, resume=False) == []
+    assert build_loggers(None, tmp_path) == []
+    assert build_loggers({"csv": None}, tmp_path) == []
 
 
 def test_metrics_file_widens_and_keeps_its_rows(tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_metrics_file_widens_and_keeps_its_rows(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_keeps_its_metrics_and_a_fresh_one_starts_anew(tmp_path: Path) -> None:
-    for step, resume, expected in ((1, False, ["1"]), (2, True, ["1", "2"]), (3, False, ["3"])):
-        (file,) = build("csv", tmp_path, resume)
+    for step, since, expected in ((1, None, ["1"]), (2, 2, ["1", "2"]), (1, 1, ["1"]), (3, None, ["3"])):
+        (file,) = build("csv", tmp_path, since)
         file.log_metrics({f"train/loss{step}": 0.5}, step)
         assert [row["step"] for row in rows(tmp_path)] == expected
 
@@ -232,4 +232,4 @@ def test_one_logger_that_fails_lets_the_others_close(tmp_path: Path, caplog: pyt
 def test_a_logger_whose_package_is_missing_is_refused_in_a_sentence(tmp_path: Path) -> None:
     entry = OmegaConf.create({"board": {"_target_": "no_such_package.Logger"}})
     with pytest.raises(UserError, match=r"logger=board needs a package that is not installed .*choose logger=csv"):
-        build_loggers(entry, tmp_path, resume=False)
+        build_loggers(entry, tmp_path)
