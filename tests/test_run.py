@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
-from support.commands import TINY, call, command, compose_run, last_line, no_figures, read, run, scores
+from support.commands import TINY, assert_same_run, call, command, compose_run, last_line, no_figures, read, run, scores
 from support.processes import started
 
 from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisode
@@ -55,16 +55,6 @@ def stop_at(step: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) ->
 def weights(folder: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = torch.load(folder / "checkpoints" / name, weights_only=True)["state_dict"]
     return state
-
-
-def assert_same(resumed: Path, straight: Path) -> None:
-    """To the bit: the weights, the scores, and the rows of metrics.csv."""
-    for name in ("best.ckpt", "last.ckpt"):
-        found, expected = weights(resumed, name), weights(straight, name)
-        assert found.keys() == expected.keys()
-        assert all(torch.equal(found[key], tensor) for key, tensor in expected.items()), name
-    assert scores(resumed) == scores(straight)
-    assert (resumed / "metrics.csv").read_bytes() == (straight / "metrics.csv").read_bytes()
 
 
 def rows(folder: Path, column: str) -> list[tuple[int, float]]:
@@ -117,7 +107,7 @@ def test_resumed_is_the_same_as_never_interrupted(
     assert not (tmp_path / "metrics.json").exists()
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
     run(tmp_path, *LONGER, "ckpt_path=last")
-    assert_same(tmp_path, whole)
+    assert_same_run(tmp_path, whole)
     assert read(tmp_path / "metrics.json")["run"]["steps"] == 6
 
 
