@@ -111,16 +111,22 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(
     for path in (last, previous):
         path.write_bytes(b"PK")
     (stopped / "metrics.json").unlink()
-    with pytest.raises(UserError, match=r"No checkpoint in .* can be read; leave ckpt_path out to start anew"):
+    with pytest.raises(
+        UserError, match=r"There is no checkpoint in .* that can be read; leave ckpt_path out to start anew"
+    ):
         run(stopped, *GO_ON)
 
 
-def test_a_kill_between_the_renames_or_in_the_writing_loses_nothing(straight: Path, stopped: Path) -> None:
+@pytest.mark.parametrize("given", ["last", "run"])
+def test_a_kill_between_the_renames_or_in_the_writing_loses_nothing(
+    given: str, straight: Path, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(stopped.parent)
     folder = stopped / "checkpoints"
     (folder / LAST).rename(folder / PREVIOUS)
     rubbish = folder / ".partial.123.last.ckpt"
     rubbish.write_bytes(b"PK half of it")
-    run(stopped, *GO_ON)
+    run(stopped, *DROPPED, f"ckpt_path={given}")
     assert_same_run(stopped, straight)
     assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", LAST, PREVIOUS]
 

@@ -27,9 +27,16 @@ def _run_dir(name: str, ckpt_path: str | None) -> str:
     """A new folder for a new run; the existing one for a resume."""
     if ckpt_path == "last" and (newest := newest_run(name)):
         return str(newest)
-    if ckpt_path not in (None, "last") and (path := checkpoint_of(ckpt_path)).parent.name == CHECKPOINTS:
-        return str(path.parent.parent)
+    if ckpt_path not in (None, "last") and (run := _run_of(Path(ckpt_path))):
+        return str(run)
     return str(OUTPUTS / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}")
+
+
+def _run_of(path: Path) -> Path | None:
+    """The run folder that a path is, or that of a checkpoint in it; None for any other file."""
+    if path.is_dir():
+        return path
+    return path.parent.parent if path.parent.name == CHECKPOINTS else None
 
 
 def slug(text: str) -> str:
@@ -57,9 +64,3 @@ def _last_sign(run: Path) -> float:
     """When a run began or was last saved; 0 if it is none."""
     names = ("config.yaml", *(f"{CHECKPOINTS}/{name}" for name in (LAST, PREVIOUS)))
     return max((path.stat().st_mtime for name in names if (path := run / name).is_file()), default=0.0)
-
-
-def checkpoint_of(ckpt_path: str) -> Path:
-    """The file of ``ckpt_path``: itself, or the last checkpoint of a run folder."""
-    path = Path(ckpt_path)
-    return path / CHECKPOINTS / LAST if path.is_dir() else path

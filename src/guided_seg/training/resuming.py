@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.filesize import decimal
 
-from guided_seg.cli.run_folders import BEST, CHECKPOINTS, LAST, PREVIOUS, checkpoint_of
+from guided_seg.cli.run_folders import BEST, CHECKPOINTS, LAST, PREVIOUS
 from guided_seg.composition.moved import renamed
 from guided_seg.errors import BrokenFile, UserError
 from guided_seg.files.disk import free_space
@@ -47,20 +47,22 @@ def start_of(cfg: DictConfig, run_dir: Path) -> Start:
     """
     if cfg.ckpt_path is None:
         return Start()
-    if cfg.ckpt_path != "last":
-        path = checkpoint_of(cfg.ckpt_path)
-        if not path.is_file():
-            raise UserError(f"There is no checkpoint {path} to resume from; check ckpt_path and output_dir.")
-        return _told(Start(check_resumable(path, cfg), path))
-    start = newest(cfg, run_dir)
-    if start.checkpoint is None and (broken := _checkpoints(run_dir)):
-        raise UserError(f"No checkpoint in {broken[0].parent} can be read; leave ckpt_path out to start anew.")
-    if start.checkpoint is None:
+    given = run_dir if cfg.ckpt_path == "last" else Path(cfg.ckpt_path)
+    if cfg.ckpt_path == "last" and not _checkpoints(run_dir):
         _say(f"There is no checkpoint in {run_dir} yet, so the run starts with its first step.")
         return Start(0)
-    if difference := difference_to(cfg, run_dir):
+    if given.is_dir():
+        start = newest(cfg, given)
+    elif given.is_file():
+        start = Start(check_resumable(given, cfg), given)
+    else:
+        raise UserError(f"There is no checkpoint {given} to resume from; check ckpt_path and output_dir.")
+    if start.checkpoint is None:
+        raise UserError(f"There is no checkpoint in {given} that can be read; leave ckpt_path out to start anew.")
+    if given.is_dir() and (difference := difference_to(cfg, given)):
         _say(f"The run was started with another setting ({difference}).")
-    return _told(start)
+    _say(f"The run goes on after step {start.step} ({start.checkpoint}).")
+    return start
 
 
 def newest(cfg: DictConfig, run_dir: Path) -> Start:
@@ -81,20 +83,16 @@ def _checkpoints(run_dir: Path) -> list[Path]:
     return [path for name in (LAST, PREVIOUS) if (path := run_dir / CHECKPOINTS / name).is_file()]
 
 
-def _told(start: Start) -> Start:
-    _say(f"The run goes on after step {start.step} ({start.checkpoint}).")
-    return start
-
-
 @rank_zero_only
 def _say(sentence: str) -> None:
     Console(stderr=True).print(sentence, soft_wrap=True, markup=False, highlight=False)
 
 
-def forget(run_dir: Path) -> None:
-    """Remove what an earlier run left in the folder that a new one would take for its own."""
-    for name in (f"{CHECKPOINTS}/{LAST}", f"{CHECKPOINTS}/{PREVIOUS}", f"{CHECKPOINTS}/{BEST}"):
-        (run_dir / name).unlink(missing_ok=True)
+def forget_another(start: Start, run_dir: Path) -> None:
+    """Remove the checkpoints of an earlier run in the folder that is not gone on with, so that none is taken for it."""
+    if start.checkpoint is None or start.checkpoint.resolve().parent != (run_dir / CHECKPOINTS).resolve():
+        for name in (LAST, PREVIOUS, BEST):
+            (run_dir / CHECKPOINTS / name).unlink(missing_ok=True)
 
 
 def complete(run_dir: Path) -> float | None:

@@ -18,7 +18,6 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from guided_seg.cli.program import TERMINATED
-from guided_seg.cli.run_folders import CHECKPOINTS
 from guided_seg.composition.build import (
     build_data,
     build_network,
@@ -54,7 +53,7 @@ from guided_seg.training.resuming import (
     checkpoints,
     complete,
     difference_to,
-    forget,
+    forget_another,
     start_of,
 )
 from guided_seg.training.update_time import timed_episode, update_times
@@ -76,7 +75,7 @@ def train(cfg: DictConfig, run_dir: Path, start: Start | None = None) -> float:
             raised before training.
     """
     # other processes of the same run are started by the first, which holds the lock
-    with nullcontext() if rank_zero_only.rank else alone_in(run_dir):
+    with nullcontext() if getattr(rank_zero_only, "rank", 0) else alone_in(run_dir):
         return _train(cfg, run_dir, start)
 
 
@@ -94,8 +93,7 @@ def _train(cfg: DictConfig, run_dir: Path, start: Start | None) -> float:
     cfg = OmegaConf.merge(cfg, {"output_dir": str(run_dir)})  # type: ignore[assignment]
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
-    if start.checkpoint is None or start.checkpoint.parent != run_dir / CHECKPOINTS:
-        forget(run_dir)
+    forget_another(start, run_dir)
     # old scores must never be stored with a new config
     (run_dir / "metrics.json").unlink(missing_ok=True)
     with whole_file(run_dir / "config.yaml") as partial:
