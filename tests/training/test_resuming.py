@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import multiprocessing
 import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from omegaconf import OmegaConf
 from support.commands import TINY, assert_same_run, compose_run, run
 from torch import Tensor
 
@@ -23,6 +26,7 @@ from guided_seg.cli.run_folders import LAST, PREVIOUS
 from guided_seg.errors import UserError
 from guided_seg.files import locks
 from guided_seg.training import resuming, sweep
+from guided_seg.training import train as training
 from guided_seg.training.module import EpisodicSegmentation
 
 TWO = ("trainer.max_steps=6", "data.training.validate_every=3", "trainer.limit_val_batches=1.0")
@@ -80,10 +84,34 @@ def test_asked_to_end_in_the_middle_of_an_epoch_it_goes_on_there(
     with pytest.raises(SystemExit) as caught:
         run(tmp_path, *DROPPED)
     assert caught.value.code == 143
-    assert "Stopped and saved after step 4; the same command with ckpt_path=last goes on." in capsys.readouterr().err
+    told = "Saved after step 4.\nAsked to end (SIGTERM); the same command with ckpt_path=last goes on.\n"
+    assert capsys.readouterr().err.endswith(told)
     run(tmp_path, *GO_ON)
     assert f"The run goes on after step 4 ({tmp_path}/checkpoints/last.ckpt)." in capsys.readouterr().err
     assert_same_run(tmp_path, straight)
+
+
+def test_a_data_worker_that_is_killed_ends_the_run_with_a_sentence(
+    tmp_path: Path, in_step: Callable[[int, Callable[[], None]], None]
+) -> None:
+    def kill_workers() -> None:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        time.sleep(60)  # until the signal of their end
+
+    in_step(0, kill_workers)
+    with pytest.raises(UserError, match=r"samples episodes was killed, .* killed by signal: Killed\.\); use fewer"):
+        run(tmp_path, *DROPPED, "num_workers=1")
+
+
+def test_the_precision_that_was_chosen_stays(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The faster one is measured, and might be another now."""
+    monkeypatch.setattr(training, "fastest", went_away)
+    run(stopped, *GO_ON, "trainer.precision=auto")
+    assert "another setting" not in capsys.readouterr().err
+    assert OmegaConf.load(stopped / "config.yaml").trainer.precision == "32-true"
 
 
 def test_dropout_is_a_part_of_what_is_compared(straight: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,20 @@ def lightning_refusals(setting: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, MisconfigurationException, InstantiationException) as error:
         raise UserError(f"{setting}: {_first_sentence(error.__cause__ or error)}") from error
+
+
+@contextmanager
+def lost_workers() -> Iterator[None]:
+    """Convert the error of a data worker that was killed to a `UserError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.search(r"DataLoader worker \(pid", str(error)):
+            raise
+        raise UserError(
+            f"A process that samples episodes was killed, as when memory runs out ({_first_sentence(error)}); use fewer "
+            "with num_workers=..., and go on with ckpt_path=last."
+        ) from error
 
 
 def _first_sentence(error: BaseException) -> str:

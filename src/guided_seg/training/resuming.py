@@ -95,9 +95,9 @@ def forget_another(start: Start, run_dir: Path) -> None:
             (run_dir / CHECKPOINTS / name).unlink(missing_ok=True)
 
 
-def complete(run_dir: Path) -> float | None:
-    """The validation score of a complete run in the folder; None if there is none."""
-    if not (run_dir / "metrics.json").is_file():
+def complete(run_dir: Path, cfg: DictConfig | None = None) -> float | None:
+    """The validation score of a complete run, of ``cfg`` if that is given, in the folder; None if there is none."""
+    if not (run_dir / "metrics.json").is_file() or (cfg is not None and difference_to(cfg, run_dir)):
         return None
     return read_facts(run_dir / "metrics.json").get("val_positive_iou", float("nan"))
 
@@ -112,6 +112,8 @@ def difference_to(cfg: DictConfig, run_dir: Path) -> str:
         theirs = settings(_placed(OmegaConf.create(renamed(OmegaConf.to_container(OmegaConf.load(saved))))))
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
         return f"its config.yaml cannot be read ({' '.join(str(error).split())})"
+    if ours.get("trainer.precision") == "auto":  # the config in the folder has what was chosen
+        theirs["trainer.precision"] = "auto"
     differing = [key for key in sorted({*ours, *theirs}) if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)]
     # the innermost key is the most specific
     key = max(differing, key=lambda name: name.count("."), default="")
@@ -119,6 +121,14 @@ def difference_to(cfg: DictConfig, run_dir: Path) -> str:
 
 
 _ABSENT = "nothing"
+
+
+def precision(cfg: DictConfig, start: Start) -> str:
+    """The precision of ``cfg``; where it is ``auto``, what the run that is gone on with has chosen."""
+    saved = start.checkpoint.parent.parent / "config.yaml" if start.checkpoint else None
+    if cfg.trainer.precision != "auto" or saved is None or not saved.is_file():
+        return str(cfg.trainer.precision)
+    return str(OmegaConf.select(OmegaConf.load(saved), "trainer.precision", default="auto"))
 
 
 def _placed(cfg: Any) -> DictConfig:
@@ -180,11 +190,13 @@ class Resuming(Callback):
         Lightning raises its exception between two steps, or in validation, which starts anew and saves at its end.
         Several processes would wait for one another here, although some may have gone.
         """
-        if not isinstance(exception, SIGTERMException) or not trainer.training or trainer.world_size > 1:
+        if not isinstance(exception, SIGTERMException):
             return
-        if trainer.fit_loop.epoch_loop.batch_idx + 1 < trainer.num_training_batches:
+        within = trainer.fit_loop.epoch_loop.batch_idx + 1 < trainer.num_training_batches
+        if within and trainer.training and trainer.world_size == 1:
             trainer.save_checkpoint(self.folder / LAST)
-            _say(f"Stopped and saved after step {trainer.global_step}; the same command with ckpt_path=last goes on.")
+            _say(f"Saved after step {trainer.global_step}.")
+        _say("Asked to end (SIGTERM); the same command with ckpt_path=last goes on.")
 
 
 def checkpoints(run_dir: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:

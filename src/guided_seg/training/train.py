@@ -41,21 +41,13 @@ from guided_seg.protocols.runner import Job, Setup, run_share
 from guided_seg.release.load import start_from
 from guided_seg.report.drawing import learning_curve
 from guided_seg.report.results import Results, table
+from guided_seg.training import resuming
 from guided_seg.training.bad_batch import FiniteLoss
 from guided_seg.training.caching import open_cache
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
-from guided_seg.training.lightning_messages import lightning_refusals, quiet_lightning
+from guided_seg.training.lightning_messages import lightning_refusals, lost_workers, quiet_lightning
 from guided_seg.training.module import EpisodicSegmentation
-from guided_seg.training.resuming import (
-    Resuming,
-    Start,
-    WholeFiles,
-    checkpoints,
-    complete,
-    difference_to,
-    forget_another,
-    start_of,
-)
+from guided_seg.training.resuming import Resuming, Start, WholeFiles, checkpoints
 from guided_seg.training.update_time import timed_episode, update_times
 
 
@@ -85,15 +77,16 @@ def _train(cfg: DictConfig, run_dir: Path, start: Start | None) -> float:
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, for the whole process
     evaluation_settings(cfg)
     _check_trainer(cfg)
-    if cfg.ckpt_path == "last" and (best := complete(run_dir)) is not None and not difference_to(cfg, run_dir):
+    if cfg.ckpt_path == "last" and (best := resuming.complete(run_dir, cfg)) is not None:
         Console(markup=False).print(f"This run is complete:\n{run_dir}", soft_wrap=True, highlight=False)
         return best
-    start = start or start_of(cfg, run_dir)
+    start = start or resuming.start_of(cfg, run_dir)
     # Hydra chooses the folder of a sweep's job
     cfg = OmegaConf.merge(cfg, {"output_dir": str(run_dir)})  # type: ignore[assignment]
+    cfg.trainer.precision = resuming.precision(cfg, start)
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
-    forget_another(start, run_dir)
+    resuming.forget_another(start, run_dir)
     # old scores must never be stored with a new config
     (run_dir / "metrics.json").unlink(missing_ok=True)
     with whole_file(run_dir / "config.yaml") as partial:
@@ -172,7 +165,8 @@ def _run(
     log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     clock, (best, last) = Clock(), checkpoints(run_dir)
     trainer = build_trainer(cfg, loggers, run_dir, clock, [best, last], data.steps_per_epoch)
-    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    with lost_workers():
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(content["state_dict"])
     module.network = k_way(cfg.k_way, module.network)
