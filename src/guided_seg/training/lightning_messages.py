@@ -32,8 +32,8 @@ def lost_workers() -> Iterator[None]:
         if not re.search(r"DataLoader worker \(pid", str(error)):
             raise
         raise UserError(
-            f"A process that samples episodes was killed, as when memory runs out ({_first_sentence(error)}); use fewer "
-            "with num_workers=..., and go on with ckpt_path=last."
+            f"A process that samples episodes was killed, as when memory runs out ({_first_sentence(error)}); use "
+            "fewer with num_workers=..., and go on with ckpt_path=last."
         ) from error
 
 

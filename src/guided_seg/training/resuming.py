@@ -123,12 +123,12 @@ def difference_to(cfg: DictConfig, run_dir: Path) -> str:
 _ABSENT = "nothing"
 
 
-def precision(cfg: DictConfig, start: Start) -> str:
+def precision(cfg: DictConfig, start: Start) -> Any:
     """The precision of ``cfg``; where it is ``auto``, what the run that is gone on with has chosen."""
     saved = start.checkpoint.parent.parent / "config.yaml" if start.checkpoint else None
     if cfg.trainer.precision != "auto" or saved is None or not saved.is_file():
-        return str(cfg.trainer.precision)
-    return str(OmegaConf.select(OmegaConf.load(saved), "trainer.precision", default="auto"))
+        return cfg.trainer.precision
+    return OmegaConf.select(OmegaConf.load(saved), "trainer.precision", default="auto")
 
 
 def _placed(cfg: Any) -> DictConfig:
