@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
@@ -37,7 +37,8 @@ def whole_file(path: str | os.PathLike[str], lasting: bool = False) -> Iterator[
             flush(partial)
         partial.replace(path)
         if lasting:
-            flush(path.parent)
+            with suppress(OSError):  # not all disks can flush the names in a folder
+                flush(path.parent)
     except OSError as error:
         if error.filename is None:  # as of a write to a full disk
             error.filename = str(path)

@@ -200,7 +200,7 @@ _TRAINING = {
     "trainer.limit_train_batches trainer.overfit_batches trainer.val_check_interval": _LENGTH,
     "trainer.check_val_every_n_epoch trainer.reload_dataloaders_every_n_epochs": _LENGTH,
     "trainer.logger trainer.callbacks trainer.profiler trainer.default_root_dir trainer.barebones": _ITS_OWN,
-    "trainer.plugins trainer.enable_checkpointing trainer.enable_model_summary trainer.num_sanity_val_steps": _ITS_OWN,
+    "trainer.enable_checkpointing trainer.enable_model_summary trainer.num_sanity_val_steps": _ITS_OWN,
     "trainer.inference_mode trainer.use_distributed_sampler": _ITS_OWN,
 }
 

@@ -58,7 +58,9 @@ def start_of(cfg: DictConfig, run_dir: Path) -> Start:
     else:
         raise UserError(f"There is no checkpoint {given} to resume from; check ckpt_path and output_dir.")
     if start.checkpoint is None:
-        raise UserError(f"There is no checkpoint in {given} that can be read; leave ckpt_path out to start anew.")
+        raise UserError(
+            f"There is no checkpoint in {given / CHECKPOINTS} that can be read; leave ckpt_path out to start anew."
+        )
     if given.is_dir() and (difference := difference_to(cfg, given)):
         _say(f"The run was started with another setting ({difference}).")
     _say(f"The run goes on after step {start.step} ({start.checkpoint}).")
@@ -88,6 +90,7 @@ def _say(sentence: str) -> None:
     Console(stderr=True).print(sentence, soft_wrap=True, markup=False, highlight=False)
 
 
+@rank_zero_only
 def forget_another(start: Start, run_dir: Path) -> None:
     """Remove the checkpoints of an earlier run in the folder that is not gone on with, so that none is taken for it."""
     if start.checkpoint is None or start.checkpoint.resolve().parent != (run_dir / CHECKPOINTS).resolve():

@@ -257,7 +257,7 @@ def build_trainer(
             logger=loggers,
             callbacks=callbacks,
             profiler=clock,
-            plugins=[WholeFiles()],
+            plugins=[*instantiate(cfg.trainer.get("plugins") or []), WholeFiles()],
             default_root_dir=str(run_dir),
             max_epochs=cfg.trainer.max_steps // epoch,
             num_sanity_val_steps=0,
