@@ -118,7 +118,16 @@ class Episodes(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Episode]:
         """A loader of random episodes."""
         data = TrainEpisodes(self.source("train"), self.weights, self.points, self.options, self.augment, self.seed)
-        return self._loader(data, EpisodeSampler(self.batch_size * self.steps_per_epoch, each=True), self.batch_size)
+        sampler = EpisodeSampler(self.batch_size * self.steps_per_epoch, each=True, begun=self._begun)
+        return self._loader(data, sampler, self.batch_size)
+
+    def _begun(self) -> int:
+        """How many episodes of the epoch this process has trained on; not 0 after a resume in its middle.
+
+        The trainer knows, so the loader has no state of its own. Lightning would not restore it, as the schedule asks
+        for the number of steps before the checkpoint is loaded.
+        """
+        return self.batch_size * (self.trainer.fit_loop.epoch_loop.batch_idx + 1) if self.trainer else 0
 
     def val_dataloader(self) -> DataLoader[Episode]:
         """A loader of the validation episodes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -35,6 +35,8 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
         length: total number of episodes; each rank gets its share.
         each: ``length`` is the number per rank, in consecutive ranges, so that an epoch has the same number of steps
             for any number of processes.
+        begun: returns how many episodes of its share a rank has had when the sampler is iterated, as after a resume in
+            the middle of an epoch.
 
     Example:
         >>> sampler = EpisodeSampler(3)
@@ -43,15 +45,15 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
         [(2, 0), (2, 1), (2, 2)]
     """
 
-    def __init__(self, length: int, each: bool = False) -> None:
-        self.length, self.each, self.epoch = length, each, 0
+    def __init__(self, length: int, each: bool = False, begun: Callable[[], int] = int) -> None:
+        self.length, self.each, self.begun, self.epoch = length, each, begun, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch, also after a resume."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter([(self.epoch, index) for index in self._share()])
+        return iter([(self.epoch, index) for index in self._share()[self.begun() :]])
 
     def __len__(self) -> int:
         return len(self._share())

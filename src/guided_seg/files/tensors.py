@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -15,7 +17,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from guided_seg.errors import UserError
+from guided_seg.errors import BrokenFile, UserError
+from guided_seg.files.writing import whole_file
 
 _SPARE, _SPARE_TENSORS = 150_000_000, 2000
 """Extra parameters and tensors that a build may use beyond those of the file; timm builds and drops classifiers."""
@@ -25,12 +28,48 @@ def read_torch(path: Path) -> Any:
     """Read a PyTorch file to the CPU, without running code in it.
 
     Raises:
-        UserError: it cannot be read, or contains more than plain values and tensors.
+        BrokenFile: it cannot be read, or contains more than plain values and tensors.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file that is not a pickle can raise anything
-        raise UserError(f"{path} cannot be read as a checkpoint ({unreadable(path, error)}.") from error
+        raise BrokenFile(f"{path} cannot be read as a checkpoint ({unreadable(path, error)}.") from error
+
+
+def check_whole(path: Path) -> None:
+    """Compare a PyTorch file with its own checksums, which reading it does not do.
+
+    Raises:
+        BrokenFile: it is damaged, or is no such file.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise BrokenFile(f"{path} cannot be read as a checkpoint ({unreadable(path, error)}.") from error
+    if damaged is not None:
+        raise BrokenFile(f"{path} is damaged: {damaged} in it does not have its checksum.")
+
+
+def write_torch(path: Path, content: Any, before: Path | None = None) -> int:
+    """Write a PyTorch file, which is whole even if the process is killed or the power fails; return its bytes.
+
+    Args:
+        path: the file.
+        content: tensors and plain values.
+        before: where the file that ``path`` names so far is kept. If the process is killed in between, there is only
+            ``before``.
+
+    Raises:
+        OSError: the disk is full, or the folder is not writable.
+    """
+    buffer = io.BytesIO()  # PyTorch's own writer reports a full disk as a RuntimeError
+    torch.save(content, buffer)
+    with whole_file(path, lasting=True) as partial:
+        partial.write_bytes(buffer.getbuffer())
+        if before is not None and path.exists():
+            path.replace(before)
+    return buffer.tell()
 
 
 def unreadable(path: Path, error: Exception) -> str:
