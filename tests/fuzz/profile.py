@@ -29,7 +29,9 @@ class Crash(AssertionError):
     """An input ended in another error than `UserError`."""
 
 
-began, failed = time.monotonic(), False
+began: dict[str, float] = {}
+"""When each target tried its first input."""
+failed: set[str] = set()
 
 
 def examples(number: int) -> Callable[[Any], Any]:
@@ -51,11 +53,11 @@ def only_user_errors(*shown: object) -> Iterator[None]:
     Args:
         shown: the input, for the file of the last one.
     """
-    global failed  # noqa: PLW0603
-    if SECONDS and not failed and time.monotonic() - began > SECONDS:
+    target = os.environ.get("PYTEST_CURRENT_TEST", "")
+    if SECONDS and target not in failed and time.monotonic() - began.setdefault(target, time.monotonic()) > SECONDS:
         pytest.skip("its time is over")
     if LAST:
-        Path(LAST).write_text(repr(shown), encoding="utf-8", errors="backslashreplace")
+        Path(LAST).write_text(f"{target}: {shown!r}", encoding="utf-8", errors="backslashreplace")
     try:
         with limited_memory():
             yield
@@ -63,12 +65,12 @@ def only_user_errors(*shown: object) -> Iterator[None]:
         try:
             assert_a_sentence(str(error))
         except AssertionError:
-            failed = True
+            failed.add(target)
             raise
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        failed = True
+        failed.add(target)
         raise Crash(f"{type(error).__name__}: {str(error)[:500]}") from error
 
 
