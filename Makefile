@@ -24,7 +24,7 @@ FROM := $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 .PHONY: help install run smoke test coverage test-fast test-matrix fuzz golden audit lock lint format type docs build clean
 
 help:  ## list the targets and their settings
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=$(PYTHON)  VENV=$(VENV)  EXPERIMENT=$(EXPERIMENT)  WORKERS=$(WORKERS)  SECONDS=$(SECONDS)"
 	@echo "  LOCK=requirements.lock installs the versions with which all tests passed"
@@ -60,7 +60,7 @@ audit: $(DEV)  ## look up known security faults of the versions in requirements.
 	$(BIN)/uv tool run pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
 
 lock: $(DEV)  ## write the versions of this environment to requirements.lock, once all tests have passed in it
-	{ sed '/^[^#]/,$$d' requirements.lock; $(PIP) freeze --exclude-editable --exclude uv; } > $(VENV)/lock
+	{ sed '/^[^#]/,$$d' requirements.lock; $(PIP) freeze --all --exclude-editable --exclude pip --exclude uv; } > $(VENV)/lock
 	mv $(VENV)/lock requirements.lock
 
 lint: $(DEV)  ## check the style of the code

@@ -32,7 +32,7 @@ def messages(path: Path) -> Iterator[str]:
 
 
 @cache
-def tests(file: str) -> set[str]:
+def defined(file: str) -> set[str]:
     """The names of the tests of a file, with those of their classes."""
     body = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8")).body
     inside = {
@@ -58,7 +58,7 @@ def test_each_fault_has_a_test_that_makes_it() -> None:
     lacking = []
     for row in rows():
         file, _, name = row["test"].partition("::")
-        if not (ROOT / "tests" / file).is_file() or name not in tests(file):
+        if not (ROOT / "tests" / file).is_file() or name not in defined(file):
             lacking.append(row["test"])
     assert lacking == []
 
