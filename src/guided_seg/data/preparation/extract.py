@@ -101,14 +101,14 @@ def _members(path: Path) -> Iterator[list[_Member]]:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as packed:
             infos = [info for info in packed.infolist() if not info.is_dir()]
-            if link := next((info for info in infos if S_ISLNK(info.external_attr >> 16)), None):
-                raise _with_link(path, link.filename)
+            if links := [info.filename for info in infos if S_ISLNK(info.external_attr >> 16)]:
+                raise _with_link(path, links[0])
             yield [_Member(_inner(i.filename, path), i.file_size, partial(packed.open, i)) for i in infos]
     else:
         with tarfile.open(path) as packed_tar:
             found = [info for info in packed_tar if not info.isdir()]
-            if link := next((info for info in found if not info.isreg()), None):
-                raise _with_link(path, link.name)
+            if links := [info.name for info in found if not info.isreg()]:
+                raise _with_link(path, links[0])
             yield [_Member(_inner(i.name, path), i.size, partial(packed_tar.extractfile, i)) for i in found]
 
 
