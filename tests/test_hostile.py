@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import stat
 import struct
 import time
@@ -22,8 +23,10 @@ from support.evaluations import write_checkpoint
 from support.networks import network
 
 import guided_seg
+from guided_seg.data.frozen import episode_file
 from guided_seg.data.preparation.archives import Archive
 from guided_seg.data.preparation.extract import staged, unpack
+from guided_seg.data.sources.sbd import read_mat
 from guided_seg.errors import DataError, UserError
 from guided_seg.files.text import read_yaml
 from guided_seg.model.backbone import WeightsError, read_weights
@@ -208,6 +211,34 @@ def test_a_session_opens_no_file_but_images(file: str, tmp_path: Path) -> None:
     )
     with refused(r"is not there any more, nor is|is not an image"):
         Session.open(path, network=network("prototypes"))
+
+
+def test_a_session_whose_text_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(network("prototypes"))
+    session.add_image("a", np.zeros((4, 6, 3), np.uint8))
+    path = session.save(tmp_path / "a.session")
+    monkeypatch.setattr(session_file, "MOST_TEXT", 100)
+    with refused(r"session.json is larger than 100 bytes\); give a file that Session.save wrote"):
+        Session.open(path, network=network("prototypes"))
+    with refused(r"The session has more dots than a file of 100 bytes holds; remove some"):
+        session.save(path)
+
+
+# ---- data ----
+
+
+def test_frozen_episodes_that_unpack_to_more_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "e.json.gz").write_bytes(gzip.compress(b"{" + b" " * 2000 + b"}"))
+    monkeypatch.setattr(episode_file, "MOST_TEXT", 1000)
+    with refused(r"e.json.gz holds no frozen episodes; give a file that", DataError):
+        episode_file.FrozenEpisodes.read(tmp_path / "e.json.gz")
+
+
+def test_a_label_map_of_matlab_that_unpacks_to_more_than_memory(tmp_path: Path) -> None:
+    packed = zlib.compress(bytes(2**26 + 2**20))
+    (tmp_path / "a.mat").write_bytes(bytes(126) + b"IM" + struct.pack("<II", 15, len(packed)) + packed)
+    with refused(r"holds no label map GTcls.Segmentation that can be read \(error\); copy it again", DataError):
+        read_mat("GTcls", tmp_path / "a.mat")
 
 
 # ---- archives and uploads ----

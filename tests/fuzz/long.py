@@ -65,11 +65,11 @@ def main(seconds: float) -> int:
 
 def told_of(what: str, place: Path, code: int) -> bool:
     """Say what was found in a group that has ended; whether that is nothing."""
-    text = f"{what}: nothing found\n"
+    last = (place / "last").read_text(encoding="utf-8") if (place / "last").exists() else "no inputs; "
+    text = f"{what}, {last.partition(';')[0]}: nothing found\n"
     if code:
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         said = (place / "out").read_text(encoding="utf-8", errors="replace")
-        last = (place / "last").read_text(encoding="utf-8") if (place / "last").exists() else "(none)"
         text = f"{what}: {how}\n{said[-20_000:]}\nlast input: {last[:2000]}\n"
     sys.stdout.write(text)
     sys.stdout.flush()

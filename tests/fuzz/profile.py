@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ SECONDS = float(os.environ.get("GUIDED_SEG_FUZZ_SECONDS", "0"))
 """How long each target is fuzzed with random input; 0 for the fixed examples of the suite."""
 
 LAST = os.environ.get("GUIDED_SEG_FUZZ_LAST")
-"""The file that holds the last input, to be found there after a crash."""
+"""The file that says how many inputs were tried, and which was the last, to be found there after a crash."""
 
 MEMORY = 3 * 2**30
 """Bytes of memory that a target may add to those of its process: what asks for more fails instead of swapping."""
@@ -32,6 +33,7 @@ class Crash(AssertionError):
 began: dict[str, float] = {}
 """When each target tried its first input."""
 failed: set[str] = set()
+tried = count(1)
 
 
 def examples(number: int) -> Callable[[Any], Any]:
@@ -57,7 +59,7 @@ def only_user_errors(*shown: object) -> Iterator[None]:
     if SECONDS and target not in failed and time.monotonic() - began.setdefault(target, time.monotonic()) > SECONDS:
         pytest.skip("its time is over")
     if LAST:
-        Path(LAST).write_text(f"{target}: {shown!r}", encoding="utf-8", errors="backslashreplace")
+        Path(LAST).write_text(f"{next(tried)} inputs; {target}: {shown!r}", encoding="utf-8", errors="backslashreplace")
     try:
         with limited_memory():
             yield

@@ -32,7 +32,7 @@ _PNG_SPARE = 2**20
 SUFFIX = ".session"
 """How the names of sessions end that programs write, and by which they are told from other files."""
 
-MOST_TEXT, MOST_PIXELS, MOST_STORED = 2**28, 2**28, 2**30
+MOST_TEXT, MOST_PIXELS, MOST_STORED = 2**26, 2**28, 2**30
 """Largest ``session.json`` in bytes, largest stored image in pixels, and most pixels of all stored images together.
 
 Limits against decompression bombs: a few kilobytes may unpack to any size. Images in files of their own have none.
@@ -58,7 +58,10 @@ def write(store: Store, model: dict[str, Any] | None, path: Path) -> None:
                 "videos": [[name, _reference(video, folder)] for name, video in store.video_files().items()],
                 "images": [_image(store, file, number, name, folder) for number, name in enumerate(store.images)],
             }
-            file.writestr("session.json", json.dumps(content, indent=1))
+            text = json.dumps(content, indent=1)
+            if len(text) > MOST_TEXT:  # of ASCII
+                raise UserError(f"The session has more dots than a file of {MOST_TEXT:,} bytes holds; remove some.")
+            file.writestr("session.json", text)
     except OSError as error:
         raise UserError(
             f"The session cannot be saved as {path} ({error.strerror or error}); the session is as it was, so choose "
