@@ -1,7 +1,9 @@
-"""A contact sheet of photos after one, two and three clicks: python examples/contact_sheet.py DOTS.json OUT.jpg [CHECKPOINT]
+"""A contact sheet of photos after one, two and three clicks.
 
-DOTS.json is a file of dots, as `guided-seg segment support=DOTS.json` reads it, beside the photos; the dots of a photo are
-its clicks in their order. Each photo is a strip of three pictures.
+python examples/contact_sheet.py DOTS.json OUT.jpg [CHECKPOINT]
+
+DOTS.json is a file of dots, as `guided-seg segment support=DOTS.json` reads it, beside the photos; the dots of a photo
+are its clicks in their order. Each photo is a strip of three pictures.
 """
 
 import sys

@@ -250,11 +250,22 @@ def test_the_best_checkpoint_is_the_one_tested(tmp_path: Path, monkeypatch: pyte
 # ---- as a person types it; a process of its own costs seconds of imports ----
 
 QUICK = tuple(option for option in TINY if not option.startswith("logger="))
+SESAME = "5e5a3e" * 7
+SECRETS = {
+    **dict.fromkeys(("WANDB_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "MY_PASSWORD"), SESAME),
+    "HTTPS_PROXY": f"http://me:{SESAME}@127.0.0.1:9",
+    "WANDB_BASE_URL": f"http://me:{SESAME}@127.0.0.1:9",
+}
+"""Variables that a run may use, and writes nowhere."""
 
 
 @pytest.mark.slow
-def test_the_command_with_its_default_loggers(tmp_path: Path) -> None:
+def test_the_command_with_its_default_loggers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
     done = command("run", "+experiment=late_global", *QUICK, folder=tmp_path)
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and SESAME.encode() in path.read_bytes()]
+    assert (written, SESAME in done.stdout + done.stderr) == ([], False)
     folder = Path(last_line(done))
     assert folder.parent == tmp_path / "outputs" / "late_global"
     assert {"interactive", "semantic", "video", "run"} == set(read(folder / "metrics.json"))

@@ -116,8 +116,7 @@ def restore(
     if missing := [group for group in ARCHITECTURE if group not in values]:
         raise _of_another_version(origin, f"it lacks the choice of {missing[0]}")
     cfg = OmegaConf.create(values | network_parts(values, origin))
-    if finite:
-        check_tensors(state, origin)
+    check_tensors(state, origin, finite)
     try:
         with no_larger_than(state):
             network = build_network(cfg)
