@@ -14,7 +14,8 @@ def problem(*words: str, name: str = "config") -> str | None:
 
 CODE = (
     *("++backbone._target_=os.system", "+x={_target_:os.system,command:id}", "decoder={_target_:builtins.eval}"),
-    *("hydra/launcher=basic", "hydra.searchpath=[file:///tmp]", "+hydra.callbacks.x._target_=os.system"),
+    *("hydra/launcher={_target_:os.system}", "hydra.searchpath=[file:///tmp]", "hydra.launcher.setup=[id]"),
+    "+hydra.callbacks.x._target_=os.system",
     *("name=${oc.env:HOME}", "hydra.run.dir=${oc.env:HOME}", "hydra.job.env_set={LD_PRELOAD:/tmp/x.so}"),
 )
 
@@ -39,7 +40,7 @@ def test_a_sweep_of_wandb_brings_no_folder_of_configs(monkeypatch: pytest.Monkey
 def test_a_sweep_of_wandb_sets_values_and_chooses_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(AGENT, "a1b2c3")
     words = ("+experiment=late_global", "merge=attention", "optimizer.optimizer.lr=0.1", "evaluation.points=[1,dense]")
-    assert problem(*words, "hydra.run.dir=here", "hydra.output_subdir=null") is None
+    assert problem(*words, "hydra.run.dir=here", "hydra.output_subdir=null", "hydra/job_logging=stdout") is None
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,9 @@ def check_agent(overrides: Iterable[Override], config_dir: str | None) -> None:
 
 
 def _names_code(key: str, line: str) -> bool:
-    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
-        return key not in _HARMLESS or "${" in line
-    return "_target_" in line or "${" in line
+    # an option of a group, as in hydra/job_logging=stdout, is one of the installed configs
+    part_of_hydra = key == "hydra" or key.startswith("hydra.")
+    return "_target_" in line or "${" in line or (part_of_hydra and key not in _HARMLESS)
 
 
 def check_secrets(settings: Mapping[str, Any]) -> None:
