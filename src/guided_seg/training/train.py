@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from guided_seg.cli.run_folders import last_checkpoint
@@ -25,9 +26,10 @@ from guided_seg.composition.build import (
     network_config,
 )
 from guided_seg.composition.build import settings as evaluation_settings
-from guided_seg.data.datamodule import Episodes
+from guided_seg.data.datamodule import Episodes, check_divides
 from guided_seg.data.source import Source
-from guided_seg.data.workers import rank_and_world
+from guided_seg.distributed.collectives import rank_and_world
+from guided_seg.distributed.strategy import job_processes, use_job_strategy
 from guided_seg.files.writing import sha256, write_json
 from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config, log_image, log_results
 from guided_seg.model.precision import check_accelerator, device_of, fastest, lightning_precision
@@ -63,6 +65,7 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
     quiet_lightning()
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, for the whole process
     evaluation_settings(cfg)
+    use_job_strategy()
     _check_trainer(cfg)
     resume = resume or last_checkpoint(run_dir, cfg.ckpt_path)
     if resume:
@@ -72,8 +75,9 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
     # old scores must never be stored with a new config
-    (run_dir / "metrics.json").unlink(missing_ok=True)
-    OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
+    if rank_zero_only.rank == 0:
+        (run_dir / "metrics.json").unlink(missing_ok=True)
+        OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
     loggers = build_loggers(cfg.logger, run_dir, resume is not None)
     status = "failed"
     try:
@@ -142,29 +146,32 @@ def _run(
     resume: Path | None,
     began: float,
 ) -> _Outcome:
-    log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     clock, (best, last) = Clock(), _checkpoints(run_dir)
     trainer = build_trainer(cfg, loggers, run_dir, clock, [best, last], data.steps_per_epoch)
-    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-    module.load_state_dict(content["state_dict"])
-    module.network = k_way(cfg.k_way, module.network)
-    tested = _test(cfg, trainer, module, data.source("test"), run_dir, Path(best.best_model_path))
-    assert best.best_model_score is not None
-    validation = float(best.best_model_score)
-    if tested is None:  # not the first process
-        return _Outcome({}, {}, validation)
-    jobs, results, pictures, update = tested
-    facts = _facts(trainer, clock, began) | update | {"val_positive_iou": round(validation, 4)}
-    for name, path in pictures.items():
-        log_image(loggers, f"test/{name}", path, trainer.global_step)
-    log_results(loggers, results, trainer.global_step)
-    _draw_learning(run_dir, loggers, trainer.global_step)
-    # last, because it marks the run as complete
-    write_json(run_dir / "metrics.json", {**results, "run": facts})
-    for job in jobs:
-        job.records.remove()
-    return _Outcome(results, facts, validation)
+    # the other processes go on from where this one does, with the precision that it measured
+    same = f"ckpt_path={resume.absolute() if resume else 'null'}", f"trainer.precision={cfg.trainer.precision}"
+    with job_processes(trainer, *same):
+        log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        module.load_state_dict(content["state_dict"])
+        module.network = k_way(cfg.k_way, module.network)
+        tested = _test(cfg, trainer, module, data.source("test"), run_dir, Path(best.best_model_path))
+        assert best.best_model_score is not None
+        validation = float(best.best_model_score)
+        if tested is None:  # not the first process
+            return _Outcome({}, {}, validation)
+        jobs, results, pictures, update = tested
+        facts = _facts(trainer, clock, began) | update | {"val_positive_iou": round(validation, 4)}
+        for name, path in pictures.items():
+            log_image(loggers, f"test/{name}", path, trainer.global_step)
+        log_results(loggers, results, trainer.global_step)
+        _draw_learning(run_dir, loggers, trainer.global_step)
+        # last, because it marks the run as complete
+        write_json(run_dir / "metrics.json", {**results, "run": facts})
+        for job in jobs:
+            job.records.remove()
+        return _Outcome(results, facts, validation)
 
 
 def _test(
@@ -218,7 +225,8 @@ def _check_trainer(cfg: DictConfig) -> None:
     if cfg.trainer.precision == "auto":  # not a Lightning value; chosen later, for the network
         bare["precision"] = "32-true"
     with lightning_refusals("trainer"):
-        instantiate(cfg.trainer, **bare)
+        world = instantiate(cfg.trainer, **bare).world_size
+    check_divides(cfg.data.training.batch_size, cfg.episode.turns, world)
 
 
 def build_trainer(
@@ -238,6 +246,8 @@ def build_trainer(
             profiler=clock,
             default_root_dir=str(run_dir),
             max_epochs=cfg.trainer.max_steps // epoch,
+            # Lightning would limit the batches of each process
+            limit_val_batches=1.0,
             num_sanity_val_steps=0,
             enable_model_summary=False,
             use_distributed_sampler=False,
