@@ -89,7 +89,7 @@ class JobLauncher(_SubprocessScriptLauncher):
         """
         if folder := os.environ.get(PROCESS_OF_A_JOB):
             (Path(folder) / os.environ["LOCAL_RANK"]).touch()
-        while self._watched and len(os.listdir(self._arrivals.name)) < len(self._watched):  # type: ignore[union-attr]
+        while self._arrivals and len([*Path(self._arrivals.name).iterdir()]) < len(self._watched):
             self.check()
             time.sleep(0.05)
 
@@ -127,6 +127,7 @@ class JobLauncher(_SubprocessScriptLauncher):
         self._watched = []
         if self._arrivals:
             self._arrivals.cleanup()
+            self._arrivals = None
 
     def _watch(self, main: int) -> None:
         """Interrupt the main thread when a process has died. A collective that waits for it fails by itself."""

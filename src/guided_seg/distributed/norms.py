@@ -13,7 +13,7 @@ from pytorch_lightning.plugins.layer_sync import LayerSync
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from guided_seg.distributed.collectives import summed
+from guided_seg.distributed.collectives import rank_and_world, summed
 
 
 class SharedNorms(LayerSync):
@@ -21,8 +21,10 @@ class SharedNorms(LayerSync):
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Share batch statistics. Every process must call this."""
+        if rank_and_world()[1] == 1:
+            return model
         # a group of its own: the backward pass sums statistics while gradients are being summed, in any order
-        group = dist.new_group() if dist.get_world_size() > 1 else None
+        group = dist.new_group()
         for norm in _norms(model):
             norm.forward = MethodType(_shared, norm)  # type: ignore[method-assign]
             norm.group = group  # type: ignore[assignment]
