@@ -16,10 +16,10 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
@@ -159,7 +159,7 @@ class _Process:
         self._reader.start()
         threading.Thread(target=self._wait, daemon=True).start()
 
-    def _read(self, stream: IO[str]) -> None:
+    def _read(self, stream: Iterable[str]) -> None:
         for line in stream:
             self._last.append(line)
             if self._shown:
