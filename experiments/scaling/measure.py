@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -41,7 +42,7 @@ def timed(out: Path, argv: list[str]) -> None:
     EpisodicSegmentation.training_step = training_step  # type: ignore[method-assign]
     sys.argv = ["run", *argv]
     run.main()
-    out.write_text(json.dumps([after - before for before, after in zip(starts, starts[1:], strict=False)]))
+    out.write_text(json.dumps([after - before for before, after in pairwise(starts)]))
 
 
 def measure(out: Path, numbers: list[int], overrides: list[str]) -> None:

@@ -49,9 +49,9 @@ def starter(*codes: str) -> JobLauncher:
 @pytest.mark.parametrize(
     ("codes", "said"),
     [
-        ((SENTENCE,), "Process 1 of 2, counted from 0, ended with code 2: no such photo$"),
-        ((KILLED,), "Process 1 of 2, counted from 0, was killed by SIGKILL$"),
-        ((VICTIM, SENTENCE), "Process 2 of 3, counted from 0, ended with code 2: no such photo$"),
+        ((SENTENCE,), "Process 1 of 2, counted from 0, ended with code 2: no such photo"),
+        ((KILLED,), "Process 1 of 2, counted from 0, was killed by SIGKILL"),
+        ((VICTIM, SENTENCE), "Process 2 of 3, counted from 0, ended with code 2: no such photo"),
     ],
 )
 def test_the_one_that_died_first_is_named_with_its_last_words(codes: tuple[str, ...], said: str) -> None:
@@ -66,8 +66,7 @@ def test_the_one_that_died_first_is_named_with_its_last_words(codes: tuple[str, 
     started.stop_watching()
     error = started.explain(RuntimeError("gloo: Connection reset"))
     assert isinstance(error, ProcessDied)
-    with pytest.raises(ProcessDied, match=said):
-        raise error
+    assert str(error) == said
     if "SIGKILL" not in said:
         assert "no such photo" in "".join(error.__notes__)
     started.end(failed=True)
@@ -103,16 +102,16 @@ def test_all_that_arrive_go_on() -> None:
     assert [each.returncode for each in started.procs] == [0, 0]
 
 
-def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
+def test_a_process_ends_with_the_one_that_started_it() -> None:
     gone = threading.Event()
-    with patch.object(module.os, "getppid", side_effect=lambda: 1 if gone.is_set() else 2):
-        with patch.object(module.os, "_exit") as left, patch.object(module, "_LOOK", 0.01):
-            module._end_with_parent()
-            time.sleep(0.1)
-            assert not left.called
-            gone.set()
-            time.sleep(0.2)
-            left.assert_called_with(1)
+    parent = patch.object(module.os, "getppid", side_effect=lambda: 1 if gone.is_set() else 2)
+    with parent, patch.object(module.os, "_exit") as left, patch.object(module, "_LOOK", 0.01):
+        module._end_with_parent()
+        time.sleep(0.1)
+        assert not left.called
+        gone.set()
+        time.sleep(0.2)
+        left.assert_called_with(1)
 
 
 def test_the_command_of_a_job_is_its_own_part_of_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,9 +144,8 @@ def test_what_a_run_sets_is_gone_after_it(monkeypatch: pytest.MonkeyPatch) -> No
     use_job_strategy()
     trainer = Trainer(accelerator="cpu", devices=1, strategy="ddp", logger=False, barebones=True)
     assert isinstance(trainer.strategy, JobStrategy)
-    with pytest.raises(ZeroDivisionError), job_processes(trainer):
+    with job_processes(trainer):
         os.environ |= {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "1"}
-        raise ZeroDivisionError
     assert os.environ["MASTER_PORT"] == "1234"
     assert not {"LOCAL_RANK", "WORLD_SIZE"} & os.environ.keys()
 

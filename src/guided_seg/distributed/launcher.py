@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -154,16 +154,17 @@ class _Process:
         self.process = subprocess.Popen(
             command, cwd=folder, env={**os.environ, **own}, stderr=subprocess.PIPE, text=True, errors="replace"
         )
-        assert self.process.stderr is not None
-        self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         threading.Thread(target=self._wait, daemon=True).start()
 
-    def _read(self, stream: Iterable[str]) -> None:
-        for line in stream:
-            self._last.append(line)
-            if self._shown:
-                sys.stderr.write(line)
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            for line in stream:
+                self._last.append(line)
+                if self._shown:
+                    sys.stderr.write(line)
 
     def _wait(self) -> None:
         self.process.wait()

@@ -189,7 +189,6 @@ _TRAINING = {
     "trainer.limit_val_batches trainer.limit_test_batches": _LIMIT,
     "trainer.strategy": Choice(("auto", "ddp")),
     "trainer.plugins.*.auto_requeue": _SWITCH,
-    "trainer.plugins.*.requeue_signal.value": Whole(1, 64),
     "trainer.precision": Choice(PRECISIONS, names=("bf16", "16", "32", 16, 32, None)),
     "trainer.gradient_clip_val": Number(0, words=(None,)),
     "trainer.gradient_clip_algorithm": Choice(("norm", "value", None)),

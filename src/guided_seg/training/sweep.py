@@ -101,7 +101,7 @@ def run_job(train: Train, cfg: DictConfig, run_dir: Path, overrides: Sequence[st
 
 
 def hand_over(sweep: Path, number: int) -> None:
-    """Leave the outcome of this process's job, the ``number``-th, in the folder of the sweep, for `report` elsewhere."""
+    """Leave the outcome of this process's job, of this number, in the folder of the sweep for `report` elsewhere."""
     outcome = _outcomes.pop()
     (sweep / _HANDED).mkdir(parents=True, exist_ok=True)
     write_json(sweep / _HANDED / f"{number}.json", asdict(outcome) | {"folder": str(outcome.folder)})

@@ -29,6 +29,7 @@ from guided_seg.composition.build import settings as evaluation_settings
 from guided_seg.data.datamodule import Episodes, check_divides
 from guided_seg.data.source import Source
 from guided_seg.distributed.collectives import rank_and_world
+from guided_seg.distributed.requeue import Requeue
 from guided_seg.distributed.strategy import job_processes, use_job_strategy
 from guided_seg.files.writing import sha256, write_json
 from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config, log_image, log_results
@@ -233,7 +234,8 @@ def build_trainer(
     cfg: DictConfig, loggers: list[Logger], run_dir: Path, clock: Clock, checkpoints: list[ModelCheckpoint], epoch: int
 ) -> Trainer:
     """Build the trainer of a run, with its callbacks. ``epoch`` is the number of batches per epoch."""
-    callbacks: list[Any] = [*checkpoints, BrokenFiles(cfg.max_broken), FiniteLoss(run_dir)]
+    requeue = Requeue(run_dir / "checkpoints" / "last.ckpt")
+    callbacks: list[Any] = [*checkpoints, BrokenFiles(cfg.max_broken), FiniteLoss(run_dir), requeue]
     if cfg.trainer.enable_progress_bar:
         callbacks.append(RichProgressBar(leave=True))
     if loggers:
