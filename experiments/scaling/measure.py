@@ -3,7 +3,7 @@
 python experiments/scaling/measure.py measure --out OUT [--processes 1 2 4] [overrides of the main command]
 python experiments/scaling/measure.py model [--episode-ms 1.5] [--fixed-ms 20] [overrides]
 
-Run `measure` on a machine without other work. Each process uses one thread, so the cores should be as many as processes.
+Run `measure` on a machine without other work, with as many cores as processes: each uses one thread.
 """
 
 from __future__ import annotations

@@ -64,6 +64,13 @@ def test_a_script_that_would_fail_is_not_written(argv: tuple[str, ...], said: st
     assert said in done.stderr
 
 
+def test_outside_of_a_job_the_two_ways_out_are_named(tmp_path: Path) -> None:
+    done = call("run", "trainer=slurm", folder=tmp_path)
+    assert done.returncode == 2
+    assert "python -m guided_seg.distributed.slurm" in done.stderr
+    assert "trainer=ddp" in done.stderr
+
+
 def test_a_signal_requeues_the_job_which_goes_on_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = tmp_path / "calls"
     monkeypatch.setenv("PATH", fake(tmp_path / "bin", "scontrol", f'echo "$@" >> {calls}'))

@@ -12,6 +12,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
+from guided_seg.errors import UserError
+
 log = logging.getLogger(__name__)
 
 SIGNAL = signal.SIGUSR1
@@ -58,6 +60,19 @@ class Requeue(Callback):
         if self._before is not None:
             signal.signal(SIGNAL, self._before)
             self._before = None
+
+
+def check_in_slurm(plugins: Any) -> None:
+    """Refuse ``trainer=slurm`` outside of a job, where Lightning finds no number of processes.
+
+    Raises:
+        UserError: with the two ways out.
+    """
+    if SLURMEnvironment.__name__ in str(plugins) and "SLURM_NTASKS" not in os.environ:
+        raise UserError(
+            "trainer=slurm: this is not a Slurm job, started by srun; let python -m guided_seg.distributed.slurm write "
+            "its script, or choose trainer=ddp for this machine."
+        )
 
 
 def job_number() -> str:

@@ -29,7 +29,7 @@ from guided_seg.composition.build import settings as evaluation_settings
 from guided_seg.data.datamodule import Episodes, check_divides
 from guided_seg.data.source import Source
 from guided_seg.distributed.collectives import rank_and_world
-from guided_seg.distributed.requeue import Requeue
+from guided_seg.distributed.requeue import Requeue, check_in_slurm
 from guided_seg.distributed.strategy import job_processes, use_job_strategy
 from guided_seg.files.writing import sha256, write_json
 from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config, log_image, log_results
@@ -225,6 +225,7 @@ def _check_trainer(cfg: DictConfig) -> None:
     )
     if cfg.trainer.precision == "auto":  # not a Lightning value; chosen later, for the network
         bare["precision"] = "32-true"
+    check_in_slurm(cfg.trainer.get("plugins"))
     with lightning_refusals("trainer"):
         world = instantiate(cfg.trainer, **bare).world_size
     check_divides(cfg.data.training.batch_size, cfg.episode.turns, world)
