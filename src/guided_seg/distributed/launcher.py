@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
@@ -136,6 +137,8 @@ class JobLauncher(_SubprocessScriptLauncher):
                 for each in self._watched:
                     with suppress(OSError):
                         each.process.kill()  # so that nothing waits for the dead
+                if dist.is_initialized() and dist.get_backend() == "nccl":
+                    dist.distributed_c10d._abort_process_group()  # GPUs do not notice, and wait for half an hour
                 # meanwhile the main thread may notice the broken connection
                 self._over.wait(2 * _LOOK)
                 with self._lock:
