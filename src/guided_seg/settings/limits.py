@@ -192,12 +192,13 @@ _TRAINING = {
     "trainer.precision": Choice(PRECISIONS, names=("bf16", "16", "32", 16, 32, None)),
     "trainer.gradient_clip_val": Number(0, words=(None,)),
     "trainer.gradient_clip_algorithm": Choice(("norm", "value", None)),
-    "trainer.enable_progress_bar trainer.detect_anomaly trainer.sync_batchnorm": _SWITCH,
+    "trainer.enable_progress_bar trainer.detect_anomaly": _SWITCH,
     "trainer.deterministic": Choice((True, False, "warn", None)),
     "trainer.benchmark": Choice((True, False, None)),
     "trainer.accumulate_grad_batches": Refused(
         "a step is one batch here; leave it out, and set data.training.batch_size instead"
     ),
+    "trainer.sync_batchnorm": Refused("processes always share their batch statistics; leave it out"),
     "trainer.max_epochs trainer.min_epochs trainer.min_steps trainer.max_time trainer.fast_dev_run": _LENGTH,
     "trainer.limit_train_batches trainer.overfit_batches trainer.val_check_interval": _LENGTH,
     "trainer.check_val_every_n_epoch trainer.reload_dataloaders_every_n_epochs": _LENGTH,
