@@ -87,7 +87,7 @@ def test_a_signal_requeues_the_job_which_goes_on_in_its_folder(tmp_path: Path, m
 
     monkeypatch.setattr(EpisodicSegmentation, "training_step", training_step)
     slurm = ("trainer=slurm", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.max_steps=6")
-    few = ("data.training.validate_every=2", "trainer.limit_test_batches=1")
+    few = ("data.training.validate_every=2", "trainer.limit_test_batches=1", "trainer.log_every_n_steps=1")
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "run", *slurm, *few)
     assert calls.read_text() == "requeue 7\n"

@@ -196,5 +196,6 @@ def _first_line(override: Override) -> str:
     """The override with the first value of its sweep, as in the first job."""
     if not override.is_sweep_override():
         return str(override.input_line)
-    first = next(iter(override.sweep_string_iterator()), "")
+    interval = override.value() if override.is_interval_sweep() else None
+    first = next(iter(override.sweep_string_iterator()), "") if interval is None else interval.start
     return f"{str(override.input_line).partition('=')[0]}={first}"
