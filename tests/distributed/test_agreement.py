@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,9 +35,10 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
     store = tmp_path_factory.mktemp("two") / "store"
     script = Path(__file__).with_name("one_process.py")
     arguments = ("2", str(store), json.dumps([list(SHARES.values()), list(MODULES.values())]))
+    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     with ExitStack() as stack:
         lines = [(sys.executable, script, str(rank), *arguments) for rank in range(2)]
-        running = [stack.enter_context(started(*line, limit=120, PYTHONPATH=str(TESTS))) for line in lines]
+        running = [stack.enter_context(started(*line, limit=120, PYTHONPATH=path)) for line in lines]
         done = [process.communicate() for process in running]
     assert all(process.returncode == 0 for process in running), "\n".join(error for _, error in done)
     return [json.loads(output) for output, _ in done]
