@@ -23,6 +23,10 @@ class BrokenFile(DataError):
     """A file that cannot be read. A long run skips and counts it instead of stopping."""
 
 
+class ProcessDied(UserError):
+    """Another process of a run has ended too early. The message says which and why."""
+
+
 class VideoWarning(UserWarning):
     """Video frames that cannot be decoded are skipped."""
 

@@ -5,6 +5,7 @@ python -m guided_seg.run +experiment=late_global
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guided_seg.cli import command as cli
@@ -34,9 +35,12 @@ def _main(cfg: DictConfig) -> Any:
     from guided_seg.training.train import train
 
     state, folder = HydraConfig.get(), cli.output_dir()
-    if state.mode == RunMode.MULTIRUN:
-        return sweep.run_job(train, cfg, folder, state.overrides.task)
-    return train(cfg, folder)
+    if state.mode != RunMode.MULTIRUN:
+        return train(cfg, folder)
+    best = sweep.run_job(train, cfg, folder, state.overrides.task)
+    if not state.launcher._target_.endswith(".BasicLauncher"):
+        sweep.hand_over(Path(state.sweep.dir), state.job.num)
+    return best
 
 
 @program
@@ -44,6 +48,11 @@ def main() -> None:
     """Entry point."""
     register_resolvers()
     _main()
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        sweep.take_over(Path(HydraConfig.get().sweep.dir))
     sweep.report()
 
 

@@ -18,7 +18,14 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from guided_seg.data.datamodule import Episodes, InteractiveEpisodes, MixedEpisodes, SemanticEpisodes, VideoEpisodes
+from guided_seg.data.datamodule import (
+    Episodes,
+    InteractiveEpisodes,
+    MixedEpisodes,
+    SemanticEpisodes,
+    VideoEpisodes,
+    check_divides,
+)
 from guided_seg.data.sampling.points import PointRange
 from guided_seg.data.sampling.transforms import Augment
 from guided_seg.data.shapes.shapes import Shapes
@@ -52,7 +59,7 @@ def _loader(data: Episodes, stage: str) -> DataLoader[Any]:
     return {"train": data.train_dataloader, "val": data.val_dataloader}[stage]()
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("world", [1, 2, 4])
 def test_an_epoch_has_as_many_steps_for_any_number_of_processes(monkeypatch: pytest.MonkeyPatch, world: int) -> None:
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_world_size", lambda: world)
@@ -62,7 +69,27 @@ def test_an_epoch_has_as_many_steps_for_any_number_of_processes(monkeypatch: pyt
         loader = _loader(_data(steps_per_epoch=3), "train")
         assert len(loader) == 3
         drawn += list(loader.sampler)
-    assert len(set(drawn)) == len(drawn) == 3 * 4 * world
+    assert sorted(drawn) == [(0, index) for index in range(3 * 4)]
+
+
+@pytest.mark.parametrize(
+    ("size", "turns", "world", "said"),
+    [
+        (6, 1, 4, "batch_size=6 .* 4 processes .* set it to 4 or 8"),
+        (2, 1, 4, "set it to 4, or use another number"),
+        (12, 4, 2, r"in whole turns \(episode.turns=4\); set it to 8 or 16"),
+    ],
+)
+def test_a_batch_that_processes_cannot_share_is_refused(size: int, turns: int, world: int, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        check_divides(size, turns, world)
+    check_divides(size, turns, 1)
+
+
+@pytest.mark.parametrize(("limit", "number"), [(1, 4), (2, 8), (1.0, 15), (0.5, 8), (0.01, 4)])
+def test_the_limit_of_validation_counts_batches_of_all_processes(limit: float, number: int) -> None:
+    loader = _loader(_data(eval_batch_size=4, limit_val=limit), "val")
+    assert len(loader.sampler) == number
 
 
 class TestWorkers:

@@ -433,20 +433,22 @@ class TestSampler:
             seen += keys
         assert sorted(seen) == [(4, index) for index in range(length)]
 
-    @pytest.mark.parametrize("world", [1, 2, 3])
-    def test_in_training_each_rank_has_as_many_as_one_alone(self, monkeypatch: pytest.MonkeyPatch, world: int) -> None:
+    @pytest.mark.parametrize("turns", [1, 2])
+    @pytest.mark.parametrize("world", [1, 2, 4])
+    def test_ranks_share_every_batch(self, monkeypatch: pytest.MonkeyPatch, world: int, turns: int) -> None:
+        """Batch by batch, together they have the episodes that one process has, and none parts those on one image."""
         monkeypatch.setattr(dist, "is_initialized", lambda: True)
         monkeypatch.setattr(dist, "get_world_size", lambda: world)
-        seen = []
+        batches: list[set[int]] = [set() for _ in range(3)]
         for rank in range(world):
             monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
-            sampler = EpisodeSampler(6, each=True)
-            keys = list(sampler)
-            assert len(keys) == len(sampler) == 6
-            # in a row, so that questions about one image stay in one process
-            assert keys == [(0, 6 * rank + index) for index in range(6)]
-            seen += keys
-        assert len(set(seen)) == 6 * world
+            mine = [index for _, index in EpisodeSampler(3 * 16, turns)]
+            for number, batch in enumerate(batches):
+                part = mine[number * 16 // world : (number + 1) * 16 // world]
+                assert len(part) == 16 // world
+                assert all(index + 1 in part for index in part if turns == 2 and index % 2 == 0)
+                batch.update(part)
+        assert batches == [{*range(16 * number, 16 * (number + 1))} for number in range(3)]
 
     def test_one_process_needs_no_setting_up(self) -> None:
         assert list(EpisodeSampler(3)) == [(0, 0), (0, 1), (0, 2)]

@@ -42,7 +42,7 @@ def test_dots_are_added_where_the_answer_is_wrong_on_queries_shown_by_dots_alone
     asked = batch()
     rng = np.random.default_rng(seed)
     answer = torch.from_numpy(rng.integers(0, 3, asked.target.shape))
-    found = corrected(asked, answer, rng)
+    found = corrected(asked, answer, [rng] * len(asked))
     assert torch.equal(found.points[: len(asked.points)], asked.points)
     more = found.points[len(asked.points) :]
     assert 1 <= len(more) <= MOST
@@ -55,7 +55,7 @@ def test_dots_are_added_where_the_answer_is_wrong_on_queries_shown_by_dots_alone
 def test_what_is_right_is_left_as_it_is() -> None:
     asked = batch()
     right = torch.where(asked.target == IGNORE, 0, asked.target)
-    assert torch.equal(corrected(asked, right, np.random.default_rng(0)).points, asked.points)
+    assert torch.equal(corrected(asked, right, [np.random.default_rng(0)] * len(asked)).points, asked.points)
 
 
 def test_own_answers_take_the_place_of_earlier_ones_where_there_are_any() -> None:
@@ -64,12 +64,12 @@ def test_own_answers_take_the_place_of_earlier_ones_where_there_are_any() -> Non
     without, having = (Episode(image, target, [shot], {}, 3, previous) for previous in (None, target))
     asked = collate([without, having])
     answer = torch.full(asked.target.shape, 2)
-    found = recalled(asked, answer, np.random.default_rng(0)).previous
+    found = recalled(asked, answer, [np.random.default_rng(0)] * len(asked)).previous
     assert found is not None
     assert (found[0] == IGNORE).all()
     assert set(found[1].unique().tolist()) <= {2, IGNORE}
     assert (found[1] == 2).float().mean() > 0.5
-    assert recalled(collate([without]), answer[:1], np.random.default_rng(0)).previous is None
+    assert recalled(collate([without]), answer[:1], [np.random.default_rng(0)]).previous is None
 
 
 def test_a_share_of_the_batches_recalls(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,7 @@ def quiet_libraries() -> None:
     """Silence warnings and logs of other packages; their errors are still raised."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 

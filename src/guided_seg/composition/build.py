@@ -152,6 +152,7 @@ def build_data(cfg: DictConfig) -> Episodes:
         num_workers=cfg.num_workers,
         seed=cfg.seed,
         eval_seed=cfg.evaluation.seed,
+        limit_val=cfg.trainer.limit_val_batches,
     )
 
 

@@ -18,7 +18,8 @@ from guided_seg.data.sampling.points import PointRange, Setting
 from guided_seg.data.sampling.transforms import Augment
 from guided_seg.data.source import Mode, Source, Split, check_objects
 from guided_seg.data.training_episodes import TrainEpisodes
-from guided_seg.data.workers import EpisodeSampler, workers
+from guided_seg.data.workers import EpisodeSampler, limited, workers
+from guided_seg.distributed.collectives import rank_and_world
 from guided_seg.episode import IGNORE, Batch, Episode, Meta, Shot, collate
 from guided_seg.errors import BrokenFile, DataError
 from guided_seg.settings.episode_options import EpisodeOptions
@@ -38,14 +39,15 @@ class Episodes(LightningDataModule):
         points: the distribution of P in training.
         options: further options of training episodes; validation uses the largest number of ``objects``.
         augment: joint augmentation of training images, or None.
-        batch_size: episodes per training batch and process.
-        steps_per_epoch: training batches per process between two validations.
-        eval_batch_size: episodes per validation batch.
+        batch_size: episodes per training batch, which all processes share equally.
+        steps_per_epoch: training batches between two validations.
+        eval_batch_size: episodes per validation batch of a process.
         val_episodes: validation episodes per mode.
         num_workers: processes that sample episodes.
         seed: random seed of training episodes.
         eval_seed: random seed of validation episodes.
         eval_objects: positive labels of a test task.
+        limit_val: limit on validation batches of all processes, as a number or a share.
 
     Raises:
         DataError: a weight is negative, or none is above 0.
@@ -66,6 +68,7 @@ class Episodes(LightningDataModule):
         seed: int = 0,
         eval_seed: int = 0,
         eval_objects: int = 1,
+        limit_val: float = 1.0,
     ) -> None:
         super().__init__()
         if min(weights.values()) < 0 or not any(weights.values()):
@@ -76,7 +79,7 @@ class Episodes(LightningDataModule):
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         self.eval_batch_size, self.val_episodes = eval_batch_size, val_episodes
         self.num_workers, self.seed, self.eval_seed = num_workers, seed, eval_seed
-        self.eval_objects = eval_objects
+        self.eval_objects, self.limit_val = eval_objects, limit_val
         self._sources: dict[Split, Source] = {}
 
     def source(self, split: Split) -> Source:
@@ -118,21 +121,27 @@ class Episodes(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Episode]:
         """A loader of random episodes."""
         data = TrainEpisodes(self.source("train"), self.weights, self.points, self.options, self.augment, self.seed)
-        sampler = EpisodeSampler(self.batch_size * self.steps_per_epoch, each=True, begun=self._begun)
-        return self._loader(data, sampler, self.batch_size)
+        _, world = rank_and_world()
+        check_divides(self.batch_size, self.options.turns, world)
+        each = self.batch_size // world
+        sampler = EpisodeSampler(
+            self.batch_size * self.steps_per_epoch, self.options.turns, lambda: each * self._batches_done()
+        )
+        return self._loader(data, sampler, each)
 
-    def _begun(self) -> int:
-        """How many episodes of the epoch this process has trained on; not 0 after a resume in its middle.
+    def _batches_done(self) -> int:
+        """How many batches of the epoch the network was trained on; not 0 after a resume in its middle.
 
         The trainer knows, so the loader has no state of its own. Lightning would not restore it, as the schedule asks
         for the number of steps before the checkpoint is loaded.
         """
-        return self.batch_size * (self.trainer.fit_loop.epoch_loop.batch_idx + 1) if self.trainer else 0
+        return self.trainer.fit_loop.epoch_loop.batch_idx + 1 if self.trainer else 0
 
     def val_dataloader(self) -> DataLoader[Episode]:
         """A loader of the validation episodes."""
         data = _Validation(EvaluationEpisodes(self.source("val"), self.validation_episodes()))
-        return self._loader(data, EpisodeSampler(len(data)), self.eval_batch_size)
+        number = limited(len(data), self.eval_batch_size, self.limit_val)
+        return self._loader(data, EpisodeSampler(number), self.eval_batch_size)
 
     def validation_episodes(self) -> FrozenEpisodes:
         """Fixed one-shot episodes of every trained mode that the validation split has."""
@@ -155,6 +164,28 @@ class Episodes(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             **workers(self.num_workers),
         )
+
+
+def check_divides(batch_size: int, turns: int, world: int) -> None:
+    """Refuse a batch that N processes cannot share equally, or only by encoding images twice.
+
+    Args:
+        batch_size: episodes of a batch of all processes.
+        turns: consecutive episodes on the same images.
+        world: N.
+
+    Raises:
+        DataError: with the batch sizes next to it that they can share.
+    """
+    if world == 1 or batch_size % (world * turns) == 0:
+        return
+    unit = world * turns
+    near = [str(size) for size in (batch_size // unit * unit, (batch_size // unit + 1) * unit) if size]
+    units = f", in whole turns (episode.turns={turns})" if turns > 1 else ""
+    raise DataError(
+        f"data.training.batch_size={batch_size} are the episodes of a step of all processes, and {world} processes "
+        f"cannot share them equally{units}; set it to {' or '.join(near)}, or use another number of processes."
+    )
 
 
 class InteractiveEpisodes(Episodes):

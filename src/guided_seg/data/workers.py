@@ -7,9 +7,9 @@ from typing import Any
 
 import cv2
 import torch
-import torch.distributed as dist
 from torch.utils.data import Sampler
 
+from guided_seg.distributed.collectives import share
 from guided_seg.machine.allocation import keep_freed_memory
 
 
@@ -32,11 +32,10 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
     """Sampler of ``(epoch, index)`` keys, so that workers, ranks and resumes get the same episodes.
 
     Args:
-        length: total number of episodes; each rank gets its share.
-        each: ``length`` is the number per rank, in consecutive ranges, so that an epoch has the same number of steps
-            for any number of processes.
-        begun: returns how many episodes of its share a rank has had when the sampler is iterated, as after a resume in
-            the middle of an epoch.
+        length: number of episodes of all processes; each gets its share.
+        together: consecutive episodes that stay in one process, as they share images.
+        begun: returns how many episodes of its share a process has had when the sampler is iterated, as after a resume
+            in the middle of an epoch.
 
     Example:
         >>> sampler = EpisodeSampler(3)
@@ -45,28 +44,27 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
         [(2, 0), (2, 1), (2, 2)]
     """
 
-    def __init__(self, length: int, each: bool = False, begun: Callable[[], int] = int) -> None:
-        self.length, self.each, self.begun, self.epoch = length, each, begun, 0
+    def __init__(self, length: int, together: int = 1, begun: Callable[[], int] = int) -> None:
+        self.length, self.together, self.begun, self.epoch = length, together, begun, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch, also after a resume."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter([(self.epoch, index) for index in self._share()[self.begun() :]])
+        return iter([(self.epoch, index) for index in share(self.length, self.together)[self.begun() :]])
 
     def __len__(self) -> int:
-        return len(self._share())
-
-    def _share(self) -> range:
-        rank, world = rank_and_world()
-        if self.each:
-            return range(rank * self.length, (rank + 1) * self.length)
-        return range(rank, self.length, world)
+        return len(share(self.length, self.together))
 
 
-def rank_and_world() -> tuple[int, int]:
-    """The number of this process, from 0, and the number of processes of a distributed run."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
+def limited(episodes: int, batch_size: int, limit: float) -> int:
+    """The number of episodes in the first ``limit`` batches; or, if it is a fraction, in this share of the batches.
+
+    Example:
+        >>> limited(100, 8, 2), limited(100, 8, 0.5), limited(5, 8, 1)
+        (16, 48, 5)
+    """
+    batches = -(-episodes // batch_size)
+    kept = limit if isinstance(limit, int) else max(int(batches * limit), 1)
+    return min(episodes, kept * batch_size)

@@ -21,6 +21,7 @@ from guided_seg.data.frozen.evaluation_episodes import EvaluationEpisodes
 from guided_seg.data.frozen.freeze import select
 from guided_seg.data.sampling.points import Setting
 from guided_seg.data.source import Mode, Source
+from guided_seg.data.workers import limited
 from guided_seg.errors import BrokenFile
 from guided_seg.protocols.answers import Answers
 from guided_seg.protocols.protocol import Masks, Row
@@ -64,7 +65,9 @@ def jobs(
     for mode in modes:
         protocol = _protocol(evaluation, mode)
         frozen = select(source, split, protocol.plan)
-        frozen = replace(frozen, episodes=frozen.episodes[: _limited(len(frozen.episodes), evaluation, limit)])
+        frozen = replace(
+            frozen, episodes=frozen.episodes[: limited(len(frozen.episodes), evaluation.batch_size, limit)]
+        )
         rule = OmegaConf.to_container(evaluation, resolve=True)
         header = {"format": FORMAT, "rule": rule, "episodes_sha256": frozen.checksum, **of}
         found.append(Job(mode, protocol, frozen, Records(out / f"records_{mode}.jsonl", header)))
@@ -85,12 +88,6 @@ def _protocol(evaluation: DictConfig, mode: Mode) -> Masks:
         # the frames of a video are not independent
         unit="groups" if mode == "video" else "episodes",
     )
-
-
-def _limited(episodes: int, evaluation: DictConfig, limit: float) -> int:
-    batches = -(-episodes // evaluation.batch_size)
-    kept = limit if isinstance(limit, int) else max(int(batches * limit), 1)
-    return min(episodes, kept * int(evaluation.batch_size))
 
 
 def results(answered: Answered) -> Results:

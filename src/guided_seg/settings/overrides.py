@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
@@ -33,6 +34,9 @@ from guided_seg.settings.slips import (
 
 SWEEP = "sweep"
 """The group of files with the values of several runs."""
+
+PROCESS_OF_A_JOB = "GUIDED_SEG_ARRIVALS"
+"""Variable of the processes that a job has started: the folder in which each leaves a file when it is ready."""
 
 _SEARCHPATH = "hydra.searchpath"
 
@@ -174,7 +178,7 @@ def _several(arguments: Namespace) -> bool:
 
 def _check_sweep_file(override: Override, several: bool) -> None:
     """Refuse a sweep file without -m: Hydra would run only one job, without a warning."""
-    if not several:
+    if not several and PROCESS_OF_A_JOB not in os.environ:
         raise UserError(f"{override.input_line} is a file of several runs; add -m, or leave it out for one run.")
     if len(values_of(override)) != 1:
         raise UserError(f"{override.input_line} names several sweep files; run a command for each.")
@@ -195,5 +199,6 @@ def _first_line(override: Override) -> str:
     """The override with the first value of its sweep, as in the first job."""
     if not override.is_sweep_override():
         return str(override.input_line)
-    first = next(iter(override.sweep_string_iterator()), "")
+    interval = override.value() if override.is_interval_sweep() else None
+    first = next(iter(override.sweep_string_iterator()), "") if interval is None else interval.start
     return f"{str(override.input_line).partition('=')[0]}={first}"

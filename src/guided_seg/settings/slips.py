@@ -56,9 +56,13 @@ def check_null(override: Override, known: Known) -> None:
 
 def check_sweep_values(override: Override, groups: Iterable[str]) -> None:
     """Refuse an invalid value of a later job, which would otherwise be found after hours."""
+    values: list[Any] = []
     if override.is_discrete_sweep() and override.key_or_group not in groups:
-        for value in override.sweep_iterator():
-            check_value(override.key_or_group, value.text if isinstance(value, QuotedString) else value)
+        values = list(override.sweep_iterator())
+    elif override.is_interval_sweep():  # of a sampling sweeper
+        values = [override.value().start, override.value().end]  # type: ignore[union-attr]
+    for value in values:
+        check_value(override.key_or_group, value.text if isinstance(value, QuotedString) else value)
 
 
 def refuse_sweep(override: Override, known: Known) -> None:

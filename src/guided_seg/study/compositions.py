@@ -17,6 +17,7 @@ _NO_CHOICE = (
     *("seed", "output_dir", "ckpt_path", "debug", "num_workers", "max_broken", "logger", "feature_cache"),
     *("evaluation.points", "evaluation.modes", "evaluation.batch_size", "trainer.accelerator", "trainer.devices"),
     *("trainer.enable_progress_bar", "trainer.log_every_n_steps"),
+    *("trainer.strategy", "trainer.num_nodes", "trainer.plugins"),
 )
 """Settings that do not affect scores, and the seed, over which scores are averaged."""
 

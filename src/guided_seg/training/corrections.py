@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ MOST = 3
 """Maximum number of dots to add to an image in one round."""
 
 
-def corrected(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Batch:
+def corrected(batch: Batch, prediction: Tensor, rngs: Sequence[np.random.Generator]) -> Batch:
     """Add one to `MOST` dots on errors of each query that is annotated by dots.
 
     Half of the dots are where the largest error is deepest, as in the simulated clicks of the evaluation. The others
@@ -26,7 +27,7 @@ def corrected(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Bat
     Args:
         batch: B episodes.
         prediction: int ``[B, H, W]``, the predicted labels of the batch.
-        rng: the source of randomness.
+        rngs: the source of randomness of each episode.
     """
     dense = set(batch.mask_shot.tolist())
     found = prediction.to(torch.uint8).cpu().numpy()
@@ -34,13 +35,14 @@ def corrected(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Bat
     rows = []
     for shot, (image, episode) in enumerate(zip(batch.shot_image.tolist(), batch.shot_episode.tolist(), strict=True)):
         if image == episode and shot not in dense:  # the queries are the first images
+            rng = rngs[episode]
             dots = _dots(found[episode], targets[episode], int(rng.integers(1, MOST + 1)), rng)
             rows += [(shot, row, column, int(targets[episode][row, column])) for row, column in dots]
     more = torch.tensor(rows, dtype=torch.int64, device=batch.points.device).reshape(-1, 4)
     return replace(batch, points=torch.cat([batch.points, more]))
 
 
-def recalled(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Batch:
+def recalled(batch: Batch, prediction: Tensor, rngs: Sequence[np.random.Generator]) -> Batch:
     """Replace the earlier predictions of a batch by the network's own, slightly shifted.
 
     Randomly corrupted masks do not have the errors of a network, which confuses similar objects. From its own
@@ -49,7 +51,7 @@ def recalled(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Batc
     Args:
         batch: B episodes.
         prediction: int ``[B, H, W]``, the labels that the network predicts without an earlier prediction.
-        rng: the source of randomness.
+        rngs: the source of randomness of each episode.
     """
     if batch.previous is None:
         return batch
@@ -57,7 +59,7 @@ def recalled(batch: Batch, prediction: Tensor, rng: np.random.Generator) -> Batc
     having = torch.nonzero((previous != IGNORE).flatten(1).any(1)).flatten()
     answers = prediction[having].to(torch.uint8).masked_fill(batch.target[having] == IGNORE, IGNORE).cpu().numpy()
     for row, answer in zip(having.tolist(), answers, strict=True):
-        previous[row] = torch.from_numpy(shifted(answer, rng)).to(previous.device)
+        previous[row] = torch.from_numpy(shifted(answer, rngs[row])).to(previous.device)
     return replace(batch, previous=previous)
 
 

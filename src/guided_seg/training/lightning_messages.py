@@ -45,7 +45,8 @@ def _first_sentence(error: BaseException) -> str:
 
 def quiet_lightning() -> None:
     """Silence Lightning except for progress bars, tables and errors."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     known = (".*does not have many workers.*", ".*LeafSpec.*", ".*exists and is not empty.*")
     agreed = ".*recommended to use `self.log.*sync_dist=True.*"  # processes agree on each metric before it is logged
     frozen = ".*in eval mode at the start of training.*"  # see Backbone.freeze

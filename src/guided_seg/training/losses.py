@@ -34,9 +34,19 @@ class CrossEntropy:
             raise UserError(f"loss.iou={iou}: expected a weight from 0.")
         self.iou = iou
 
-    def __call__(self, scores: Float[Tensor, "B K H W"], target: UInt8[Tensor, "B H W"]) -> Float[Tensor, ""]:
-        """Compute the loss over all pixels that are not void."""
-        entropy = F.cross_entropy(scores, target.long(), ignore_index=IGNORE)
+    def __call__(
+        self, scores: Float[Tensor, "B K H W"], target: UInt8[Tensor, "B H W"], pixels: float | None = None
+    ) -> Float[Tensor, ""]:
+        """Compute the loss over all pixels that are not void.
+
+        Args:
+            scores: the scores of each label.
+            target: the true labels.
+            pixels: number to divide the sum over pixels by, if not that of the target. With the mean number of several
+                batches of B episodes, the mean of their losses is the loss of all their episodes in one batch.
+        """
+        total = F.cross_entropy(scores, target.long(), ignore_index=IGNORE, reduction="sum")
+        entropy = total / ((target != IGNORE).sum() if pixels is None else pixels)
         return entropy + self.iou * (1 - soft_iou(scores, target).mean()) if self.iou else entropy
 
 

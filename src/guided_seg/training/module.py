@@ -14,6 +14,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from guided_seg.data.source import MODES, Mode
+from guided_seg.distributed.agreement import agreed
+from guided_seg.distributed.collectives import rank_and_world, share, summed
 from guided_seg.episode import Batch
 from guided_seg.errors import UserError
 from guided_seg.metrics.iou import NO_LABEL, EpisodeIoU, group_number, intersection_union
@@ -87,14 +89,16 @@ class EpisodicSegmentation(LightningModule):
         return self.network(batch, encode_once((self.cache or self.network).encode, batch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Compute the loss of a batch (concepts, rule 7)."""
+        """Compute the loss of a batch (concepts, rule 7). Its mean over processes is the loss of all their episodes."""
+        batch, pixels = agreed(batch, self.network)
         features = encode_once((self.cache or self.network).encode, batch)
         scores = self.network(self._with_answers(batch, features), features)
-        loss = self.loss(scores, batch.target)
+        loss = self.loss(scores, batch.target, pixels)
         if (self.global_step + 1) % self.log_every == 0:
             counts = intersection_union(scores.detach().argmax(1), batch.target, batch.num_labels)
-            inside, union = counts.sum((0, 1)).tolist()
-            self.log_dict({"train/loss": loss.detach(), "train/iou": inside / max(union, 1)}, prog_bar=True)
+            inside, union = summed(counts.sum((0, 1))).tolist()
+            whole = summed(loss.detach()) / rank_and_world()[1]
+            self.log_dict({"train/loss": whole, "train/iou": inside / max(union, 1)}, prog_bar=True)
         return loss
 
     def _with_answers(self, batch: Batch, features: Features) -> Batch:
@@ -102,19 +106,24 @@ class EpisodicSegmentation(LightningModule):
         options = self.options
         if not (options.corrections or options.recalled):
             return batch
-        rng = np.random.default_rng((self.config.get("seed", 0), self.global_step))
+        key = (self.config.get("seed", 0), self.global_step)
+        rng = np.random.default_rng(key)
         correct = rng.random() < options.corrections
         recall = options.recalled > 0 and rng.random() < options.recalled and batch.previous is not None
         if not (correct or recall):
             return batch
+        rounds = int(rng.integers(options.rounds[0], options.rounds[1] + 1))
+        # an episode has the same dots in any number of processes
+        rngs = [
+            np.random.default_rng((*key, place)) for place in share(len(batch) * rank_and_world()[1], options.turns)
+        ]
         with torch.no_grad():
             answer = self.network(replace(batch, previous=None) if recall else batch, features).argmax(1)
-            batch = recalled(batch, answer, rng) if recall else batch
+            batch = recalled(batch, answer, rngs) if recall else batch
             if correct:
-                batch = corrected(batch, answer, rng)
-                least, most = options.rounds
-                for _ in range(int(rng.integers(least, most + 1)) - 1 if most > 1 else 0):
-                    batch = corrected(batch, self.network(batch, features).argmax(1), rng)
+                batch = corrected(batch, answer, rngs)
+                for _ in range(rounds - 1):
+                    batch = corrected(batch, self.network(batch, features).argmax(1), rngs)
         return batch
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

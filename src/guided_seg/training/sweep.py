@@ -7,11 +7,13 @@ sweep never raises. It writes the reason to its folder (`ERROR`), and `report` l
 from __future__ import annotations
 
 import gc
+import json
 import math
+import shutil
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +22,10 @@ from rich.console import Console
 from rich.text import Text
 
 from guided_seg.cli.command import causes, user_sentence
+from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.errors import CompositionError, UserError
+from guided_seg.files.text import read_text
+from guided_seg.files.writing import write_json
 
 if TYPE_CHECKING:
     from guided_seg.training.resuming import Start
@@ -58,6 +63,11 @@ class Outcome:
 _outcomes: list[Outcome] = []
 """Outcomes of the sweep in this process; Hydra's launcher returns nothing."""
 
+_HANDED = ".jobs"
+"""The folder of a sweep in which jobs in other processes leave their outcomes for the report."""
+
+register_resolvers()  # a process of joblib or submitit composes the job's config before it calls the job
+
 Train = Callable[[DictConfig, Path, "Start"], float]
 """Train and test a config in a folder, from a checkpoint or from scratch; returns the best validation score."""
 
@@ -90,6 +100,22 @@ def run_job(train: Train, cfg: DictConfig, run_dir: Path, overrides: Sequence[st
     finally:
         # trainer and model refer to each other, and would occupy the memory of the next job
         gc.collect()
+
+
+def hand_over(sweep: Path, number: int) -> None:
+    """Leave the outcome of this process's job, of this number, in the folder of the sweep for `report` elsewhere."""
+    outcome = _outcomes.pop()
+    (sweep / _HANDED).mkdir(parents=True, exist_ok=True)
+    write_json(sweep / _HANDED / f"{number}.json", asdict(outcome) | {"folder": str(outcome.folder)})
+
+
+def take_over(sweep: Path) -> None:
+    """Collect the outcomes that were handed over."""
+    for file in sorted((sweep / _HANDED).glob("*.json"), key=lambda path: int(path.stem)):
+        left = json.loads(read_text(file, "outcome of a job"))
+        folder, overrides = Path(left.pop("folder")), tuple(left.pop("overrides"))
+        _outcomes.append(Outcome(overrides, folder, **left))
+    shutil.rmtree(sweep / _HANDED, ignore_errors=True)
 
 
 def report() -> None:

@@ -28,9 +28,11 @@ from guided_seg.composition.build import (
     network_config,
 )
 from guided_seg.composition.build import settings as evaluation_settings
-from guided_seg.data.datamodule import Episodes
+from guided_seg.data.datamodule import Episodes, check_divides
 from guided_seg.data.source import Source
-from guided_seg.data.workers import rank_and_world
+from guided_seg.distributed.collectives import rank_and_world
+from guided_seg.distributed.requeue import Requeue, check_in_slurm
+from guided_seg.distributed.strategy import job_processes, use_job_strategy
 from guided_seg.files.locks import alone_in
 from guided_seg.files.writing import sha256, whole_file, write_json
 from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config, log_image, log_results
@@ -76,6 +78,7 @@ def _train(cfg: DictConfig, run_dir: Path, start: Start | None) -> float:
     quiet_lightning()
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, for the whole process
     evaluation_settings(cfg)
+    use_job_strategy()
     _check_trainer(cfg)
     if cfg.ckpt_path == "last" and (best := resuming.complete(run_dir, cfg)) is not None:
         Console(markup=False).print(f"This run is complete:\n{run_dir}", soft_wrap=True, highlight=False)
@@ -86,11 +89,12 @@ def _train(cfg: DictConfig, run_dir: Path, start: Start | None) -> float:
     cfg.trainer.precision = resuming.precision(cfg, start)
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
-    resuming.forget_another(start, run_dir)
-    # old scores must never be stored with a new config
-    (run_dir / "metrics.json").unlink(missing_ok=True)
-    with whole_file(run_dir / "config.yaml") as partial:
-        OmegaConf.save(cfg, partial, resolve=True)
+    if rank_zero_only.rank == 0:
+        resuming.forget_another(start, run_dir)
+        # old scores must never be stored with a new config
+        (run_dir / "metrics.json").unlink(missing_ok=True)
+        with whole_file(run_dir / "config.yaml") as partial:
+            OmegaConf.save(cfg, partial, resolve=True)
     loggers = build_loggers(cfg.logger, run_dir, start.step)
     status = "failed"
     try:
@@ -162,30 +166,33 @@ def _run(
     resume: Path | None,
     began: float,
 ) -> _Outcome:
-    log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     clock, (best, last) = Clock(), checkpoints(run_dir)
     trainer = build_trainer(cfg, loggers, run_dir, clock, [best, last], data.steps_per_epoch)
-    with lost_workers():
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-    module.load_state_dict(content["state_dict"])
-    module.network = k_way(cfg.k_way, module.network)
-    tested = _test(cfg, trainer, module, data.source("test"), run_dir, Path(best.best_model_path))
-    assert best.best_model_score is not None
-    validation = float(best.best_model_score)
-    if tested is None:  # not the first process
-        return _Outcome({}, {}, validation)
-    jobs, results, pictures, update = tested
-    facts = _facts(trainer, clock, began) | update | {"val_positive_iou": round(validation, 4)}
-    for name, path in pictures.items():
-        log_image(loggers, f"test/{name}", path, trainer.global_step)
-    log_results(loggers, results, trainer.global_step)
-    _draw_learning(run_dir, loggers, trainer.global_step)
-    # last, because it marks the run as complete
-    write_json(run_dir / "metrics.json", {**results, "run": facts})
-    for job in jobs:
-        job.records.remove()
-    return _Outcome(results, facts, validation)
+    # the other processes go on from where this one does, with the precision that it measured
+    same = f"ckpt_path={resume.absolute() if resume else 'null'}", f"trainer.precision={cfg.trainer.precision}"
+    with job_processes(trainer, *same):
+        log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+        with lost_workers():
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        module.load_state_dict(content["state_dict"])
+        module.network = k_way(cfg.k_way, module.network)
+        tested = _test(cfg, trainer, module, data.source("test"), run_dir, Path(best.best_model_path))
+        assert best.best_model_score is not None
+        validation = float(best.best_model_score)
+        if tested is None:  # not the first process
+            return _Outcome({}, {}, validation)
+        jobs, results, pictures, update = tested
+        facts = _facts(trainer, clock, began) | update | {"val_positive_iou": round(validation, 4)}
+        for name, path in pictures.items():
+            log_image(loggers, f"test/{name}", path, trainer.global_step)
+        log_results(loggers, results, trainer.global_step)
+        _draw_learning(run_dir, loggers, trainer.global_step)
+        # last, because it marks the run as complete
+        write_json(run_dir / "metrics.json", {**results, "run": facts})
+        for job in jobs:
+            job.records.remove()
+        return _Outcome(results, facts, validation)
 
 
 def _test(
@@ -238,15 +245,19 @@ def _check_trainer(cfg: DictConfig) -> None:
     )
     if cfg.trainer.precision == "auto":  # not a Lightning value; chosen later, for the network
         bare["precision"] = "32-true"
+    check_in_slurm(cfg.trainer.get("plugins"))
     with lightning_refusals("trainer"):
-        instantiate(cfg.trainer, **bare)
+        world = instantiate(cfg.trainer, **bare).world_size
+    check_divides(cfg.data.training.batch_size, cfg.episode.turns, world)
 
 
 def build_trainer(
     cfg: DictConfig, loggers: list[Logger], run_dir: Path, clock: Clock, checkpoints: list[ModelCheckpoint], epoch: int
 ) -> Trainer:
     """Build the trainer of a run, with its callbacks. ``epoch`` is the number of batches per epoch."""
-    callbacks: list[Any] = [*checkpoints, Resuming(run_dir, cfg.seed), BrokenFiles(cfg.max_broken), FiniteLoss(run_dir)]
+    requeue = Requeue(run_dir / "checkpoints" / "last.ckpt")
+    guards: list[Any] = [Resuming(run_dir, cfg.seed), BrokenFiles(cfg.max_broken), FiniteLoss(run_dir), requeue]
+    callbacks: list[Any] = [*checkpoints, *guards]
     if cfg.trainer.enable_progress_bar:
         callbacks.append(RichProgressBar(leave=True))
     if loggers:
@@ -260,6 +271,8 @@ def build_trainer(
             plugins=[*instantiate(cfg.trainer.get("plugins") or []), WholeFiles()],
             default_root_dir=str(run_dir),
             max_epochs=cfg.trainer.max_steps // epoch,
+            # Lightning would limit the batches of each process
+            limit_val_batches=1.0,
             num_sanity_val_steps=0,
             enable_model_summary=False,
             use_distributed_sampler=False,
