@@ -112,11 +112,12 @@ def difference_to(cfg: DictConfig, run_dir: Path) -> str:
         return "its config.yaml is missing"
     ours = settings(OmegaConf.create(OmegaConf.to_container(_placed(cfg), resolve=True)))  # type: ignore[arg-type]
     try:
-        theirs = settings(_placed(OmegaConf.create(renamed(OmegaConf.to_container(OmegaConf.load(saved))))))
+        there = _placed(OmegaConf.create(renamed(OmegaConf.to_container(OmegaConf.load(saved)))))
+        if OmegaConf.select(cfg, "trainer.precision") == "auto":  # the config in the folder has what was chosen
+            OmegaConf.update(there, "trainer.precision", "auto")
+        theirs = settings(there)
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
         return f"its config.yaml cannot be read ({' '.join(str(error).split())})"
-    if ours.get("trainer.precision") == "auto":  # the config in the folder has what was chosen
-        theirs["trainer.precision"] = "auto"
     differing = [key for key in sorted({*ours, *theirs}) if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)]
     # the innermost key is the most specific
     key = max(differing, key=lambda name: name.count("."), default="")
