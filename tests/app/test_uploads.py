@@ -116,7 +116,8 @@ def test_an_upload_follows_no_link(client: TestClient, tmp_path: Path) -> None:
     folder = tmp_path / "state" / "uploads" / "main"
     folder.mkdir(parents=True)
     (folder / "new.png").symlink_to(tmp_path / "outside.png")
-    assert upload(client, ("new.png", png(picture(7)))) == {"added": ["new (2)"], "refused": []}
+    assert upload(client, ("new.png", png(picture(7)))) == {"added": ["new"], "refused": []}
+    assert (folder / "new (2).png").is_file()
     assert not (tmp_path / "outside.png").exists()
 
 
