@@ -35,5 +35,6 @@ def quiet_lightning() -> None:
     known = (".*does not have many workers.*", ".*LeafSpec.*", ".*exists and is not empty.*")
     agreed = ".*recommended to use `self.log.*sync_dist=True.*"  # processes agree on each metric before it is logged
     frozen = ".*in eval mode at the start of training.*"  # see Backbone.freeze
-    for message in (*known, agreed, frozen):
+    strides = ".*Grad strides do not match bucket view strides.*"  # of single columns, which are the same in memory
+    for message in (*known, agreed, frozen, strides):
         warnings.filterwarnings("ignore", message)
