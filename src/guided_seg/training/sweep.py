@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
@@ -107,13 +108,21 @@ def hand_over(sweep: Path, number: int) -> None:
     write_json(sweep / _HANDED / f"{number}.json", asdict(outcome) | {"folder": str(outcome.folder)})
 
 
-def take_over(sweep: Path) -> None:
-    """Collect the outcomes that were handed over."""
-    for file in sorted((sweep / _HANDED).glob("*.json"), key=lambda path: int(path.stem)):
-        left = json.loads(read_text(file, "outcome of a job"))
-        folder, overrides = Path(left.pop("folder")), tuple(left.pop("overrides"))
-        _outcomes.append(Outcome(overrides, folder, **left))
-    shutil.rmtree(sweep / _HANDED, ignore_errors=True)
+class Elsewhere(Callback):
+    """Hydra's callback that collects what `hand_over` left, for launchers whose jobs run in other processes."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Forget what a sweep that was killed has left."""
+        shutil.rmtree(Path(config.hydra.sweep.dir) / _HANDED, ignore_errors=True)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Collect the outcomes."""
+        folder = Path(config.hydra.sweep.dir) / _HANDED
+        for file in sorted(folder.glob("*.json"), key=lambda path: int(path.stem)):
+            left = json.loads(read_text(file, "outcome of a job"))
+            place, overrides = Path(left.pop("folder")), tuple(left.pop("overrides"))
+            _outcomes.append(Outcome(overrides, place, **left))
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def report() -> None:
