@@ -7,9 +7,7 @@ sweep never raises. It writes the reason to its folder (`ERROR`), and `report` l
 from __future__ import annotations
 
 import gc
-import json
 import math
-import shutil
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
@@ -26,8 +23,6 @@ from rich.text import Text
 from guided_seg.cli.command import causes, user_sentence
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.errors import CompositionError, UserError
-from guided_seg.files.text import read_text
-from guided_seg.files.writing import write_json
 
 Status = Literal["done", "skipped", "refused", "failed"]
 
@@ -61,9 +56,6 @@ class Outcome:
 
 _outcomes: list[Outcome] = []
 """Outcomes of the sweep in this process; Hydra's launcher returns nothing."""
-
-_HANDED = ".jobs"
-"""The folder of a sweep in which jobs in other processes leave their outcomes for the report."""
 
 register_resolvers()  # a process of joblib or submitit composes the job's config before it calls the job
 
@@ -103,30 +95,19 @@ def run_job(train: Train, cfg: DictConfig, run_dir: Path, overrides: Sequence[st
 
 def hand_over(sweep: Path, number: int) -> None:
     """Leave the outcome of this process's job, of this number, in the folder of the sweep for `report` elsewhere."""
+    from guided_seg.distributed import elsewhere
+
     outcome = _outcomes.pop()
-    (sweep / _HANDED).mkdir(parents=True, exist_ok=True)
-    write_json(sweep / _HANDED / f"{number}.json", asdict(outcome) | {"folder": str(outcome.folder)})
-
-
-class Elsewhere(Callback):
-    """Hydra's callback that collects what `hand_over` left, for launchers whose jobs run in other processes."""
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Forget what a sweep that was killed has left."""
-        shutil.rmtree(Path(config.hydra.sweep.dir) / _HANDED, ignore_errors=True)
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Collect the outcomes."""
-        folder = Path(config.hydra.sweep.dir) / _HANDED
-        for file in sorted(folder.glob("*.json"), key=lambda path: int(path.stem)):
-            left = json.loads(read_text(file, "outcome of a job"))
-            place, overrides = Path(left.pop("folder")), tuple(left.pop("overrides"))
-            _outcomes.append(Outcome(overrides, place, **left))
-        shutil.rmtree(folder, ignore_errors=True)
+    elsewhere.hand_over(sweep, number, asdict(outcome) | {"folder": str(outcome.folder)})
 
 
 def report() -> None:
     """Print how the jobs of the sweep ended, if there was one, and exit with code 1 if any failed."""
+    from guided_seg.distributed import elsewhere  # imports Hydra
+
+    for left in elsewhere.collected:
+        _outcomes.append(Outcome(tuple(left["overrides"]), Path(left["folder"]), left["status"], left["reason"]))
+    elsewhere.collected.clear()
     if not _outcomes:
         return
     counts = Counter(outcome.status for outcome in _outcomes)
