@@ -36,6 +36,6 @@ class Elsewhere(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Collect the outcomes."""
         folder = Path(config.hydra.sweep.dir) / _FOLDER
-        for file in sorted(folder.glob("*.json"), key=lambda path: int(path.stem)):
-            collected.append(json.loads(read_text(file, "outcome of a job")))
+        files = sorted(folder.glob("*.json"), key=lambda path: int(path.stem))
+        collected.extend(json.loads(read_text(file, "outcome of a job")) for file in files)
         shutil.rmtree(folder, ignore_errors=True)

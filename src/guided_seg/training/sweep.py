@@ -105,8 +105,10 @@ def report() -> None:
     """Print how the jobs of the sweep ended, if there was one, and exit with code 1 if any failed."""
     from guided_seg.distributed import elsewhere  # imports Hydra
 
-    for left in elsewhere.collected:
-        _outcomes.append(Outcome(tuple(left["overrides"]), Path(left["folder"]), left["status"], left["reason"]))
+    _outcomes.extend(
+        Outcome(tuple(left["overrides"]), Path(left["folder"]), left["status"], left["reason"])
+        for left in elsewhere.collected
+    )
     elsewhere.collected.clear()
     if not _outcomes:
         return
