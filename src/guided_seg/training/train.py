@@ -76,7 +76,7 @@ def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
     # old scores must never be stored with a new config
-    if rank_zero_only.rank == 0:
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         (run_dir / "metrics.json").unlink(missing_ok=True)
         OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
     loggers = build_loggers(cfg.logger, run_dir, resume is not None)
