@@ -5,6 +5,7 @@ VENV       ?= .venv
 EXPERIMENT ?= late_global
 ARGS       ?=
 SECONDS    ?= 600
+LOCK       ?=
 # Tests run in parallel, one worker a core and at most four; WORKERS=0 runs them in this process. Each worker begins
 # with neighbours, which share what is made once for a file, and takes over from others when it is done.
 WORKERS    ?= auto
@@ -12,6 +13,7 @@ PARALLEL   := -n $(WORKERS) --maxprocesses=4 --dist=worksteal
 
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip --disable-pip-version-check
+LOCKED := $(if $(LOCK),--constraint $(LOCK))
 # A stamp is newer than what it was installed from, or the installation is repeated.
 RUN  := $(VENV)/.installed-run
 DEV  := $(VENV)/.installed-dev
@@ -19,12 +21,13 @@ FROM := $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run smoke test coverage test-fast fuzz golden lint format type docs build clean
+.PHONY: help install run smoke test coverage test-fast test-matrix fuzz golden audit lock lint format type docs build clean
 
 help:  ## list the targets and their settings
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=$(PYTHON)  VENV=$(VENV)  EXPERIMENT=$(EXPERIMENT)  WORKERS=$(WORKERS)  SECONDS=$(SECONDS)"
+	@echo "  LOCK=requirements.lock installs the versions with which all tests passed"
 	@echo "  ARGS=... is passed on, as in: make run ARGS='mode=semantic seed=1', make test ARGS='-k guide'"
 
 install: $(DEV)  ## set up the virtual environment with everything that development needs
@@ -44,11 +47,21 @@ coverage: $(DEV)  ## all tests, and which lines and branches they reach; takes l
 test-fast: $(DEV)  ## the quick tests, up to the first failure (ARGS=, WORKERS=)
 	$(BIN)/python -m pytest $(PARALLEL) -x -m 'not slow' $(ARGS)
 
+test-matrix: $(DEV)  ## the quick tests on each Python there is, and with the lowest versions allowed (ARGS=, WORKERS=)
+	$(BIN)/python tests/matrix.py $(PARALLEL) $(ARGS)
+
 fuzz: $(DEV)  ## look for input that crashes a reader, with random files and commands (SECONDS=)
 	$(BIN)/python tests/fuzz/long.py $(SECONDS)
 
 golden: $(DEV)  ## write down the scores that tests/model/test_golden.py compares with, after a change that is meant
 	REFRESH_GOLDEN=1 $(BIN)/python -m pytest -n 0 tests/model/test_golden.py
+
+audit: $(DEV)  ## look up known security faults of the versions in requirements.lock; needs the network
+	$(BIN)/uv tool run pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
+
+lock: $(DEV)  ## write the versions of this environment to requirements.lock, once all tests have passed in it
+	{ sed '/^[^#]/,$$d' requirements.lock; $(PIP) freeze --all --exclude-editable --exclude pip --exclude uv; } > $(VENV)/lock
+	mv $(VENV)/lock requirements.lock
 
 lint: $(DEV)  ## check the style of the code
 	$(BIN)/ruff check .
@@ -91,8 +104,8 @@ $(DEV): $(FROM)
 # uv takes less than half of pip's time, but knows nothing of how pip is configured (an index or certificates of one's
 # own, say) or cannot be had: then pip does it.
 define INSTALL
-$(PIP) install --quiet uv && $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --editable $(1) || { \
-	echo "uv did not install it; pip tries." >&2; $(PIP) install --editable $(1); }
+$(PIP) install --quiet uv && $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $(LOCKED) --editable $(1) || { \
+	echo "uv did not install it; pip tries." >&2; $(PIP) install $(LOCKED) --editable $(1); }
 endef
 
 define CHECK_OPENCV

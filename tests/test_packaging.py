@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from support.processes import ended, python
 
 import guided_seg
@@ -146,6 +148,19 @@ def test_the_lists_in_setup_cfg_are_whole() -> None:
     assert set(setup["options"]["packages"].split()) == folders | {"guided_seg.conf"}
     for extra, others in {"test": ("tensorboard", "efficientnet", "export"), "dev": ("test",)}.items():
         assert all(f"%({other})s" in setup["options.extras_require"][extra] for other in others)
+
+
+def test_the_lock_has_each_requirement_in_a_version_that_is_allowed() -> None:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    assert all(re.fullmatch(r"#.*|[\w.-]+==[\w.+!]+", line) for line in lines), "no path, and no address"
+    pinned = {canonicalize_name(name): found for name, _, found in (line.partition("==") for line in lines) if found}
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg")
+    extras = setup["options.extras_require"]
+    words = "\n".join([setup["options"]["install_requires"], *(extras[name] for name in ("app", "test", "dev"))])
+    needed = [Requirement(line) for line in words.splitlines() if line and not line.startswith("%")]
+    assert len(needed) > 30
+    assert [str(each) for each in needed if not each.specifier.contains(pinned[canonicalize_name(each.name)])] == []
 
 
 def test_the_configuration_page_lists_every_group_and_option() -> None:

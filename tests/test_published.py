@@ -14,6 +14,7 @@ import yaml
 from support.processes import ended
 
 from guided_seg.files.writing import write_json
+from guided_seg.report.drawing import new_figure
 from guided_seg.settings.overrides import find_problem
 from guided_seg.settings.paths import take_paths_as_written
 
@@ -23,14 +24,19 @@ SETS = ("grabcut", "berkeley", "frames", "davis", "coco", "regions")
 NETWORKS: list[dict[str, Any]] = yaml.safe_load((HERE / "networks.yaml").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def table() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("published_table", HERE / "table.py")
+def loaded(name: str) -> ModuleType:
+    """A script of the folder as a module."""
+    spec = importlib.util.spec_from_file_location(f"published_{name}", HERE / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def table() -> ModuleType:
+    return loaded("table")
 
 
 def write_scores(folder: Path, protocol: str, **figures: float) -> None:
@@ -73,6 +79,19 @@ def test_the_committed_tables_are_of_the_committed_scores(table: ModuleType, tmp
         assert (tmp_path / name).read_text(encoding="utf-8") == (HERE / name).read_text(encoding="utf-8")
 
 
+def test_curves_are_drawn_from_the_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(HERE))
+    curves = loaded("curves")
+    curves.main(tmp_path)  # of nothing
+    write_scores(tmp_path / "mine" / "grabcut", "clicks", **{f"IoU@{number}": 0.5 for number in (1, 5, 20)})
+    (line,) = (each for *_, lines in curves.PANELS for each in lines() if each[1] == "grabcut")
+    axes = new_figure(3, 2).add_subplot()
+    curves.draw(axes, [tmp_path / "mine"], [line])
+    assert [list(each.get_ydata()) for each in axes.lines] == [[0.5] * 3]
+    curves.main(tmp_path)
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize("entry", NETWORKS, ids=lambda entry: str(entry["network"]))
 def test_a_network_has_its_origin(entry: dict[str, Any]) -> None:
     figures, ours = {"grabcut", "berkeley", "source"}, {"scores"}
@@ -106,8 +125,11 @@ def calls(folder: Path, *sets: str, **variables: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("few", ["", "5"])
 def test_each_set_is_one_valid_evaluation(few: str, tmp_path: Path) -> None:
-    *evaluations, last = calls(tmp_path, FEW=few)
-    assert last[0] == "experiments/published/table.py"
+    *started, table, curves = calls(tmp_path, FEW=few)
+    assert (table[0], curves[0]) == ("experiments/published/table.py", "experiments/published/curves.py")
+    evaluations = [words for words in started if words[0] == "-m"]
+    pictures = [words for words in started if words[0] == "experiments/cases.py"]
+    assert [words[3] for words in pictures] == ([] if few else ["davis2016", "instances"])
     assert len(evaluations) == len(SETS)
     for name, words in zip(SETS, evaluations, strict=True):
         assert words[:3] == ["-m", "guided_seg.evaluate", "checkpoint=guided-lite0"]
@@ -121,10 +143,10 @@ def test_each_set_is_one_valid_evaluation(few: str, tmp_path: Path) -> None:
 
 
 def test_sets_and_the_network_are_a_choice(tmp_path: Path) -> None:
-    (words, last) = calls(tmp_path, "grabcut", MODEL="runs/mine", EVALUATE="processes=2")
+    (words, table, _) = calls(tmp_path, "grabcut", MODEL="runs/mine", EVALUATE="processes=2")
     assert "checkpoint=runs/mine" in words
     assert "processes=2" in words
     assert (tmp_path / "experiments" / "published" / "mine" / "grabcut").is_dir()
-    assert last == ["experiments/published/table.py", "experiments/published"]
+    assert table == ["experiments/published/table.py", "experiments/published"]
     with pytest.raises(AssertionError, match="grabcat"):
         calls(tmp_path / "again", "grabcat")

@@ -116,7 +116,7 @@ def measure(folder: Path, blocks: int = 30, overrides: Sequence[str] = ()) -> Fo
         config=network_config(cfg),
         log_every=block,
     )
-    loggers = build_loggers(cfg.logger, folder, resume=False)
+    loggers = build_loggers(cfg.logger, folder)
     try:
         log_config(loggers, {"blocks": blocks})
         build_trainer(cfg, loggers, folder, Clock(), [], steps).fit(module, turns, turns)

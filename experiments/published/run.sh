@@ -18,18 +18,28 @@ scored() {
     score "$1" "$MODEL" "$2" "${@:3}" "${few[@]}"
 }
 
+# cases SET PROTOCOL: pictures of the best, median and worst answers to five dots
+cases() {
+    [ -n "${FEW:-}" ] || "$PYTHON" experiments/cases.py "$MODEL" "$OUT/on_$1" "$2" 5 "$HERE/$1"
+}
+
 # benchmark SET: its protocols and data; the dots of videos and tasks are drawn three times
 benchmark() {
     local davis=(data=davis "data.root=$DATA/davis2016") seeds='[0,1,2]' points='[1,5,10,dense]'
+    local figures='[J,F,J&F,recall,decay,J@quarter1,J@quarter2,J@quarter3,J@quarter4]'
     case $1 in
         grabcut | berkeley) scored "$1" clicks,human_clicks data=folder "data.root=$DATA/$1" data.whole=true ;;
         frames) scored frames instances,complement "${davis[@]}" ;;
         davis)
             scored davis davis2016,davis2016_memory,interactive_video "${davis[@]}" protocol.davis2016_memory.memory=moved \
-                "protocol.davis2016.points=$points" "protocol.davis2016.seeds=$seeds" \
+                "protocol.davis2016.points=$points" "protocol.davis2016.seeds=$seeds" "protocol.davis2016.figures=$figures" \
                 "protocol.davis2016_memory.points=$points" "protocol.davis2016_memory.seeds=$seeds"
+            cases davis davis2016
             ;;
-        coco) scored coco instances,complement data=coco "data.root=$DATA/coco_instances" data.test_classes=all ;;
+        coco)
+            scored coco instances,complement data=coco "data.root=$DATA/coco_instances" data.test_classes=all
+            cases coco instances
+            ;;
         regions) scored regions instances,complement data=folder "data.root=$DATA/bsds_regions" ;;
         *)
             echo "$1: expected grabcut, berkeley, frames, davis, coco or regions." >&2
@@ -41,3 +51,4 @@ benchmark() {
 [ $# -gt 0 ] || set -- grabcut berkeley frames davis coco regions
 for set in "$@"; do benchmark "$set"; done
 "$PYTHON" experiments/published/table.py "$TABLES"
+"$PYTHON" experiments/published/curves.py "$TABLES"

@@ -68,5 +68,5 @@ done
 "$PYTHON" -m guided_seg.benchmark suite=released "checkpoint=$MODEL" "output_dir=$OUT/times"
 mkdir -p "$HERE/times"
 cp "$OUT/times"/{benchmark,machine}.json "$HERE/times"
-"$PYTHON" "$HERE/cases.py" "$MODEL" "$OUT/on_davis" davis2016 5 "$HERE/davis"
+"$PYTHON" experiments/cases.py "$MODEL" "$OUT/on_davis" davis2016 5 "$HERE/davis"
 "$PYTHON" "$HERE/reach.py"

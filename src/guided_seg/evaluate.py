@@ -25,9 +25,11 @@ EXAMPLES = (
 def main(cfg: DictConfig) -> None:
     """Entry point."""
     out = cli.output_dir()
+    from guided_seg.files.locks import alone_in
     from guided_seg.protocols.evaluation import score, score_protocols  # slow, so after --help
 
-    (score_protocols if cfg.get("protocol") else score)(cfg, out)
+    with alone_in(out):
+        (score_protocols if cfg.get("protocol") else score)(cfg, out)
 
 
 if __name__ == "__main__":

@@ -8,28 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.pages import MESSAGES
 
 from guided_seg.app.messages import LONGEST, parse
 from guided_seg.errors import UserError
 
-GOOD: list[dict[str, Any]] = [
-    {"do": "look", "image": "a"},
-    {"do": "dot", "image": "a", "row": 1, "column": 2, "label": 1},
-    {"do": "move", "image": "a", "start": [1, 2], "end": [3, 4]},
-    {"do": "remove", "image": "a", "row": 1, "column": 2},
-    {"do": "scribble", "image": "a", "points": [[1, 2], [3, 4]], "label": 1},
-    {"do": "box", "image": "a", "box": [1, 2, 3, 4], "label": 1},
-    {"do": "paint", "image": "a", "label": 1, "runs": "AAAA"},
-    *({"do": "clear", "image": image} for image in ("a", None)),
-    *({"do": each} for each in ("undo", "redo", "fill", "stop", "next", "clear")),
-    {"do": "label", "name": "größe"},
-    {"do": "hover", "image": "a", "row": 1, "column": 2, "label": 0},
-    *({"do": each, "image": "a"} for each in ("refine", "other")),
-    *({"do": "view", "image": "a", "what": what, "label": 1} for what in ("heat", "similarity")),
-    {"do": "play", "video": "v"},
-    {"do": "play", "video": "v", "start": 3, "memory": "map", "corrections": "forward", "backward": True},
-    {"do": "frame", "video": "v", "index": 3},
-]
 DOT = {"n": 1, "do": "dot", "image": "a", "row": 1, "column": 2, "label": 1}
 BAD = [
     *("", " ", "null", "[]", "7", '"dot"', "{", "{}", "dot", "\x00", "\ud800", '{"n": 1}', '{"n": 1, "do": "dance"}'),
@@ -49,7 +32,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("content", GOOD, ids=lambda content: content["do"])
+@pytest.mark.parametrize("content", MESSAGES, ids=lambda content: content["do"])
 def test_a_message_is_read(content: dict[str, Any]) -> None:
     message = parse(json.dumps({"n": 7, **content}))
     assert (message.n, message.do) == (7, content["do"])

@@ -183,9 +183,16 @@ def test_the_same_page_twice_says_goodbye_to_the_first(client: TestClient) -> No
 def test_bytes_and_nonsense_on_the_socket_are_refused(client: TestClient) -> None:
     with client.websocket_connect("ws://localhost/s/main/socket", headers=ORIGIN) as socket:
         socket.receive_text()
-        for send, message in ((socket.send_bytes, b"\xff\x00"), (socket.send_text, "{"), (socket.send_text, "[]")):
+        bytes_came, unread = "A message of bytes came; messages are JSON text.", "A message that cannot be read came"
+        for send, message, said in (
+            (socket.send_bytes, b"\xff\x00", bytes_came),
+            (socket.send_text, "{", unread),
+            (socket.send_text, "[]", unread),
+        ):
             send(message)  # type: ignore[operator]
-            assert json.loads(socket.receive_text())["type"] == "error"
+            answer = json.loads(socket.receive_text())
+            assert answer["type"] == "error"
+            assert answer["text"].startswith(said)
         socket.send_text(json.dumps({"n": 1, "do": "look", "image": "a"}))
         assert unpacked(socket.receive_bytes())["image"] == "a"
 

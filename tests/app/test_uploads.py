@@ -111,6 +111,15 @@ def test_broken_uploads_are_refused_in_a_sentence(client: TestClient, tmp_path: 
     assert client.get("/s/main/image/a").content == before
 
 
+def test_an_upload_follows_no_link(client: TestClient, tmp_path: Path) -> None:
+    """A link that somebody put where uploads are kept."""
+    folder = tmp_path / "state" / "uploads" / "main"
+    folder.mkdir(parents=True)
+    (folder / "new.png").symlink_to(tmp_path / "outside.png")
+    assert upload(client, ("new.png", png(picture(7)))) == {"added": ["new (2)"], "refused": []}
+    assert not (tmp_path / "outside.png").exists()
+
+
 def test_too_many_files_at_once(client: TestClient) -> None:
     answer = upload(client, *((f"{number}.png", png(picture(number))) for number in range(5)))
     assert answer["added"] == ["0", "1", "2"]

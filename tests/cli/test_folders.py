@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from guided_seg.cli.run_folders import last_checkpoint, newest_run, register_resolvers, slug
-from guided_seg.errors import UserError
+from guided_seg.cli.run_folders import newest_run, register_resolvers, slug
 
 
 @pytest.fixture(autouse=True)
@@ -51,26 +50,23 @@ def test_last_is_the_run_of_that_name_that_was_saved_last() -> None:
 
 def test_a_checkpoint_of_a_run_goes_on_in_its_folder_and_any_other_file_in_a_new_one() -> None:
     path = checkpoint("mine/1", modified=0)
-    assert Path(run_dir("mine", str(path))) == Path("outputs/mine/1")
+    assert Path(run_dir("mine", str(path))) == Path(run_dir("mine", "outputs/mine/1")) == Path("outputs/mine/1")
     assert run_dir("mine", "somewhere/weights.ckpt").startswith(str(Path("outputs/mine/")))
 
 
-def test_last_without_a_run_is_refused() -> None:
+def test_a_run_that_was_never_saved_counts_from_its_start() -> None:
+    checkpoint("mine/1", modified=200)
+    (Path("outputs") / "mine" / "2").mkdir()
+    config = Path("outputs") / "mine" / "2" / "config.yaml"
+    config.touch()
+    os.utime(config, (300, 300))
+    assert newest_run("mine") == Path("outputs/mine/2")
+
+
+def test_last_without_a_run_gets_a_new_folder() -> None:
     checkpoint("other/1", modified=0)
-    with pytest.raises(UserError, match=r"found no outputs.mine.*last.ckpt; give output_dir=FOLDER .* ckpt_path=FILE"):
-        newest_run("mine")
-
-
-def test_the_checkpoint_that_ckpt_path_means(here: Path) -> None:
-    path = checkpoint("mine/1", modified=0)
-    assert last_checkpoint(here / "outputs/mine/1", None) is None
-    assert last_checkpoint(here / "outputs/mine/1", "last") == here / path
-    assert last_checkpoint(here / "elsewhere", str(path)) == path
-    assert last_checkpoint(here / "elsewhere", "outputs/mine/1") == path
-    assert Path(run_dir("mine", "outputs/mine/1")) == Path("outputs/mine/1")
-    for folder, wanted in ((here / "empty", "last"), (here, "no.ckpt")):
-        with pytest.raises(UserError, match=r"no checkpoint .* check ckpt_path and output_dir"):
-            last_checkpoint(folder, wanted)
+    assert newest_run("mine") is None
+    assert re.fullmatch(r"outputs/mine/\d{4}-.*", Path(run_dir("mine", "last")).as_posix())
 
 
 def test_a_slug_is_one_short_folder_name() -> None:

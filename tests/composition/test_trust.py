@@ -84,6 +84,13 @@ def from_hub(config: Config, state: dict[str, Tensor], folder: Path, monkeypatch
     guided_seg.load("owner/name")
 
 
+def from_artifact(config: Config, state: dict[str, Tensor], folder: Path, _: pytest.MonkeyPatch) -> None:
+    """Where W&B puts what ``run.use_artifact("model:v3").download()`` brings."""
+    place = folder / "artifacts" / "model:v3"
+    place.mkdir(parents=True)
+    guided_seg.load(checkpoint(config, state, place))
+
+
 def of_session(config: Config, state: dict[str, Tensor], folder: Path, _: pytest.MonkeyPatch) -> None:
     file = checkpoint(config, state, folder)
     session = Session(_untrained())
@@ -96,7 +103,7 @@ def _untrained() -> Network:
     return network_of()
 
 
-FILES = [as_checkpoint, as_released, from_hub, of_session]
+FILES = [as_checkpoint, as_released, from_hub, from_artifact, of_session]
 Opened = Callable[[Config, dict[str, Tensor], Path, pytest.MonkeyPatch], None]
 
 

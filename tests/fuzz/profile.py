@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ SECONDS = float(os.environ.get("GUIDED_SEG_FUZZ_SECONDS", "0"))
 """How long each target is fuzzed with random input; 0 for the fixed examples of the suite."""
 
 LAST = os.environ.get("GUIDED_SEG_FUZZ_LAST")
-"""The file that holds the last input, to be found there after a crash."""
+"""The file that says how many inputs were tried, and which was the last, to be found there after a crash."""
 
 MEMORY = 3 * 2**30
 """Bytes of memory that a target may add to those of its process: what asks for more fails instead of swapping."""
@@ -29,7 +30,10 @@ class Crash(AssertionError):
     """An input ended in another error than `UserError`."""
 
 
-began, failed = time.monotonic(), False
+began: dict[str, float] = {}
+"""When each target tried its first input."""
+failed: set[str] = set()
+tried = count(1)
 
 
 def examples(number: int) -> Callable[[Any], Any]:
@@ -51,11 +55,11 @@ def only_user_errors(*shown: object) -> Iterator[None]:
     Args:
         shown: the input, for the file of the last one.
     """
-    global failed  # noqa: PLW0603
-    if SECONDS and not failed and time.monotonic() - began > SECONDS:
+    target = os.environ.get("PYTEST_CURRENT_TEST", "")
+    if SECONDS and target not in failed and time.monotonic() - began.setdefault(target, time.monotonic()) > SECONDS:
         pytest.skip("its time is over")
     if LAST:
-        Path(LAST).write_text(repr(shown), encoding="utf-8", errors="backslashreplace")
+        Path(LAST).write_text(f"{next(tried)} inputs; {target}: {shown!r}", encoding="utf-8", errors="backslashreplace")
     try:
         with limited_memory():
             yield
@@ -63,12 +67,12 @@ def only_user_errors(*shown: object) -> Iterator[None]:
         try:
             assert_a_sentence(str(error))
         except AssertionError:
-            failed = True
+            failed.add(target)
             raise
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        failed = True
+        failed.add(target)
         raise Crash(f"{type(error).__name__}: {str(error)[:500]}") from error
 
 

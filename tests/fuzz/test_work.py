@@ -17,10 +17,14 @@ from fuzz.hostile import damage, damaged, json_files, spoiled, trees
 from fuzz.profile import examples, only_user_errors
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save
 from support.evaluations import write_checkpoint
 from support.networks import network
 
+from guided_seg.composition.build import ARCHITECTURE
+from guided_seg.model.backbone import read_weights
 from guided_seg.release.load import load_network
+from guided_seg.release.weights import ENTRY
 from guided_seg.session import NEGATIVE, Session
 
 
@@ -115,3 +119,44 @@ def test_checkpoints(root: Path, config: Any, call: tuple[str, str] | None, chan
     with only_user_errors(config, changes):
         load_network(path)
     assert [found.name for found in root.iterdir()] == ["a.ckpt"]
+
+
+@cache
+def released() -> tuple[dict[str, Any], bytes]:
+    """What the metadata of a small released model holds, and its file."""
+    config = {group: checkpoint()["config"][group] for group in ARCHITECTURE}
+    state = {key.removeprefix("network."): value.half() for key, value in checkpoint()["state_dict"].items()}
+    about = {"name": "small", "version": "0", "config": config}
+    return about, save(state, {ENTRY: json.dumps(about)})
+
+
+@examples(40)
+@given(data=st.data())
+def test_released_models(root: Path, data: st.DataObject) -> None:
+    about, whole = released()
+    changed = data.draw(trees(about).map(lambda found: _about(whole, found)) | spoiled(whole))
+    path = write(root, {"model.safetensors": changed}) / "model.safetensors"
+    with only_user_errors(changed[:4000]):
+        load_network(path)
+    with only_user_errors(changed[:4000]):
+        read_weights(path)
+    assert [found.name for found in root.iterdir()] == ["model.safetensors"]
+
+
+def _about(whole: bytes, about: Any) -> bytes:
+    """A file of safetensors with another metadata entry."""
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    header["__metadata__"] = {ENTRY: json.dumps(about)}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + whole[8 + length :]
+
+
+@examples(40)
+@given(values=trees({"a": [1, 2], "b": {"c": 1.5, "d": "x"}}), changes=st.just([]) | damage)
+def test_weights_of_backbones(root: Path, values: Any, changes: list[Any]) -> None:
+    file = io.BytesIO()
+    torch.save({"state_dict": {"w": torch.zeros(3, 4), "b": torch.zeros(2, dtype=torch.int64)}, "more": values}, file)
+    path = write(root, {"w.pt": damaged(file.getvalue(), changes)}) / "w.pt"
+    with only_user_errors(values, changes):
+        read_weights(path)

@@ -46,10 +46,10 @@ def no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
-def build(name: str, run_dir: Path, resume: bool = False) -> list[Logger]:
+def build(name: str, run_dir: Path, since: int | None = None) -> list[Logger]:
     # composed by itself the group has no package, as `logger` in the whole config has
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return build_loggers(compose(overrides=[f"+logger={name}"]).logger, run_dir, resume)
+        return build_loggers(compose(overrides=[f"+logger={name}"]).logger, run_dir, since)
 
 
 def rows(run_dir: Path) -> list[dict[str, str]]:
@@ -87,8 +87,8 @@ def test_each_option_builds_its_loggers(tmp_path: Path, name: str, kinds: list[t
 
 
 def test_no_config_no_loggers(tmp_path: Path) -> None:
-    assert build_loggers(None, tmp_path, resume=False) == []
-    assert build_loggers({"csv": None}, tmp_path, resume=False) == []
+    assert build_loggers(None, tmp_path) == []
+    assert build_loggers({"csv": None}, tmp_path) == []
 
 
 def test_metrics_file_widens_and_keeps_its_rows(tmp_path: Path) -> None:
@@ -105,10 +105,33 @@ def test_metrics_file_widens_and_keeps_its_rows(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_keeps_its_metrics_and_a_fresh_one_starts_anew(tmp_path: Path) -> None:
-    for step, resume, expected in ((1, False, ["1"]), (2, True, ["1", "2"]), (3, False, ["3"])):
-        (file,) = build("csv", tmp_path, resume)
+    for step, since, expected in ((1, None, ["1"]), (2, 2, ["1", "2"]), (1, 1, ["1"]), (3, None, ["3"])):
+        (file,) = build("csv", tmp_path, since)
         file.log_metrics({f"train/loss{step}": 0.5}, step)
         assert [row["step"] for row in rows(tmp_path)] == expected
+
+
+def test_a_resume_repairs_what_a_kill_or_a_power_cut_left_of_the_metrics(tmp_path: Path) -> None:
+    (file,) = build("csv", tmp_path)
+    for step in range(4):
+        file.log_metrics({"train/loss": 0.5, "epoch": 1}, step)
+    whole = file.path.read_bytes()
+    for rest in (b"4,0.", b"4,0.5,1", b"\0\0\0\0", b"4\r\n", b"2,0.5\xff\0\r\n"):
+        file.path.write_bytes(whole + rest)
+        build("csv", tmp_path, since=9)
+        assert file.path.read_bytes() == whole
+    build("csv", tmp_path, since=0)
+    assert not file.path.exists()
+
+
+def test_wandb_goes_on_with_the_run_that_is_resumed(tmp_path: Path) -> None:
+    ids = []
+    for since in (None, 5, None):
+        loggers = build("wandb", tmp_path, since)
+        assert isinstance(loggers[1], WandbLogger)
+        ids.append(loggers[1].experiment.id)
+        close_loggers(loggers)
+    assert ids[0] == ids[1] != ids[2]
 
 
 def test_wandb_is_offline_without_a_key_and_says_how_to_sync(
@@ -168,6 +191,17 @@ def test_tensorboard_gets_metrics_and_pictures(tmp_path: Path, picture: Path) ->
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert events.Scalars("test/video/s1_p1")[0].step == 3
     assert events.Tags()["images"] == ["panels"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_hides_what_a_resumed_run_repeats(tmp_path: Path) -> None:
+    for since, steps in ((None, (1, 2, 3)), (2, (2,))):
+        loggers = build("tensorboard", tmp_path, since)
+        for step in steps:
+            loggers[1].log_metrics({"loss": float(step)}, step)
+        close_loggers(loggers)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2]
 
 
 @pytest.mark.parametrize(("variable", "mode"), [("offline", "auto"), ("", "offline")])
@@ -232,4 +266,4 @@ def test_one_logger_that_fails_lets_the_others_close(tmp_path: Path, caplog: pyt
 def test_a_logger_whose_package_is_missing_is_refused_in_a_sentence(tmp_path: Path) -> None:
     entry = OmegaConf.create({"board": {"_target_": "no_such_package.Logger"}})
     with pytest.raises(UserError, match=r"logger=board needs a package that is not installed .*choose logger=csv"):
-        build_loggers(entry, tmp_path, resume=False)
+        build_loggers(entry, tmp_path)

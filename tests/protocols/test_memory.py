@@ -187,7 +187,7 @@ def test_a_shot_of_the_frame_before_is_for_any_network() -> None:
 
 def test_where_an_evaluation_was_stopped_changes_nothing(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "best.ckpt", *FUSED)
-    content = torch.load(checkpoint)
+    content = torch.load(checkpoint, weights_only=True)
     network = network_of(*FUSED)
     state = {name.removeprefix("network."): value for name, value in content["state_dict"].items()}
     network.load_state_dict(state)

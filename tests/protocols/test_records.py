@@ -190,7 +190,9 @@ def answered(path: Path, protocol: Counting, asked: Setup) -> list[Row]:
     return rows
 
 
-def test_an_interrupted_run_goes_on_to_the_same_file(path: Path, stubbed: Setup) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_file(
+    path: Path, stubbed: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
     expected = answered(path, Counting(), stubbed)
     whole = path.read_bytes()
     path.unlink()
@@ -200,7 +202,9 @@ def test_an_interrupted_run_goes_on_to_the_same_file(path: Path, stubbed: Setup)
     with part.open("ab") as file:
         file.write(b'{"episode":4,"rows":[{"episode":4,"see')
     rest = Counting()
+    assert capsys.readouterr().err == ""
     assert answered(path, rest, stubbed) == expected
+    assert capsys.readouterr().err == "x goes on: 4 of 6 episodes were measured before.\n"
     assert rest.measured == [4, 5]
     assert path.read_bytes() == whole
     assert [file.name for file in path.parent.iterdir()] == [path.name]

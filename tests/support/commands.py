@@ -25,6 +25,7 @@ from subprocess import CompletedProcess
 from typing import Any, cast
 from unittest.mock import patch
 
+import torch
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -121,6 +122,18 @@ def read(path: Path) -> dict[str, Any]:
 def scores(folder: Path) -> dict[str, Any]:
     """metrics.json without what the clock says."""
     return {name: entry for name, entry in read(folder / "metrics.json").items() if name != "run"}
+
+
+def assert_same_run(resumed: Path, straight: Path) -> None:
+    """To the bit: the weights, the scores, and the rows of metrics.csv."""
+    for name in ("best.ckpt", "last.ckpt"):
+        found, expected = (
+            torch.load(folder / "checkpoints" / name, weights_only=True)["state_dict"] for folder in (resumed, straight)
+        )
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], tensor) for key, tensor in expected.items()), name
+    assert scores(resumed) == scores(straight)
+    assert (resumed / "metrics.csv").read_bytes() == (straight / "metrics.csv").read_bytes()
 
 
 def command(module: str, *argv: str, folder: Path) -> CompletedProcess[str]:

@@ -18,6 +18,26 @@ ORIGIN = {"origin": BASE}
 LIMIT = 60
 """Seconds that a page waits for an answer."""
 
+MESSAGES: list[dict[str, Any]] = [
+    {"do": "look", "image": "a"},
+    {"do": "dot", "image": "a", "row": 1, "column": 2, "label": 1},
+    {"do": "move", "image": "a", "start": [1, 2], "end": [3, 4]},
+    {"do": "remove", "image": "a", "row": 1, "column": 2},
+    {"do": "scribble", "image": "a", "points": [[1, 2], [3, 4]], "label": 1},
+    {"do": "box", "image": "a", "box": [1, 2, 3, 4], "label": 1},
+    {"do": "paint", "image": "a", "label": 1, "runs": "AAAA"},
+    *({"do": "clear", "image": image} for image in ("a", None)),
+    *({"do": each} for each in ("undo", "redo", "fill", "stop", "next", "clear")),
+    {"do": "label", "name": "größe"},
+    {"do": "hover", "image": "a", "row": 1, "column": 2, "label": 0},
+    *({"do": each, "image": "a"} for each in ("refine", "other")),
+    *({"do": "view", "image": "a", "what": what, "label": 1} for what in ("heat", "similarity")),
+    {"do": "play", "video": "v"},
+    {"do": "play", "video": "v", "start": 3, "memory": "map", "corrections": "forward", "backward": True},
+    {"do": "frame", "video": "v", "index": 3},
+]
+"""A message of each kind, without its number."""
+
 
 class Page:
     """What a page has received, and a way to wait for more."""

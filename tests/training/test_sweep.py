@@ -26,8 +26,9 @@ from guided_seg.settings.overrides import find_problem
 from guided_seg.study.study import study
 from guided_seg.training import sweep
 from guided_seg.training.module import EpisodicSegmentation
+from guided_seg.training.resuming import Start
 
-Train = Callable[[DictConfig, Path, Path | None], float]
+Train = Callable[[DictConfig, Path, Start], float]
 
 
 @pytest.fixture(autouse=True)
@@ -131,13 +132,13 @@ def test_ctrl_c_ends_the_sweep(tmp_path: Path) -> None:
 def test_only_a_checkpoint_of_the_same_config_is_gone_on_from(tmp_path: Path) -> None:
     run(tmp_path)
     last = tmp_path / "checkpoints" / "last.ckpt"
-    assert sweep.resumable(compose_run(*TINY), tmp_path) == last
-    assert sweep.resumable(compose_run(*TINY, "seed=1"), tmp_path) is None
-    assert sweep.resumable(compose_run(*TINY, "optimizer.optimizer.lr=0.5"), tmp_path) is None
+    assert sweep.resumable(compose_run(*TINY), tmp_path) == Start(2, last)
+    assert sweep.resumable(compose_run(*TINY, "seed=1"), tmp_path) == Start()
+    assert sweep.resumable(compose_run(*TINY, "optimizer.optimizer.lr=0.5"), tmp_path) == Start()
     last.write_bytes(last.read_bytes()[:1000])
-    assert sweep.resumable(compose_run(*TINY), tmp_path) is None
+    assert sweep.resumable(compose_run(*TINY), tmp_path) == Start()
     last.unlink()
-    assert sweep.resumable(compose_run(*TINY), tmp_path) is None
+    assert sweep.resumable(compose_run(*TINY), tmp_path) == Start()
 
 
 def test_a_run_that_begins_is_not_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -101,7 +102,7 @@ def check(path: Path, name: str, limits: Limits) -> None:
 def _kept(upload: Upload, name: str, folder: Path, limits: Limits) -> Path:
     """Copy an upload into the folder, under a name that is not taken there."""
     path, number = folder / name, 2
-    while path.exists():
+    while os.path.lexists(path):  # a link to nothing is there, too
         path, number = folder / f"{Path(name).stem} ({number}){Path(name).suffix}", number + 1
     source, left = upload.file, int(limits.megabytes * 2**20)
     try:

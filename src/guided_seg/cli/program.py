@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-"""Exit code that shells expect: 128 plus the number of the signal."""
+TERMINATED = 143
+"""Exit codes that shells expect: 128 plus the number of the signal."""
 
 
 def program(main: Callable[P, T]) -> Callable[P, T]:

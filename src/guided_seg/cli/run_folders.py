@@ -9,9 +9,12 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from guided_seg.errors import UserError
-
 OUTPUTS = Path("outputs")
+
+CHECKPOINTS = "checkpoints"
+"""The folder of checkpoints in a run folder."""
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
+"""The best checkpoint in validation, the last one, and the last but one."""
 
 
 def register_resolvers() -> None:
@@ -22,11 +25,18 @@ def register_resolvers() -> None:
 
 def _run_dir(name: str, ckpt_path: str | None) -> str:
     """A new folder for a new run; the existing one for a resume."""
-    if ckpt_path == "last":
-        return str(newest_run(name))
-    if ckpt_path is not None and (path := _checkpoint_of(ckpt_path)).parent.name == "checkpoints":
-        return str(path.parent.parent)
+    if ckpt_path == "last" and (newest := newest_run(name)):
+        return str(newest)
+    if ckpt_path not in (None, "last") and (run := _run_of(Path(ckpt_path))):
+        return str(run)
     return str(OUTPUTS / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}")
+
+
+def _run_of(path: Path) -> Path | None:
+    """The run folder that a path is, or that of a checkpoint in it; None for any other file."""
+    if path.is_dir():
+        return path
+    return path.parent.parent if path.parent.name == CHECKPOINTS else None
 
 
 def slug(text: str) -> str:
@@ -44,36 +54,13 @@ def slug(text: str) -> str:
     return f"{plain.encode()[:190].decode(errors='ignore')}~{zlib.crc32(text.encode()):08x}"
 
 
-def newest_run(name: str) -> Path:
-    """The run of this name with the most recent ``last.ckpt``.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = sorted((OUTPUTS / name).glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise UserError(
-            f"ckpt_path=last found no {OUTPUTS / name}/*/checkpoints/last.ckpt; give output_dir=FOLDER of the run to "
-            "resume, ckpt_path=FILE, or leave ckpt_path out to start anew."
-        )
-    return found[-1].parent.parent
+def newest_run(name: str) -> Path | None:
+    """The run of this name that was saved last; one that was never saved counts from its start. None without any."""
+    found = [(when, run) for run in (OUTPUTS / name).glob("*/") if (when := _last_sign(run))]
+    return max(found)[1] if found else None
 
 
-def last_checkpoint(run_dir: Path, ckpt_path: str | None) -> Path | None:
-    """The checkpoint of ``ckpt_path`` for a run in ``run_dir``; None to start from scratch.
-
-    Raises:
-        UserError: it does not exist.
-    """
-    if ckpt_path is None:
-        return None
-    path = run_dir / "checkpoints" / "last.ckpt" if ckpt_path == "last" else _checkpoint_of(ckpt_path)
-    if not path.is_file():
-        raise UserError(f"There is no checkpoint {path} to resume from; check ckpt_path and output_dir.")
-    return path
-
-
-def _checkpoint_of(ckpt_path: str) -> Path:
-    """The file of ``ckpt_path``: itself, or the last checkpoint of a run folder."""
-    path = Path(ckpt_path)
-    return path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+def _last_sign(run: Path) -> float:
+    """When a run began or was last saved; 0 if it is none."""
+    names = ("config.yaml", *(f"{CHECKPOINTS}/{name}" for name in (LAST, PREVIOUS)))
+    return max((path.stat().st_mtime for name in names if (path := run / name).is_file()), default=0.0)

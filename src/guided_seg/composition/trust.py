@@ -27,6 +27,7 @@ from guided_seg.composition.moved import renamed
 from guided_seg.data.sampling.transforms import Augment
 from guided_seg.data.source import Source
 from guided_seg.errors import UserError
+from guided_seg.files.text import is_endless
 from guided_seg.model.backbone import Backbone
 from guided_seg.model.backbones.neck import Pyramid
 from guided_seg.model.conditioning import Conditioning
@@ -75,6 +76,8 @@ def plain_config(config: object, origin: Origin) -> dict[str, Any]:
         raise UserError(
             f"The config in {origin} is not a mapping of names to values; give a file that guided_seg wrote."
         )
+    if is_endless(config):
+        raise UserError(f"The config in {origin} has no end of values; get the file again.")
     copy: dict[str, Any] = renamed(_copied(config, origin, "", 0))
     return copy
 

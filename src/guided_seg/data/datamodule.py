@@ -123,8 +123,19 @@ class Episodes(LightningDataModule):
         data = TrainEpisodes(self.source("train"), self.weights, self.points, self.options, self.augment, self.seed)
         _, world = rank_and_world()
         check_divides(self.batch_size, self.options.turns, world)
-        sampler = EpisodeSampler(self.batch_size * self.steps_per_epoch, self.options.turns)
-        return self._loader(data, sampler, self.batch_size // world)
+        each = self.batch_size // world
+        sampler = EpisodeSampler(
+            self.batch_size * self.steps_per_epoch, self.options.turns, lambda: each * self._batches_done()
+        )
+        return self._loader(data, sampler, each)
+
+    def _batches_done(self) -> int:
+        """How many batches of the epoch the network was trained on; not 0 after a resume in its middle.
+
+        The trainer knows, so the loader has no state of its own. Lightning would not restore it, as the schedule asks
+        for the number of steps before the checkpoint is loaded.
+        """
+        return self.trainer.fit_loop.epoch_loop.batch_idx + 1 if self.trainer else 0
 
     def val_dataloader(self) -> DataLoader[Episode]:
         """A loader of the validation episodes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -34,6 +34,8 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
     Args:
         length: number of episodes of all processes; each gets its share.
         together: consecutive episodes that stay in one process, as they share images.
+        begun: returns how many episodes of its share a process has had when the sampler is iterated, as after a resume
+            in the middle of an epoch.
 
     Example:
         >>> sampler = EpisodeSampler(3)
@@ -42,15 +44,15 @@ class EpisodeSampler(Sampler[tuple[int, int]]):
         [(2, 0), (2, 1), (2, 2)]
     """
 
-    def __init__(self, length: int, together: int = 1) -> None:
-        self.length, self.together, self.epoch = length, together, 0
+    def __init__(self, length: int, together: int = 1, begun: Callable[[], int] = int) -> None:
+        self.length, self.together, self.begun, self.epoch = length, together, begun, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch, also after a resume."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter([(self.epoch, index) for index in share(self.length, self.together)])
+        return iter([(self.epoch, index) for index in share(self.length, self.together)[self.begun() :]])
 
     def __len__(self) -> int:
         return len(share(self.length, self.together))

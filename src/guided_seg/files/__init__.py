@@ -1,1 +1,1 @@
-"""Read text and tensors with clear errors, and write files and folders atomically."""
+"""Read text and tensors with clear errors, write files and folders atomically, and lock folders."""

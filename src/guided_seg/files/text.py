@@ -6,7 +6,7 @@ import codecs
 import csv
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -29,6 +29,8 @@ RESERVED = frozenset(("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("c
 """Names without suffix that Windows does not allow, in lower case."""
 _NAME_BYTES = 200
 """Most bytes of the name of a file. File systems allow 255; temporary names need the rest."""
+MOST_VALUES = 1_000_000
+"""Most values of a tree that is read, see `is_endless`."""
 _MANY = 2000
 """With more names than this, edit distances take seconds."""
 
@@ -95,13 +97,35 @@ def parse_json(data: bytes, name: str, what: str, error: type[UserError] = UserE
 
 
 def read_yaml(path: Path, what: str, error: type[UserError] = UserError) -> Any:
-    """Read a YAML file as plain values. Raises ``error`` if it cannot be read or is not YAML."""
+    """Read a YAML file as plain values. Raises ``error`` if it cannot be read, is not YAML, or is a bomb of aliases."""
     text = read_text(path, what, error)
     try:
-        return yaml.safe_load(text)
+        tree = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as reason:
         where = " ".join(str(reason).split())
         raise error(f"The {what} {path} is not YAML ({where}); correct it there.") from reason
+    if is_endless(tree):
+        raise error(
+            f"The {what} {path} repeats itself by its aliases (*) to more than {MOST_VALUES:,} values; write them out."
+        )
+    return tree
+
+
+def is_endless(tree: Any) -> bool:
+    """Whether a tree of mappings and lists has more than `MOST_VALUES`, counted each time that it holds them.
+
+    A few lines of YAML, or bytes of a checkpoint, may hold a list of ten lists of ten lists, and so on: it takes no
+    memory until somebody copies it.
+    """
+    left, waiting = MOST_VALUES, [tree]
+    while waiting:
+        value = waiting.pop()
+        inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+        left -= len(inside)
+        if left < 0:
+            return True
+        waiting.extend(inside)
+    return False
 
 
 def read_table(path: Path, what: str, columns: Sequence[str] = (), error: type[UserError] = UserError) -> list[Row]:

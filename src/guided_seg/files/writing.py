@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
@@ -19,19 +19,47 @@ PARTIAL = ".partial."
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str], lasting: bool = False) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path, which is renamed to ``path`` when the block succeeds.
 
     Missing folders are created. The temporary path has the suffix of ``path``, from which some writers take the format.
+
+    Args:
+        path: the file.
+        lasting: flush it to the disk before it is renamed, so that it is whole even after a power cut.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{PARTIAL}{os.getpid()}.{path.name}")
     try:
         yield partial
+        if lasting:
+            flush(partial)
         partial.replace(path)
+        if lasting:
+            with suppress(OSError):  # not all disks can flush the names in a folder
+                flush(path.parent)
+    except OSError as error:
+        if error.filename is None:  # as of a write to a full disk
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until the file, or the names in the folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove the temporary files of killed processes in a folder and below. No other process may write there."""
+    for rest in folder.rglob(f"{PARTIAL}*"):
+        rest.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike[str], data: Mapping[str, Any] | Sequence[Any], indent: int | None = 2) -> Path:

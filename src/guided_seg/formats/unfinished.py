@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from guided_seg.errors import UserError
+from guided_seg.files.locks import locked
 from guided_seg.files.text import read_json
-from guided_seg.files.writing import PARTIAL, write_json
+from guided_seg.files.writing import remove_partial, write_json
 
 MARK = ".unfinished.json"
 """The file that a folder holds until its result is whole."""
@@ -56,18 +55,8 @@ def filling(folder: Path, content: str) -> Iterator[Filling]:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; choose a new or an empty folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            f"Another process is filling the folder {folder}; wait until it has ended, or choose another folder."
-        ) from None
-    try:
+    with locked(folder / LOCK, "filling"):
         yield from _filling(folder, content)
-    finally:
-        (folder / LOCK).unlink(missing_ok=True)  # while it is locked, so that it is not that of another process
-        lock.release()
 
 
 def _filling(folder: Path, content: str) -> Iterator[Filling]:
@@ -78,8 +67,7 @@ def _filling(folder: Path, content: str) -> Iterator[Filling]:
             _check(mark, content, "an unfinished result")
         elif other := next((each for each in sorted(folder.iterdir()) if each.name not in _OURS), None):
             raise UserError(f"The folder {folder} is not empty, it holds {other.name}; choose a new or an empty one.")
-        for rest in folder.rglob(f"{PARTIAL}*"):
-            rest.unlink()
+        remove_partial(folder)
         write_json(mark, {"content": content})
     begun = Filling(work, said)
     try:

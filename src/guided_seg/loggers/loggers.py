@@ -17,26 +17,31 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from guided_seg.errors import UserError
+from guided_seg.loggers.metrics_file import keep_before
+from guided_seg.loggers.wandb_run import last_id
 from guided_seg.report.results import Results, Score, setting_key, sorted_settings
 
 log = logging.getLogger(__name__)
 
 
-def build_loggers(config: Mapping[str, Any] | None, run_dir: str | os.PathLike[str], resume: bool) -> list[Logger]:
+def build_loggers(
+    config: Mapping[str, Any] | None, run_dir: str | os.PathLike[str], since: int | None = None
+) -> list[Logger]:
     """Build and start the loggers of the group ``logger``.
 
     Args:
         config: name -> an entry with a ``_target_``; ``save_dir: null`` in it means the run folder. Entries that are
             null, or whose target returns None, are skipped.
         run_dir: the run folder.
-        resume: keep the rows of an existing ``metrics.csv``; otherwise it is overwritten.
+        since: the step with which a resumed run goes on: what was logged from it on is forgotten, as it will be logged
+            again. None for a new run.
 
     Raises:
         UserError: a logger's package is not installed.
     """
-    if not resume:
-        _forget_metrics(Path(run_dir))
-    built = [_build(name, entry, run_dir) for name, entry in (config or {}).items() if entry]
+    _forget(Path(run_dir), since)
+    filled = {"save_dir": str(run_dir), "purge_step": since, "id": None if since is None else last_id(run_dir)}
+    built = [_build(name, entry, filled) for name, entry in (config or {}).items() if entry]
     return [logger for logger in built if logger is not None]
 
 
@@ -84,8 +89,8 @@ def close_loggers(loggers: Iterable[Logger], status: str = "success") -> None:
 
 
 @rank_zero_only
-def _forget_metrics(run_dir: Path) -> None:
-    (run_dir / "metrics.csv").unlink(missing_ok=True)
+def _forget(run_dir: Path, since: int | None) -> None:
+    keep_before(since or 0, run_dir / "metrics.csv")
 
 
 @rank_zero_only
@@ -95,10 +100,12 @@ def _finish(logger: Logger, status: str) -> None:
         logger.experiment.finish(exit_code=int(status != "success"))
 
 
-def _build(name: str, entry: Mapping[str, Any], run_dir: str | os.PathLike[str]) -> Logger | None:
-    filled = {"save_dir": str(run_dir)} if "save_dir" in entry and entry["save_dir"] is None else {}
+def _build(name: str, entry: Mapping[str, Any], filled: Mapping[str, Any]) -> Logger | None:
+    """Build a logger; ``filled`` has the values of its settings that are null."""
     try:
-        logger: Logger | None = instantiate(entry, **filled)
+        logger: Logger | None = instantiate(
+            entry, **{key: filled[key] for key in entry if entry[key] is None and key in filled}
+        )
     except (InstantiationException, ImportError) as error:
         cause = error.__cause__ or error
         if not isinstance(cause, ImportError):

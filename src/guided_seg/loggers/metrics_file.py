@@ -13,7 +13,7 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from guided_seg.files.text import read_table, read_text
-from guided_seg.files.writing import whole_file
+from guided_seg.files.writing import flush, whole_file
 
 
 class MetricsFile(Logger):
@@ -50,6 +50,12 @@ class MetricsFile(Logger):
         """Do nothing, as the run folder has its ``config.yaml``."""
 
     @rank_zero_only
+    def flush(self) -> None:
+        """Flush the rows to the disk. Lightning calls ``save`` too often for this."""
+        if self.path.exists():
+            flush(self.path)
+
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append a row; a new metric adds a column to the whole file."""
         row = {"step": step, **{name: float(value) for name, value in metrics.items()}}
@@ -60,6 +66,20 @@ class MetricsFile(Logger):
         self._columns = columns
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, columns).writerow(row)
+
+
+def keep_before(step: int, path: Path) -> None:
+    """Remove the rows of a file of metrics from a step on, and what a killed process or a power cut left at its end."""
+    if not path.exists():
+        return
+    whole, end, _ = path.read_bytes().partition(b"\0")[0].rpartition(b"\n")
+    header, *rows = csv.reader((whole + end).decode("utf-8", "replace").splitlines()) if whole else ([],)
+    kept = [row for row in rows if len(row) == len(header) and row[0].isdecimal() and int(row[0]) < step]
+    if not kept:
+        path.unlink()
+        return
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows([header, *kept])
 
 
 def _header(path: Path) -> list[str]:

@@ -24,6 +24,7 @@ def wandb_logger(
     project: str = "guided_seg",
     name: str | None = None,
     mode: Literal["auto", "online", "offline"] = "auto",
+    id: str | None = None,  # noqa: A002  # as wandb calls it
     **options: Any,
 ) -> WandbLogger | None:
     """Start a W&B run and return its logger; None if W&B is off or cannot start, and on all ranks but 0.
@@ -33,6 +34,7 @@ def wandb_logger(
         project: the W&B project.
         name: the run's name; by default the last two parts of the run folder.
         mode: ``auto`` and ``online`` fall back to offline if the start fails; ``WANDB_MODE`` has precedence.
+        id: of the run to go on with; None for a new one.
         options: arguments of ``wandb.init``, such as ``entity``, ``group`` or ``tags``.
     """
     name = name or "/".join(Path(save_dir).resolve().parts[-2:])
@@ -40,12 +42,20 @@ def wandb_logger(
     if chosen == "disabled":
         return None
     online = chosen in ("auto", "online")
+    if id is not None:
+        options = {"id": id, "resume": "allow", **options}
     run, reason = _start_softly(online, dir=str(save_dir), project=project, name=name, **options)
     if run is None:
         return None
     if reason:
         _tell_how_to_sync(run, reason)
     return WandbLogger(experiment=run, name=name, save_dir=str(save_dir), project=project)
+
+
+def last_id(save_dir: str | os.PathLike[str]) -> str | None:
+    """The id of the newest W&B run in a run folder, which W&B writes at the end of the name of the run's own folder."""
+    found = Path(save_dir).glob("wandb/*run-*_*-*")
+    return max((path.name.partition("run-")[2] for path in found), default="").partition("-")[2] or None
 
 
 def _start_softly(online: bool, **options: Any) -> tuple[Run | None, str]:

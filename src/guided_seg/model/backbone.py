@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from guided_seg.errors import UserError
-from guided_seg.files.tensors import unreadable
+from guided_seg.files.tensors import load_plain, unreadable
 from guided_seg.model.features import Anchor, laid_out
 
 Frozen = bool | int
@@ -153,7 +153,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_plain(path)
     except Exception as error:
         raise WeightsError(
             f"The weights file {path} cannot be read as PyTorch or safetensors ({unreadable(path, error)}."

@@ -20,7 +20,7 @@ from guided_seg.data.frozen.freeze import freeze
 from guided_seg.data.source import MODES, Source, check_objects
 from guided_seg.data.sources.classes import as_split, unknown
 from guided_seg.errors import DataError, UserError
-from guided_seg.files.writing import sha256, write_json
+from guided_seg.files.writing import sha256, whole_file, write_json
 from guided_seg.model.network import Network
 from guided_seg.model.precision import check_accelerator, chosen, device_of
 from guided_seg.model.refine import refined
@@ -64,7 +64,8 @@ def score(cfg: DictConfig, out: Path) -> Results:
     jobs = default_test.jobs(cfg.evaluation, source, cfg.split, modes, out, of)
     for name in ("evaluation.json", "evaluation.md", "groups.csv"):
         (out / name).unlink(missing_ok=True)  # old scores must never be stored with a new config
-    OmegaConf.save(cfg, out / "config.yaml", resolve=True)
+    with whole_file(out / "config.yaml") as partial:
+        OmegaConf.save(cfg, partial, resolve=True)
     setup = Setup(model.refined, source, str(model.device), cfg.num_workers, max_broken=cfg.max_broken)
     answered = list(run(jobs, setup, cfg.processes))
     results = default_test.results(answered)
@@ -134,7 +135,8 @@ def score_protocols(cfg: DictConfig, out: Path) -> dict[str, Scored]:
     keep = _keeper(cfg, source, jobs, out / "predictions")
     setup = Setup(model.refined, source, str(model.device), cfg.num_workers, keep, cfg.max_broken)
     answered = run(jobs, setup, cfg.processes)
-    OmegaConf.save(cfg, out / "config.yaml", resolve=True)
+    with whole_file(out / "config.yaml") as partial:
+        OmegaConf.save(cfg, partial, resolve=True)
     for name, episodes in frozen.items():
         episodes.write(out / f"episodes_{name}.json.gz")
     scored = {}

@@ -137,6 +137,9 @@ def run_share(rank: int, job: Job, setup: Setup, processes: int) -> None:
     mine = [n for numbers in tied[rank * size : (rank + 1) * size] if not done.keys() >= {*numbers} for n in numbers]
     predictions = Answers(setup.network, _device(setup.device, rank), encode=setup.encode)
     keep = setup.keep(job.name) if setup.keep else None
+    if done and rank == 0:
+        said = f"{job.name} goes on: {len(done)} of {len(job.frozen.episodes)} episodes were measured before."
+        Console(stderr=True).print(said, soft_wrap=True, markup=False, highlight=False)
     silent = rank > 0 or not setup.progress or not Console().is_terminal
     skipped = SkippedFiles(setup.max_broken)
     with job.records.part(rank) as part:

@@ -84,6 +84,36 @@ def _j_and_f(table: Columns, weights: Weights) -> Values:
     return (_J(table, weights) + _F(table, weights)) / 2
 
 
+def recall(table: Columns, weights: Weights) -> Values:
+    """The share of a video's frames with a J above 0.5, averaged over videos; the recall of DAVIS."""
+    return group_mean("found")({**table, "found": table["j"] > 0.5}, weights)
+
+
+def quarter(number: int) -> Statistic:
+    """J over a quarter of each video, from 1 to 4; as in DAVIS, neighbouring quarters share a frame."""
+
+    def statistic(table: Columns, weights: Weights) -> Values:
+        inside = _in_quarter(table, number)
+        return _J({name: column[inside] for name, column in table.items()}, weights[:, inside])
+
+    return statistic
+
+
+def decay(table: Columns, weights: Weights) -> Values:
+    """J over the first quarter of a video minus J over its last one, averaged over videos; the decay of DAVIS."""
+    return quarter(1)(table, weights) - quarter(4)(table, weights)
+
+
+def _in_quarter(table: Columns, number: int) -> Bool[np.ndarray, " N"]:
+    inside = np.zeros(len(table["group"]), dtype=bool)
+    for group in np.unique(table["group"]):
+        own = table["group"] == group
+        frames, place = np.unique(table["episode"][own], return_inverse=True)  # in the order of the video
+        first, last = np.round(np.linspace(0, len(frames) - 1, 5) + 1e-10)[number - 1 : number + 1]
+        inside[own] = (first <= place) & (place <= last)
+    return inside
+
+
 AFTER = (1, 2, 3, 5, 10, 20)
 """Numbers of clicks after which figures are reported."""
 
@@ -169,6 +199,9 @@ STATISTICS: dict[str, Statistic] = {
     "J": _J,
     "F": _F,
     "J&F": _j_and_f,
+    "recall": recall,
+    "decay": decay,
+    **{f"J@quarter{n}": quarter(n) for n in range(1, 5)},
     **{f"NoC@{t}": mean_of(f"noc{t}") for t in (80, 85, 90)},
     **{f"NoF@{t}": mean_of(f"nof{t}") for t in (80, 85, 90)},
     **{f"IoU@{n}": iou_after(n) for n in AFTER},
@@ -185,7 +218,7 @@ def check_figures(names: Sequence[str], columns: Sequence[str]) -> None:
     """Raise `DataError` for a name that is not in `STATISTICS` or that needs columns that are not measured."""
     if not names:
         raise DataError(f"figures=[]: expected at least one of {', '.join(STATISTICS)}.")
-    row = table_of([dict.fromkeys(("group", *columns), 1)])
+    row = table_of([dict.fromkeys(("group", "episode", *columns), 1)])
     for name in names:
         if name not in STATISTICS:
             raise unknown("figure", name, STATISTICS)

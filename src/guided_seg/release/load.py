@@ -15,7 +15,7 @@ from guided_seg import release as released
 from guided_seg.composition.build import ARCHITECTURE, build_network, network_config
 from guided_seg.composition.trust import network_parts, plain_config
 from guided_seg.errors import UserError
-from guided_seg.files.tensors import check_tensors, check_types, no_larger_than, read_torch
+from guided_seg.files.tensors import check_tensors, check_types, check_whole, no_larger_than, read_torch
 from guided_seg.model.network import Network
 from guided_seg.release.hub import from_hub, is_hub_id
 from guided_seg.release.weights import read_weights
@@ -116,8 +116,7 @@ def restore(
     if missing := [group for group in ARCHITECTURE if group not in values]:
         raise _of_another_version(origin, f"it lacks the choice of {missing[0]}")
     cfg = OmegaConf.create(values | network_parts(values, origin))
-    if finite:
-        check_tensors(state, origin)
+    check_tensors(state, origin, finite)
     try:
         with no_larger_than(state):
             network = build_network(cfg)
@@ -178,8 +177,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_resumable(path: Path, cfg: DictConfig) -> None:
-    """Raise `UserError` unless ``cfg`` has the architecture and training length of a checkpoint to resume."""
+def check_resumable(path: Path, cfg: DictConfig) -> int:
+    """The number of steps after which a checkpoint to resume was written.
+
+    Raises:
+        BrokenFile: it is damaged.
+        UserError: it has another architecture or training length than ``cfg``.
+    """
+    check_whole(path)
     content, ours = read_checkpoint(path), network_config(cfg)
     theirs = content["config"]
     if missing := [name for name in _TRAINING if name not in content]:
@@ -196,6 +201,7 @@ def check_resumable(path: Path, cfg: DictConfig) -> None:
                 f"The checkpoint {path} is from a run with {key}={found} but this run has {wanted}; the learning rate "
                 "and the order of the episodes depend on it, so resume with the same value, or leave ckpt_path out."
             )
+    return int(content["global_step"])
 
 
 _TRAINING = ("optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +26,17 @@ from guided_seg.session.store import Store
 FORMAT = 1
 """Version of the file format."""
 
+_PNG_SPARE = 2**20
+"""Most bytes of a PNG besides those of its pixels, of which there are at most four a pixel."""
+
 SUFFIX = ".session"
 """How the names of sessions end that programs write, and by which they are told from other files."""
 
-MOST_TEXT, MOST_PIXELS = 2**28, 2**30
-"""Largest ``session.json`` in bytes, and largest stored image in pixels: limits against decompression bombs."""
+MOST_TEXT, MOST_PIXELS, MOST_STORED = 2**26, 2**28, 2**30
+"""Largest ``session.json`` in bytes, largest stored image in pixels, and most pixels of all stored images together.
+
+Limits against decompression bombs: a few kilobytes may unpack to any size. Images in files of their own have none.
+"""
 
 
 def write(store: Store, model: dict[str, Any] | None, path: Path) -> None:
@@ -42,6 +50,7 @@ def write(store: Store, model: dict[str, Any] | None, path: Path) -> None:
             raise UserError(f"{path} is a folder; name a file in it, such as {path / 'today.session'}.")
         with whole_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
             folder = path.resolve().parent
+            _check_stored(store)
             content = {
                 "format": FORMAT,
                 "model": model and {**model, "checkpoint": _reference(Path(model["checkpoint"]), folder)},
@@ -49,7 +58,10 @@ def write(store: Store, model: dict[str, Any] | None, path: Path) -> None:
                 "videos": [[name, _reference(video, folder)] for name, video in store.video_files().items()],
                 "images": [_image(store, file, number, name, folder) for number, name in enumerate(store.images)],
             }
-            file.writestr("session.json", json.dumps(content, indent=1))
+            text = json.dumps(content, indent=1)
+            if len(text) > MOST_TEXT:  # of ASCII
+                raise UserError(f"The session has more dots than a file of {MOST_TEXT:,} bytes holds; remove some.")
+            file.writestr("session.json", text)
     except OSError as error:
         raise UserError(
             f"The session cannot be saved as {path} ({error.strerror or error}); the session is as it was, so choose "
@@ -87,11 +99,14 @@ def fill(store: Annotating, content: Content, path: Path) -> None:
         store.add_label(label)
     for name, reference in content.videos:
         store.add_video(name, _find(reference, folder, lambda found: found.is_file() or found.is_dir()))
+    left = MOST_STORED
     with zipfile.ZipFile(path) as file:
         for image in content.images:
-            name = _add(store, file, image, path)
+            name = _add(store, file, image, path, min(left, MOST_PIXELS))
+            if isinstance(image.source, str):
+                left -= math.prod(store.picture(name).size)
             if image.mask is not None:
-                labels = _picture(file, image.mask, path, store.picture(name).size)
+                labels = _picture(file, image.mask, path, size=store.picture(name).size)
                 if labels.dtype != np.uint8 or labels.ndim != 2:
                     raise _no_session(path, Malformed(f"{image.mask} is no label map"))
                 for number in set(np.unique(labels).tolist()) - {IGNORE}:
@@ -160,14 +175,14 @@ def _image(store: Store, file: zipfile.ZipFile, number: int, name: str, folder: 
     return entry
 
 
-def _add(store: Store, file: zipfile.ZipFile, image: SavedImage, path: Path) -> str:
+def _add(store: Store, file: zipfile.ZipFile, image: SavedImage, path: Path, most: int) -> str:
     name, source = image.name, image.source
     if isinstance(source, tuple):
         name = store.frame(*source)
     elif isinstance(source, Reference):
         store.add_image(name, _find(source, path.resolve().parent, Path.is_file))
     else:
-        store.add_image(name, _picture(file, source, path))
+        store.add_image(name, _picture(file, source, path, most))
     picture = store.picture(name)
     if picture.checksum != image.checksum:
         if isinstance(source, str):
@@ -216,22 +231,58 @@ def _as_png(pixels: np.ndarray) -> bytes:
     return data.getvalue()
 
 
-def _picture(file: zipfile.ZipFile, name: str, path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+def _picture(
+    file: zipfile.ZipFile, name: str, path: Path, most: int | None = None, size: tuple[int, int] | None = None
+) -> np.ndarray:
     """The pixels of a PNG entry. Its size is checked before it is decoded.
 
     Raises:
-        UserError: the entry is missing or damaged, or does not have ``size``.
+        UserError: the entry is missing or damaged, has more than ``most`` pixels, or does not have ``size``.
     """
     from PIL.PngImagePlugin import PngImageFile
 
     try:
+        height, width = _announced(file, name)
+        if size not in (None, (height, width)):
+            raise Malformed(f"{name} is {height} x {width}")
+        if most is not None and height * width > most:
+            raise Malformed(f"{name} is {height} x {width}, and at most {most:,} pixels are read here")
         # not Image.open, which rejects large images that a session may hold
-        image = PngImageFile(io.BytesIO(_entry(file, name, 4 * MOST_PIXELS)))
-        if size not in (None, (image.height, image.width)) or image.height * image.width > MOST_PIXELS:
-            raise Malformed(f"{name} is {image.height} x {image.width}")
+        image = PngImageFile(io.BytesIO(_entry(file, name, 4 * height * width + _PNG_SPARE)))
+        if (image.height, image.width) != (height, width):  # a second header
+            raise Malformed(f"{name} is of two sizes")
         return np.array(image)
     except Exception as error:  # damaged bytes can raise anything
         raise _no_session(path, error) from error
+
+
+def _announced(file: zipfile.ZipFile, name: str) -> tuple[int, int]:
+    """Height and width in the header of a PNG entry, of which no more is unpacked."""
+    try:
+        with file.open(name) as entry:
+            head = entry.read(24)
+    except KeyError:
+        raise Malformed(f"it has no {name}") from None
+    if head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR" or len(head) < 24:
+        raise Malformed(f"{name} is no PNG")
+    width, height = struct.unpack(">II", head[16:])
+    return height, width
+
+
+def _check_stored(store: Store) -> None:
+    """Raise `UserError` for images without a file that are larger than `read` reads."""
+    left = MOST_STORED
+    for name in store.images:
+        picture = store.picture(name)
+        if picture.path:
+            continue
+        pixels = math.prod(picture.size)
+        if pixels > min(left, MOST_PIXELS):
+            raise UserError(
+                f"The image {name!r} has no file and {pixels:,} pixels, more than a session stores; write it to a file "
+                "and add that, or scale it down."
+            )
+        left -= pixels
 
 
 def _no_session(path: Path, error: Exception) -> UserError:

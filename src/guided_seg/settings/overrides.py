@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from guided_seg.errors import CompositionError, UserError
 from guided_seg.settings import config_files
+from guided_seg.settings.outside import check_agent, check_secrets
 from guided_seg.settings.paths import parse
 from guided_seg.settings.preflight import check_folder, check_missing, check_settings, rule_of, settings
 from guided_seg.settings.slips import (
@@ -83,6 +84,7 @@ def _options() -> ArgumentParser:
 def _check(config_name: str, arguments: Namespace, module: str) -> None:
     several, lines = _several(arguments), list(arguments.overrides)
     overrides = [parse(line) for line in lines]
+    check_agent(overrides, arguments.config_dir)
     places = [path for override in overrides if override.key_or_group == _SEARCHPATH for path in values_of(override)]
     if arguments.config_dir:
         places.append(f"file://{arguments.config_dir}")
@@ -108,6 +110,7 @@ def _check(config_name: str, arguments: Namespace, module: str) -> None:
     if arguments.cfg is None and arguments.info is None:
         _check_sections(config_name, overrides, known)
         check_missing(final)
+        check_secrets(settings(final))
         check_settings(final)
         for override in overrides:
             check_sweep_values(override, known.groups)

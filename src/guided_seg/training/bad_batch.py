@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from guided_seg.episode import IGNORE, Batch
 from guided_seg.errors import UserError
-from guided_seg.files.writing import whole_file
+from guided_seg.files.tensors import write_torch
 from guided_seg.model.network import Network
 from guided_seg.release.load import read_checkpoint, restore
 from guided_seg.report.table import Table, columns
@@ -76,8 +76,7 @@ class FiniteLoss(Callback):
             "step": trainer.global_step,
             "precision": str(trainer.precision),
         }
-        with whole_file(self.file) as partial:
-            torch.save(content, partial)
+        write_torch(self.file, content)
 
 
 class BadBatch(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,20 @@ def lightning_refusals(setting: str) -> Iterator[None]:
         raise UserError(f"{setting}: {_first_sentence(error.__cause__ or error)}") from error
 
 
+@contextmanager
+def lost_workers() -> Iterator[None]:
+    """Convert the error of a data worker that was killed to a `UserError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.search(r"DataLoader worker \(pid", str(error)):
+            raise
+        raise UserError(
+            f"A process that samples episodes was killed, as when memory runs out ({_first_sentence(error)}); use "
+            "fewer with num_workers=..., and go on with ckpt_path=last."
+        ) from error
+
+
 def _first_sentence(error: BaseException) -> str:
     """The first line; and the next, if the first ends in mid-sentence (what was found, after what was expected)."""
     first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
@@ -36,5 +51,6 @@ def quiet_lightning() -> None:
     agreed = ".*recommended to use `self.log.*sync_dist=True.*"  # processes agree on each metric before it is logged
     frozen = ".*in eval mode at the start of training.*"  # see Backbone.freeze
     strides = ".*Grad strides do not match bucket view strides.*"  # of single columns, which are the same in memory
-    for message in (*known, agreed, frozen, strides):
+    resumable = ".*dataloader is not resumable.*"  # it asks the trainer how far the epoch is, see `Episodes`
+    for message in (*known, agreed, frozen, strides, resumable):
         warnings.filterwarnings("ignore", message)

@@ -13,16 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.text import Text
 
 from guided_seg.cli.command import causes, user_sentence
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.errors import CompositionError, UserError
+
+if TYPE_CHECKING:
+    from guided_seg.training.resuming import Start
 
 Status = Literal["done", "skipped", "refused", "failed"]
 
@@ -59,7 +61,7 @@ _outcomes: list[Outcome] = []
 
 register_resolvers()  # a process of joblib or submitit composes the job's config before it calls the job
 
-Train = Callable[[DictConfig, Path, Path | None], float]
+Train = Callable[[DictConfig, Path, "Start"], float]
 """Train and test a config in a folder, from a checkpoint or from scratch; returns the best validation score."""
 
 
@@ -126,18 +128,16 @@ def report() -> None:
         raise SystemExit(1)
 
 
-def resumable(cfg: DictConfig, run_dir: Path) -> Path | None:
-    """The last readable checkpoint of an earlier, incomplete run of the same config, if any."""
-    from guided_seg.release.load import check_resumable
+def resumable(cfg: DictConfig, run_dir: Path) -> Start:
+    """Where an earlier, incomplete run of the same config goes on; anew if there is none, or none that can be read."""
+    from guided_seg.training.resuming import Start, difference_to, newest
 
-    checkpoint = run_dir / "checkpoints" / "last.ckpt"
-    if not checkpoint.is_file() or _difference(cfg, run_dir):
-        return None
+    if difference_to(cfg, run_dir):
+        return Start()
     try:
-        check_resumable(checkpoint, cfg)
-    except UserError:  # truncated or of another version: start from scratch
-        return None
-    return checkpoint
+        return newest(cfg, run_dir)
+    except UserError:  # of another version
+        return Start()
 
 
 def _complete(cfg: DictConfig, run_dir: Path) -> float | None:
@@ -146,51 +146,25 @@ def _complete(cfg: DictConfig, run_dir: Path) -> float | None:
     Raises:
         UserError: the folder holds a complete run of another config, which a new one would destroy.
     """
-    from guided_seg.report.results import read_facts
+    from guided_seg.training.resuming import complete, difference_to
 
-    if not (run_dir / "metrics.json").is_file():
-        return None
-    if difference := _difference(cfg, run_dir):
+    best = complete(run_dir)
+    if best is not None and (difference := difference_to(cfg, run_dir)):
         raise UserError(
             f"{run_dir} holds a complete run of another configuration ({difference}); move or delete that folder, or "
             "choose another place with hydra.sweep.dir=..."
         )
-    return read_facts(run_dir / "metrics.json").get("val_positive_iou", math.nan)
-
-
-def _difference(cfg: DictConfig, run_dir: Path) -> str:
-    """The first setting that differs between ``cfg`` and ``config.yaml`` in the folder; empty if there is none."""
-    from guided_seg.composition.moved import renamed
-    from guided_seg.settings.preflight import settings
-
-    saved = run_dir / "config.yaml"
-    if not saved.is_file():
-        return "its config.yaml is missing"
-    ours = settings(OmegaConf.create(OmegaConf.to_container(_placed(cfg), resolve=True)))  # type: ignore[arg-type]
-    try:
-        theirs = settings(_placed(OmegaConf.create(renamed(OmegaConf.to_container(OmegaConf.load(saved))))))
-    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
-        return f"its config.yaml cannot be read ({' '.join(str(error).split())})"
-    differing = [key for key in sorted({*ours, *theirs}) if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)]
-    # the innermost key is the most specific
-    key = max(differing, key=lambda name: name.count("."), default="")
-    return f"{key}={theirs.get(key, _ABSENT)} there, {ours.get(key, _ABSENT)} here" if key else ""
-
-
-_ABSENT = "nothing"
-
-
-def _placed(cfg: Any) -> DictConfig:
-    """The config without its folder, which may have been moved."""
-    return OmegaConf.merge(cfg, {"output_dir": ""})  # type: ignore[return-value]
+    return best
 
 
 def _failed(error: Exception, run_dir: Path, overrides: tuple[str, ...]) -> Outcome:
+    from guided_seg.files.locks import Occupied
+
     status: Status = "refused" if any(isinstance(cause, CompositionError) for cause in causes(error)) else "failed"
     reason = user_sentence(error) or f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
     trace = "".join(traceback.format_exception(error))
     run_dir.mkdir(parents=True, exist_ok=True)
-    # never write into a complete run of another config
-    if not (run_dir / "metrics.json").exists():
+    # never write into a complete run of another config, or into that of another process
+    if not (run_dir / "metrics.json").exists() and not isinstance(error, Occupied):
         (run_dir / ERROR).write_text(f"{status}: {reason}\n\n{trace}", encoding="utf-8")
     return Outcome(overrides, run_dir, status, reason)

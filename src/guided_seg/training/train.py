@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,10 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
-from guided_seg.cli.run_folders import last_checkpoint
+from guided_seg.cli.program import TERMINATED
 from guided_seg.composition.build import (
     build_data,
     build_network,
@@ -31,59 +33,76 @@ from guided_seg.data.source import Source
 from guided_seg.distributed.collectives import rank_and_world
 from guided_seg.distributed.requeue import Requeue, check_in_slurm
 from guided_seg.distributed.strategy import job_processes, use_job_strategy
-from guided_seg.files.writing import sha256, write_json
+from guided_seg.files.locks import alone_in
+from guided_seg.files.writing import sha256, whole_file, write_json
 from guided_seg.loggers.loggers import build_loggers, close_loggers, log_config, log_image, log_results
 from guided_seg.model.precision import check_accelerator, device_of, fastest, lightning_precision
 from guided_seg.model.wrappers.one_vs_rest import k_way
 from guided_seg.protocols import default_test
 from guided_seg.protocols.runner import Job, Setup, run_share
-from guided_seg.release.load import check_resumable, start_from
+from guided_seg.release.load import start_from
 from guided_seg.report.drawing import learning_curve
 from guided_seg.report.results import Results, table
+from guided_seg.training import resuming
 from guided_seg.training.bad_batch import FiniteLoss
 from guided_seg.training.caching import open_cache
 from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
-from guided_seg.training.lightning_messages import lightning_refusals, quiet_lightning
+from guided_seg.training.lightning_messages import lightning_refusals, lost_workers, quiet_lightning
 from guided_seg.training.module import EpisodicSegmentation
+from guided_seg.training.resuming import Resuming, Start, WholeFiles, checkpoints
 from guided_seg.training.update_time import timed_episode, update_times
 
 
-def train(cfg: DictConfig, run_dir: Path, resume: Path | None = None) -> float:
+def train(cfg: DictConfig, run_dir: Path, start: Start | None = None) -> float:
     """Train and test the network of ``cfg``.
 
     Args:
         cfg: the composed config of the main command.
         run_dir: the run folder, for all output; it is complete when it contains metrics.json.
-        resume: checkpoint to resume; by default that of ``cfg.ckpt_path``.
+        start: where to start; by default as ``cfg.ckpt_path`` says.
 
     Returns:
         The best positive IoU in validation, for sweeps.
 
     Raises:
-        UserError: the composition, the data or the checkpoint cannot be used; raised before training.
+        UserError: the composition, the data or the checkpoint cannot be used, or another process works in the folder;
+            raised before training.
     """
+    # other processes of the same run are started by the first, which holds the lock
+    with nullcontext() if getattr(rank_zero_only, "rank", 0) else alone_in(run_dir):
+        return _train(cfg, run_dir, start)
+
+
+def _train(cfg: DictConfig, run_dir: Path, start: Start | None) -> float:
     began = time.perf_counter()
     quiet_lightning()
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, for the whole process
     evaluation_settings(cfg)
     use_job_strategy()
     _check_trainer(cfg)
-    resume = resume or last_checkpoint(run_dir, cfg.ckpt_path)
-    if resume:
-        check_resumable(resume, cfg)
+    if cfg.ckpt_path == "last" and (best := resuming.complete(run_dir, cfg)) is not None:
+        Console(markup=False).print(f"This run is complete:\n{run_dir}", soft_wrap=True, highlight=False)
+        return best
+    start = start or resuming.start_of(cfg, run_dir)
     # Hydra chooses the folder of a sweep's job
     cfg = OmegaConf.merge(cfg, {"output_dir": str(run_dir)})  # type: ignore[assignment]
+    cfg.trainer.precision = resuming.precision(cfg, start)
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
-    # old scores must never be stored with a new config
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        resuming.forget_another(start, run_dir)
+        # old scores must never be stored with a new config
         (run_dir / "metrics.json").unlink(missing_ok=True)
-        OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
-    loggers = build_loggers(cfg.logger, run_dir, resume is not None)
+        with whole_file(run_dir / "config.yaml") as partial:
+            OmegaConf.save(cfg, partial, resolve=True)
+    loggers = build_loggers(cfg.logger, run_dir, start.step)
     status = "failed"
     try:
-        outcome = _run(cfg, module, data, loggers, run_dir, resume, began)
+        outcome = _run(cfg, module, data, loggers, run_dir, start.checkpoint, began)
         status = "success"
+    except SIGTERMException:
+        status = "interrupted"
+        raise SystemExit(TERMINATED) from None
     except (KeyboardInterrupt, SystemExit) as stop:  # Lightning turns Ctrl-C into an exit
         status = "interrupted"
         raise KeyboardInterrupt from stop
@@ -147,13 +166,14 @@ def _run(
     resume: Path | None,
     began: float,
 ) -> _Outcome:
-    clock, (best, last) = Clock(), _checkpoints(run_dir)
+    clock, (best, last) = Clock(), checkpoints(run_dir)
     trainer = build_trainer(cfg, loggers, run_dir, clock, [best, last], data.steps_per_epoch)
     # the other processes go on from where this one does, with the precision that it measured
     same = f"ckpt_path={resume.absolute() if resume else 'null'}", f"trainer.precision={cfg.trainer.precision}"
     with job_processes(trainer, *same):
         log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        with lost_workers():
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
         content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
         module.load_state_dict(content["state_dict"])
         module.network = k_way(cfg.k_way, module.network)
@@ -236,7 +256,8 @@ def build_trainer(
 ) -> Trainer:
     """Build the trainer of a run, with its callbacks. ``epoch`` is the number of batches per epoch."""
     requeue = Requeue(run_dir / "checkpoints" / "last.ckpt")
-    callbacks: list[Any] = [*checkpoints, BrokenFiles(cfg.max_broken), FiniteLoss(run_dir), requeue]
+    guards: list[Any] = [Resuming(run_dir, cfg.seed), BrokenFiles(cfg.max_broken), FiniteLoss(run_dir), requeue]
+    callbacks: list[Any] = [*checkpoints, *guards]
     if cfg.trainer.enable_progress_bar:
         callbacks.append(RichProgressBar(leave=True))
     if loggers:
@@ -247,6 +268,7 @@ def build_trainer(
             logger=loggers,
             callbacks=callbacks,
             profiler=clock,
+            plugins=[*instantiate(cfg.trainer.get("plugins") or []), WholeFiles()],
             default_root_dir=str(run_dir),
             max_epochs=cfg.trainer.max_steps // epoch,
             # Lightning would limit the batches of each process
@@ -256,15 +278,6 @@ def build_trainer(
             use_distributed_sampler=False,
             inference_mode=True,
         )
-
-
-def _checkpoints(run_dir: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
-    """Callbacks for the best and the last checkpoint."""
-    options: dict[str, Any] = {"save_on_train_epoch_end": False, "enable_version_counter": False}
-    folder = run_dir / "checkpoints"
-    best = ModelCheckpoint(folder, "best", monitor="val/positive_iou", mode="max", **options)
-    # Lightning's save_last saves only when the best changes, so a resume would repeat the steps since then
-    return best, ModelCheckpoint(folder, "last", **options)
 
 
 def _facts(trainer: Trainer, clock: Clock, began: float) -> dict[str, float]:

@@ -27,6 +27,9 @@ from guided_seg.files.writing import whole_file
 FORMAT = 1
 """The version of the file format."""
 
+MOST_TEXT = 2**28
+"""Most bytes that a file unpacks to. The largest of ours has 5 MB."""
+
 LEFT_OUT = "left_out"
 """The entry of the rule with the number of episodes of each mode that had an unreadable file; absent if none had."""
 
@@ -162,8 +165,11 @@ def mark_of(sample: Sample) -> Mark:
 
 
 def _open(path: Path) -> dict[str, Any]:
+    """The content of a file, of which no more is unpacked than frozen episodes take."""
     try:
-        content = json.loads(gzip.decompress(path.read_bytes()))
+        with gzip.open(path) as file:
+            text = file.read(MOST_TEXT + 1)
+        content = json.loads(text) if len(text) <= MOST_TEXT else None
     except FileNotFoundError:
         raise DataError(
             f"There are no frozen episodes {path}; `python -m guided_seg.episodes freeze` makes them."

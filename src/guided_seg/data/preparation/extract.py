@@ -15,6 +15,7 @@ from functools import partial
 from gzip import BadGzipFile
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
+from stat import S_ISLNK
 from struct import error as StructError
 from typing import IO
 
@@ -100,13 +101,19 @@ def _members(path: Path) -> Iterator[list[_Member]]:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as packed:
             infos = [info for info in packed.infolist() if not info.is_dir()]
+            if links := [info.filename for info in infos if S_ISLNK(info.external_attr >> 16)]:
+                raise _with_link(path, links[0])
             yield [_Member(_inner(i.filename, path), i.file_size, partial(packed.open, i)) for i in infos]
     else:
         with tarfile.open(path) as packed_tar:
             found = [info for info in packed_tar if not info.isdir()]
-            if link := next((info for info in found if not info.isreg()), None):
-                raise DataError(f"The archive {path} holds {link.name}, which is a link or a device; do not use it.")
+            if links := [info.name for info in found if not info.isreg()]:
+                raise _with_link(path, links[0])
             yield [_Member(_inner(i.name, path), i.size, partial(packed_tar.extractfile, i)) for i in found]
+
+
+def _with_link(archive: Path, name: str) -> DataError:
+    return DataError(f"The archive {archive} holds {name}, which is a link or a device; do not use it.")
 
 
 def _inner(name: str, archive: Path) -> PurePosixPath:

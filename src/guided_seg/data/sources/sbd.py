@@ -24,6 +24,7 @@ from guided_seg.files.text import as_stored
 CLASSES, OBJECTS = "cls", "inst"
 LAYOUT = "img/, cls/, train.txt and val.txt (the folder benchmark_RELEASE/dataset)"
 _COMPRESSED = 15  # type of a compressed element in a MATLAB 5 file
+_MOST = 2**26  # bytes of such an element; those of SBD have less than a tenth
 _STRUCTS = {CLASSES: "GTcls", OBJECTS: "GTinst"}
 
 
@@ -125,10 +126,13 @@ def read_mat(struct: str, path: Path) -> UInt8[np.ndarray, "H W"]:
 
 
 def _check_compressed(data: bytes) -> None:
-    """Raise `zlib.error` if a compressed part of a MATLAB 5 file is damaged, which can crash SciPy's C code."""
+    """Raise `zlib.error` if a compressed part of a MATLAB 5 file is a bomb, or damaged, which can crash SciPy."""
     order, at = {b"IM": "<II", b"MI": ">II"}.get(data[126:128]), 128
     while order and at + 8 <= len(data):
         kind, size = unpack_from(order, data, at)
         if kind == _COMPRESSED:
-            zlib.decompress(data[at + 8 : at + 8 + size])
+            part = zlib.decompressobj()
+            part.decompress(data[at + 8 : at + 8 + size], _MOST)
+            if not part.eof:
+                raise zlib.error("it is cut off, or unpacks to more than a label map takes")
         at += 8 + size

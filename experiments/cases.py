@@ -1,6 +1,6 @@
 """The ten best, median and worst predictions of an evaluation as pictures: support, query, answer, truth.
 
-python experiments/released_model/cases.py CHECKPOINT EVALUATION PROTOCOL POINTS OUT
+python experiments/cases.py CHECKPOINT EVALUATION PROTOCOL POINTS OUT
 
 EVALUATION is the folder that guided_seg.evaluate left. Frames of one video that are shown are at least ten apart.
 """
