@@ -48,11 +48,6 @@ def main() -> None:
     """Entry point."""
     register_resolvers()
     _main()
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        sweep.take_over(Path(HydraConfig.get().sweep.dir))
     sweep.report()
 
 

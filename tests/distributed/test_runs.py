@@ -62,9 +62,9 @@ def test_jobs_of_two_processes_do_what_one_does_and_one_that_dies_ends_its_job_a
     pairs = list(zip(metrics(folder / "1"), metrics(one), strict=True))
     assert sum("train/loss" in row for row, _ in pairs) == 6
     for both, alone in pairs:
-        assert both == pytest.approx(alone, abs=1e-5)
-        assert {k: v for k, v in both.items() if "val" in k} == pytest.approx(
-            {k: v for k, v in alone.items() if "val" in k}, abs=1e-6
-        )
+        for name, value in alone.items():
+            # a pixel between two labels may be either
+            close = 1e-6 if "val" in name else 1e-3 if name == "train/iou" else 1e-5
+            assert both[name] == pytest.approx(value, abs=close), name
     assert read(folder / "1" / "metrics.json")["run"]["steps"] == 6
     assert not psutil.pid_exists(other.pid)

@@ -28,6 +28,7 @@ def test_a_job_in_another_process_is_in_the_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # optuna 2 and SQLAlchemy 1 warn of their successors
 def test_optuna_maximises_the_validation_score_and_goes_on_with_a_study(tmp_path: Path) -> None:
     line = ("-m", *SHORT, "sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep")
     line = (*line, "hydra.sweeper.storage=sqlite:///study.db", "data.training.lr=interval(1e-4,1e-2)")

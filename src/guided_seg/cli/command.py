@@ -80,6 +80,7 @@ def quiet_libraries() -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")  # of sweeper=optuna, see setup.cfg
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 

@@ -38,7 +38,7 @@ def summed(tensor: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
     """
     if rank_and_world()[1] == 1:
         return tensor
-    found: Tensor = _Sum.apply(tensor, group)  # type: ignore[no-untyped-call]
+    found: Tensor = _Sum.apply(tensor, group)
     return found
 
 
@@ -46,12 +46,12 @@ class _Sum(torch.autograd.Function):
     """As in torch.distributed.nn.functional, which torch has deprecated without another that has a gradient."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, group: dist.ProcessGroup | None) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, tensor: Tensor, group: dist.ProcessGroup | None) -> Tensor:
         ctx.group = group
         total = tensor.detach().clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total, group=group)
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return _Sum.apply(gradient, ctx.group), None  # type: ignore[no-untyped-call]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Sum.apply(gradient, ctx.group), None

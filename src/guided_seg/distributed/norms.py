@@ -6,6 +6,7 @@ torch.nn.SyncBatchNorm does this on GPUs alone, and loses the activation within 
 from __future__ import annotations
 
 from types import MethodType
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -51,11 +52,12 @@ def _shared(norm: _BatchNorm, x: Tensor) -> Tensor:
     """What the layer's own forward gives for the images of all processes together."""
     if not norm.training:
         return type(norm).forward(norm, x)
+    group: Any = norm.group
     wide = x.float()
-    total = summed(torch.cat([wide.sum((0, 2, 3)), wide.new_tensor([x.numel() / x.shape[1]])]), norm.group)
+    total = summed(torch.cat([wide.sum((0, 2, 3)), wide.new_tensor([x.numel() / x.shape[1]])]), group)
     mean, count = total[:-1] / total[-1], total[-1]
     centred = wide - mean.view(1, -1, 1, 1)
-    variance = summed(centred.square().sum((0, 2, 3)), norm.group) / count
+    variance = summed(centred.square().sum((0, 2, 3)), group) / count
     _remember(norm, mean.detach(), (variance * (count / (count - 1))).detach())
     scale = (variance + norm.eps).rsqrt()
     if norm.weight is not None:

@@ -42,7 +42,7 @@ class JobStrategy(DDPStrategy):
         """See `DDPStrategy.configure_ddp`."""
         super().configure_ddp()
         # shared statistics are equal in all processes, so there is nothing to send before a step
-        self.model.broadcast_buffers = False  # type: ignore[union-attr, assignment]
+        self.model.broadcast_buffers = False  # type: ignore[union-attr]
 
     def setup_distributed(self) -> None:
         """Connect to the other processes, once all are there."""
@@ -124,11 +124,11 @@ def child_command(*overrides: str) -> list[str]:
 
 def _leave(failed: bool) -> None:
     """Leave the process group. A failed one of GPUs is aborted, as its end would wait for what never comes."""
-    if failed and rank_zero_only.rank:
+    if failed and rank_zero_only.rank:  # type: ignore[attr-defined]
         return  # the others must not notice before this process has ended, and its reason can be told
     if dist.is_available() and dist.is_initialized():
         if failed and dist.get_backend() == "nccl":
             dist.distributed_c10d._abort_process_group()
         else:
             dist.destroy_process_group()
-    rank_zero_only.rank = 0
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from hydra import compose, initialize_config_module
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -199,6 +199,6 @@ def _first_line(override: Override) -> str:
     """The override with the first value of its sweep, as in the first job."""
     if not override.is_sweep_override():
         return str(override.input_line)
-    interval = override.value() if override.is_interval_sweep() else None
-    first = next(iter(override.sweep_string_iterator()), "") if interval is None else interval.start
+    values = override.value()
+    first = values.start if isinstance(values, IntervalSweep) else next(iter(override.sweep_string_iterator()), "")
     return f"{str(override.input_line).partition('=')[0]}={first}"

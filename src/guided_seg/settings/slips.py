@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString
 
 from guided_seg.errors import UserError
 from guided_seg.settings.preflight import check_value, rule_of
@@ -59,8 +59,8 @@ def check_sweep_values(override: Override, groups: Iterable[str]) -> None:
     values: list[Any] = []
     if override.is_discrete_sweep() and override.key_or_group not in groups:
         values = list(override.sweep_iterator())
-    elif override.is_interval_sweep():  # of a sampling sweeper
-        values = [override.value().start, override.value().end]  # type: ignore[union-attr]
+    elif isinstance(interval := override.value(), IntervalSweep):  # of a sampling sweeper
+        values = [interval.start, interval.end]
     for value in values:
         check_value(override.key_or_group, value.text if isinstance(value, QuotedString) else value)
 

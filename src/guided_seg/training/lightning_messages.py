@@ -50,6 +50,7 @@ def quiet_lightning() -> None:
     known = (".*does not have many workers.*", ".*LeafSpec.*", ".*exists and is not empty.*")
     agreed = ".*recommended to use `self.log.*sync_dist=True.*"  # processes agree on each metric before it is logged
     frozen = ".*in eval mode at the start of training.*"  # see Backbone.freeze
+    strides = ".*Grad strides do not match bucket view strides.*"  # of single columns, which are the same in memory
     resumable = ".*dataloader is not resumable.*"  # it asks the trainer how far the epoch is, see `Episodes`
-    for message in (*known, agreed, frozen, resumable):
+    for message in (*known, agreed, frozen, strides, resumable):
         warnings.filterwarnings("ignore", message)

@@ -7,9 +7,7 @@ sweep never raises. It writes the reason to its folder (`ERROR`), and `report` l
 from __future__ import annotations
 
 import gc
-import json
 import math
-import shutil
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,8 +22,6 @@ from rich.text import Text
 from guided_seg.cli.command import causes, user_sentence
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.errors import CompositionError, UserError
-from guided_seg.files.text import read_text
-from guided_seg.files.writing import write_json
 
 if TYPE_CHECKING:
     from guided_seg.training.resuming import Start
@@ -62,9 +58,6 @@ class Outcome:
 
 _outcomes: list[Outcome] = []
 """Outcomes of the sweep in this process; Hydra's launcher returns nothing."""
-
-_HANDED = ".jobs"
-"""The folder of a sweep in which jobs in other processes leave their outcomes for the report."""
 
 register_resolvers()  # a process of joblib or submitit composes the job's config before it calls the job
 
@@ -104,22 +97,21 @@ def run_job(train: Train, cfg: DictConfig, run_dir: Path, overrides: Sequence[st
 
 def hand_over(sweep: Path, number: int) -> None:
     """Leave the outcome of this process's job, of this number, in the folder of the sweep for `report` elsewhere."""
+    from guided_seg.distributed import elsewhere
+
     outcome = _outcomes.pop()
-    (sweep / _HANDED).mkdir(parents=True, exist_ok=True)
-    write_json(sweep / _HANDED / f"{number}.json", asdict(outcome) | {"folder": str(outcome.folder)})
-
-
-def take_over(sweep: Path) -> None:
-    """Collect the outcomes that were handed over."""
-    for file in sorted((sweep / _HANDED).glob("*.json"), key=lambda path: int(path.stem)):
-        left = json.loads(read_text(file, "outcome of a job"))
-        folder, overrides = Path(left.pop("folder")), tuple(left.pop("overrides"))
-        _outcomes.append(Outcome(overrides, folder, **left))
-    shutil.rmtree(sweep / _HANDED, ignore_errors=True)
+    elsewhere.hand_over(sweep, number, asdict(outcome) | {"folder": str(outcome.folder)})
 
 
 def report() -> None:
     """Print how the jobs of the sweep ended, if there was one, and exit with code 1 if any failed."""
+    from guided_seg.distributed import elsewhere  # imports Hydra
+
+    _outcomes.extend(
+        Outcome(tuple(left["overrides"]), Path(left["folder"]), left["status"], left["reason"])
+        for left in elsewhere.collected
+    )
+    elsewhere.collected.clear()
     if not _outcomes:
         return
     counts = Counter(outcome.status for outcome in _outcomes)

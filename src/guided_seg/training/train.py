@@ -89,7 +89,7 @@ def _train(cfg: DictConfig, run_dir: Path, start: Start | None) -> float:
     cfg.trainer.precision = resuming.precision(cfg, start)
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
-    if rank_zero_only.rank == 0:
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         resuming.forget_another(start, run_dir)
         # old scores must never be stored with a new config
         (run_dir / "metrics.json").unlink(missing_ok=True)
