@@ -22,6 +22,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from guided_seg.report.table import Cells, Table, columns
+
 STEPS = 40
 WARM_UP = 10  # steps at the beginning that are left out
 COMMON = ("logger=csv", "trainer.enable_progress_bar=false", "evaluation.episodes=1", "evaluation.points=[1]")
@@ -88,7 +90,8 @@ def model(episode_ms: float, fixed_ms: float, overrides: list[str]) -> None:
     trained, norms, batch = sizes(overrides)
     megabytes = 4 * trained / 1e6
     print(f"{trained:,} trained parameters, {megabytes:.1f} MB a step; {norms} layers share statistics")  # noqa: T201
-    print("| GPUs | batch | step, ms | of it waiting for others, ms | episodes a second | efficiency |")  # noqa: T201
+    head = ("GPUs", "batch", "step, ms", "of it waiting for others, ms", "episodes a second", "efficiency")
+    rows: list[Cells] = []
     for grows in (False, True):
         for gpus in (1, 8, 64, 512):
             total = max(batch, gpus) if not grows else batch * gpus
@@ -98,8 +101,8 @@ def model(episode_ms: float, fixed_ms: float, overrides: list[str]) -> None:
             step = fixed_ms + episode_ms * total / gpus + waits
             alone = batch / (fixed_ms + episode_ms * batch)
             share = total / step / alone / gpus
-            cells = (gpus, total, f"{step:.1f}", f"{waits:.2f}", f"{1000 * total / step:,.0f}", f"{share:.0%}")
-            print("|", " | ".join(map(str, cells)), "|")  # noqa: T201
+            rows.append((gpus, total, f"{step:.1f}", f"{waits:.2f}", f"{1000 * total / step:,.0f}", f"{share:.0%}"))
+    print(Table(columns(head), rows).markdown("bare"))  # noqa: T201
 
 
 def waiting_ms(gpus: int, megabytes: float, norms: int) -> float:

@@ -12,7 +12,7 @@ from support.commands import TINY, compose_run
 
 from guided_seg.composition.moved import MOVED, current
 from guided_seg.release.load import load_network
-from guided_seg.training import sweep
+from guided_seg.training import resuming
 
 OLD = Path(__file__).parents[1] / "old" / "before_rooms.ckpt"
 """An untrained network of prototypes, learned annotation and attention, saved before the rooms were made."""
@@ -52,5 +52,5 @@ def test_a_run_from_before_the_move_is_of_the_same_configuration(tmp_path: Path)
         text = text.replace(f"{new}.", f"{old}.")
     assert "guided_seg.model.fusion.Late" in text
     (tmp_path / "config.yaml").write_text(text)
-    assert sweep._difference(cfg, tmp_path) == ""
-    assert "seed=0 there, 1 here" in sweep._difference(compose_run(*TINY, "seed=1"), tmp_path)
+    assert resuming.difference_to(cfg, tmp_path) == ""
+    assert "seed=0 there, 1 here" in resuming.difference_to(compose_run(*TINY, "seed=1"), tmp_path)

@@ -232,7 +232,6 @@ def test_local_guidance_on_other_images(mode: str) -> None:
         ("+trainer.max_stepz=3", "trainer: "),
         ("mode.weights.video=-1", "mode.weights="),
         ("output_dir=file/run", "file is not a folder; choose another with output_dir=..."),
-        ("ckpt_path=last", "ckpt_path=last found no outputs/run/*/checkpoints/last.ckpt"),
         ("ckpt_path=nowhere.ckpt", "There is no checkpoint nowhere.ckpt to resume from"),
         ("ckpt_path=file", "file cannot be read as a checkpoint"),
         ("ckpt_path=tensors.pth", "tensors.pth is not a checkpoint of guided_seg.run: it has no config"),

@@ -22,7 +22,6 @@ from guided_seg.data.sampling.transforms import Augment
 from guided_seg.data.source import Mode, Sample, Source, Task, View
 from guided_seg.episode import IGNORE, Episode, Meta, Shot
 from guided_seg.errors import BrokenFile, DataError
-from guided_seg.machine.randomness import seed_all
 from guided_seg.settings.episode_options import EpisodeOptions
 
 _ATTEMPTS = 20
@@ -78,7 +77,6 @@ class TrainEpisodes(Dataset[Episode]):
         return exchanged(episode) if share and episode.num_labels == 2 and rng.random() < share else episode
 
     def _first(self, key: tuple[int, int]) -> _Drawn:
-        seed_all(self.seed, *key)  # for sources that use the random state of the process
         broken: list[str] = []
         for attempt in range(_ATTEMPTS):
             try:

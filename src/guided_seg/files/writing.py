@@ -40,7 +40,7 @@ def whole_file(path: str | os.PathLike[str], lasting: bool = False) -> Iterator[
             with suppress(OSError):  # not all disks can flush the names in a folder
                 flush(path.parent)
     except OSError as error:
-        if error.filename is None:  # as of a write to a full disk
+        if error.errno is not None and error.filename is None:  # as of a write to a full disk
             error.filename = str(path)
         raise
     finally:

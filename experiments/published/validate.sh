@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# A network on the validation data, by which networks are chosen: MODEL=RUN DATA=FOLDER validate.sh
+# The scores are in outputs/published/validation/NAME; trainings.md has those of all trainings so far.
+source "$(dirname "$0")/../common.sh"
+DATA=${DATA:-data}
+MODEL=${MODEL:-guided-lite0}
+OUT=outputs/published/validation/$(basename "$MODEL")
+
+# on SET OVERRIDE...: objects or regions from dots, the same with + and − exchanged, and clicks
+on() {
+    "$PYTHON" -m guided_seg.evaluate "checkpoint=$MODEL" 'protocol=[instances,complement,clicks]' split=val "${@:2}" \
+        'protocol.instances.points=[1,5,10]' protocol.{instances,complement}.episodes=40 protocol.clicks.episodes=30 \
+        "output_dir=$OUT/$1" ${EVALUATE:-}
+}
+
+on coco data=coco "data.root=$DATA/coco_instances" data.test_classes=all
+on davis data=davis "data.root=$DATA/davis2016"
+on regions data=folder "data.root=$DATA/bsds_regions"
