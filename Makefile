@@ -48,7 +48,7 @@ test-fast: $(DEV)  ## the quick tests, up to the first failure (ARGS=, WORKERS=)
 	$(BIN)/python -m pytest $(PARALLEL) -x -m 'not slow' $(ARGS)
 
 test-matrix: $(DEV)  ## the quick tests on each Python there is, and with the lowest versions allowed (ARGS=, WORKERS=)
-	$(BIN)/python tests/matrix.py $(PARALLEL) $(ARGS)
+	$(BIN)/python .ci/matrix.py $(PARALLEL) $(ARGS)
 
 fuzz: $(DEV)  ## look for input that crashes a reader, with random files and commands (SECONDS=)
 	$(BIN)/python tests/fuzz/long.py $(SECONDS)

@@ -267,7 +267,7 @@ def test_every_file_composes(group: str, name: str, composed: Composed) -> None:
     # protocols are a group of other commands
     plus = "+" if group == "protocol" else ""
     cfg = composed(f"{plus}{group}={name}")
-    assert group in cfg
+    assert group in cfg or group in ("launcher", "sweeper")  # these are for Hydra, which takes them out
     if group in ARCHITECTURE:
         assert cfg[group] == whole(group, name)
 

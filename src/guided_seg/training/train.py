@@ -271,8 +271,8 @@ def build_trainer(
             plugins=[*instantiate(cfg.trainer.get("plugins") or []), WholeFiles()],
             default_root_dir=str(run_dir),
             max_epochs=cfg.trainer.max_steps // epoch,
-            # Lightning would limit the batches of each process
-            limit_val_batches=1.0,
+            # Lightning would limit the batches of each process; the data do so for all together
+            limit_val_batches=1.0 if cfg.trainer.limit_val_batches else 0,
             num_sanity_val_steps=0,
             enable_model_summary=False,
             use_distributed_sampler=False,

@@ -1,6 +1,6 @@
 """Run the fast tests on each Python that there is, and with the lowest versions that setup.cfg allows.
 
-python tests/matrix.py [OPTIONS OF PYTEST]
+python .ci/matrix.py [OPTIONS OF PYTEST]
 
 Each has an environment of its own in .venv-matrix, made by uv, which the next call uses again. A version that fails
 here moves the bound in setup.cfg.
