@@ -143,7 +143,7 @@ def black(height: int, width: int, more: bytes = b"") -> bytes:
 
 
 def session_with(picture: bytes, path: Path, changes: Callable[[str], str] = str, length: int = 0) -> Path:
-    """A session whose image is these bytes, followed by so many zeros."""
+    """A session whose image is ``picture``, followed by ``length`` zero bytes."""
     session = Session(network("prototypes"))
     session.add_image("array", np.zeros((4, 6, 3), np.uint8))
     whole = session.save(path.with_name("whole.session"))

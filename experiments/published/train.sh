@@ -19,6 +19,6 @@ stage first data.augment.size=192 data.training.batch_size=32 data.training.lr=1
     data.training.validate_every=650 "$@"
 stage second "start_from=$OUT/training/first" backbone.frozen=true data.augment.size=320 'data.augment.extent=[0.05,0.9]' \
     optimizer.schedule.pct_start=0.1 data.training.batch_size=24 data.training.lr=1e-3 data.training.steps=300 \
-    data.training.validate_every=300 "$@"
+    data.training.validate_every=150 "$@"
 [ -d "$OUT/training/guided-lite1" ] || "$PYTHON" -m guided_seg.release "checkpoint=$OUT/training/second" name=guided-lite1 longest=512 \
     enlarge=true card=experiments/published/card.md "output_dir=$OUT/training/guided-lite1"

@@ -6,13 +6,13 @@ DATA=${DATA:-data}
 MODEL=${MODEL:-guided-lite0}
 OUT=outputs/published/validation/$(basename "$MODEL")
 
-# on SET OVERRIDE...: objects or regions from dots, the same with + and − exchanged, and clicks
+# on SET PROTOCOLS OVERRIDE...: objects or regions from dots, the same with + and − exchanged, and clicks
 on() {
-    "$PYTHON" -m guided_seg.evaluate "checkpoint=$MODEL" 'protocol=[instances,complement,clicks]' split=val "${@:2}" \
-        'protocol.instances.points=[1,5,10]' protocol.{instances,complement}.episodes=40 protocol.clicks.episodes=30 \
-        "output_dir=$OUT/$1" ${EVALUATE:-}
+    "$PYTHON" -m guided_seg.evaluate "checkpoint=$MODEL" "protocol=[$2]" split=val "${@:3}" \
+        'protocol.instances.points=[1,5,10]' "output_dir=$OUT/$1" ${EVALUATE:-}
 }
 
-on coco data=coco "data.root=$DATA/coco_instances" data.test_classes=all
-on davis data=davis "data.root=$DATA/davis2016"
-on regions data=folder "data.root=$DATA/bsds_regions"
+on coco instances,complement,clicks data=coco "data.root=$DATA/coco_instances" data.test_classes=all \
+    protocol.instances.episodes=40 protocol.complement.episodes=40 protocol.clicks.episodes=30
+on davis instances,complement,clicks data=davis "data.root=$DATA/davis2016" protocol.clicks.episodes=20
+on regions instances,clicks data=folder "data.root=$DATA/bsds_regions" protocol.instances.episodes=60 protocol.clicks.episodes=20

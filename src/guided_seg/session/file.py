@@ -27,7 +27,7 @@ FORMAT = 1
 """Version of the file format."""
 
 _PNG_SPARE = 2**20
-"""Most bytes of a PNG besides those of its pixels, of which there are at most four a pixel."""
+"""The bytes that a PNG may have beyond four for each pixel."""
 
 SUFFIX = ".session"
 """How the names of sessions end that programs write, and by which they are told from other files."""
@@ -257,7 +257,7 @@ def _picture(
 
 
 def _announced(file: zipfile.ZipFile, name: str) -> tuple[int, int]:
-    """Height and width in the header of a PNG entry, of which no more is unpacked."""
+    """Read height and width from the header of a PNG entry. The rest is not unpacked."""
     try:
         with file.open(name) as entry:
             head = entry.read(24)

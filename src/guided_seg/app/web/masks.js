@@ -5,7 +5,10 @@ import { decodeRuns } from "./runs.js";
 const answers = new Map(); // id -> {n, of, image, payload, height, width, confidence, stale}
 let scratch = new Uint8Array(0);
 
-/** Keep the answer to an image; its runs, not its pixels, so that thousands of images fit. */
+/**
+ * Keep the answer to an image; its runs, not its pixels, so that thousands of images fit. It is stale if it was made
+ * before the last edit.
+ */
 export function keep(header, payload, stale) {
   const { n, of, image, height, width, confidence } = header;
   answers.set(image, { n, of, image, payload, height, width, confidence: confidence ?? null, stale });

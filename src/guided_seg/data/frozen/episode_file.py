@@ -165,7 +165,7 @@ def mark_of(sample: Sample) -> Mark:
 
 
 def _open(path: Path) -> dict[str, Any]:
-    """The content of a file, of which no more is unpacked than frozen episodes take."""
+    """Read a file of frozen episodes. Unpacking stops at the most that such a file may hold."""
     try:
         with gzip.open(path) as file:
             text = file.read(MOST_TEXT + 1)
