@@ -40,8 +40,10 @@ from hydra.plugins.config_source import ConfigResult  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-# How long an example takes says nothing where the cores are shared.
-settings.register_profile("shared", deadline=None)
+# How long an example takes says nothing where the cores are shared. The examples are the same in each run, so a change
+# is blamed only for what it breaks; `--hypothesis-profile=search` looks for new ones.
+settings.register_profile("search", deadline=None)
+settings.register_profile("shared", deadline=None, derandomize=True)
 settings.load_profile("shared")
 # Tests share the cores with each other (pytest-xdist) and with whatever else runs. Threads that wait for each other
 # would take most of the time, and the plugin that checks shapes has loaded torch: too late to say how they wait.

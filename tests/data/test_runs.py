@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as pycoco
 
@@ -50,13 +50,33 @@ def test_what_is_outside_of_the_image_is_cut_off(polygon: list[float], expected:
 corner = st.tuples(st.integers(-150, 210), st.integers(-100, 140))
 
 
+def beside(corners: list[tuple[int, int]]) -> np.ndarray:
+    """The distance of each pixel's centre to the outline."""
+    points = np.stack(np.meshgrid(np.arange(SIZE[1]), np.arange(SIZE[0])), -1) + 0.5
+    starts, ends = np.array(corners, float), np.roll(np.array(corners, float), -1, axis=0)
+    found = np.full(SIZE, np.inf)
+    for start, end in zip(starts, ends, strict=True):
+        along, off = end - start, points - start
+        share = np.clip(off @ along / max(along @ along, 1e-9), 0, 1)
+        found = np.minimum(found, np.linalg.norm(off - share[..., None] * along, axis=-1))
+    return found
+
+
 @settings(max_examples=80, deadline=None)
+@example([(0, 0), (-60, 5), (179, 0)])
 @given(st.lists(corner, min_size=3, max_size=6))
 def test_a_polygon_across_the_border_is_the_part_inside(corners: list[tuple[int, int]]) -> None:
-    """As on a canvas that holds all of it; C rounds what is below 0 to a fifth of a pixel more."""
+    """As on a canvas that holds all of it; C rounds what is below 0 to a fifth of a pixel more.
+
+    Where an edge passes half-way between two of C's fifths, the last digit of a float decides, and it is another one on
+    the other canvas. So both may differ in a pixel here and there, but only in pixels that the outline passes.
+    """
     found = painted([[float(value) for point in corners for value in point]])
     moved = [value + 200 + 0.2 * (value < 0) for point in corners for value in point]
-    assert (found == painted([moved], (500, 500))[200:240, 200:260]).all()
+    other = painted([moved], (500, 500))[200:240, 200:260]
+    differ = found != other
+    assert not differ.any() or beside(corners)[differ].max() < 0.2
+    assert differ.sum() <= 2
 
 
 @settings(max_examples=80, deadline=None)

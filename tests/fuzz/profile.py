@@ -44,7 +44,7 @@ def examples(number: int) -> Callable[[Any], Any]:
         "phases": (Phase.explicit, Phase.reuse, Phase.generate),  # to shrink what was found takes minutes
     }
     if SECONDS:
-        return settings(max_examples=10**9, print_blob=True, **common)
+        return settings(max_examples=10**9, derandomize=False, print_blob=True, **common)
     return settings(max_examples=number, derandomize=True, database=None, **common)
 
 
