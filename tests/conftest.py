@@ -37,13 +37,13 @@ import torch  # noqa: E402  reads the environment
 from hydra._internal.config_repository import ConfigRepository  # noqa: E402
 from hydra.core.object_type import ObjectType  # noqa: E402
 from hydra.plugins.config_source import ConfigResult  # noqa: E402
-from hypothesis import settings  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 # How long an example takes says nothing where the cores are shared. The examples are the same in each run, so a change
 # is blamed only for what it breaks; `--hypothesis-profile=search` looks for new ones.
-settings.register_profile("search", deadline=None)
-settings.register_profile("shared", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("shared", settings.get_profile("search"), derandomize=True)
 settings.load_profile("shared")
 # Tests share the cores with each other (pytest-xdist) and with whatever else runs. Threads that wait for each other
 # would take most of the time, and the plugin that checks shapes has loaded torch: too late to say how they wait.

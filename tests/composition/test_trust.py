@@ -418,7 +418,7 @@ def _paths(tree: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_any_change_of_a_config_gives_a_network_or_a_sentence(content: dict[str, Any], data: st.DataObject) -> None:
     config = {group: deepcopy(content["config"][group]) for group in NETWORK}

@@ -195,7 +195,9 @@ def test_only_ordinary_files_are_read(folder: Path) -> None:
             opened(write(folder, edited, files))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=8),
     keep=st.floats(0.3, 1),
