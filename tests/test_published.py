@@ -20,7 +20,7 @@ from guided_seg.settings.paths import take_paths_as_written
 
 REPOSITORY = Path(__file__).parents[1]
 HERE = REPOSITORY / "experiments" / "published"
-SETS = ("grabcut", "berkeley", "frames", "davis", "coco", "regions")
+SETS = ("grabcut", "berkeley", "frames", "davis", "coco", "regions", "held_out")
 NETWORKS: list[dict[str, Any]] = yaml.safe_load((HERE / "networks.yaml").read_text(encoding="utf-8"))
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A network on the benchmarks of the field, and the tables: MODEL=guided-lite0 DATA=FOLDER run.sh [SET...]
-# DATA holds grabcut/, berkeley/, davis2016/, coco_instances/ and bsds_regions/. FEW=5 scores five tasks of each protocol,
+# DATA holds grabcut/, berkeley/, davis2016/, coco_instances/, bsds_regions/ and voc2012/. FEW=5 scores five tasks of each protocol,
 # as a trial, and leaves the committed tables alone.
 source "$(dirname "$0")/../common.sh"
 DATA=${DATA:-data}
@@ -41,14 +41,15 @@ benchmark() {
             cases coco instances
             ;;
         regions) scored regions instances,complement data=folder "data.root=$DATA/bsds_regions" ;;
+        held_out) scored held_out held_out data=voc "data.root=$DATA/voc2012" 'data.held_out=[cow]' ;;
         *)
-            echo "$1: expected grabcut, berkeley, frames, davis, coco or regions." >&2
+            echo "$1: expected grabcut, berkeley, frames, davis, coco, regions or held_out." >&2
             exit 1
             ;;
     esac
 }
 
-[ $# -gt 0 ] || set -- grabcut berkeley frames davis coco regions
+[ $# -gt 0 ] || set -- grabcut berkeley frames davis coco regions held_out
 for set in "$@"; do benchmark "$set"; done
 "$PYTHON" experiments/published/table.py "$TABLES"
 "$PYTHON" experiments/published/curves.py "$TABLES"

@@ -33,12 +33,15 @@ def asked() -> Iterator[Asked]:
     yield from _videos()
     yield from _objects("coco", "COCO instances val", ("1", "5", "10"))
     yield from _objects("regions", "BSDS regions test", ("1", "5", "10"))
+    for shots, points in product((1, 5), ("1", "5")):
+        words = f"VOC, held-out class, {shots} image{'s' if shots > 1 else ''} with {_dots(points)}, positive IoU"
+        yield words, "held_out", "held_out", "positive_iou", {"shots": shots, "points": points}
 
 
 def _clicks(folder: str, words: str) -> Iterator[Asked]:
-    for name in ("NoC@85", "NoC@90", "IoU@1", "IoU@5", "honoured", "falls", "worst_change"):
+    for name in ("NoC@85", "NoC@90", "IoU@1", "honoured", "falls", "worst_change"):
         yield f"{words}, clicks at the deepest point, {name}", folder, "clicks", name, {}
-    for name in ("NoC@85", "NoC@90", "honoured", "falls"):
+    for name in ("NoC@85", "NoC@90", "honoured"):
         yield f"{words}, clicks of simulated people, {name}", folder, "human_clicks", name, {}
 
 
