@@ -32,8 +32,8 @@ NUMBERS = {
     "ratio": lambda ours, theirs: ours / theirs,
     "itself": lambda ours, _: ours,
 }
-CONFIRMED, PARTLY, NOT_CONFIRMED = "confirmed", "partly", "not confirmed"
-NOT_TESTABLE = "not testable here"
+CONFIRMED, PARTLY, REFUTED, OPEN = "confirmed", "partly", "refuted", "open"
+HOLDS = "holds"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Comparison:
         values: the number of each seed, or round of a measurement.
         above: the lower bound of the whole 95 % interval, if any.
         below: its upper bound, if any.
+        gap: which runs are missing, if any; then the comparison stays open.
     """
 
     text: str
@@ -55,6 +56,7 @@ class Comparison:
     values: Sequence[float]
     above: float | None = None
     below: float | None = None
+    gap: str = ""
 
     @property
     def interval(self) -> tuple[float, float, float]:
@@ -63,22 +65,26 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The verdict on this comparison by its interval; not testable with fewer than two seeds."""
-        if len(self.values) < 2:
-            return NOT_TESTABLE
+        """By the interval: it holds, is refuted (the interval is on the other side of a bound), or is open."""
+        if self.gap or len(self.values) < 2:
+            return OPEN
         _, low, high = self.interval
-        holds = (self.above is None or low > self.above) and (self.below is None or high < self.below)
-        return CONFIRMED if holds else NOT_CONFIRMED
+        if (self.above is None or low > self.above) and (self.below is None or high < self.below):
+            return HOLDS
+        beyond = (self.above is not None and high < self.above) or (self.below is not None and low > self.below)
+        return REFUTED if beyond else OPEN
 
     def __str__(self) -> str:
         sign, unit = ("+", "") if self.number == "difference" else ("", " %")
+        if self.gap or len(self.values) < 2:
+            return f"gap: {self.gap or 'a single seed'}"
         mean, low, high = (f"{100 * value:{sign}.1f}" for value in self.interval)
-        return f"{mean} [{low}, {high}]{unit}" if len(self.values) > 1 else "–"
+        return f"{mean} [{low}, {high}]{unit}"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper. It is confirmed if all of its comparisons hold."""
+    """A claim of the paper, and the comparisons that decide it."""
 
     claim: str
     section: str
@@ -86,26 +92,36 @@ class Claim:
     comparisons: Sequence[Comparison]
 
     def verdict(self, on: str) -> str:
-        """The verdict on one source of data: one of three grades, or not testable."""
-        found = {comparison.verdict for comparison in self.comparisons if comparison.on == on}
-        if not found - {NOT_TESTABLE}:
-            return NOT_TESTABLE
-        if CONFIRMED not in found:
-            return NOT_CONFIRMED
-        return CONFIRMED if found == {CONFIRMED} else PARTLY
+        """The verdict on one source of data.
+
+        Confirmed if all comparisons hold, partly if some do, refuted if all are on the other side, and else open. A
+        comparison whose runs are not complete leaves the claim open: nothing is concluded from what is left.
+        """
+        found = self._found(on)
+        gaps = [comparison.gap for comparison in self.comparisons if comparison.on == on]
+        if any(gaps) or not found:
+            return OPEN
+        if HOLDS in found:
+            return CONFIRMED if set(found) == {HOLDS} else PARTLY
+        return REFUTED if set(found) == {REFUTED} else OPEN
 
     def share(self, on: str) -> str:
-        """The number of comparisons that hold, for a partly confirmed claim; else an empty text."""
-        found = [comparison.verdict for comparison in self.comparisons if comparison.on == on]
-        holding = f" ({found.count(CONFIRMED)} of {len(found)} comparisons)"
-        return holding if self.verdict(on) == PARTLY else ""
+        """How many comparisons hold and how many are refuted, where the verdict alone does not say it; else nothing."""
+        found = self._found(on)
+        if self.verdict(on) not in (PARTLY, OPEN) or len(found) < 2:
+            return ""
+        refuted = f", {found.count(REFUTED)} refuted" if REFUTED in found else ""
+        return f" ({found.count(HOLDS)} of {len(found)} hold{refuted})"
+
+    def _found(self, on: str) -> list[str]:
+        return [comparison.verdict for comparison in self.comparisons if comparison.on == on]
 
 
 def load(root: Path = HERE) -> list[Claim]:
     """The claims of ``root/claims.yaml`` with the figures of the tables there.
 
     Raises:
-        ValueError: settings leave no row of a table, or several of one seed.
+        ValueError: settings that a table lacks, or several of its rows are of one seed.
     """
     entries = yaml.safe_load((root / "claims.yaml").read_text(encoding="utf-8"))
     return [
@@ -130,24 +146,34 @@ def _comparisons(folder: Path, wanted: Mapping[str, Any]) -> Iterator[Comparison
         theirs = ours if number == "itself" else figures(table, shared | wanted["theirs"], column)
         pairs = [NUMBERS[number](ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
         text = re.sub(r"{([^}]+)}", lambda match, names=shared: str(names[match[1]]), wanted["text"])
-        yield Comparison(text, wanted["data"], number, pairs, wanted.get("above"), wanted.get("below"))
+        bounds = wanted.get("above"), wanted.get("below")
+        yield Comparison(text, wanted["data"], number, pairs, *bounds, _gap(ours, theirs))
+
+
+def _gap(ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
+    """Which runs are missing, in words."""
+    if not ours or not theirs:
+        return "a side has no run"
+    alone = ", ".join(sorted(ours.keys() ^ theirs.keys()))
+    return f"one side lacks seed {alone}" if alone else ""
 
 
 def figures(table: Path, settings: Mapping[str, Any], column: str) -> dict[str, float]:
-    """Seed, or round of a measurement -> figure, in the rows that have all the settings.
+    """Seed, or round of a measurement -> figure, in the rows that have all the settings; empty if no run has them.
 
     Raises:
-        ValueError: no row has them, or several of one seed.
+        ValueError: the table has no such setting, or several rows of one seed have them.
     """
     found: dict[str, float] = {}
-    for row in _rows(table):
+    rows = _rows(table)
+    if unknown := [key for key in (*settings, column) if rows and key not in rows[0]]:
+        raise ValueError(f"{table} has no column {unknown[0]}; expected one of {', '.join(rows[0])}.")
+    for row in rows:
         if all(row[key] == str(value) for key, value in settings.items()):
             repeat = row["seed"] if "seed" in row else row["round"]
             if repeat in found:
                 raise ValueError(f"{table}: several rows of one seed have {dict(settings)}; name more settings.")
             found[repeat] = float(row[column])
-    if not found:
-        raise ValueError(f"{table}: no row has {dict(settings)}.")
     return found
 
 
@@ -174,10 +200,7 @@ def details(claims: Sequence[Claim]) -> str:
     """For each claim a table of its comparisons."""
     parts = []
     for claim in claims:
-        rows = [
-            (c.on, c.text, str(c), _wanted(c), c.verdict if c.verdict == NOT_CONFIRMED else "holds")
-            for c in claim.comparisons
-        ]
+        rows = [(c.on, c.text, str(c), _wanted(c), c.verdict) for c in claim.comparisons]
         table = Table(columns(("data", "compared", "mean [95 %]", "claimed", "")), rows)
         parts.append(f"**{claim.claim}** ({claim.section}): {_verdicts(claim)}.\n\n{table.markdown('bare')}")
     return "\n".join(parts)

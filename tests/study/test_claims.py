@@ -105,10 +105,11 @@ def values(override: str) -> list[str]:
     ("a", "b", "verdict"),
     [
         ([0.60, 0.62, 0.61], [0.50, 0.52, 0.51], "confirmed"),
-        ([0.60, 0.62, 0.61], [0.50, 0.72, 0.51], "not confirmed"),  # the mean is higher, the interval is not
-        ([0.50, 0.52, 0.51], [0.60, 0.62, 0.61], "not confirmed"),
-        ([0.60], [0.50], "not testable here"),
-        ([0.60, 0.61], [0.50], "not testable here"),
+        ([0.60, 0.62, 0.61], [0.50, 0.72, 0.51], "open"),  # the mean is higher, the interval is not
+        ([0.50, 0.52, 0.51], [0.60, 0.62, 0.61], "refuted"),
+        ([0.60], [0.50], "open"),
+        ([0.60, 0.62, 0.61], [0.50, 0.52], "open"),
+        ([0.60, 0.62], [], "open"),
     ],
 )
 def test_the_interval_decides(
@@ -117,7 +118,19 @@ def test_the_interval_decides(
     (claim,) = claims.load(write(a, b))
     assert claim.verdict("shapes") == verdict
     assert f"**{verdict}**" in claims.summary([claim])
-    assert "comparisons)" not in claims.summary([claim])
+    assert "hold" not in claims.summary([claim])
+
+
+def test_a_missing_run_is_a_gap_and_decides_nothing(claims: ModuleType, write: Callable[..., Path]) -> None:
+    (claim,) = claims.load(write([0.60, 0.62, 0.61], [0.50, 0.52]))
+    assert "| gap: one side lacks seed 2 | > 0 | open |" in claims.details([claim])
+    (claim,) = claims.load(write([0.60, 0.62], []))
+    assert "| gap: a side has no run | > 0 | open |" in claims.details([claim])
+    (claim,) = claims.load(write([0.60], [0.50]))
+    assert "| gap: a single seed | > 0 | open |" in claims.details([claim])
+    whole = claims.Comparison("c", "shapes", "difference", [0.1, 0.1], above=0.0)
+    broken = claims.Comparison("c", "shapes", "difference", [0.1, 0.1], above=0.0, gap="one side lacks seed 2")
+    assert claims.Claim("c", "5", "f", [whole, broken]).verdict("shapes") == "open"
 
 
 def test_an_interval_by_hand(claims: ModuleType, write: Callable[..., Path]) -> None:
@@ -134,8 +147,8 @@ def test_ratios_and_figures_themselves(claims: ModuleType, write: Callable[..., 
     assert str(claim.comparisons[0]) == "90.0 [90.0, 90.0] %"
     assert claim.verdict("shapes") == "confirmed"
     (claim,) = claims.load(write([0.05, 0.06], [], number="itself", above=None, below=0.1))
-    assert claim.verdict("shapes") == "not confirmed"  # 5.5 % on average, but two that differ make a wide interval
-    assert claim.verdict("voc") == "not testable here"
+    assert claim.verdict("shapes") == "open"  # 5.5 % on average, but two that differ make a wide interval
+    assert claim.verdict("voc") == "open"
 
 
 def test_a_claim_with_one_comparison_that_fails_is_confirmed_in_part(claims: ModuleType) -> None:
@@ -143,13 +156,13 @@ def test_a_claim_with_one_comparison_that_fails_is_confirmed_in_part(claims: Mod
     assert claims.Claim("c", "5", "f", made[:1]).verdict("shapes") == "confirmed"
     claim = claims.Claim("c", "5", "f", made)
     assert claim.verdict("shapes") == "partly"
-    assert "**partly** (1 of 2 comparisons)" in claims.summary([claim])
-    assert "partly (1 of 2 comparisons) on shapes" in claims.details([claim])
-    assert claims.Claim("c", "5", "f", made[1:]).verdict("shapes") == "not confirmed"
+    assert "**partly** (1 of 2 hold, 1 refuted)" in claims.summary([claim])
+    assert "partly (1 of 2 hold, 1 refuted) on shapes" in claims.details([claim])
+    assert claims.Claim("c", "5", "f", made[1:]).verdict("shapes") == "refuted"
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"), [({"name": "c"}, "no row has"), ({"points": 5}, "several rows of one seed")]
+    ("settings", "sentence"), [({"nam": "c"}, "no column nam"), ({"points": 5}, "several rows of one seed")]
 )
 def test_settings_choose_one_row_a_seed(
     claims: ModuleType, write: Callable[..., Path], settings: dict[str, Any], sentence: str
