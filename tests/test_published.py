@@ -143,10 +143,11 @@ def test_each_set_is_one_valid_evaluation(few: str, tmp_path: Path) -> None:
 
 
 def test_sets_and_the_network_are_a_choice(tmp_path: Path) -> None:
-    (words, table, _) = calls(tmp_path, "grabcut", MODEL="runs/mine", EVALUATE="processes=2")
+    (words, table, _) = calls(tmp_path, "grabcut", MODEL="runs/mine", AS="two", EVALUATE="processes=2")
     assert "checkpoint=runs/mine" in words
     assert "processes=2" in words
-    assert (tmp_path / "experiments" / "published" / "mine" / "grabcut").is_dir()
+    assert any(word.endswith("outputs/published/two/on_grabcut") for word in words)
+    assert (tmp_path / "experiments" / "published" / "two" / "grabcut").is_dir()
     assert table == ["experiments/published/table.py", "experiments/published"]
     with pytest.raises(AssertionError, match="grabcat"):
         calls(tmp_path / "again", "grabcat")
