@@ -486,7 +486,7 @@ def _labels(episode: Episode) -> list[torch.Tensor | None]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_exchanged_task_is_the_complement(mode: Mode) -> None:
-    options = {"mode": mode, "earlier": 0.5, "turns": 2, "points": PointRange(dense=0.5)}
+    options = {"mode": mode, "earlier": 0.5, "turns": 2, "points": PointRange(low=3, dense=0.5)}
     plain, other = (_episodes(_train(exchanged=share, **options), 20) for share in (0.0, 1.0))
     for one, complement in zip(plain, other, strict=True):
         for labels, found in zip(_labels(one), _labels(complement), strict=True):
@@ -501,8 +501,17 @@ def test_an_exchanged_task_is_the_complement(mode: Mode) -> None:
         )
 
 
+def test_a_task_shown_by_fewer_than_three_dots_a_label_is_not_exchanged() -> None:
+    options = {"mode": "interactive", "points": PointRange(high=6, dense=0.0)}
+    plain, other = (_episodes(_train(exchanged=share, **options), 60) for share in (0.0, 1.0))
+    few = [min(torch.bincount(one.support[0].points[:, 2], minlength=2).tolist()) < 3 for one in plain]  # type: ignore[index]
+    assert 10 < sum(few) < 50
+    assert [torch.equal(a.target, b.target) for a, b in zip(plain, other, strict=True)] == few
+
+
 def test_a_share_is_exchanged_and_never_several_labels() -> None:
-    plain, some = (_episodes(_train(mode="interactive", exchanged=share), 60) for share in (0.0, 0.5))
+    options = {"mode": "interactive", "points": PointRange(low=3)}
+    plain, some = (_episodes(_train(exchanged=share, **options), 60) for share in (0.0, 0.5))
     assert 15 < sum(not torch.equal(a.target, b.target) for a, b in zip(plain, some, strict=True)) < 45
     plain, some = (_episodes(_train(mode="interactive", exchanged=share, objects=(2, 2))) for share in (0.0, 1.0))
     several = [i for i, episode in enumerate(plain) if episode.num_labels > 2]

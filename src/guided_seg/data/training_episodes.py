@@ -25,6 +25,7 @@ from guided_seg.errors import BrokenFile, DataError
 from guided_seg.settings.episode_options import EpisodeOptions
 
 _ATTEMPTS = 20
+_TELLING = 3  # fewest dots of each label that tell a task from its complement; by fewer, an object is the better guess
 _VISIBLE = 0.005  # smallest share of the crop that a target may cover
 
 
@@ -73,8 +74,8 @@ class TrainEpisodes(Dataset[Episode]):
             self._last[epoch, index] = first
         rng = np.random.default_rng((self.seed, epoch, index, turn, 1))
         episode = self._again(first, rng) if turn else first.episode
-        share = self.options.exchanged
-        return exchanged(episode) if share and episode.num_labels == 2 and rng.random() < share else episode
+        share = self.options.exchanged if _tells_sides(episode) else 0.0
+        return exchanged(episode) if share and rng.random() < share else episode
 
     def _first(self, key: tuple[int, int]) -> _Drawn:
         broken: list[str] = []
@@ -207,6 +208,14 @@ def _touch(labels: np.ndarray, one: int, other: int) -> bool:
     """Whether two labels are at most two pixels apart; masks often leave such a gap."""
     near = cv2.dilate((labels == one).view(np.uint8), np.ones((5, 5), np.uint8))
     return bool((near.view(bool) & (labels == other)).any())
+
+
+def _tells_sides(episode: Episode) -> bool:
+    """Whether an episode has two labels, and shows enough of both to tell its task from the complement."""
+    if episode.num_labels != 2 or any(shot.points is None for shot in episode.support):
+        return episode.num_labels == 2
+    labels = torch.cat([shot.points[:, 2] for shot in episode.support if shot.points is not None])
+    return int(torch.bincount(labels, minlength=2).min()) >= _TELLING
 
 
 def exchanged(episode: Episode) -> Episode:

@@ -33,7 +33,8 @@ class EpisodeOptions:
         united: share of the later interactive episodes whose target is an object united with one that touches it, such
             as a rider and the horse. Only the dots show that they belong together.
         exchanged: share of episodes with one positive label whose positive and negative are exchanged: what was to be
-            left out is to be found. The complement of a task is a task.
+            left out is to be found. The complement of a task is a task. A task shown by fewer than three dots per label
+            is never exchanged, as nothing tells it from its complement.
         earlier: share of video tasks with an earlier prediction, see `data.sampling.earlier_masks.disturb`.
         corrections: share of training batches that are first predicted without gradients, and then trained on with more
             dots on the errors, see `guided_seg.training.corrections`.
