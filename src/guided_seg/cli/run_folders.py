@@ -93,4 +93,9 @@ def read_environments(run_dir: Path) -> list[dict[str, Any]]:
         found = read_json(run_dir / ENVIRONMENT, "list of environments")
     except UserError:
         return []
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    return [each for each in found if _is_environment(each)] if isinstance(found, list) else []
+
+
+def _is_environment(entry: Any) -> bool:
+    kinds = {"git": dict | None, "gpus": list | None}
+    return isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in kinds.items())

@@ -243,10 +243,12 @@ class ValidationNotes:
             if meta["broken"]:
                 continue
             labels = [] if vectors is None or not vectors.shape[2] else list(enumerate(meta["groups"], 1))
+            # the episodes of an object in a video share the annotated frame, and with it z: each is a class of its own
+            own = f" {meta['index']}" if meta["mode"] == "video" else ""
             self._notes[meta["mode"], meta["index"]] = _Note(
                 meta["mode"],
                 loss(scores[row : row + 1].float(), batch.target[row : row + 1]),
-                [(group, vectors[row, label]) for label, group in labels],  # type: ignore[index]
+                [(f"{group}{own}", vectors[row, label]) for label, group in labels],  # type: ignore[index]
             )
 
     def figures(self) -> dict[str, float]:
