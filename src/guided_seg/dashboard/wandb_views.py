@@ -120,15 +120,14 @@ def entity_of(given: str | None) -> str:
     """The owner of the project on W&B: as given, of ``WANDB_ENTITY``, or the default one of the account.
 
     Raises:
-        UserError: W&B cannot be reached without a prompt.
+        UserError: W&B cannot be reached, or there is no key.
     """
-    if given or (given := os.environ.get("WANDB_ENTITY")):
-        return given
     try:
         import wandb
 
         wandb.setup(wandb.Settings(silent=True))  # so that without a key it fails instead of prompting
-        return wandb.Api().default_entity or ""
+        account = wandb.Api()
+        return given or os.environ.get("WANDB_ENTITY") or account.default_entity or ""
     except Exception as error:
         raise _unreachable(error) from error
 

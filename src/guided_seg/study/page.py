@@ -148,7 +148,7 @@ class Page:
         keys = [key for key in panel.keys if math.isfinite(mean_value(self.runs, key))]
         best = {key: max(m for _, runs in ordered if math.isfinite(m := mean_value(runs, key))) for key in keys}
         rows: list[Cells] = [
-            [*values, len(runs), *(Cell(100 * (m := mean_value(runs, key)), m == best[key]) for key in keys)]
+            [*values, str(len(runs)), *(Cell(100 * (m := mean_value(runs, key)), m == best[key]) for key in keys)]
             for values, runs in ordered
         ]
         titles = [key.split("/")[1] + " %" for key in keys]
@@ -199,9 +199,9 @@ def _picture(path: Path) -> str:
     except (OSError, ValueError, Image.DecompressionBombError):
         return ""
     name, _, number = path.stem.partition("_")
-    step = f"after step {int(number)}" if name == "step" and number.isdecimal() else path.stem.replace("_", " ")
+    step = f"after step {int(number)}" if name == "step" and number.isdecimal() else ""
     address = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
-    return f"<figure>{_image(address, step)}<figcaption>{escape(step)}</figcaption></figure>"
+    return f"<figure>{_image(address, step or path.stem)}<figcaption>{step}</figcaption></figure>"
 
 
 def _figure(path: Path, title: str) -> str:

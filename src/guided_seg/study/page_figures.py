@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from guided_seg.dashboard.board import BoardPanel
@@ -119,6 +120,7 @@ def parallel(columns: Mapping[str, Sequence[str]], scores: Sequence[float], titl
     for number, (name, values) in enumerate(columns.items()):
         options = sorted(set(values), key=natural)
         places[name] = (number, {value: (row + 0.5) / len(options) for row, value in enumerate(options)})
+    most = max(len(rows) for _, rows in places.values())
     low, high = min(scores), max(scores)
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = new_figure(1.7 * (last + 1) + 1.0, 3.6)
@@ -129,13 +131,15 @@ def parallel(columns: Mapping[str, Sequence[str]], scores: Sequence[float], titl
         for number, rows in places.values():
             axes.axvline(number, color="#bbbbbb", lw=1)
             for value, height in rows.items():
-                axes.text(number + 0.04, height + 0.015, value or "–", fontsize=7.5, color="#333333")
+                label = axes.text(number + 0.04, height, value or "–", fontsize=7.5, va="center", zorder=3)
+                label.set_path_effects([withStroke(linewidth=3, foreground="white")])
         axes.axvline(last, color="#bbbbbb", lw=1)
         spread = (high - low) or 1.0
         colours = mpl.colormaps["viridis"]
         for row in sorted(range(len(scores)), key=lambda row: scores[row]):
             share = (scores[row] - low) / spread if high > low else 0.5
-            points = [places[name][1][values[row]] for name, values in columns.items()]
+            # runs with one value lie side by side, in the order of their scores
+            points = [places[name][1][values[row]] + (share - 0.5) * 0.5 / most for name, values in columns.items()]
             axes.plot(range(last + 1), [*points, share], color=colours(0.9 * share), lw=1.4, alpha=0.8)
         for share, score in ((0.0, low), (1.0, high)) if high > low else ((0.5, low),):
             axes.text(last + 0.05, share, f"{score:.3f}", fontsize=7.5, va="center")
