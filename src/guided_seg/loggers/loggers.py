@@ -47,7 +47,9 @@ def build_loggers(
     return [logger for logger in built if logger is not None]
 
 
-def log_config(loggers: Iterable[Logger], config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+def log_config(
+    loggers: Iterable[Logger], config: Mapping[str, Any], environment: Mapping[str, Any] | None = None
+) -> None:
     """Log the config to every logger that stores one, with the option of each config group, and the environment.
 
     Args:
@@ -56,7 +58,7 @@ def log_config(loggers: Iterable[Logger], config: Mapping[str, Any], environment
         environment: of `guided_seg.machine.environment`; its packages are left out, as W&B lists them itself.
     """
     recorded = HydraConfig.get().runtime.choices if HydraConfig.initialized() else None
-    here = {key: value for key, value in environment.items() if key != "packages"}
+    here = {key: value for key, value in (environment or {}).items() if key != "packages"}
     told = {**config, "choices": choices(config, recorded), "environment": here}
     for logger in loggers:
         logger.log_hyperparams(told)
