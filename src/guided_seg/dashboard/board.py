@@ -68,8 +68,7 @@ def board(shots: int = 1, points: Points = 5) -> tuple[Section, ...]:
         points: P of these scores.
     """
     scores = tuple(f"test/{mode}/{setting_key(1 if mode == 'interactive' else shots, points)}" for mode in MODES)
-    chosen = tuple(f"choices.{group}" for group in GROUPS)
-    return (Section("Scores", _scores(scores)), *_TRAINING, Section("Ablations", _ablations(scores, chosen)))
+    return (Section("Scores", _scores(scores)), *_TRAINING, Section("Ablations", _ablations(scores)))
 
 
 def panels(sections: tuple[Section, ...]) -> list[BoardPanel]:
@@ -96,25 +95,21 @@ def _scores(scores: tuple[str, ...]) -> tuple[BoardPanel, ...]:
     )
 
 
-def _ablations(scores: tuple[str, ...], chosen: tuple[str, ...]) -> tuple[BoardPanel, ...]:
-    return (
-        BoardPanel(
-            "Fusion, locality and conditioning",
-            "table",
-            scores,
-            "The mean of all runs with these options.",
-            settings=chosen,
-            share=True,
-        ),
-        BoardPanel(
-            "Settings and score",
-            "parallel",
-            (BEST,),
-            "A line per run: what it was composed of, and its best IoU in validation.",
-            settings=(*chosen, "choices.merge", "seed"),
-            share=True,
-        ),
+def _ablations(scores: tuple[str, ...]) -> tuple[BoardPanel, ...]:
+    chosen = {group: f"choices.{group}" for group in GROUPS}
+    tables = [
+        BoardPanel(f"By {group}", "table", scores, "The mean of all runs with an option.", settings=(key,), share=True)
+        for group, key in chosen.items()
+    ]
+    across = BoardPanel(
+        "Settings and score",
+        "parallel",
+        (BEST,),
+        "A line per run: what it was composed of, and its best IoU in validation.",
+        settings=(*chosen.values(), "choices.merge", "seed"),
+        share=True,
     )
+    return (*tables, across)
 
 
 _TRAINING = (

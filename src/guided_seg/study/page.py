@@ -99,7 +99,7 @@ class Page:
         content = "".join(self._content(panel))
         keys = ", ".join(f"<code>{escape(key)}</code>" for key in panel.keys)
         content = content or f"<p class=none>These runs have nothing for it: {keys}.</p>"
-        half = " class=half" if panel.kind == "lines" and len(panel.keys) == 1 else ""
+        half = " class=half" if panel.kind == "table" or (panel.kind == "lines" and len(panel.keys) == 1) else ""
         title, about = escape(panel.title), escape(panel.about)
         return f"<div{half}><h3>{title}</h3>\n<p class=about>{about}</p>\n{content}</div>"
 
@@ -127,16 +127,16 @@ class Page:
         """The pictures of the first run of each composition: of every step, or the one of the test."""
         stage, _, name = key.partition("/")
         pattern = f"{name}.png" if stage == "test" else "validation/step_*.png"
-        for number, composition in enumerate(self.compositions[:PICTURED]):
+        for number, composition in enumerate(self.compositions):
             run = next(iter(composition.runs.values()))
-            found = [_picture(path) for path in sorted((run.path / "figures").glob(pattern))]
-            if any(found):
-                name = f"{escape(composition.label)}, seed {run.seed}"
-                yield f"<details{' open' if number == 0 else ''}><summary>{name}</summary>\n"
+            paths = sorted((run.path / "figures").glob(pattern))
+            if number < PICTURED and any(found := [_picture(path) for path in paths]):
+                title = f"{escape(composition.label)}, seed {run.seed}"
+                yield f"<details{' open' if number == 0 else ''}><summary>{title}</summary>\n"
                 yield f"<div class=strip>{''.join(found)}</div></details>\n"
-        if (rest := len(self.compositions) - PICTURED) > 0:
-            more = _count(range(rest), "more composition")
-            yield f"<p class=about>{more}: see <code>figures/</code> in the run folders.</p>"
+            elif number == PICTURED and paths:
+                more = _count(self.compositions[PICTURED:], "more composition")
+                yield f"<p class=about>{more}: see <code>figures/</code> in the run folders.</p>"
 
     def _ablation(self, panel: BoardPanel) -> Table:
         """A row for each combination of the panel's settings, with the mean over its runs."""
