@@ -39,7 +39,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     }.get(request.param, ())
     folder = tmp_path_factory.mktemp(request.param)
     # pictures of validation are the dashboard's, and the same drawing
-    with patch.object(EpisodePictures, "on_train_start"), patch("guided_seg.protocols.default_test.WORST", 1):
+    with patch.object(EpisodePictures, "on_validation_epoch_end"), patch("guided_seg.protocols.default_test.WORST", 1):
         return run(folder, f"+experiment={request.param}", *every, *few, figures=True)
 
 

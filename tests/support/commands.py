@@ -98,7 +98,7 @@ def no_figures() -> AbstractContextManager[Any]:
     stack = ExitStack()
     stack.enter_context(patch("guided_seg.protocols.default_test.draw", return_value={}))
     stack.enter_context(patch("guided_seg.training.train._draw_learning"))
-    stack.enter_context(patch("guided_seg.training.callbacks.EpisodePictures.on_train_start"))
+    stack.enter_context(patch("guided_seg.training.callbacks.EpisodePictures.on_validation_epoch_end"))
     return stack
 
 

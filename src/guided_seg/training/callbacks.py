@@ -61,17 +61,19 @@ class EpisodePictures(Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove the pictures of an earlier run in the folder, and load the episodes."""
-        for path in self.folder.glob("step_*.png"):
+        """Remove the pictures of an earlier run in the folder."""
+        for path in self.folder.glob(f"step_{'[0-9]' * 7}.png"):
             if int(path.stem.partition("_")[2]) > trainer.global_step:
                 path.unlink()
-        self._episodes = trainer.datamodule.pictured()  # type: ignore[attr-defined]
 
     @rank_zero_only
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the episodes as the network answers them now, and log the picture."""
         number = trainer.current_epoch + 1
-        if not self._episodes or (number & (number - 1) and number != trainer.max_epochs):
+        if number & (number - 1) and number != trainer.max_epochs:
+            return
+        self._episodes = self._episodes or trainer.datamodule.pictured()  # type: ignore[attr-defined]
+        if not self._episodes:
             return
         rows = []
         with trainer.precision_plugin.forward_context():
