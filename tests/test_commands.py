@@ -104,7 +104,7 @@ def test_a_command_is_one_that_the_check_accepts(command: str, tmp_path: Path, m
         verb, *argv = argv
         assert verb in ("freeze", "show")
     if not argv or name not in CONFIGS or "--help" in argv or (name == "episodes" and verb == "show"):
-        assert name in (*CONFIGS, "study", "compare", "training.replay", "distributed.slurm")
+        assert name in (*CONFIGS, "study", "dashboard", "compare", "training.replay", "distributed.slurm")
         return
     monkeypatch.chdir(tmp_path)
     for made in ("outputs/late_global/RUN/checkpoints/last.ckpt", "my/conf/conditioning/product.yaml"):

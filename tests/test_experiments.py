@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import pytest
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 from support.commands import CONF, read, run, thin_vgg
 
 from guided_seg.release.load import load_network
+from guided_seg.training.callbacks import EpisodePictures
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 FACTS = ("seconds", "steps", "peak_memory_bytes", "data_wait_share")
@@ -35,7 +37,10 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "guided_lite0": (small := ("data=shapes", "backbone=small", "decoder.unshuffle=false")),
         "guided_lite1": small,
     }.get(request.param, ())
-    return run(tmp_path_factory.mktemp(request.param), f"+experiment={request.param}", *every, *few, figures=True)
+    folder = tmp_path_factory.mktemp(request.param)
+    # pictures of validation are the dashboard's, and the same drawing
+    with patch.object(EpisodePictures, "on_validation_epoch_end"), patch("guided_seg.protocols.default_test.WORST", 1):
+        return run(folder, f"+experiment={request.param}", *every, *few, figures=True)
 
 
 def modes(folder: Path) -> set[str]:
@@ -109,7 +114,7 @@ def test_both_checkpoints_give_the_network_back(folder: Path) -> None:
 def test_figures_are_pictures(folder: Path) -> None:
     names = {path.name for path in (folder / "figures").iterdir()}
     panels = {f"episodes_{mode}.png" for mode in modes(folder)}
-    assert names == {"learning_curve.png", "iou_against_points.png", "episodes.png"} | panels
+    assert names == {"learning_curve.png", "iou_against_points.png", "episodes.png", "worst_episodes.png"} | panels
     for name in names:
         picture = cv2.imread(str(folder / "figures" / name))
         assert picture is not None

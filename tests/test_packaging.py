@@ -93,6 +93,7 @@ def test_the_wheel_says_the_version_and_the_commands(installed: Path) -> None:
         "guided-seg-segment": "guided_seg.segment.__main__:main",
         "guided-seg-evaluate": "guided_seg.evaluate:main",
         "guided-seg-study": "guided_seg.study.__main__:main",
+        "guided-seg-dashboard": "guided_seg.dashboard.__main__:main",
         "guided-seg-episodes": "guided_seg.episodes:main",
         "guided-seg-compare": "guided_seg.compare:main",
         "guided-seg-prepare": "guided_seg.data.prepare:main",

@@ -10,6 +10,7 @@ kills are used up is compared with one that was never killed, and begins anew.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -152,6 +153,10 @@ def _content(path: Path) -> dict[str, Any]:
     if path.name == "metrics.json":
         content = json.loads(path.read_text())
         return content | {"run": content["run"]["steps"]}
+    if path.name == "metrics.csv":
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {path.name: [{key: cell for key, cell in row.items() if not key.startswith("run/")} for row in rows]}
     return {path.name: path.read_bytes()}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from guided_seg.cli.run_folders import newest_run, register_resolvers, slug
+from guided_seg.cli.run_folders import newest_run, note_environment, read_environments, register_resolvers, slug
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +75,19 @@ def test_a_slug_is_one_short_folder_name() -> None:
     assert "/" not in slug("data.root=/a/b c")
     assert len(slug(long)) < 250
     assert slug(long) != slug(long + "1")
+
+
+def test_each_start_of_a_run_is_noted(tmp_path: Path) -> None:
+    assert read_environments(tmp_path) == []
+    for step, noted in ((None, [0]), (4, [0, 4]), (9, [0, 4, 9]), (None, [0])):
+        here = note_environment(tmp_path, step)
+        assert [each["from_step"] for each in read_environments(tmp_path)] == noted
+        assert read_environments(tmp_path)[-1] == here
+
+
+@pytest.mark.parametrize("content", ["[", "{}", "[1]", '[{"git": 1}]', '[{"gpus": "a"}]', "\0"])
+def test_a_damaged_note_is_passed_over(tmp_path: Path, content: str) -> None:
+    (tmp_path / "environment.json").write_text(content)
+    assert read_environments(tmp_path) == []
+    note_environment(tmp_path, 3)
+    assert [each["from_step"] for each in read_environments(tmp_path)] == [3]

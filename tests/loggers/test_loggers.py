@@ -150,20 +150,27 @@ def test_wandb_is_offline_without_a_key_and_says_how_to_sync(
 
 def test_the_same_goes_to_every_logger(default: list[Logger], picture: Path, tmp_path: Path) -> None:
     file, wandb_logger = default
-    log_config(default, {"seed": 1, "data": {"name": "shapes"}})
+    fusion = {"_target_": "guided_seg.model.guide.fusion.LateFusion"}
+    log_config(
+        default, {"seed": 1, "data": {"name": "shapes"}, "fusion": fusion}, {"host": "here", "packages": {"a": 1}}
+    )
     log_image(default, "panels", picture, step=3)
-    log_results(default, RESULTS, step=3)
+    log_results(default, RESULTS, {"update_ms": 2.5}, step=3)
     assert isinstance(wandb_logger, WandbLogger)
     run = wandb_logger.experiment
     assert run.config["data"] == {"name": "shapes"}
+    assert (run.config["choices"], run.config["environment"]) == ({"fusion": "late_fusion"}, {"host": "here"})
     assert run.name == "job/7"
-    assert run.summary["test/video/s1_p1"] == 0.6
-    assert rows(tmp_path / "job" / "7")[0]["test/video/s1_pdense"] == "0.6"
+    assert (run.summary["test/video/s1_p1"], run.summary["run/update_ms"]) == (0.6, 2.5)
+    row = rows(tmp_path / "job" / "7")[0]
+    assert (row["test/video/s1_pdense"], row["run/update_ms"]) == ("0.6", "2.5")
     media = tmp_path / "job" / "7" / "wandb" / "latest-run" / "files" / "media"
     assert list(media.glob("images/panels_*.png"))
-    table, curve = (json.loads(next(media.glob(f"table/{name}*.json")).read_text()) for name in ("results", "iou"))
+    names = ("results", "iou_against_points", "iou_against_shots")
+    table, points, shots = (json.loads(next(media.glob(f"table/{name}*.json")).read_text()) for name in names)
     assert [row[2] for row in table["data"]] == ["1", "dense"]
-    assert [row[:3] for row in curve["data"]] == [[1, "video, S = 1", 0.6]]
+    assert [row[:3] for row in points["data"]] == [[1, "video, S = 1", 0.6]]
+    assert [row[:3] for row in shots["data"]] == [[1, "video, P = 1", 0.6], [1, "video, P = dense", 0.6]]
     assert isinstance(file, MetricsFile)
 
 
@@ -186,9 +193,10 @@ def test_tensorboard_gets_metrics_and_pictures(tmp_path: Path, picture: Path) ->
     loggers = build("tensorboard", tmp_path)
     log_config(loggers, {"seed": 1})
     log_image(loggers, "panels", picture, step=3)
-    log_results(loggers, RESULTS, step=3)
+    log_results(loggers, RESULTS, {"update_ms": 2.5}, step=3)
     close_loggers(loggers)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert set(events.Tags()["scalars"]) == {"test/video/s1_p1", "test/video/s1_pdense", "run/update_ms"}
     assert events.Scalars("test/video/s1_p1")[0].step == 3
     assert events.Tags()["images"] == ["panels"]
 

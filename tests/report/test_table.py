@@ -1,4 +1,4 @@
-"""The table in its three forms, and that nothing else writes tables or computes intervals."""
+"""The table in its four forms, and that nothing else writes tables or computes intervals."""
 
 from __future__ import annotations
 
@@ -69,6 +69,16 @@ Two \& three.\par
 \end{table}
 """
 
+HTML = """\
+<table>
+<thead><tr><th>mode</th><th>P</th><th class="right">IoU %</th><th class="right">n</th></tr></thead>
+<tbody>
+<tr><td>video</td><td>5</td><td class="right"><b>81.2</b>*†</td><td class="right">1,464</td></tr>
+<tr><td>video</td><td>dense</td><td class="right">–</td><td class="right">7</td></tr>
+<tr><td>a_b</td><td>1</td><td class="right">–</td><td class="right">0</td></tr>
+</tbody>
+</table>"""
+
 TERMINAL = """\
 Scores at 50 %
 
@@ -103,18 +113,23 @@ def test_latex() -> None:
     assert TABLE.latex() == LATEX
 
 
+def test_html() -> None:
+    assert TABLE.html() == HTML
+    assert "<td>&lt;i&gt; &amp; &quot;</td>" in Table(columns(("a",)), [('<i> & "',)]).html()
+
+
 def test_the_terminal() -> None:
     assert printed(TABLE) == TERMINAL
 
 
-@pytest.mark.parametrize("form", [Table.markdown, Table.latex, printed])
+@pytest.mark.parametrize("form", [Table.markdown, Table.latex, Table.html, printed])
 def test_every_form_shows_every_value_once(form: object) -> None:
     assert callable(form)
     text = str(form(Table(columns(("name", "loss"), number=".2f"), [("first", 0.125), ("second", 2)])))
     assert [text.count(word) for word in ("name", "loss", "first", "0.12", "second", "2.00")] == [1] * 6
 
 
-@pytest.mark.parametrize("form", [Table.markdown, Table.latex, printed])
+@pytest.mark.parametrize("form", [Table.markdown, Table.latex, Table.html, printed])
 def test_a_table_may_be_without_rows(form: object) -> None:
     assert callable(form)
     assert "loss" in str(form(Table(columns(("name", "loss")), [])))

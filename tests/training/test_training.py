@@ -6,10 +6,13 @@ import importlib.util
 import logging
 import os
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -28,7 +31,7 @@ from guided_seg.model.guide.guide import Guidance
 from guided_seg.model.network import StagedNetwork
 from guided_seg.model.segmentor import Segmentor
 from guided_seg.training import callbacks
-from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
+from guided_seg.training.callbacks import BrokenFiles, Clock, EpisodePictures, peak_memory
 from guided_seg.training.lightning_messages import quiet_lightning
 from guided_seg.training.module import EpisodicSegmentation, new_metric
 
@@ -99,10 +102,26 @@ class TestValidation:
     def test_the_selected_score_is_the_mean_over_modes_not_over_episodes(self) -> None:
         right = [episode("interactive", index) for index in range(3)]
         found = self.logged(*right, episode("semantic", 0, wrong=True))
-        assert found == {"val/interactive": 1.0, "val/semantic": 0.0, "val/positive_iou": 0.5}
+        assert {name: found[name] for name in ("val/interactive", "val/semantic", "val/positive_iou")} == {
+            "val/interactive": 1.0,
+            "val/semantic": 0.0,
+            "val/positive_iou": 0.5,
+        }
+
+    def test_the_loss_of_a_mode_is_the_mean_over_its_episodes_that_have_one(self) -> None:
+        void = replace(episode("semantic", 1), target=torch.full((SIZE, SIZE), 255, dtype=torch.uint8))
+        found = self.logged(episode("interactive", 0), episode("semantic", 0, wrong=True), void)
+        wrong = episode("semantic", 0, wrong=True)
+        scores = torch.stack([1 - wrong.query[0], wrong.query[0]])[None]
+        expected = nn.functional.cross_entropy(scores, wrong.target[None].long()).item()
+        assert found["val/semantic_loss"] == pytest.approx(expected)
+        assert 0 < found["val/interactive_loss"] < found["val/semantic_loss"]
+        assert "val/video_loss" not in found
 
     def test_modes_that_were_not_validated_do_not_count(self) -> None:
-        assert self.logged(episode("video", 0)) == {"val/video": 1.0, "val/positive_iou": 1.0}
+        found = self.logged(episode("video", 0))
+        assert found.keys() == {"val/video", "val/video_loss", "val/positive_iou"}
+        assert found["val/positive_iou"] == found["val/video"] == 1
 
     def test_a_second_validation_starts_anew(self) -> None:
         made = module()
@@ -112,7 +131,8 @@ class TestValidation:
         for wrong in (True, False):
             made.validation_step(collate([episode("video", 0, wrong=wrong)]), 0)
             made.on_validation_epoch_end()
-        assert found == [{"val/video": 0.0}, {"val/video": 1.0}]
+        assert [each["val/video"] for each in found] == [0.0, 1.0]
+        assert found[0]["val/video_loss"] > found[1]["val/video_loss"]
 
 
 def test_video_is_the_mean_over_frames_and_other_modes_pool() -> None:
@@ -167,6 +187,50 @@ class TestOptimisation:
         shots = [Shot(image, mask=one.target, is_query=True)]
         assert made.training_step(collate([Episode(image, target, shots, one.meta)]), 0) == pytest.approx(clean)
         assert made.training_step(collate([Episode(image, one.target, shots, one.meta)]), 0) > clean
+
+    def test_the_norm_of_the_gradient_is_logged_with_the_loss(self) -> None:
+        made = module()
+        found: dict[str, Any] = {}
+        made.log = lambda name, value, **_: found.update({name: value})  # type: ignore[method-assign]
+        weights = list(made.parameters())
+        for number, weight in enumerate(weights):
+            weight.grad = torch.full_like(weight, float(number))
+        squares = sum(number**2 * weight.numel() for number, weight in enumerate(weights))
+        made.log_every = 2
+        made.on_before_optimizer_step(torch.optim.SGD(weights, lr=1.0))
+        assert found == {}, "in the first of two steps nothing is logged, nor computed"
+        made.log_every = 1
+        made.on_before_optimizer_step(torch.optim.SGD(weights, lr=1.0))
+        assert found["train/gradient_norm"] == pytest.approx(squares**0.5)
+
+
+class TestEpisodePictures:
+    @pytest.fixture
+    def drawn(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The names of the pictures, which are not drawn."""
+        found: list[str] = []
+        monkeypatch.setattr(callbacks, "panels", lambda _, path, *__: found.append(path.name) or path)
+        monkeypatch.setattr(callbacks, "log_image", lambda *_: None)
+        return found
+
+    def trainer(self, step: int, epoch: int = 0) -> Any:
+        data = SimpleNamespace(pictured=lambda: [episode("video", 0)])
+        precision = SimpleNamespace(forward_context=nullcontext)
+        counts = {"global_step": step, "current_epoch": epoch, "max_epochs": 11}
+        return Mock(spec=Trainer, datamodule=data, precision_plugin=precision, loggers=[], **counts)
+
+    def test_they_become_rare_and_the_last_validation_has_one(self, tmp_path: Path, drawn: list[str]) -> None:
+        callback, made = EpisodePictures(tmp_path), module().eval()
+        callback.on_train_start(self.trainer(0), made)
+        for epoch in range(11):
+            callback.on_validation_epoch_end(self.trainer(10 * (epoch + 1), epoch), made)
+        assert drawn == [f"step_{step:07d}.png" for step in (10, 20, 40, 80, 110)]
+
+    def test_a_start_forgets_the_pictures_of_steps_that_are_yet_to_come(self, tmp_path: Path) -> None:
+        for step in (10, 20, 40):
+            (tmp_path / f"step_{step:07d}.png").touch()
+        EpisodePictures(tmp_path).on_train_start(self.trainer(20), module())
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["step_0000010.png", "step_0000020.png"]
 
 
 class TestClock:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 
 from rich.console import Console
 from rich.text import Text
@@ -129,6 +129,13 @@ def path_argument(text: str) -> Path:
     if not text.strip():
         raise ArgumentTypeError("the path is empty; is a shell variable empty?")
     return Path(os.path.expanduser(text))  # noqa: PTH111  # pathlib raises an error for unknown users
+
+
+def points_argument(text: str) -> int | Literal["dense"]:
+    """Convert a command's argument to P, the number of dots per label, or dense."""
+    if text != "dense" and not text.isdecimal():
+        raise ArgumentTypeError(f"'{text}' is neither a number of dots nor dense")
+    return "dense" if text == "dense" else int(text)
 
 
 def paths_as_written(argv: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Names of run folders, and the search for the newest run."""
+"""Names of run folders, the search for the newest run, and what a run ran on."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import re
 import zlib
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
+from guided_seg.errors import UserError
+from guided_seg.files.text import read_json
+from guided_seg.files.writing import write_json
+from guided_seg.machine.environment import environment
+
 OUTPUTS = Path("outputs")
+
+ENVIRONMENT = "environment.json"
+"""The file in a run folder with an entry for each start of the run."""
 
 CHECKPOINTS = "checkpoints"
 """The folder of checkpoints in a run folder."""
@@ -64,3 +73,29 @@ def _last_sign(run: Path) -> float:
     """When a run began or was last saved; 0 if it is none."""
     names = ("config.yaml", *(f"{CHECKPOINTS}/{name}" for name in (LAST, PREVIOUS)))
     return max((path.stat().st_mtime for name in names if (path := run / name).is_file()), default=0.0)
+
+
+def note_environment(run_dir: Path, step: int | None) -> dict[str, Any]:
+    """Add the environment of this process to ``environment.json``, and return it.
+
+    Args:
+        run_dir: the run folder.
+        step: the step with which the run goes on; None for a new run, which forgets what another had noted there.
+    """
+    here = {"from_step": step or 0, **environment()}
+    write_json(run_dir / ENVIRONMENT, [*([] if step is None else read_environments(run_dir)), here])
+    return here
+
+
+def read_environments(run_dir: Path) -> list[dict[str, Any]]:
+    """The environment of each start of a run; none if the file is missing or damaged, which harms no scores."""
+    try:
+        found = read_json(run_dir / ENVIRONMENT, "list of environments")
+    except UserError:
+        return []
+    return [each for each in found if _is_environment(each)] if isinstance(found, list) else []
+
+
+def _is_environment(entry: Any) -> bool:
+    kinds = {"git": dict | None, "gpus": list | None}
+    return isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in kinds.items())

@@ -154,6 +154,16 @@ class Episodes(LightningDataModule):
         )
         return select(source, "val", plan)
 
+    def pictured(self) -> list[Episode]:
+        """The first validation episode of each mode with readable files, which are the same throughout a training."""
+        data = _Validation(EvaluationEpisodes(self.source("val"), self.validation_episodes()))
+        found: dict[str, Episode] = {}
+        for place, number in enumerate(data.numbers):
+            mode = data.episodes.frozen.episodes[number].mode
+            if mode not in found and not (episode := data[0, place]).meta["broken"]:
+                found[mode] = episode
+        return list(found.values())
+
     def _loader(self, data: Dataset[Episode], sampler: EpisodeSampler, batch_size: int) -> DataLoader[Episode]:
         return _Loader(
             data,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -39,6 +41,16 @@ def summed(tensor: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
     if rank_and_world()[1] == 1:
         return tensor
     found: Tensor = _Sum.apply(tensor, group)
+    return found
+
+
+def gathered(value: T) -> list[T]:
+    """The plain values of all processes, by rank. Every process must call this."""
+    world = rank_and_world()[1]
+    if world == 1:
+        return [value]
+    found: list[Any] = [None] * world
+    dist.all_gather_object(found, value)
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from PIL import Image
@@ -20,6 +21,7 @@ from guided_seg.errors import UserError
 from guided_seg.loggers.metrics_file import keep_before
 from guided_seg.loggers.wandb_run import last_id
 from guided_seg.report.results import Results, Score, setting_key, sorted_settings
+from guided_seg.settings.choices import choices
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +47,21 @@ def build_loggers(
     return [logger for logger in built if logger is not None]
 
 
-def log_config(loggers: Iterable[Logger], config: Mapping[str, Any]) -> None:
-    """Log the config, as plain nested values, to every logger that stores one."""
+def log_config(
+    loggers: Iterable[Logger], config: Mapping[str, Any], environment: Mapping[str, Any] | None = None
+) -> None:
+    """Log the config to every logger that stores one, with the option of each config group, and the environment.
+
+    Args:
+        loggers: the loggers of `build_loggers`.
+        config: plain nested values.
+        environment: of `guided_seg.machine.environment`; its packages are left out, as W&B lists them itself.
+    """
+    recorded = HydraConfig.get().runtime.choices if HydraConfig.initialized() else None
+    here = {key: value for key, value in (environment or {}).items() if key != "packages"}
+    told = {**config, "choices": choices(config, recorded), "environment": here}
     for logger in loggers:
-        logger.log_hyperparams(dict(config))
+        logger.log_hyperparams(told)
 
 
 @rank_zero_only
@@ -64,14 +77,25 @@ def log_image(loggers: Iterable[Logger], name: str, path: str | os.PathLike[str]
 
 
 @rank_zero_only
-def log_results(loggers: Iterable[Logger], results: Results, step: int) -> None:
-    """Log the scores to all as ``test/<mode>/<setting>``, and to W&B also as a table and as IoU against P."""
+def log_results(loggers: Iterable[Logger], results: Results, facts: Mapping[str, float], step: int) -> None:
+    """Log the scores and the facts about the run to all loggers, and the scores to W&B also as a table and as charts.
+
+    Args:
+        loggers: the loggers of `build_loggers`.
+        results: the scores, logged as ``test/<mode>/<setting>``.
+        facts: the entries of ``run`` in metrics.json, logged as ``run/<name>``.
+        step: the last step.
+    """
     rows = [(mode, *setting) for mode, scores in results.items() for setting in sorted_settings(scores)]
     scores = {f"test/{mode}/{setting_key(s, p)}": score["positive_iou"] for mode, s, p, score in rows}
     for logger in loggers:
-        logger.log_metrics(scores, step)
+        logger.log_metrics({**scores, **{f"run/{name}": value for name, value in facts.items()}}, step)
         if isinstance(logger, WandbLogger):
-            _log_wandb_curve(logger, rows, step)
+            _log_wandb_table(logger, rows, step)
+            dots = [(f"{mode}, S = {s}", p, score) for mode, s, p, score in rows if isinstance(p, int)]
+            _log_wandb_chart(logger, "iou_against_points", "dots per label", dots, step)
+            shots = [(f"{mode}, P = {p}", s, score) for mode, s, p, score in rows]
+            _log_wandb_chart(logger, "iou_against_shots", "shots", shots, step)
 
 
 def close_loggers(loggers: Iterable[Logger], status: str = "success") -> None:
@@ -117,22 +141,25 @@ def _build(name: str, entry: Mapping[str, Any], filled: Mapping[str, Any]) -> Lo
     return logger
 
 
-def _log_wandb_curve(logger: WandbLogger, rows: Sequence[tuple[str, int, int | str, Score]], step: int) -> None:
-    """Log all scores as a table, and those with dots (dense has no number) as a line per mode and S."""
-    import wandb
-
+def _log_wandb_table(logger: WandbLogger, rows: Sequence[tuple[str, int, int | str, Score]], step: int) -> None:
     columns = ["mode", "shots", "points", "positive_iou", "mean_iou", "ci95_low", "ci95_high", "episodes"]
     data = [
         [mode, s, str(p), score["positive_iou"], score["mean_iou"], *score["ci95"], score["episodes"]]
         for mode, s, p, score in rows
     ]
     logger.log_table("results", columns, data, step=step)
+
+
+def _log_wandb_chart(
+    logger: WandbLogger, key: str, across: str, dots: Sequence[tuple[str, int, Score]], step: int
+) -> None:
+    """Log positive IoU against a number, from (line, number, score)."""
+    import wandb
+
     lines: dict[str, list[tuple[int, float]]] = {}
-    for mode, s, p, score in rows:
-        if isinstance(p, int):
-            lines.setdefault(f"{mode}, S = {s}", []).append((p, score["positive_iou"]))
+    for name, number, score in dots:
+        lines.setdefault(name, []).append((number, score["positive_iou"]))
     if lines:
         xs, ys = ([[pair[i] for pair in line] for line in lines.values()] for i in (0, 1))
-        title = "positive IoU against dots per label"
-        chart = wandb.plot.line_series(xs, ys, keys=list(lines), title=title, xname="dots per label")
-        logger.experiment.log({"iou_against_points": chart, "trainer/global_step": step})
+        chart = wandb.plot.line_series(xs, ys, list(lines), title=f"positive IoU against {across}", xname=across)
+        logger.experiment.log({key: chart, "trainer/global_step": step})

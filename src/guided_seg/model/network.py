@@ -106,7 +106,10 @@ class StagedNetwork(Network, ABC):
     def forward(self, batch: Batch, features: Features | None = None) -> Float[Tensor, "B K H W"]:
         """See `Network.forward`."""
         features = encode_once(self.encode, batch) if features is None else features
-        guidance = self.extract(features, batch)
+        return self.answer(batch, features, self.extract(features, batch))
+
+    def answer(self, batch: Batch, features: Features, guidance: Guidance) -> Float[Tensor, "B K H W"]:
+        """The scores of `forward`, from guidance that is already extracted."""
         queries = features[slice(len(batch))]
         parts: list[tuple[Tensor | slice, Tensor]] = []
         for _, rows in by_size(queries.sizes):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,8 @@ from guided_seg.report.results import Results, Score, setting_key
 
 PANELS = 3
 """Episodes of each mode in the figures."""
+WORST = 2
+"""Episodes of each mode in the figure of the worst."""
 
 Answered = Sequence[tuple[Job, Sequence[Row]]]
 """The rows of each mode."""
@@ -135,25 +137,29 @@ def write_groups(answered: Answered, path: Path) -> None:
 
 
 def draw(answered: Answered, setup: Setup, scored: Results, folder: Path) -> dict[str, Path]:
-    """Draw the first episodes of each mode, and IoU against P. Returns the files by name."""
+    """Draw the first and the worst episodes of each mode, and IoU against P. Returns the files by name."""
     folder.mkdir(parents=True, exist_ok=True)
-    shown = {job.name: list(_panels(job, setup)) for job, rows in answered if rows}
+    shown = {job.name: list(_panels(job, setup, range(len(job.frozen.episodes)))) for job, rows in answered if rows}
     pictures = {f"episodes_{mode}": panels(rows, folder / f"episodes_{mode}.png") for mode, rows in shown.items()}
     first = [panel for rows in shown.values() for panel in rows[:2]]
     pictures["episodes"] = panels(first, folder / "episodes.png")
+    worst = [panel for job, rows in answered if rows for panel in _panels(job, setup, _worst(job, rows), WORST)]
+    if worst:
+        pictures["worst_episodes"] = panels(worst, folder / "worst_episodes.png")
     pictures["iou_against_points"] = iou_curve(scored, folder / "iou_against_points.png")
     return pictures
 
 
-def _panels(job: Job, setup: Setup) -> Iterator[Panel]:
-    """The first episodes of a mode, one per class or object, without any selection by hand."""
+def _panels(job: Job, setup: Setup, numbers: Iterable[int], most: int = PANELS) -> Iterator[Panel]:
+    """The first of these episodes of a mode, one per class or object, without any selection by hand."""
     assert isinstance(job.protocol, Masks)
     shots, points = _shown(job.protocol)
     data = EvaluationEpisodes(setup.source, job.frozen)
     answers = Answers(setup.network, setup.device, encode=setup.encode)
     seen: set[tuple[str, ...]] = set()
-    for number, frozen in enumerate(job.frozen.episodes):
-        if len(seen) == PANELS:
+    for number in numbers:
+        frozen = job.frozen.episodes[number]
+        if len(seen) == most:
             break
         if frozen.groups in seen or frozen.shows_query(shots):
             continue
@@ -163,6 +169,21 @@ def _panels(job: Job, setup: Setup) -> Iterator[Panel]:
             assert episode is not None
             seen.add(frozen.groups)
             yield Panel.of(episode, answers.segment(item, episode), f"{frozen.mode} · {episode.meta['group']}")
+
+
+def _worst(job: Job, rows: Sequence[Row]) -> list[int]:
+    """The numbers of the episodes, by their positive IoU at the (S, P) of the figures; the lowest first."""
+    assert isinstance(job.protocol, Masks)
+    shots, points = _shown(job.protocol)
+    counts: dict[int, tuple[int, int]] = {}
+    for row in rows:
+        if (row["shots"], row["points"]) == (shots, "dense" if points is None else str(points)):
+            inside, union = counts.get(row["episode"], (0, 0))
+            counts[row["episode"]] = inside + row["fg_i"], union + row["fg_u"]
+    # as everywhere, an empty answer to an empty target is right
+    return sorted(
+        counts, key=lambda number: (counts[number][0] / counts[number][1] if counts[number][1] else 1.0, number)
+    )
 
 
 def _shown(protocol: Masks) -> Setting:

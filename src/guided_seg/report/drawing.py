@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -38,6 +38,9 @@ STYLE: dict[Any, Any] = {
 }
 """The style of all curves, for ``matplotlib.rc_context``."""
 
+DPI = 160
+"""Pixels per inch of the figures."""
+
 Rows = Sequence[Mapping[str, object]]
 """Logged metrics: a mapping for each row, in which cells may be absent or empty."""
 
@@ -52,9 +55,9 @@ def learning_curve(metrics: str | os.PathLike[str] | Rows, path: str | os.PathLi
     Returns:
         The path, or None if the rows have nothing to draw.
     """
-    curves = _curves(_read(metrics) if isinstance(metrics, str | os.PathLike) else metrics)
-    losses = {name: curve for name, curve in curves.items() if name.endswith("loss")}
-    scores = {name: curve for name, curve in curves.items() if _is_score(name)}
+    found = curves(metrics)
+    losses = {name: curve for name, curve in found.items() if name.endswith("loss")}
+    scores = {name: curve for name, curve in found.items() if _is_score(name)}
     parts = [(title, part) for title, part in (("loss", losses), ("IoU", scores)) if part]
     if not parts:
         return None
@@ -101,7 +104,7 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
     return figure
 
 
-def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) -> Path:
+def save(figure: Figure, path: str | os.PathLike[str], dpi: int = DPI) -> Path:
     """Write the figure; missing folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,14 +112,20 @@ def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) -> Path:
     return path
 
 
-def _read(path: str | os.PathLike[str], *columns: str) -> Rows:
-    return read_table(Path(path), "table", columns)
+def curves(metrics: str | os.PathLike[str] | Rows) -> dict[str, np.ndarray]:
+    """Name -> float ``[N, 2]`` of (step, value). If a resumed run logged a step again, the last value holds.
 
+    Args:
+        metrics: a ``metrics.csv`` or its rows, with ``step``.
 
-def _curves(rows: Rows) -> dict[str, np.ndarray]:
-    """Name -> float ``[N, 2]`` of (step, value). If a resumed run logged a step again, the last value holds."""
+    Raises:
+        UserError: the file cannot be read.
+    """
+    rows = metrics
+    if isinstance(metrics, str | os.PathLike):
+        rows = read_table(Path(metrics), "table of metrics", ("step",))
     found: dict[str, dict[float, float]] = {}
-    for row in rows:
+    for row in cast("Rows", rows):
         step = _float(row.get("step"))
         for name, cell in row.items():
             value = _float(cell)
@@ -138,8 +147,8 @@ def _is_score(name: str) -> bool:
     return stage in ("train", "val") and ("iou" in rest or rest.startswith(modes)) and not rest.endswith("loss")
 
 
-def _draw_curves(axes: Axes, curves: Mapping[str, np.ndarray]) -> None:
-    for colour, (name, curve) in zip(cycle(COLOURS), curves.items(), strict=False):
+def _draw_curves(axes: Axes, found: Mapping[str, np.ndarray]) -> None:
+    for colour, (name, curve) in zip(cycle(COLOURS), found.items(), strict=False):
         step, value = curve.T
         if len(value) < 30:
             axes.plot(step, value, "o-", color=colour, ms=3.5, lw=1.6, label=name)

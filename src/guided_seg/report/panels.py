@@ -89,8 +89,13 @@ class Panel:
         return bool(set().union(*map(_positives, [self.target, *answer, *dots, *masks])) - {1})
 
 
-def panels(rows: Sequence[Panel], path: str | os.PathLike[str]) -> Path:
+def panels(rows: Sequence[Panel], path: str | os.PathLike[str], dpi: int = 200) -> Path:
     """Draw the episodes one below the other, each scaled to the full width, and write the picture.
+
+    Args:
+        rows: the episodes.
+        path: the picture.
+        dpi: pixels per inch; a row is 7.6 inches wide.
 
     Raises:
         ValueError: no rows were given.
@@ -108,7 +113,7 @@ def panels(rows: Sequence[Panel], path: str | os.PathLike[str]) -> Path:
         for row, height in zip(rows, heights, strict=True):
             bottom -= height + _HEAD
             _draw_row(_cells(axes, row, bottom, height), row)
-        return save(figure, path, dpi=200)
+        return save(figure, path, dpi)
 
 
 def _images(row: Panel) -> list[ArrayLike]:

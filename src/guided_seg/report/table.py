@@ -1,4 +1,4 @@
-"""One table for every result: on the terminal, in Markdown and in LaTeX.
+"""One table for every result: on the terminal, in Markdown, in HTML and in LaTeX.
 
 A module that has a table to show makes a `Table`; only this module knows how each form is written.
 """
@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from html import escape as html_escape
 from typing import Literal, TypeVar
 
 from rich.box import SIMPLE
@@ -145,6 +146,18 @@ class Table:
         lines = [head, self._rule(rule), *map(_pipes, self._cells(_markdown)), *(f"\n{note}" for note in self.notes)]
         return "\n".join(lines) + "\n"
 
+    def html(self) -> str:
+        """A ``table`` element with a class for cells that are flush right; without title and notes."""
+        sides = [' class="right"' if column.align == "right" else "" for column in self.columns]
+        head = [f"<th{side}>{html_escape(column.name)}</th>" for side, column in zip(sides, self.columns, strict=True)]
+        rows = [
+            [f"<td{side}>{cell}</td>" for side, cell in zip(sides, cells, strict=True)] for cells in self._cells(_html)
+        ]
+        lines = [f"<tr>{''.join(cells)}</tr>" for cells in rows]
+        return "\n".join(
+            ["<table>", f"<thead><tr>{''.join(head)}</tr></thead>", "<tbody>", *lines, "</tbody>", "</table>"]
+        )
+
     def latex(self) -> str:
         """A ``table`` environment for the package booktabs; the title is its caption."""
         head = [escape(column.name) for column in self.columns]
@@ -217,6 +230,11 @@ def _terminal(text: str, bold: bool, marks: str) -> Text:
 def _markdown(text: str, bold: bool = False, marks: str = "") -> str:
     text = text.replace("|", r"\|")
     return (f"**{text}**" if bold else text) + marks.replace("*", r"\*")
+
+
+def _html(text: str, bold: bool, marks: str) -> str:
+    text = html_escape(text)
+    return (f"<b>{text}</b>" if bold else text) + html_escape(marks)
 
 
 def _latex(text: str, bold: bool, marks: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from guided_seg.cli.command import path_argument, refuse, started_as, without_comment
+from guided_seg.cli.command import path_argument, points_argument, refuse, started_as, without_comment
 from guided_seg.cli.program import program
 from guided_seg.errors import UserError
 
@@ -28,13 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         refuse(str(error))
     console = Console(markup=False, highlight=False)
     console.print((out / "study.md").read_text(encoding="utf-8"), soft_wrap=True, markup=False)
-    console.print(str(out), soft_wrap=True)
-
-
-def _points(text: str) -> int | str:
-    if text != "dense" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is neither a number of dots nor dense")
-    return "dense" if text == "dense" else int(text)
+    console.print(str(out / "study.html" if arguments.html else out), soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,9 +43,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=path_argument, help="output folder (default: study in the first DIR)")
     parser.add_argument("--shots", type=int, default=1, help="S of the table (default: 1)")
-    parser.add_argument("--points", type=_points, default=5, help="P of the table, or dense (default: 5)")
+    parser.add_argument("--points", type=points_argument, default=5, help="P of the table, or dense (default: 5)")
     parser.add_argument("--reference", help="settings of the row to compare with")
     parser.add_argument("--timing", action="store_true", help="add the time of a new dot, in milliseconds")
+    parser.add_argument(
+        "--html",
+        action="store_true",
+        help="write study.html too: one file with curves, episodes and tables of all runs",
+    )
     return parser
 
 

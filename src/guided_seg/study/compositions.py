@@ -56,7 +56,7 @@ def compose(runs: Sequence[Run]) -> tuple[list[Composition], list[tuple[Run, Run
             repeated.append((run, mates[run.seed]))
         else:
             mates[run.seed] = run
-    ordered = sorted(found.items(), key=lambda entry: [_natural(value) for _, value in entry[0]])
+    ordered = sorted(found.items(), key=lambda entry: [natural(value) for _, value in entry[0]])
     return [
         Composition(settings, _label(settings, named, mates), dict(sorted(mates.items())))
         for settings, mates in ordered
@@ -145,7 +145,7 @@ def _rank(key: str) -> int:
     return _FIRST.index(group) if group in _FIRST else len(_FIRST)
 
 
-def _natural(value: str) -> tuple[int, float, str]:
+def natural(value: str) -> tuple[int, float, str]:
     """A sort key: numbers by value, before words."""
     try:
         return 0, float(value), value

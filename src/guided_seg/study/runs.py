@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from guided_seg.composition.moved import renamed
 from guided_seg.errors import UserError
 from guided_seg.files.text import read_table, read_text, read_yaml
 from guided_seg.report.results import Results, read_facts, read_results
+from guided_seg.settings.choices import choices
 from guided_seg.training.sweep import ERROR
 
 WHAT = "a run folder has config.yaml and metrics.json, written by python -m guided_seg.run"
@@ -153,21 +153,12 @@ def flatten(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _choices(path: Path, tree: Mapping[Any, Any]) -> dict[str, str]:
     """Config group -> option, as Hydra recorded it, or else derived from the name of the option's class."""
-    groups = {
-        name: entry["_target_"] for name, entry in tree.items() if isinstance(entry, dict) and "_target_" in entry
-    }
-    named = {name: _snake(str(target).rpartition(".")[2]) for name, target in groups.items()}
     record = path / "hydra" / "hydra.yaml"
     if not record.is_file():
-        return named
+        return choices(tree)
     chosen: Any = _yaml(record)
     for key in ("hydra", "runtime", "choices"):
         chosen = chosen.get(key) if isinstance(chosen, dict) else None
     if not isinstance(chosen, dict):
         raise UserError(f"{record} has no hydra.runtime.choices; restore the file that Hydra wrote, or remove it.")
-    return named | {group: str(option) for group, option in chosen.items() if isinstance(tree.get(group), dict)}
-
-
-def _snake(name: str) -> str:
-    """``FeatureFusion`` as ``feature_fusion``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return choices(tree, chosen)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from guided_seg.dashboard.board import board
 from guided_seg.errors import UserError
 from guided_seg.report.results import Points
 from guided_seg.settings.preflight import check_can_be_made
@@ -24,6 +25,7 @@ def study(
     points: Points = 5,
     reference: str | None = None,
     timing: bool = False,
+    html: bool = False,
 ) -> Path:
     """Gather the runs in ``folders`` and write study.csv, study_groups.csv, study.md, study.tex and figures.
 
@@ -36,6 +38,7 @@ def study(
         points: P of the table.
         reference: settings of the composition to compare with, such as ``fusion=late,locality=global``.
         timing: whether the table shows how long a new dot takes.
+        html: whether to write study.html too, a page with the panels of the dashboard.
 
     Returns:
         The folder of the files.
@@ -59,6 +62,10 @@ def study(
     (out / "study.md").write_text(replace(table, notes=long).markdown("spaced"), encoding="utf-8")
     (out / "study.tex").write_text(replace(table, notes=short).latex(), encoding="utf-8")
     draw(compositions, shots, points, out)
+    if html:
+        from guided_seg.study.page import Page
+
+        Page(compositions, out).write(out / "study.html", board(shots, points), table, long)
     return out
 
 

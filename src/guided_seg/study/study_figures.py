@@ -40,14 +40,15 @@ def draw(compositions: Sequence[Composition], shots: int, points: Points, folder
         return [save(figure, folder / f"{name}.png") for name, figure in figures.items() if figure]
 
 
-def _panels(names: Sequence[str], xlabel: str, ylabel: str = "positive IoU") -> tuple[Figure, list[Axes]]:
+def panel_axes(names: Sequence[str], xlabel: str, ylabel: str = "positive IoU") -> tuple[Figure, list[Axes]]:
+    """A figure with axes of these titles side by side."""
     figure = new_figure(3.6 * len(names) + 0.4, 3.4)
     axes = [figure.add_subplot(1, len(names), 1 + i, title=name, xlabel=xlabel) for i, name in enumerate(names)]
     axes[0].set_ylabel(ylabel)
     return figure, axes
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
+def legend_below(figure: Figure, axes: Axes) -> None:
     """One legend below all panels, as labels are long."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
@@ -63,12 +64,12 @@ def _against_points(compositions: Sequence[Composition], shots: int) -> Figure |
     names = [mode for mode in modes(compositions) if len(at(mode)) > 1]
     if not names:
         return None
-    figure, axes = _panels(names, "dots per label")
+    figure, axes = panel_axes(names, "dots per label")
     for name, place in zip(names, axes, strict=True):
         ticks = point_places({points for _, points in at(name)})
         _lines(place, compositions, name, [(ticks[points], s, points) for s, points in at(name)])
         set_ticks(place, ticks)
-    _legend(figure, axes[0])
+    legend_below(figure, axes[0])
     return figure
 
 
@@ -79,11 +80,11 @@ def _against_shots(compositions: Sequence[Composition], points: Points) -> Figur
     names = [mode for mode in modes(compositions) if len(at(mode)) > 1]
     if not names:
         return None
-    figure, axes = _panels(names, "shots")
+    figure, axes = panel_axes(names, "shots")
     for name, place in zip(names, axes, strict=True):
         _lines(place, compositions, name, [(shots, shots, points) for shots in at(name)])
         place.set_xticks(at(name))
-    _legend(figure, axes[0])
+    legend_below(figure, axes[0])
     return figure
 
 
@@ -91,7 +92,7 @@ def _lines(
     axes: Axes, compositions: Sequence[Composition], mode: str, places: Sequence[tuple[float, int, Points]]
 ) -> None:
     """A line per composition with its interval as a band; ``places`` are (x, S, P)."""
-    for composition, (colour, style) in zip(compositions, _looks(), strict=False):
+    for composition, (colour, style) in zip(compositions, looks(), strict=False):
         found = [(x, average(composition, mode, shots, points)) for x, shots, points in places]
         row = [(x, value) for x, value in found if value]
         if not row:
@@ -104,13 +105,13 @@ def _lines(
 
 
 def _against_time(compositions: Sequence[Composition], shots: int, points: Points) -> Figure | None:
-    looks = zip(compositions, _looks(), strict=False)
-    known = [(update_ms(composition), composition, colour) for composition, (colour, _) in looks]
+    coloured = zip(compositions, looks(), strict=False)
+    known = [(update_ms(composition), composition, colour) for composition, (colour, _) in coloured]
     known = [entry for entry in known if math.isfinite(entry[0])]
     if not known:
         return None
     names = modes(compositions)
-    figure, axes = _panels(names, "ms for a new dot")
+    figure, axes = panel_axes(names, "ms for a new dot")
     for name, place in zip(names, axes, strict=True):
         for milliseconds, composition, colour in known:
             found = average(composition, name, shown_at(name, shots), points)
@@ -120,7 +121,7 @@ def _against_time(compositions: Sequence[Composition], shots: int, points: Point
         place.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         place.xaxis.set_major_formatter("{x:g}")
         place.xaxis.set_minor_locator(NullLocator())
-    _legend(figure, axes[0])
+    legend_below(figure, axes[0])
     return figure
 
 
@@ -128,7 +129,7 @@ def _bar(found: Average) -> list[list[float]]:
     return [[max(found.mean - found.low, 0)], [max(found.high - found.mean, 0)]]
 
 
-def _looks() -> Iterator[tuple[str, str]]:
+def looks() -> Iterator[tuple[str, str]]:
     """Pairs of colour and line style; the style changes whenever the colours repeat."""
     styles = cycle(("-", "--", ":", "-."))
     while True:
@@ -143,7 +144,7 @@ def _heat_map(compositions: Sequence[Composition], shots: int, points: Points) -
         return None
     down, across = _values(compositions, varying[:-1]), _values(compositions, varying[-1:])
     names = modes(compositions)
-    figure, axes = _panels(names, varying[-1], ", ".join(varying[:-1]))
+    figure, axes = panel_axes(names, varying[-1], ", ".join(varying[:-1]))
     for name, place in zip(names, axes, strict=True):
 
         def best(row: tuple[str, ...], column: tuple[str, ...], mode: str = name) -> float:

@@ -1,17 +1,24 @@
-"""Lightning callbacks and profilers: broken files, data-loading time and peak memory."""
+"""Lightning callbacks and profilers: broken files, pictures of episodes, data-loading time and peak memory."""
 
 from __future__ import annotations
 
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.profilers import Profiler
+from pytorch_lightning.utilities import rank_zero_only
 
 from guided_seg.data.files.skipped import SkippedFiles
-from guided_seg.episode import Batch
+from guided_seg.episode import Batch, Episode, collate
+from guided_seg.loggers.loggers import log_image
+from guided_seg.report.panels import Panel, panels
+
+_DPI = 100
+"""Of pictures that are drawn again and again; half of the usual, which takes half of the time."""
 
 
 class BrokenFiles(Callback):
@@ -37,6 +44,62 @@ class BrokenFiles(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See `state_dict`."""
         self.skipped.episodes, self.skipped.broken = state_dict["episodes"], state_dict["broken"]
+
+
+class EpisodePictures(Callback):
+    """Draw the same validation episodes after the first, second, fourth, eighth ... and after the last validation.
+
+    So a long training draws few pictures, and most of them where it learns most.
+
+    Args:
+        folder: the folder of the pictures, ``step_STEPS.png``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._episodes: list[Episode] = []
+
+    @rank_zero_only
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the pictures of an earlier run in the folder."""
+        for path in self.folder.glob(f"step_{'[0-9]' * 7}.png"):
+            if int(path.stem.partition("_")[2]) > trainer.global_step:
+                path.unlink()
+
+    @rank_zero_only
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the episodes as the network answers them now, and log the picture."""
+        number = trainer.current_epoch + 1
+        if number & (number - 1) and number != trainer.max_epochs:
+            return
+        self._episodes = self._episodes or trainer.datamodule.pictured()  # type: ignore[attr-defined]
+        if not self._episodes:
+            return
+        rows = []
+        with trainer.precision_plugin.forward_context():
+            for episode in self._episodes:
+                answer = pl_module(collate([episode]).to(pl_module.device)).argmax(1)[0]
+                rows.append(Panel.of(episode, answer.cpu(), f"{episode.meta['mode']} · {episode.meta['group']}"))
+        path = panels(rows, self.folder / f"step_{trainer.global_step:07d}.png", _DPI)
+        # at the step of the scores of this validation, which a resume from its checkpoint keeps
+        log_image(trainer.loggers, "val/episodes", path, trainer.global_step - 1)
+
+
+class DataWait(Callback):
+    """Log the share of training time, since its start or resume, that was spent waiting for data.
+
+    Args:
+        clock: what measures it.
+        log_every: training steps between two log entries.
+    """
+
+    def __init__(self, clock: Clock, log_every: int) -> None:
+        self.clock, self.log_every = clock, log_every
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Log it with the loss."""
+        if trainer.global_step % self.log_every == 0:
+            pl_module.log("run/data_wait_share", self.clock.data_wait_share)
 
 
 class Clock(Profiler):

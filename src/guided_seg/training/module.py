@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from pytorch_lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from guided_seg.data.source import MODES, Mode
 from guided_seg.distributed.agreement import agreed
-from guided_seg.distributed.collectives import rank_and_world, share, summed
+from guided_seg.distributed.collectives import gathered, rank_and_world, share, summed
 from guided_seg.episode import Batch
 from guided_seg.errors import UserError
 from guided_seg.metrics.iou import NO_LABEL, EpisodeIoU, group_number, intersection_union
+from guided_seg.metrics.spread import spread
 from guided_seg.model.features import Features
-from guided_seg.model.guide.guide import Guide
-from guided_seg.model.network import Network, encode_once
+from guided_seg.model.guide.guide import Guidance, Guide
+from guided_seg.model.network import Network, StagedNetwork, encode_once
 from guided_seg.model.segmentor import Segmentor
 from guided_seg.settings.episode_options import EpisodeOptions
 from guided_seg.training.corrections import corrected, recalled
@@ -71,6 +73,7 @@ class EpisodicSegmentation(LightningModule):
             )
         self.options, self.pretrained_lr = options or EpisodeOptions(), pretrained_lr
         self.validation = {mode: new_metric(mode) for mode in MODES}
+        self._notes = ValidationNotes()
 
     @property
     def guide(self) -> Guide:
@@ -94,12 +97,22 @@ class EpisodicSegmentation(LightningModule):
         features = encode_once((self.cache or self.network).encode, batch)
         scores = self.network(self._with_answers(batch, features), features)
         loss = self.loss(scores, batch.target, pixels)
-        if (self.global_step + 1) % self.log_every == 0:
+        if self._logs_this_step:
             counts = intersection_union(scores.detach().argmax(1), batch.target, batch.num_labels)
             inside, union = summed(counts.sum((0, 1))).tolist()
             whole = summed(loss.detach()) / rank_and_world()[1]
             self.log_dict({"train/loss": whole, "train/iou": inside / max(union, 1)}, prog_bar=True)
         return loss
+
+    @property
+    def _logs_this_step(self) -> bool:
+        return (self.global_step + 1) % self.log_every == 0
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the norm of the gradient, before it is clipped."""
+        if self._logs_this_step:
+            gradients = [weight.grad for weight in self.parameters() if weight.grad is not None]
+            self.log("train/gradient_norm", nn.utils.get_total_norm(gradients))
 
     def _with_answers(self, batch: Batch, features: Features) -> Batch:
         """Add corrective dots or predictions of the network itself to a random share of batches."""
@@ -128,7 +141,14 @@ class EpisodicSegmentation(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count episodes of any mode, except those with a broken file."""
-        prediction = self(batch).argmax(1)
+        features, guidance = encode_once((self.cache or self.network).encode, batch), None
+        if isinstance(self.network, StagedNetwork):
+            guidance = self.network.extract(features, batch)
+            scores = self.network.answer(batch, features, guidance)
+        else:
+            scores = self.network(batch, features)
+        self._notes.add(batch, scores, self.loss, guidance)
+        prediction = scores.argmax(1)
         for mode in {meta["mode"] for meta in batch.metas}:
             kept = [meta["mode"] == mode and not meta["broken"] for meta in batch.metas]
             rows = torch.tensor(kept, device=prediction.device)
@@ -136,14 +156,14 @@ class EpisodicSegmentation(LightningModule):
             metric.update(prediction[rows], batch.target[rows], *_numbers(batch, rows))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the positive IoU of each mode, and their mean, which selects the best checkpoint."""
+        """Log IoU and loss of each mode, the spread of guidance, and the mean IoU, which selects a checkpoint."""
         found = {}
         # all modes, as every process must synchronise the same metrics, even without an episode of a mode
         for mode, metric in self.validation.items():
             if metric.to(self.device).counted():
                 found[mode] = metric.compute()["positive_iou"]
             metric.reset()
-        self.log_dict({f"val/{mode}": value for mode, value in found.items()})
+        self.log_dict({f"val/{name}": value for name, value in (found | self._notes.figures()).items()})
         self.log("val/positive_iou", sum(found.values()) / max(len(found), 1), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
@@ -189,3 +209,70 @@ def _numbers(batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def _trainable(parameters: Iterable[Tensor]) -> list[Tensor]:
     return [parameter for parameter in parameters if parameter.requires_grad]
+
+
+class _Note(NamedTuple):
+    """The mode and loss of an episode, and the class or object and guidance ``[C]`` of each positive label."""
+
+    mode: str
+    loss: Any
+    guidance: list[tuple[str, Any]]
+
+
+class ValidationNotes:
+    """Collects notes of episodes, on their device, and summarises those of all processes."""
+
+    def __init__(self) -> None:
+        self._notes: dict[tuple[str, int], _Note] = {}
+
+    def add(
+        self, batch: Batch, scores: Float[Tensor, "B K H W"], loss: Callable[..., Tensor], guidance: Guidance | None
+    ) -> None:
+        """Note the episodes of a batch, except those with a broken file.
+
+        Args:
+            batch: the episodes.
+            scores: their scores.
+            loss: the training loss.
+            guidance: their guidance; None if the network has none.
+        """
+        vectors = None if guidance is None else guidance.vectors().detach()
+        if vectors is not None:
+            vectors = vectors.expand(-1, batch.num_labels, -1)  # one z may represent all labels
+        for row, meta in enumerate(batch.metas):
+            if meta["broken"]:
+                continue
+            labels = [] if vectors is None or not vectors.shape[2] else list(enumerate(meta["groups"], 1))
+            # the episodes of an object in a video share the annotated frame, and with it z: each is a class of its own
+            own = f" {meta['index']}" if meta["mode"] == "video" else ""
+            self._notes[meta["mode"], meta["index"]] = _Note(
+                meta["mode"],
+                loss(scores[row : row + 1].float(), batch.target[row : row + 1]),
+                [(f"{group}{own}", vectors[row, label]) for label, group in labels],  # type: ignore[index]
+            )
+
+    def figures(self) -> dict[str, float]:
+        """The mean loss of each mode, and the figures of `spread`; then forget all episodes.
+
+        Every process must call this. An episode without a finite loss does not count: its target is void, or has a
+        label that the support does not show.
+        """
+        mine = {
+            key: _Note(note.mode, note.loss.item(), [(group, _plain(z)) for group, z in note.guidance])
+            for key, note in self._notes.items()
+        }
+        self._notes = {}
+        together: dict[tuple[str, int], _Note] = {}
+        for part in gathered(mine):
+            together.update(part)
+        notes = [together[key] for key in sorted(together)]
+        found = {}
+        for mode in MODES:
+            losses = [note.loss for note in notes if note.mode == mode and np.isfinite(note.loss)]
+            if losses:
+                found[f"{mode}_loss"] = float(np.mean(losses))
+        return found | spread([pair for note in notes for pair in note.guidance])
+
+
+def _plain(z: Tensor) -> Float[np.ndarray, " C"]:
+    return z.to("cpu", torch.float32).numpy()

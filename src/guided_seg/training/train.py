@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from guided_seg.cli.program import TERMINATED
+from guided_seg.cli.run_folders import note_environment
 from guided_seg.composition.build import (
     build_data,
     build_network,
@@ -46,7 +47,7 @@ from guided_seg.report.results import Results, table
 from guided_seg.training import resuming
 from guided_seg.training.bad_batch import FiniteLoss
 from guided_seg.training.caching import open_cache
-from guided_seg.training.callbacks import BrokenFiles, Clock, peak_memory
+from guided_seg.training.callbacks import BrokenFiles, Clock, DataWait, EpisodePictures, peak_memory
 from guided_seg.training.lightning_messages import lightning_refusals, lost_workers, quiet_lightning
 from guided_seg.training.module import EpisodicSegmentation
 from guided_seg.training.resuming import Resuming, Start, WholeFiles, checkpoints
@@ -89,16 +90,18 @@ def _train(cfg: DictConfig, run_dir: Path, start: Start | None) -> float:
     cfg.trainer.precision = resuming.precision(cfg, start)
     seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = _prepare(cfg)
+    here: dict[str, Any] = {}
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         resuming.forget_another(start, run_dir)
         # old scores must never be stored with a new config
         (run_dir / "metrics.json").unlink(missing_ok=True)
         with whole_file(run_dir / "config.yaml") as partial:
             OmegaConf.save(cfg, partial, resolve=True)
+        here = note_environment(run_dir, start.step)
     loggers = build_loggers(cfg.logger, run_dir, start.step)
     status = "failed"
     try:
-        outcome = _run(cfg, module, data, loggers, run_dir, start.checkpoint, began)
+        outcome = _run(cfg, module, data, loggers, run_dir, start.checkpoint, began, here)
         status = "success"
     except SIGTERMException:
         status = "interrupted"
@@ -165,13 +168,14 @@ def _run(
     run_dir: Path,
     resume: Path | None,
     began: float,
+    here: dict[str, Any],
 ) -> _Outcome:
     clock, (best, last) = Clock(), checkpoints(run_dir)
     trainer = build_trainer(cfg, loggers, run_dir, clock, [best, last], data.steps_per_epoch)
     # the other processes go on from where this one does, with the precision that it measured
     same = f"ckpt_path={resume.absolute() if resume else 'null'}", f"trainer.precision={cfg.trainer.precision}"
     with job_processes(trainer, *same):
-        log_config(loggers, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+        log_config(loggers, OmegaConf.to_container(cfg, resolve=True), here)  # type: ignore[arg-type]
         with lost_workers():
             trainer.fit(module, data, ckpt_path=resume, weights_only=True)
         content = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
@@ -186,7 +190,7 @@ def _run(
         facts = _facts(trainer, clock, began) | update | {"val_positive_iou": round(validation, 4)}
         for name, path in pictures.items():
             log_image(loggers, f"test/{name}", path, trainer.global_step)
-        log_results(loggers, results, trainer.global_step)
+        log_results(loggers, results, facts, trainer.global_step)
         _draw_learning(run_dir, loggers, trainer.global_step)
         # last, because it marks the run as complete
         write_json(run_dir / "metrics.json", {**results, "run": facts})
@@ -261,7 +265,8 @@ def build_trainer(
     if cfg.trainer.enable_progress_bar:
         callbacks.append(RichProgressBar(leave=True))
     if loggers:
-        callbacks.append(LearningRateMonitor("step"))
+        pictures = EpisodePictures(run_dir / "figures" / "validation")
+        callbacks += [LearningRateMonitor("step"), DataWait(clock, cfg.trainer.log_every_n_steps), pictures]
     with lightning_refusals("trainer"):
         return instantiate(
             cfg.trainer,

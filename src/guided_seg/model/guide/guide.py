@@ -44,6 +44,13 @@ class Guidance:
     places: Float[Tensor, "B K 3 M"] | None = None
     previous: Float[Tensor, "B K h w"] | None = None
 
+    def vectors(self) -> Float[Tensor, "B K C"]:
+        """One vector per label: z itself, or its mean over positions or over the features of its set."""
+        if self.valid is not None:
+            inside = self.valid[:, :, None].to(self.z.dtype)
+            return (self.z * inside).sum(-1) / inside.sum(-1).clamp(min=1)
+        return self.z if self.z.ndim == 3 else self.z.flatten(3).mean(3)
+
     def crop(self, rows: Tensor | slice, height: int, width: int) -> Guidance:
         """The guidance of some episodes, cropped to the grid of their images."""
         z, valid, places, previous = self.z[rows], self.valid, self.places, self.previous

@@ -1,0 +1,1 @@
+"""The panels of a dashboard, and their form in Weights & Biases."""
