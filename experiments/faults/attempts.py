@@ -100,8 +100,9 @@ def attempt(
         seconds = time.time() - began
         if now(seconds) or seconds > LONGEST:
             assert seconds < LONGEST, f"it hangs: {log.read_text()[-3000:]}"
+            moment = _moment(folder, began)  # before, as one of two processes that is left tidies up
             strike(process, log)
-            return _moment(folder, began)
+            return moment
         time.sleep(0.0005)
 
 
@@ -128,7 +129,7 @@ def half_written(folder: Path) -> bool:
 
 
 def _moment(folder: Path, began: float) -> str:
-    """What the command was doing when it was killed, by the files that it left."""
+    """What the command is doing, by the files that there are."""
     if any(folder.glob(f"checkpoints/{PARTIAL}*")):
         return "writing a checkpoint"
     if half_written(folder):

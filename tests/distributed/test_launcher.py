@@ -30,6 +30,7 @@ from guided_seg.training.train import train
 SENTENCE = "import sys; sys.stderr.write('error: no such photo\\n'); sys.exit(2)"
 VICTIM = "import sys; sys.stderr.write('RuntimeError: Connection closed by peer\\n'); sys.exit(1)"
 KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+HOW = "repeat the command with ckpt_path=last to go on."
 WAITS = "import time; time.sleep(60)"
 
 
@@ -51,7 +52,7 @@ def starter(*codes: str) -> JobLauncher:
     ("codes", "said"),
     [
         ((SENTENCE,), "Process 1 of 2, counted from 0, ended with code 2: no such photo"),
-        ((KILLED,), "Process 1 of 2, counted from 0, was killed by SIGKILL"),
+        ((KILLED,), f"Process 1 of 2, counted from 0, was killed by SIGKILL; {HOW}"),
         ((VICTIM, SENTENCE), "Process 2 of 3, counted from 0, ended with code 2: no such photo"),
     ],
 )

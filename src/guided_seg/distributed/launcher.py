@@ -188,9 +188,10 @@ class _Process:
     def died(self) -> ProcessDied:
         """Why the process ended, by its last words."""
         code, words = self.process.returncode, self._words()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        said = f": {words}" if words and code > 0 else ""
-        died = ProcessDied(f"Process {self.rank} of {self.world}, counted from 0, {how}{said}")
+        how = f"ended with code {code}{f': {words}' if words else ''}"
+        if code < 0:
+            how = f"was killed by {signal.Signals(-code).name}; repeat the command with ckpt_path=last to go on."
+        died = ProcessDied(f"Process {self.rank} of {self.world}, counted from 0, {how}")
         if words:
             died.add_note("".join(["It printed last:\n", *self._last]))
         return died
