@@ -220,14 +220,14 @@ def table(rows: dict[str, Any]) -> Table:
 
 def main(asked: Sequence[str]) -> None:
     """Do the parts, and write down what they gave."""
-    rows: dict[str, Any] = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     for name in asked or ("training", "video", "page"):
         if name == "page":
-            rows[name] = row(*of_page())
+            made = row(*of_page())
         else:
-            rows[name] = row(*of_command(name), done={"training": STEPS, "video": FRAMES}[name])
-        write_json(OUT, rows)
-        fill("soak", table(rows))
+            made = row(*of_command(name), done={"training": STEPS, "video": FRAMES}[name])
+        rows = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
+        write_json(OUT, rows | {name: made})
+        fill("soak", table(rows | {name: made}))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """Do a run, a sweep and Optuna's trials leave the same folders and scores with two processes a job as with one?
 
-python experiments/faults/sweeps.py [--out experiments/faults/sweeps.json]
+python experiments/faults/sweeps.py [run] [sweep] [optuna]
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from support.processes import ended
 from guided_seg.files.writing import write_json
 from guided_seg.report.table import Table, columns
 
+OUT = Path(__file__).with_name("sweeps.json")
 TINY = (
     *("+experiment=late_global", "data.size=48", "backbone.width=16", "backbone.blocks=1", "num_workers=0"),
     *("data.training.batch_size=4", "data.training.val_episodes=4", "data.training.validate_every=3", "logger=csv"),
@@ -39,8 +39,8 @@ TINY = (
 OPTUNA = ("-m", "sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.sampler.seed=0")
 KINDS = {
     "run": ("output_dir=out",),
-    "sweep of 3 jobs": ("-m", "hydra.sweep.dir=out", "hydra.sweep.subdir=${hydra:job.num}", "seed=0,1,2"),
-    "4 trials of Optuna": (
+    "sweep": ("-m", "hydra.sweep.dir=out", "hydra.sweep.subdir=${hydra:job.num}", "seed=0,1,2"),
+    "optuna": (
         *OPTUNA,
         "hydra.sweep.dir=out",
         "hydra.sweep.subdir=${hydra:job.num}",
@@ -81,7 +81,7 @@ def compared(one: Path, two: Path) -> Compared:
             (losses if "train/" in name else scores).append(abs(ours[name] - value))
     for results in one.rglob("optimization_results.yaml"):
         best, other = (yaml.safe_load(path.read_text()) for path in (results, two / results.relative_to(one)))
-        assert best["best_evaluated_params"] == other["best_evaluated_params"]
+        assert best["best_params"] == other["best_params"]
         scores.append(abs(best["best_value"] - other["best_value"]))
     return Compared(len(jobs), len(trees[1]), sorted(trees[0] ^ trees[1]), max(scores), max(losses))
 
@@ -123,26 +123,26 @@ def ran(folder: Path, words: tuple[str, ...], processes: int) -> Path:
 
 def table(rows: dict[str, dict[str, Any]]) -> Table:
     """A kind of command in each row."""
+    names = {"run": "run", "sweep": "sweep of 3 jobs", "optuna": "4 trials of Optuna"}
     head = ("two processes a job", "jobs", "files and folders", "strays", "scores differ by", "losses differ by")
     lines = [
-        (name, row["jobs"], row["files"], len(row["strays"]), f"{row['score']:.1g}", f"{row['loss']:.1g}")
-        for name, row in rows.items()
+        (said, row["jobs"], row["files"], len(row["strays"]), f"{row['score']:.1g}", f"{row['loss']:.1g}")
+        for name, said in names.items()
+        if (row := rows.get(name))
     ]
     return Table(columns(head), lines)
 
 
-def main() -> None:
-    """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("sweeps.json"))
-    out, rows = parser.parse_args().out, dict[str, Any]()
+def main(asked: Sequence[str]) -> None:
+    """Compare the kinds of commands; the others stay as they were."""
     with tempfile.TemporaryDirectory() as temporary:
-        for number, (name, words) in enumerate(KINDS.items()):
-            one, two = (ran(Path(temporary) / f"{number}-{each}", words, each) for each in (1, 2))
+        for name in asked or KINDS:
+            one, two = (ran(Path(temporary) / f"{name}-{each}", KINDS[name], each) for each in (1, 2))
+            rows = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
             rows[name] = compared(one, two)._asdict()
-            write_json(out, rows)
-    fill("sweeps", table(rows))
+            write_json(OUT, rows)
+            fill("sweeps", table(rows))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

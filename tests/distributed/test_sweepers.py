@@ -61,7 +61,7 @@ def sweeps() -> ModuleType:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # as above
-@pytest.mark.parametrize("kind", ["run", "4 trials of Optuna"])
+@pytest.mark.parametrize("kind", ["run", "optuna"])
 def test_two_processes_a_job_leave_what_one_does(kind: str, sweeps: ModuleType, tmp_path: Path) -> None:
     """One trial here; experiments/faults/sweeps.py has all."""
     words = [word.replace("n_trials=4", "n_trials=1") for word in sweeps.KINDS[kind] if word != "-m"]

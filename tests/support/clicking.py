@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +35,32 @@ class Client:
     def until(self, kind: str, n: int | None = None) -> dict[str, Any]:
         """The next message of a type; errors are failures."""
         while True:
-            data = self.socket.recv(timeout=120)
-            message = json.loads(data) if isinstance(data, str) else unpacked(data)
-            assert message["type"] not in ("error", "bye"), message
+            message = self._next(120)
             if message["type"] == kind and n in (None, message.get("n")):
                 return message
 
-    def click(self, kind: str = "mask") -> dict[str, Any]:
-        """Click somewhere, and wait for the label map, or for the dots that are there then."""
+    def _next(self, seconds: float) -> dict[str, Any]:
+        data = self.socket.recv(timeout=seconds)
+        message: dict[str, Any] = json.loads(data) if isinstance(data, str) else unpacked(data)
+        assert message["type"] not in ("error", "bye"), message
+        return message
+
+    def click(self) -> dict[str, Any]:
+        """Click somewhere, and wait for the label map."""
+        self.press()
+        return self.until("mask", self.n)
+
+    def press(self) -> None:
+        """Take the messages that are there already, and click somewhere."""
+        with suppress(TimeoutError):
+            while True:
+                self._next(0)
         row, column = (int(self.rng.integers(side)) for side in self.size)
         label = int(self.rng.integers(2))
         self.dots[row, column] = label
         self.n += 1
         dot = {"n": self.n, "do": "dot", "image": PHOTO, "row": row, "column": column, "label": label}
         self.socket.send(json.dumps(dot))
-        return self.until(kind, self.n)
 
     def clear(self) -> None:
         """Begin again, so that dots do not pile up."""
@@ -71,8 +82,8 @@ def all_click(clients: list[Client], seconds: float, every: float = 0.0) -> list
     Args:
         clients: the pages.
         seconds: how long.
-        every: seconds from one click of a page to its next. The label map, which the server leaves out where another
-            click waits, is only waited for at the end then, or with 0, after each click.
+        every: seconds from one click of a page to its next, which does not wait for its label map; the server leaves
+            out the map where another click waits. With 0, each click waits for it.
     """
     began = time.monotonic()
     end = began + seconds
@@ -83,7 +94,10 @@ def all_click(clients: list[Client], seconds: float, every: float = 0.0) -> list
         number = 0
         try:
             while time.monotonic() < end:
-                client.click("dots" if every else "mask")
+                if every:
+                    client.press()
+                else:
+                    client.click()
                 number += 1
                 if len(client.dots) >= MOST:
                     client.clear()
