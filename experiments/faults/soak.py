@@ -91,13 +91,16 @@ def training(folder: Path, note: Callable[[], None]) -> None:
 
 
 def video(folder: Path, note: Callable[[], None]) -> None:
-    """Segment a video by the batch command."""
+    """Segment a video by the batch command, with a tiny network of random weights."""
+    from support.evaluations import write_checkpoint
+
     from guided_seg.segment import __main__ as segment
     from guided_seg.session import Session
     from guided_seg.session.playing import Playing
 
     clip = _clip(folder)
-    session = Session.load("guided-lite0")
+    tiny = ("+experiment=late_global", "backbone.width=16", "backbone.blocks=1")
+    session = Session.load(write_checkpoint(folder / "tiny.ckpt", *tiny))
     session.add_image("first", folder / "first.png")
     cup = session.add_label("cup")
     session.dot("first", 60, 80, cup)
