@@ -96,7 +96,6 @@ def video(folder: Path, note: Callable[[], None]) -> None:
 
     from guided_seg.segment import __main__ as segment
     from guided_seg.session import Session
-    from guided_seg.session.playing import Playing
 
     clip = _clip(folder)
     tiny = ("+experiment=late_global", "backbone.width=16", "backbone.blocks=1")
@@ -106,15 +105,15 @@ def video(folder: Path, note: Callable[[], None]) -> None:
     session.dot("first", 60, 80, cup)
     session.dot("first", 5, 5, 0)
     session.save(folder / "support.session")
-    honest, done = Playing._segment_frame, [0]
+    honest, done = Session.segment_pixels, [0]
 
-    def segment_frame(self: Playing, *arguments: Any) -> Any:
+    def segment_pixels(self: Session, *arguments: Any) -> Any:
         done[0] += 1
         if done[0] % (FRAMES // READINGS) == 0:
             note()
         return honest(self, *arguments)
 
-    Playing._segment_frame = segment_frame  # type: ignore[method-assign]
+    Session.segment_pixels = segment_pixels  # type: ignore[method-assign]
     words = (f"support={folder / 'support.session'}", "format=video", f"output_dir={folder / 'out'}")
     sys.argv = ["segment", str(clip), *words]
     segment.main()

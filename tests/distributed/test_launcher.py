@@ -125,7 +125,7 @@ def test_a_process_whose_starter_went_before_it_could_look_ends(tmp_path: Path) 
     """The one that it begins with is then another, and stays for ever."""
     look = "import time; from guided_seg.distributed.launcher import end_with_starter; end_with_starter(); "
     gone = {PROCESS_OF_A_JOB: str(tmp_path), module._STARTER: str(2**22 + 1)}  # no number of a process on Linux
-    done = ended(sys.executable, "-c", look + "time.sleep(60); print('alive')", limit=50, **gone)
+    done = ended(sys.executable, "-c", look + "time.sleep(280); print('alive')", limit=250, **gone)
     assert (done.returncode, done.stdout) == (1, "")
 
 
