@@ -32,8 +32,10 @@ def _main(cfg: DictConfig) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from guided_seg.distributed.launcher import end_with_starter
     from guided_seg.training.train import train
 
+    end_with_starter()
     state, folder = HydraConfig.get(), cli.output_dir()
     if state.mode != RunMode.MULTIRUN:
         return train(cfg, folder)

@@ -8,18 +8,16 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import threading
 import time
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Origin
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.browser import Visit, page_server
+from support.clicking import MOST, OPTIONS, PAGES, PHOTO, Client, all_click, megabytes, page
 from support.pages import unpacked
 
 from guided_seg.app.opening import SAMPLES
@@ -30,55 +28,8 @@ from guided_seg.session import Session
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, WebSocket
 
-PAGES = 8
-PHOTO = "coffee"
-MOST = 20
-"""Dots on a page; then it begins again, so that they do not pile up."""
 GROWTH = 150
 """Megabytes by which the server's memory may differ afterwards."""
-OPTIONS = ("precision=fp32", "cache_mb=128")
-
-
-class Client:
-    """A page that clicks at random places, and remembers where."""
-
-    def __init__(self, socket: ClientConnection, seed: int) -> None:
-        self.socket, self.rng, self.n = socket, np.random.default_rng(seed), 0
-        self.dots: dict[tuple[int, int], int] = {}
-        self.state = self.until("state")
-        self.size = next((each["height"], each["width"]) for each in self.state["images"] if each["id"] == PHOTO)
-
-    def until(self, kind: str, n: int | None = None) -> dict[str, Any]:
-        """The next message of a type; errors are failures."""
-        while True:
-            data = self.socket.recv(timeout=120)
-            message = json.loads(data) if isinstance(data, str) else unpacked(data)
-            assert message["type"] not in ("error", "bye"), message
-            if message["type"] == kind and n in (None, message.get("n")):
-                return message
-
-    def click(self) -> dict[str, Any]:
-        """Click somewhere, and wait for the label map."""
-        row, column = (int(self.rng.integers(side)) for side in self.size)
-        label = int(self.rng.integers(2))
-        self.dots[row, column] = label
-        self.n += 1
-        dot = {"n": self.n, "do": "dot", "image": PHOTO, "row": row, "column": column, "label": label}
-        self.socket.send(json.dumps(dot))
-        return self.until("mask", self.n)
-
-    def clear(self) -> None:
-        """Begin again, so that dots do not pile up."""
-        self.n += 1
-        self.dots.clear()
-        self.socket.send(json.dumps({"n": self.n, "do": "clear", "image": PHOTO}))
-        self.until("dots", self.n)
-
-
-def page(address: str, name: str) -> AbstractContextManager[ClientConnection]:
-    """The connection of a page, as a context manager."""
-    origin = Origin(address.rstrip("/"))
-    return connect(f"ws{address.removeprefix('http')}s/{name}/socket", origin=origin, max_size=None, open_timeout=60)
 
 
 def own_session() -> Session:
@@ -114,35 +65,6 @@ def clicks(address: str, process: int, seconds: float) -> str:
     after, total = megabytes(process), sum(number for *_, number in done)
     assert after < before + GROWTH, f"memory grew from {before:.0f} to {after:.0f} MB"
     return f"{PAGES} pages, {total} clicks in {seconds:g} s, memory {before:.0f} -> {after:.0f} MB: no error, no mixing"
-
-
-def all_click(clients: list[Client], seconds: float) -> list[tuple[Client, dict[str, Any], int]]:
-    """Click on all pages at once; the last answer of each, and the number of its clicks."""
-    end = time.monotonic() + seconds
-    done: list[tuple[Client, dict[str, Any], int]] = []
-    faults: list[BaseException] = []
-
-    def work(client: Client) -> None:
-        number = 0
-        try:
-            while True:
-                answer, number = client.click(), number + 1
-                if time.monotonic() > end:
-                    done.append((client, answer, number))
-                    return
-                if len(client.dots) >= MOST:
-                    client.clear()
-        except BaseException as error:  # noqa: BLE001
-            faults.append(error)
-
-    threads = [threading.Thread(target=work, args=(client,)) for client in clients]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(seconds + 120)
-    assert not faults, faults
-    assert len(done) == PAGES
-    return done
 
 
 class Tab(Visit):
@@ -284,12 +206,6 @@ def kills(state: Path, number: int) -> str:
             old = {place for place, at in times.items() if at < time.monotonic() - 2}
             process.wait(10)
     return f"{number} kills: no dot older than two seconds was lost, and {len(old)} dots are there"
-
-
-def megabytes(process: int) -> float:
-    """Resident memory of a process."""
-    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 def main(seconds: float, number: int) -> None:

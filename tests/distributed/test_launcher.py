@@ -17,6 +17,7 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from omegaconf import open_dict
 from pytorch_lightning import Trainer
 from support.commands import call, compose_run
+from support.processes import ended
 
 from guided_seg.cli.run_folders import register_resolvers
 from guided_seg.distributed import launcher as module
@@ -29,6 +30,7 @@ from guided_seg.training.train import train
 SENTENCE = "import sys; sys.stderr.write('error: no such photo\\n'); sys.exit(2)"
 VICTIM = "import sys; sys.stderr.write('RuntimeError: Connection closed by peer\\n'); sys.exit(1)"
 KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+HOW = "repeat the command with ckpt_path=last to go on."
 WAITS = "import time; time.sleep(60)"
 
 
@@ -50,7 +52,7 @@ def starter(*codes: str) -> JobLauncher:
     ("codes", "said"),
     [
         ((SENTENCE,), "Process 1 of 2, counted from 0, ended with code 2: no such photo"),
-        ((KILLED,), "Process 1 of 2, counted from 0, was killed by SIGKILL"),
+        ((KILLED,), f"Process 1 of 2, counted from 0, was killed by SIGKILL; {HOW}"),
         ((VICTIM, SENTENCE), "Process 2 of 3, counted from 0, ended with code 2: no such photo"),
     ],
 )
@@ -102,16 +104,29 @@ def test_all_that_arrive_go_on() -> None:
     assert [each.returncode for each in started.procs] == [0, 0]
 
 
-def test_a_process_ends_with_the_one_that_started_it() -> None:
+def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK", 0.01)
+    monkeypatch.setenv(PROCESS_OF_A_JOB, str(tmp_path / "arrivals"))
+    monkeypatch.setenv(module._STARTER, "2")
     gone = threading.Event()
     parent = patch.object(module.os, "getppid", side_effect=lambda: 1 if gone.is_set() else 2)
-    with parent, patch.object(module.os, "_exit") as left, patch.object(module, "_LOOK", 0.01):
-        module._end_with_parent()
+    with parent, patch.object(module.os, "_exit") as left:
+        (tmp_path / "arrivals").mkdir()
+        module.end_with_starter()
         time.sleep(0.1)
         assert not left.called
         gone.set()
         time.sleep(0.2)
         left.assert_called_with(1)
+    assert not (tmp_path / "arrivals").exists()
+
+
+def test_a_process_whose_starter_went_before_it_could_look_ends(tmp_path: Path) -> None:
+    """The one that it begins with is then another, and stays for ever."""
+    look = "import time; from guided_seg.distributed.launcher import end_with_starter; end_with_starter(); "
+    gone = {PROCESS_OF_A_JOB: str(tmp_path), module._STARTER: str(2**22 + 1)}  # no number of a process on Linux
+    done = ended(sys.executable, "-c", look + "time.sleep(280); print('alive')", limit=250, **gone)
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_the_command_of_a_job_is_its_own_part_of_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -43,6 +45,49 @@ def test_optuna_maximises_the_validation_score_and_goes_on_with_a_study(tmp_path
 
     (study,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path / 'study.db'}")
     assert study.n_trials == 4
+
+
+@pytest.fixture(scope="module")
+def sweeps() -> ModuleType:
+    """The script that compares whole sweeps."""
+    path = ROOT / "experiments" / "faults" / "sweeps.py"
+    spec = importlib.util.spec_from_file_location("faults_sweeps", path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # as above
+@pytest.mark.parametrize("kind", ["run", "optuna"])
+def test_two_processes_a_job_leave_what_one_does(kind: str, sweeps: ModuleType, tmp_path: Path) -> None:
+    """One trial here; experiments/faults/sweeps.py has all."""
+    words = [word.replace("n_trials=4", "n_trials=1") for word in sweeps.KINDS[kind] if word != "-m"]
+    folders = [tmp_path / str(processes) for processes in (1, 2)]
+    for processes, folder in enumerate(folders, 1):
+        folder.mkdir()
+        mode = ("-m",) if "-m" in sweeps.KINDS[kind] else ()
+        with no_figures(), composed_once():
+            done = call("run", *mode, *SHORT, *words, f"trainer.devices={processes}", folder=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+    found = sweeps.compared(*folders)
+    assert (found.jobs, found.strays) == (1, [])
+    assert found.files > 10
+    assert found.score < 1e-6
+    assert found.loss < 1e-5
+
+
+def test_what_differs_is_found(sweeps: ModuleType, tmp_path: Path) -> None:
+    for name, score, loss in (("one", 0.5, 1.0), ("two", 0.75, 1.5)):
+        job = tmp_path / name / "job"
+        job.mkdir(parents=True)
+        (job / "metrics.json").write_text(f'{{"video": {{"s1": {{"ci95": [0, {score}]}}}}, "run": {{"steps": 3}}}}')
+        (job / "metrics.csv").write_text(f"step,train/loss,val/iou\n1,{loss},\n2,,0.25\n")
+    (tmp_path / "two" / "left").mkdir()
+    found = sweeps.compared(tmp_path / "one", tmp_path / "two")
+    assert found == sweeps.Compared(1, 4, ["left"], 0.25, 0.5)
 
 
 def test_the_sweep_of_wandb_runs_our_command() -> None:

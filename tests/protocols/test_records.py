@@ -213,6 +213,21 @@ def test_an_interrupted_run_goes_on_to_the_same_file(
     assert again.measured == []
 
 
+def test_what_another_process_has_measured_meanwhile_is_not_from_before(
+    path: Path, stubbed: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    protocol = Counting()
+    job = Job("x", protocol, freeze(SHAPES, "test", protocol.plan), Records(path, OF))
+    for rank in (1, 0):
+        runner.run_share(rank, job, stubbed, 2)
+    assert capsys.readouterr().err == ""
+    assert sorted(protocol.measured) == [*range(6)]
+    runner.run_share(0, job, stubbed, 2)
+    said = "x goes on: 3 of 3 episodes of the first of 2 processes were measured before.\n"
+    assert capsys.readouterr().err == said
+    assert len(protocol.measured) == 6
+
+
 def test_it_goes_on_from_the_parts_of_another_number_of_processes(path: Path, stubbed: Setup) -> None:
     expected = answered(path, Counting(), stubbed)
     whole = path.read_bytes()

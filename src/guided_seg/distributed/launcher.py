@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from pytorch_lightning.strategies.launchers.subprocess_script import _Subprocess
 from guided_seg.errors import ProcessDied
 from guided_seg.settings.overrides import PROCESS_OF_A_JOB
 
+_STARTER = "GUIDED_SEG_STARTER"  # variable with the number of the process that started this one for its job
 _LINES = 40  # of what a process printed last, for the report of its death
 _LOOK = 0.5  # seconds between two looks at the processes
 _BROKEN = re.compile(r"connection|broken pipe|gloo|nccl|process group", re.IGNORECASE)
@@ -55,10 +57,7 @@ class JobLauncher(_SubprocessScriptLauncher):
     def launch(self, function: Callable[..., Any], *args: Any, trainer: Any = None, **options: Any) -> Any:
         """Start the other processes unless something else has (torchrun, Slurm), and call the function."""
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
-        if self.cluster_environment.creates_processes_externally:
-            if PROCESS_OF_A_JOB in os.environ:
-                _end_with_parent()
-        elif self.num_processes > 1:
+        if not self.cluster_environment.creates_processes_externally and self.num_processes > 1:
             self._start()
         _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **options)
@@ -75,7 +74,7 @@ class JobLauncher(_SubprocessScriptLauncher):
             "WORLD_SIZE": str(self.num_processes * self.num_nodes),
         }
         for rank in range(1, self.num_processes):
-            own = {"LOCAL_RANK": str(rank), PROCESS_OF_A_JOB: self._arrivals.name}
+            own = {"LOCAL_RANK": str(rank), PROCESS_OF_A_JOB: self._arrivals.name, _STARTER: str(os.getpid())}
             self._watched.append(_Process(rank, self.num_processes, self.command, self.folder, own))
         self.procs = [each.process for each in self._watched]  # Lightning signals these
         threading.Thread(target=self._watch, args=(threading.get_ident(),), daemon=True).start()
@@ -189,9 +188,10 @@ class _Process:
     def died(self) -> ProcessDied:
         """Why the process ended, by its last words."""
         code, words = self.process.returncode, self._words()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        said = f": {words}" if words and code > 0 else ""
-        died = ProcessDied(f"Process {self.rank} of {self.world}, counted from 0, {how}{said}")
+        how = f"ended with code {code}{f': {words}' if words else ''}"
+        if code < 0:
+            how = f"was killed by {signal.Signals(-code).name}; repeat the command with ckpt_path=last to go on."
+        died = ProcessDied(f"Process {self.rank} of {self.world}, counted from 0, {how}")
         if words:
             died.add_note("".join(["It printed last:\n", *self._last]))
         return died
@@ -207,13 +207,20 @@ class _Process:
         self._reader.join(1.0)
 
 
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, as after SIGKILL; nothing else would tell it."""
-    parent = os.getppid()
+def end_with_starter() -> None:
+    """End this process when the one that started it for its job is gone, as after SIGKILL; nothing else would tell it.
+
+    To be called early: one that connects to a process that is gone waits for half an hour. Does nothing in a process
+    that no job has started.
+    """
+    if PROCESS_OF_A_JOB not in os.environ:
+        return
+    arrivals, starter = os.environ[PROCESS_OF_A_JOB], int(os.environ[_STARTER])
 
     def look() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == starter:
             time.sleep(_LOOK)
+        shutil.rmtree(arrivals, ignore_errors=True)  # as the starter cannot
         os._exit(1)
 
     threading.Thread(target=look, daemon=True).start()

@@ -134,12 +134,12 @@ def run_share(rank: int, job: Job, setup: Setup, processes: int) -> None:
     tied = job.protocol.tied(job.frozen.episodes)
     size = -(-len(tied) // processes)
     done = job.records.read()
-    mine = [n for numbers in tied[rank * size : (rank + 1) * size] if not done.keys() >= {*numbers} for n in numbers]
+    share = tied[rank * size : (rank + 1) * size]
+    mine = [n for numbers in share if not done.keys() >= {*numbers} for n in numbers]
     predictions = Answers(setup.network, _device(setup.device, rank), encode=setup.encode)
     keep = setup.keep(job.name) if setup.keep else None
-    if done and rank == 0:
-        said = f"{job.name} goes on: {len(done)} of {len(job.frozen.episodes)} episodes were measured before."
-        Console(stderr=True).print(said, soft_wrap=True, markup=False, highlight=False)
+    if rank == 0:
+        _say_before(job.name, processes, [n in done for numbers in share for n in numbers])
     silent = rank > 0 or not setup.progress or not Console().is_terminal
     skipped = SkippedFiles(setup.max_broken)
     with job.records.part(rank) as part:
@@ -149,6 +149,14 @@ def run_share(rank: int, job: Job, setup: Setup, processes: int) -> None:
             else:
                 part.add(number, job.protocol.measure(found, predictions, keep))
             skipped.count([[found] if isinstance(found, str) else []])
+
+
+def _say_before(name: str, processes: int, done: Sequence[bool]) -> None:
+    """Say what the first process has of its share. Others may be at work, so theirs tell nothing of before."""
+    if any(done):
+        of = "episodes" if processes == 1 else f"episodes of the first of {processes} processes"
+        said = f"{name} goes on: {sum(done)} of {len(done)} {of} were measured before."
+        Console(stderr=True).print(said, soft_wrap=True, markup=False, highlight=False)
 
 
 class _Readable(Dataset[tuple[int, EvaluationEpisode | str]]):
