@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A network on the validation data, by which networks are chosen: MODEL=RUN DATA=FOLDER validate.sh
+# A network on the validation data, by which networks are chosen: MODEL=FOLDER DATA=FOLDER validate.sh
+# MODEL is a released model, as guided_seg.release makes it, at the size of images that users get.
 # The scores are in outputs/published/validation/NAME; trainings.md has those of all trainings so far.
 source "$(dirname "$0")/../common.sh"
 DATA=${DATA:-data}
@@ -14,5 +15,6 @@ on() {
 
 on coco instances,complement,clicks data=coco "data.root=$DATA/coco_instances" data.test_classes=all \
     protocol.instances.episodes=40 protocol.complement.episodes=40 protocol.clicks.episodes=30
+on voc instances data=voc "data.root=$DATA/voc2012" 'data.held_out=[cow]' protocol.instances.episodes=60
 on davis instances,complement,clicks data=davis "data.root=$DATA/davis2016" protocol.clicks.episodes=20
 on regions instances,clicks data=folder "data.root=$DATA/bsds_regions" protocol.instances.episodes=60 protocol.clicks.episodes=20
