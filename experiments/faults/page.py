@@ -16,8 +16,8 @@ def fill(block: str, table: Table) -> None:
     Raises:
         ValueError: the page has no such block.
     """
-    place = re.compile(rf"(<!-- begin {block} -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+    place = re.compile(rf"(<!-- {block} -->\n)(.*?)(<!-- end -->)", re.DOTALL)
     text, number = place.subn(lambda found: f"{found[1]}{table.markdown()}{found[3]}", PAGE.read_text(encoding="utf-8"))
     if number != 1:
-        raise ValueError(f"{PAGE} has {number} blocks <!-- begin {block} --> up to <!-- end -->; expected one.")
+        raise ValueError(f"{PAGE} has {number} blocks <!-- {block} --> up to <!-- end -->; expected one.")
     PAGE.write_text(text, encoding="utf-8")

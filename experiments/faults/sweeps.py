@@ -87,14 +87,16 @@ def compared(one: Path, two: Path) -> Compared:
 
 
 def _figures(job: Path) -> Iterator[tuple[str, float]]:
-    """The figures of metrics.json but for times, and of metrics.csv but for the IoU of single training batches."""
+    """The figures of metrics.json and metrics.csv, but for times and the IoU of single training batches."""
     yield from _numbers(
         "", {name: part for name, part in json.loads((job / "metrics.json").read_text()).items() if name != "run"}
     )
     with (job / "metrics.csv").open(newline="", encoding="utf-8") as file:
         for number, row in enumerate(csv.DictReader(file)):
             yield from (
-                (f"{number} {name}", float(value)) for name, value in row.items() if value and name != "train/iou"
+                (f"{number} {name}", float(value))
+                for name, value in row.items()
+                if value and name != "train/iou" and not name.startswith("run/")
             )
 
 

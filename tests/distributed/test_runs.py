@@ -63,6 +63,8 @@ def test_jobs_of_two_processes_do_what_one_does_and_one_that_dies_ends_its_job_a
     assert sum("train/loss" in row for row, _ in pairs) == 6
     for both, alone in pairs:
         for name, value in alone.items():
+            if name.startswith("run/"):  # times
+                continue
             # a pixel between two labels may be either
             close = 1e-6 if "val" in name else 1e-3 if name == "train/iou" else 1e-5
             assert both[name] == pytest.approx(value, abs=close), name

@@ -46,7 +46,7 @@ _LIMIT = Either((Whole(1), Number(0, 1.0, above=True)))
 _RUN = {
     "seed evaluation.seed sheet.seed": _SEED,
     "name output_dir support folder data.root data.sources.*.root": Text(),
-    "debug save_predictions": _SWITCH,
+    "debug save_predictions logger.tensorboard.default_hp_metric": _SWITCH,
     "num_workers": Whole(0, _PROCESSES),
     "processes workers": Whole(1, _PROCESSES),
     "max_broken": _SHARE,
