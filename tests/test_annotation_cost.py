@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from jaxtyping import UInt8
+from support.scripts import script
 
 from guided_seg.session import Session
 
@@ -19,13 +18,7 @@ SCRIPT = ROOT / "experiments" / "annotation_cost" / "measure.py"
 
 @pytest.fixture(scope="module")
 def cost() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("annotation_cost", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made  # dataclasses look up their module
-    spec.loader.exec_module(made)
-    return made
+    return script("annotation_cost/measure")
 
 
 def disk(radius: int) -> UInt8[np.ndarray, "H W"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from support.scripts import script
 
 SCRIPT = Path(__file__).parents[1] / "experiments" / "main_job" / "check.py"
 GOOD = {"interactive": 0.70, "semantic": 0.60, "video": 0.65}
@@ -18,12 +18,7 @@ FACTS = {"seconds": 200.0, "steps": 900, "peak_memory_bytes": 2 * 10**9, "data_w
 
 @pytest.fixture(scope="module")
 def check() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("main_job_check", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+    return script("main_job/check")
 
 
 @pytest.fixture

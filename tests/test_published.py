@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import stat
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from support.processes import ended
+from support.scripts import script
 
 from guided_seg.files.writing import write_json
 from guided_seg.report.drawing import new_figure
@@ -24,19 +24,9 @@ SETS = ("grabcut", "berkeley", "frames", "davis", "coco", "regions", "held_out")
 NETWORKS: list[dict[str, Any]] = yaml.safe_load((HERE / "networks.yaml").read_text(encoding="utf-8"))
 
 
-def loaded(name: str) -> ModuleType:
-    """A script of the folder as a module."""
-    spec = importlib.util.spec_from_file_location(f"published_{name}", HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def table() -> ModuleType:
-    return loaded("table")
+    return script("published/table")
 
 
 def write_scores(folder: Path, protocol: str, **figures: float) -> None:
@@ -81,7 +71,7 @@ def test_the_committed_tables_are_of_the_committed_scores(table: ModuleType, tmp
 
 def test_curves_are_drawn_from_the_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(str(HERE))
-    curves = loaded("curves")
+    curves = script("published/curves")
     curves.main(tmp_path)  # of nothing
     write_scores(tmp_path / "mine" / "grabcut", "clicks", **{f"IoU@{number}": 0.5 for number in (1, 5, 20)})
     (line,) = (each for *_, lines in curves.PANELS for each in lines() if each[1] == "grabcut")

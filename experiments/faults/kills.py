@@ -32,7 +32,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from attempts import OneOfTwo, attempt, half_written, kill
-from page import fill
 
 from guided_seg import evaluate, run
 from guided_seg.files.writing import write_json
@@ -118,7 +117,7 @@ class Command(NamedTuple):
         words: its arguments, but for the folder.
         files: what is compared.
         kills: how often it is killed.
-        of_two: whether it is a run of two processes, of which one is killed.
+        of_two: run two processes, and kill one of them.
     """
 
     main: Callable[[], Any]
@@ -198,7 +197,7 @@ def main() -> None:
         counted = all_killed(killable)
     rows = (json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}) | counted
     write_json(arguments.out, rows)
-    fill("kills", table(rows))
+    Path(__file__).with_suffix(".md").write_text(table(rows).markdown(), encoding="utf-8")
 
 
 def all_killed(killable: Sequence[Part]) -> dict[str, dict[str, float]]:

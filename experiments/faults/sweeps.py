@@ -17,7 +17,6 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 sys.path.insert(0, str(Path(__file__).parent))
-from page import fill
 from support.processes import ended
 
 from guided_seg.files.writing import write_json
@@ -143,7 +142,7 @@ def main(asked: Sequence[str]) -> None:
             rows = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
             rows[name] = compared(one, two)._asdict()
             write_json(OUT, rows)
-            fill("sweeps", table(rows))
+            Path(__file__).with_suffix(".md").write_text(table(rows).markdown(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A network on the benchmarks of the field, and the tables: MODEL=guided-lite0 DATA=FOLDER run.sh [SET...]
-# DATA holds grabcut/, berkeley/, davis2016/, coco_instances/, bsds_regions/ and voc2012/. FEW=5 scores five tasks of each protocol,
-# as a trial, and leaves the committed tables alone. AS=NAME EVALUATE='OVERRIDE...' scores it with other settings, as NAME.
+# DATA holds grabcut/, berkeley/, davis2016/, coco_instances/, bsds_regions/ and voc2012/. FEW=5 scores five tasks of each
+# protocol, as a trial, and leaves the committed tables alone. AS=NAME EVALUATE='OVERRIDE...' scores with other settings.
 source "$(dirname "$0")/../common.sh"
 DATA=${DATA:-data}
 MODEL=${MODEL:-guided-lite0}

@@ -30,7 +30,7 @@ from guided_seg.training.train import train
 SENTENCE = "import sys; sys.stderr.write('error: no such photo\\n'); sys.exit(2)"
 VICTIM = "import sys; sys.stderr.write('RuntimeError: Connection closed by peer\\n'); sys.exit(1)"
 KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-HOW = "repeat the command with ckpt_path=last to go on."
+HOW = "repeat the command to go on; for a single run, add ckpt_path=last."
 WAITS = "import time; time.sleep(60)"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 from support.commands import TINY, call, command, composed_once, no_figures
+from support.scripts import script
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from guided_seg.settings.overrides import find_problem
@@ -50,13 +50,7 @@ def test_optuna_maximises_the_validation_score_and_goes_on_with_a_study(tmp_path
 @pytest.fixture(scope="module")
 def sweeps() -> ModuleType:
     """The script that compares whole sweeps."""
-    path = ROOT / "experiments" / "faults" / "sweeps.py"
-    spec = importlib.util.spec_from_file_location("faults_sweeps", path)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+    return script("faults/sweeps")
 
 
 @pytest.mark.slow

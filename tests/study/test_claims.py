@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
-import sys
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 import yaml
 from support.commands import compose_run
 from support.processes import ended
+from support.scripts import script
 
 from guided_seg.composition.build import choices
 
@@ -22,20 +21,9 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FOLDERS = ("fusion_locality", "conditioning", "shots_points", "cross_mode", "baselines", "update_time")
 
 
-def load(path: Path) -> ModuleType:
-    name = "_".join(path.relative_to(EXPERIMENTS).with_suffix("").parts)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[name] = made  # dataclasses look their module up
-    spec.loader.exec_module(made)
-    return made
-
-
 @pytest.fixture(scope="module")
 def claims() -> ModuleType:
-    return load(EXPERIMENTS / "claims.py")
+    return script("claims")
 
 
 @pytest.fixture
@@ -172,7 +160,7 @@ def test_settings_choose_one_row_a_seed(
 
 
 def test_update_times_of_every_composition(tmp_path: Path) -> None:
-    timing = load(EXPERIMENTS / "update_time" / "measure.py")
+    timing = script("update_time/measure")
     rows = list(timing.measure(timing.networks("small"), timing.episode(40, 48, 2), rounds=2))
     assert [row.composition for row in rows] == 2 * list(timing.COMPOSITIONS)
     assert all(row.share == pytest.approx(row.update_ms / row.full_ms) for row in rows)

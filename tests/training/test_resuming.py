@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import multiprocessing
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ import torch
 from filelock import FileLock
 from omegaconf import OmegaConf
 from support.commands import TINY, assert_same_run, compose_run, run, untimed
+from support.scripts import script
 from torch import Tensor
 
 from guided_seg.cli.run_folders import LAST, PREVIOUS
@@ -254,16 +253,9 @@ def test_a_disk_that_fills_up_is_told_once(
 
 
 @pytest.fixture
-def kills(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def kills() -> ModuleType:
     """The script."""
-    path = Path(__file__).parents[2] / "experiments" / "faults" / "kills.py"
-    spec = importlib.util.spec_from_file_location("faults_kills", path)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "faults_kills", made)
-    spec.loader.exec_module(made)
-    return made
+    return script("faults/kills")
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
-import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -18,6 +16,7 @@ import pytest
 import torch
 from jaxtyping import Float
 from pytorch_lightning import LightningModule, Trainer
+from support.scripts import script
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -321,16 +320,9 @@ class TestBrokenFiles:
 
 
 @pytest.fixture
-def measure(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def measure() -> ModuleType:
     """The script that measures it."""
-    path = ROOT / "experiments" / "overhead" / "measure.py"
-    spec = importlib.util.spec_from_file_location("overhead_measure", path)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "overhead_measure", made)
-    spec.loader.exec_module(made)
-    return made
+    return script("overhead/measure")
 
 
 def test_lightning_and_logging_cost_little(measure: ModuleType, tmp_path: Path) -> None:

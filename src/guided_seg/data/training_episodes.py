@@ -212,8 +212,10 @@ def _touch(labels: np.ndarray, one: int, other: int) -> bool:
 
 def _tells_sides(episode: Episode) -> bool:
     """Whether an episode has two labels, and shows enough of both to tell its task from the complement."""
-    if episode.num_labels != 2 or any(shot.points is None for shot in episode.support):
-        return episode.num_labels == 2
+    if episode.num_labels != 2:
+        return False
+    if any(shot.points is None for shot in episode.support):
+        return True  # a dense mask shows both
     labels = torch.cat([shot.points[:, 2] for shot in episode.support if shot.points is not None])
     return int(torch.bincount(labels, minlength=2).min()) >= _TELLING
 

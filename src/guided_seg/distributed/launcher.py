@@ -190,7 +190,8 @@ class _Process:
         code, words = self.process.returncode, self._words()
         how = f"ended with code {code}{f': {words}' if words else ''}"
         if code < 0:
-            how = f"was killed by {signal.Signals(-code).name}; repeat the command with ckpt_path=last to go on."
+            name = signal.Signals(-code).name
+            how = f"was killed by {name}; repeat the command to go on; for a single run, add ckpt_path=last."
         died = ProcessDied(f"Process {self.rank} of {self.world}, counted from 0, {how}")
         if words:
             died.add_note("".join(["It printed last:\n", *self._last]))
